@@ -1,0 +1,58 @@
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo "docker compose" || echo docker-compose)
+
+# The generator is pinned low: code made by it loads under every protobuf from 5.27 on.
+PROTOC_PIN := grpcio-tools==1.66.2 setuptools==75.8.0
+PROTOS := $(shell find protos -name '*.proto')
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test proto lint type fmt bench up down clean
+
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@touch $@
+
+install: $(VENV)/.installed ## Make the virtual environment and install everything into it
+
+run: install ## Start etcd and three peers as processes, and run the corpus job to its end
+	$(BIN)/python -m examples.corpus
+
+test: install ## Run every test
+	$(BIN)/python -m pytest
+
+.venv-proto/.installed: Makefile
+	$(PYTHON) -m venv .venv-proto
+	.venv-proto/bin/python -m pip install --quiet $(PROTOC_PIN)
+	@touch $@
+
+proto: .venv-proto/.installed ## Regenerate the protobuf code from protos/
+	.venv-proto/bin/python -m grpc_tools.protoc -I protos --python_out=. --pyi_out=. $(PROTOS)
+
+lint: install ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+fmt: install ## Format the code
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+type: install ## Check types, strictly
+	$(BIN)/mypy
+
+bench: install ## Measure, each figure beside its yardstick in the same run
+	$(BIN)/python -m bench
+
+up: ## Start etcd and peers with docker compose
+	$(COMPOSE) up --build --detach
+
+down: ## Stop what `up` started and remove its volumes
+	$(COMPOSE) down --volumes
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .venv-proto .mypy_cache .pytest_cache .ruff_cache

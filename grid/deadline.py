@@ -1,0 +1,40 @@
+"""A deadline: made once from a caller's timeout, then passed on.
+
+Time is read from the clock that goes on while the machine sleeps, so a lease
+or a deadline does not grow by the length of a suspend.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+__all__ = ["Deadline", "now"]
+
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def now() -> float:
+    """Seconds on a clock that never goes back and runs through a suspend."""
+    return time.clock_gettime(_CLOCK)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Deadline:
+    """A point in time by which something must be done."""
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """The deadline `seconds` from now."""
+        return cls(now() + seconds)
+
+    def remaining(self) -> float:
+        """Seconds left, never below 0."""
+        return max(0.0, self.at - now())
+
+    @property
+    def passed(self) -> bool:
+        """True once the time is over."""
+        return now() >= self.at

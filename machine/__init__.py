@@ -1,0 +1,1 @@
+"""The state machine core: relational, many active states, logical clocks."""

@@ -1,0 +1,1 @@
+"""Supervisors, worker pools and pool clients."""

@@ -1,0 +1,1 @@
+"""Machines and services over the grid."""
