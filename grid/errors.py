@@ -12,6 +12,7 @@
     ├── ClientClosed                the client was closed (caller)
     ├── ServerNotRunning            the server is not started, or stopped (caller)
     ├── AlreadyResponded            second answer to one request (receiver)
+    ├── LeaseTooShort               a lease below the minimum (caller)
     ├── AddressInUse                the port is taken
     ├── AddressLocked               another process still holds the address in etcd
     ├── AlreadyRegistered           the name has an owner
@@ -154,7 +155,8 @@ class UnsupportedMessage(GridError, TypeError):
 
     def __init__(self, type_name: str) -> None:
         super().__init__(
-            f"codec: unsupported message: {type_name} is not a protobuf message", type_name=type_name
+            f"codec: unsupported message: {type_name} is not a protobuf message",
+            type_name=type_name,
         )
 
 
@@ -237,6 +239,25 @@ class AddressLocked(GridError):
         super().__init__(
             f"registry: address lock exists after timeout: another peer holds {address}",
             address=address,
+        )
+
+
+class LeaseTooShort(GridError, ValueError):
+    """etcd cannot keep so short a lease apart from a pause; ask for more.
+
+    Attributes:
+        seconds: what was asked for.
+        minimum: the least that is accepted, in seconds.
+    """
+
+    seconds: float
+    minimum: float
+
+    def __init__(self, seconds: float, minimum: float) -> None:
+        super().__init__(
+            f"registry: lease duration too short: {seconds:g} s, the minimum is {minimum:g} s",
+            seconds=seconds,
+            minimum=minimum,
         )
 
 

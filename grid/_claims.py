@@ -1,0 +1,253 @@
+"""Claims: taking and freeing names in etcd, many in one transaction.
+
+A claim is a transaction "if none of these keys exists, put them all under my
+lease, else tell me who holds them". Claims and frees that are asked for
+together travel as nested transactions inside one outer transaction, each with
+its own answer, so a taken name fails its own claim and no other. Up to 8
+outer transactions of up to 100 are under way at once.
+
+Ownership is the lease id, never the address: after a lost answer the claim is
+sent again, and if the keys are there under this lease, they are ours from the
+first try. A free deletes only the incarnation whose epoch it names, so it can
+never free a name that somebody else took since.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aetcd.rpc import kv_pb2, rpc_pb2
+
+from grid.errors import AlreadyRegistered, GridError, LeaseLost, OutcomeUnknown
+from grid.etcd import EtcdClient, KeyValue, Lease
+from grid.registration import MalformedRegistration, decode_registration
+
+__all__ = ["Claims"]
+
+_OPERATIONS_PER_TRANSACTION = 100  # etcd allows 128 by default
+_BYTES_PER_TRANSACTION = 512 * 1024  # etcd allows 1.5 MiB by default
+_TRANSACTIONS_UNDER_WAY = 8
+
+
+@dataclass(slots=True, eq=False)
+class _Operation:
+    """One nested transaction: a claim, or (with an epoch) a free."""
+
+    keys: tuple[str, ...]
+    values: tuple[bytes, ...]
+    epoch: int
+    done: asyncio.Future[int]
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size = 64 + sum(map(len, self.keys)) * 3 + sum(map(len, self.values))
+
+
+class Claims:
+    """The names that one lease holds, and the way to take and free more."""
+
+    def __init__(self, etcd: EtcdClient, lease: Lease, *, peer: str, address: str) -> None:
+        self._etcd = etcd
+        self._lease = lease
+        self._peer = peer
+        self._address = address
+        self._held: dict[str, int] = {}  # key -> epoch; 0 while the claim is under way
+        self._waiting: deque[_Operation] = deque()
+        self._senders: set[asyncio.Task[None]] = set()
+        self._pump_scheduled = False
+
+    def __repr__(self) -> str:
+        return f"<Claims {len(self._held)} held, {len(self._waiting)} waiting, {self._lease!r}>"
+
+    async def claim(self, values: Mapping[str, bytes]) -> int:
+        """Take all the keys, or none; returns their epoch.
+
+        Cancelling it frees what the claim still brings in.
+
+        Raises:
+            AlreadyRegistered: somebody holds one of them (perhaps this peer).
+            LeaseLost: the lease is over, nothing can be held under it.
+            EtcdUnavailable: etcd did not answer; what it may have granted is freed.
+        """
+        for key in values:
+            if key in self._held:
+                raise AlreadyRegistered(key, self._peer, self._address, self._held[key])
+        if not self._lease.valid:
+            raise LeaseLost
+        keys = tuple(values)
+        self._held.update(dict.fromkeys(keys, 0))
+        done = self._submit(keys, tuple(values.values()), epoch=0)
+        try:
+            epoch = await asyncio.shield(done)
+        except (AlreadyRegistered, LeaseLost):
+            self._forget(keys)
+            raise
+        except asyncio.CancelledError:
+            done.add_done_callback(lambda late: self._undo(keys, late))
+            raise
+        except GridError:
+            self._undo(keys, done)
+            raise
+        self._held.update(dict.fromkeys(keys, epoch))
+        return epoch
+
+    async def free(self, keys: tuple[str, ...], epoch: int) -> None:
+        """Give up keys that one claim took. Does nothing once the lease is over.
+
+        It goes on when the caller is cancelled: a name is not left behind.
+        """
+        await asyncio.shield(self._free(keys, epoch))
+
+    async def close(self) -> None:
+        """Stop sending; who still waits gets `LeaseLost`."""
+        for operation in self._waiting:
+            if not operation.done.done():
+                operation.done.set_exception(LeaseLost("the peer left"))
+        self._waiting.clear()
+        senders = list(self._senders)
+        for sender in senders:
+            sender.cancel()
+        await asyncio.gather(*senders, return_exceptions=True)
+
+    def _free(self, keys: tuple[str, ...], epoch: int) -> asyncio.Future[list[object]]:
+        # One operation a key: a key that is gone already must not keep the others.
+        frees = [self._submit((key,), (), epoch=epoch) for key in keys]
+        # A free fails only when the lease is over or etcd is gone for as long as
+        # the lease lasts; either way the lease takes the key along.
+        freed = asyncio.gather(*frees, return_exceptions=True)
+        freed.add_done_callback(lambda _: self._forget(keys))
+        return freed
+
+    def _undo(self, keys: tuple[str, ...], claim: asyncio.Future[int]) -> None:
+        error = None if claim.cancelled() else claim.exception()
+        if isinstance(error, AlreadyRegistered | LeaseLost):
+            self._forget(keys)
+            return
+        # Without an epoch the free goes by lease: it may have been granted.
+        self._free(keys, 0 if claim.cancelled() or error else claim.result())
+
+    def _forget(self, keys: tuple[str, ...]) -> None:
+        for key in keys:
+            self._held.pop(key, None)
+
+    def _submit(
+        self, keys: tuple[str, ...], values: tuple[bytes, ...], *, epoch: int
+    ) -> asyncio.Future[int]:
+        loop = asyncio.get_running_loop()
+        operation = _Operation(keys, values, epoch, loop.create_future())
+        self._waiting.append(operation)
+        if not self._pump_scheduled:
+            # One turn of the loop later, all that was asked for in this turn is here.
+            self._pump_scheduled = True
+            loop.call_soon(self._pump)
+        return operation.done
+
+    def _pump(self) -> None:
+        self._pump_scheduled = False
+        while self._waiting and len(self._senders) < _TRANSACTIONS_UNDER_WAY:
+            sender = asyncio.create_task(self._send(self._next_batch()))
+            self._senders.add(sender)
+            sender.add_done_callback(self._sent)
+
+    def _sent(self, sender: asyncio.Task[None]) -> None:
+        self._senders.discard(sender)
+        self._pump()
+
+    def _next_batch(self) -> list[_Operation]:
+        batch: list[_Operation] = []
+        size = operations = 0
+        while self._waiting:
+            following = self._waiting[0]
+            operations += len(following.keys)
+            size += following.size
+            if batch and (operations > _OPERATIONS_PER_TRANSACTION or size > _BYTES_PER_TRANSACTION):
+                break
+            batch.append(self._waiting.popleft())
+        return batch
+
+    async def _send(self, batch: list[_Operation]) -> None:
+        try:
+            response = await self._etcd.txn(
+                _transaction(batch, self._lease.id), timeout=self._patience(batch)
+            )
+        except asyncio.CancelledError:
+            _fail(batch, OutcomeUnknown("the peer left while etcd was asked"))
+            raise
+        except GridError as error:
+            _fail(batch, error)
+            return
+        for operation, answer in zip(batch, response.responses, strict=True):
+            if not operation.done.done():
+                self._settle(operation, answer.response_txn, response.header.revision)
+
+    def _patience(self, batch: list[_Operation]) -> float | None:
+        # A free is worth trying for as long as the lease could hold the name.
+        frees = any(not operation.values for operation in batch)
+        return max(self._lease.ttl, 1.0) if frees else None
+
+    def _settle(
+        self, operation: _Operation, answer: rpc_pb2.TxnResponse, revision: int
+    ) -> None:
+        if answer.succeeded or not operation.values:
+            operation.done.set_result(revision)
+            return
+        held = [kv for one in answer.responses for kv in one.response_range.kvs]
+        foreign = next((kv for kv in held if kv.lease != self._lease.id), None)
+        if foreign is None:
+            operation.done.set_result(held[0].create_revision)
+        else:
+            operation.done.set_exception(_already_registered(foreign))
+
+
+def _fail(batch: list[_Operation], error: GridError) -> None:
+    for operation in batch:
+        if not operation.done.done():
+            operation.done.set_exception(error)
+
+
+def _transaction(batch: list[_Operation], lease: int) -> rpc_pb2.TxnRequest:
+    outer = rpc_pb2.TxnRequest()
+    for operation in batch:
+        inner = outer.success.add().request_txn
+        if operation.values:
+            _add_claim(inner, operation, lease)
+        else:
+            _add_free(inner, operation, lease)
+    return outer
+
+
+def _add_claim(inner: rpc_pb2.TxnRequest, operation: _Operation, lease: int) -> None:
+    for key, value in zip(operation.keys, operation.values, strict=True):
+        name = key.encode()
+        inner.compare.add(
+            result=rpc_pb2.Compare.EQUAL, target=rpc_pb2.Compare.VERSION, key=name, version=0
+        )
+        put = inner.success.add().request_put
+        put.key, put.value, put.lease = name, value, lease
+        inner.failure.add().request_range.key = name
+
+
+def _add_free(inner: rpc_pb2.TxnRequest, operation: _Operation, lease: int) -> None:
+    for key in operation.keys:
+        name = key.encode()
+        compare = inner.compare.add(result=rpc_pb2.Compare.EQUAL, key=name)
+        if operation.epoch:
+            compare.target = rpc_pb2.Compare.CREATE
+            compare.create_revision = operation.epoch
+        else:
+            compare.target = rpc_pb2.Compare.LEASE
+            compare.lease = lease
+        inner.success.add().request_delete_range.key = name
+
+
+def _already_registered(owner: kv_pb2.KeyValue) -> AlreadyRegistered:
+    key = owner.key.decode()
+    stored = KeyValue(key, owner.value, owner.create_revision, owner.mod_revision, owner.lease)
+    try:
+        holder = decode_registration(stored)
+    except MalformedRegistration:
+        return AlreadyRegistered(key, epoch=owner.create_revision)
+    return AlreadyRegistered(key, holder.peer, holder.address, holder.epoch)

@@ -1,0 +1,325 @@
+"""Mailboxes and the requests in them.
+
+A mailbox is a bounded queue under a unique name. Putting is never blocking:
+what does not fit is refused at the sender. Taking is iterating.
+
+Every request is answered exactly once, by whoever comes first: the owner
+(`respond`, `ack`, `fail`), the mailbox when it closes, the request itself when
+the owner lets go of it (its last reference goes) without an answer, or the
+caller, who stops waiting. The answer is a future that the transport awaits;
+nothing here knows of gRPC or etcd.
+
+A mailbox that is asked to drain refuses what is new, hands out what it holds,
+and then ends its iteration. Closing answers what is left: a request nobody
+read was not delivered (`MailboxClosed`, a resend is safe), a request that was
+read is `RequestDropped` (nobody knows).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from google.protobuf.message import Message
+
+from grid.codec import Codec
+from grid.deadline import Deadline
+from grid.errors import (
+    AlreadyResponded,
+    GridError,
+    MailboxClosed,
+    ReceiverBusy,
+    RequestDropped,
+    RequestFailed,
+)
+from grid.wire_pb2 import Ack
+
+__all__ = ["Mailbox", "Reply", "Request"]
+
+M = TypeVar("M", bound=Message)
+
+Reply = tuple[str, bytes]  # the reply's type name and payload
+
+
+class Request(Generic[M]):
+    """One message to answer.
+
+    Attributes:
+        message: what was sent; the receiver's own copy.
+        metadata: what the sender said about it.
+        deadline: by when the sender wants the answer; None if it did not say.
+    """
+
+    __slots__ = ("_answer", "_mailbox", "_type_name", "deadline", "message", "metadata")
+
+    def __init__(
+        self,
+        message: M,
+        *,
+        type_name: str,
+        mailbox: Mailbox,
+        answer: asyncio.Future[Reply],
+        metadata: Mapping[str, str],
+        deadline: Deadline | None,
+    ) -> None:
+        self.message = message
+        self.metadata = metadata
+        self.deadline = deadline
+        self._type_name = type_name
+        self._mailbox = mailbox
+        self._answer = answer
+
+    def __repr__(self) -> str:
+        state = "answered" if self._answer.done() else "open"
+        return f"<Request {self._type_name} to {self._mailbox.name!r} {state}>"
+
+    def __del__(self) -> None:
+        if not self._answer.done():
+            self._mailbox._dropped(self._answer)
+
+    @property
+    def done(self) -> bool:
+        """True once it is answered, or the caller no longer waits."""
+        return self._answer.done()
+
+    def respond(self, message: Message) -> None:
+        """Answer with a message. Returns at once; nothing to await.
+
+        If the caller no longer waits, the answer goes nowhere.
+
+        Raises:
+            AlreadyResponded: there was an answer; it stands.
+            UnsupportedMessage, MessageTooLarge: the message cannot be sent; the
+                request is still open, so answer otherwise.
+        """
+        if self._answer.done():
+            self._check_open()
+            return
+        self._answer.set_result(self._mailbox._encode(message, self._type_name))
+
+    def ack(self) -> None:
+        """Answer with an empty `Ack`. Raises as `respond` does."""
+        self.respond(Ack())
+
+    def fail(self, error: str | BaseException, *, code: str = "UNKNOWN") -> None:
+        """Answer with an error, which the caller gets as `RequestFailed`.
+
+        Args:
+            error: what the caller reads; of an exception its text, of a
+                `GridError` the error itself.
+            code: the name of a gRPC status code, for callers that look at it.
+
+        Raises:
+            AlreadyResponded: there was an answer; it stands.
+        """
+        if self._answer.done():
+            self._check_open()
+            return
+        if not isinstance(error, GridError):
+            error = RequestFailed(str(error) or type(error).__name__, code)
+        self._answer.set_exception(error)
+
+    def _check_open(self) -> None:
+        if not self._answer.cancelled():
+            raise AlreadyResponded
+
+
+class Mailbox:
+    """A named, bounded queue of requests: iterate over it to serve them.
+
+    Made by `Server.open_mailbox`, `ActorContext.open_mailbox`, or the
+    definition of an actor. Several tasks may iterate over one mailbox; each
+    request goes to one of them, first in, first out.
+
+    Attributes:
+        name: its short name.
+        key: its full name.
+        size: how many requests it holds while nobody reads.
+        epoch: the fence of this registration, larger at each new one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        key: str,
+        size: int,
+        *,
+        codec: Codec,
+        limit: int,
+        release: Callable[[Mailbox], Awaitable[None]],
+    ) -> None:
+        if size < 0:
+            raise ValueError(f"a mailbox cannot hold {size} requests")
+        self.name = name
+        self.key = key
+        self.size = size
+        self.epoch = 0
+        self._codec = codec
+        self._limit = limit
+        self._release = release
+        self._queue: deque[Request[Message]] = deque()
+        self._readers: deque[asyncio.Future[None]] = deque()
+        self._woken = 0
+        self._unanswered: set[asyncio.Future[Reply]] = set()
+        self._draining = False
+        self._closed = False
+        self._lost: GridError | None = None
+        self._loop = asyncio.get_running_loop()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "draining" if self._draining else "open"
+        return f"<Mailbox {self.name!r} {len(self._queue)}/{self.size} {state} epoch={self.epoch}>"
+
+    def __len__(self) -> int:
+        """How many requests wait to be read."""
+        return len(self._queue)
+
+    @property
+    def closed(self) -> bool:
+        """True once `close` was called, here or by the server."""
+        return self._closed
+
+    # -- the owner's side --------------------------------------------------
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Request[Message]:
+        request = await self.receive()
+        if request is None:
+            raise StopAsyncIteration
+        return request
+
+    async def receive(self) -> Request[Message] | None:
+        """The next request, or None when the mailbox is closed or drained.
+
+        Cancelling it takes nothing out.
+
+        Raises:
+            LeaseLost: the peer lost its lease, and this mailbox its name.
+        """
+        while not self._queue:
+            if self._lost is not None:
+                raise self._lost
+            if self._closed or self._draining:
+                return None
+            await self._arrival()
+        return self._queue.popleft()
+
+    async def close(self) -> None:
+        """Answer what is left, end the iteration, and free the name.
+
+        Calling it again is harmless. Cancelling it does not keep the name.
+        """
+        if not self._closed:
+            self._end(None)
+        await self._release(self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _arrival(self) -> None:
+        reader = self._loop.create_future()
+        self._readers.append(reader)
+        try:
+            await reader
+        except asyncio.CancelledError:
+            if reader.done() and not reader.cancelled() and self._queue:
+                self._wake()  # the arrival was meant for whoever reads next
+            raise
+        finally:
+            if reader.done() and not reader.cancelled():
+                self._woken -= 1
+            else:
+                self._readers.remove(reader)
+
+    # -- the server's side -------------------------------------------------
+
+    def _put(
+        self,
+        message: Message,
+        type_name: str,
+        metadata: Mapping[str, str],
+        deadline: Deadline | None,
+    ) -> asyncio.Future[Reply]:
+        """Queue a message; the future is its answer.
+
+        Raises:
+            ReceiverBusy, MailboxClosed: it was not taken in.
+        """
+        if self._closed or self._draining:
+            raise MailboxClosed(self.name)
+        if len(self._queue) >= self.size + len(self._readers) + self._woken:
+            raise ReceiverBusy(self.name, self.size)
+        answer: asyncio.Future[Reply] = self._loop.create_future()
+        self._unanswered.add(answer)
+        answer.add_done_callback(self._unanswered.discard)
+        self._queue.append(
+            Request(
+                message,
+                type_name=type_name,
+                mailbox=self,
+                answer=answer,
+                metadata=metadata,
+                deadline=deadline,
+            )
+        )
+        self._wake()
+        return answer
+
+    def _drain(self) -> None:
+        """Take nothing new; the iteration ends after what is queued."""
+        self._draining = True
+        self._wake_all()
+
+    def _lose(self, error: GridError) -> None:
+        """The name is gone: the iteration raises `error`."""
+        if not self._closed:
+            self._end(error)
+
+    def _end(self, error: GridError | None) -> None:
+        self._closed = True
+        self._lost = error
+        for request in self._queue:
+            _settle(request._answer, MailboxClosed(self.name))
+        self._queue.clear()
+        for answer in tuple(self._unanswered):
+            _settle(answer, RequestDropped(self.name))
+        self._wake_all()
+
+    def _dropped(self, answer: asyncio.Future[Reply]) -> None:
+        # A request may lose its last reference in any thread, and after the loop.
+        error = RequestDropped(self.name)
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_settle, answer, error)
+
+    def _encode(self, message: Message, request_type: str) -> Reply:
+        return self._codec.encode(message, limit=self._limit, like=request_type)
+
+    def _wake(self) -> None:
+        while self._readers:
+            reader = self._readers.popleft()
+            if not reader.done():
+                reader.set_result(None)
+                self._woken += 1
+                return
+
+    def _wake_all(self) -> None:
+        while self._readers:
+            self._wake()
+
+
+def _settle(answer: asyncio.Future[Reply], error: GridError) -> None:
+    if not answer.done():
+        answer.set_exception(error)

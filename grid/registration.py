@@ -1,0 +1,96 @@
+"""What stands in etcd under a name: who owns it and where, as JSON.
+
+The fields and their order are those of the Go library, whose decoder this one
+matches: missing and unknown fields, `null`, and names in other case are fine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from grid.etcd import KeyValue
+
+__all__ = ["MalformedRegistration", "Registration", "decode_registration", "encode_registration"]
+
+
+class MalformedRegistration(ValueError):
+    """A value under one of the grid's prefixes is not a registration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One name, its owner, and the terms of the ownership.
+
+    Attributes:
+        key: the full name, `<namespace>.<kind>.<name>`.
+        peer: the name of the owner's peer.
+        address: where that peer is dialled.
+        annotations: what the peer says of itself; empty for other kinds.
+        epoch: the key's create revision, which fences one ownership from the next.
+        lease: the id of the peer's lease.
+    """
+
+    key: str
+    peer: str
+    address: str
+    annotations: tuple[str, ...]
+    epoch: int
+    lease: int
+
+
+def encode_registration(
+    key: str, address: str, peer: str, annotations: Iterable[str] | None = None
+) -> bytes:
+    """The value to store for a name; annotations are sorted, None is `null`."""
+    value = {
+        "key": key,
+        "address": address,
+        "registry": peer,
+        "annotations": None if annotations is None else sorted(annotations),
+    }
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def decode_registration(stored: KeyValue) -> Registration:
+    """The registration in a stored value.
+
+    Raises:
+        MalformedRegistration: it is not one; the text says why.
+    """
+    try:
+        value = json.loads(stored.value)
+    except ValueError as error:
+        raise MalformedRegistration(f"{stored.key}: not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise MalformedRegistration(f"{stored.key}: not a JSON object")
+    if "registry" not in value or "address" not in value:
+        value = {name.lower(): one for name, one in value.items()}
+    return Registration(
+        stored.key,
+        _text(stored.key, value, "registry"),
+        _text(stored.key, value, "address"),
+        _texts(stored.key, value.get("annotations")),
+        stored.create_revision,
+        stored.lease,
+    )
+
+
+def _text(key: str, value: dict[str, Any], field: str) -> str:
+    text = value.get(field)
+    if text is None:
+        return ""
+    if not isinstance(text, str):
+        raise MalformedRegistration(f"{key}: {field} is not a string")
+    return text
+
+
+def _texts(key: str, texts: Any) -> tuple[str, ...]:
+    if texts is None:
+        return ()
+    if not (isinstance(texts, list) and all(isinstance(one, str) for one in texts)):
+        raise MalformedRegistration(f"{key}: annotations are not a list of strings")
+    return tuple(texts)
