@@ -1,0 +1,183 @@
+"""One endpoint's gRPC channel: the only module here that touches gRPC.
+
+Theory of operation. A link counts its users, calls and streams. A link whose
+connection seems dead is *retired*: nobody new gets it, and its channel closes
+when its last user has left. Closing it at once would cancel the others' calls,
+and grpc.aio tells a cancelled caller nothing of who cancelled it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+from aetcd.rpc import rpc_pb2_grpc
+
+from grid.etcd._config import EtcdConfig
+from grid.etcd._failures import CallFailed
+
+__all__ = ["Link", "Metadata", "Stream", "credentials"]
+
+Metadata = tuple[tuple[str, str], ...]
+
+# Servers of etcd drop a connection that is pinged more often than every 5 s.
+_OPTIONS = (
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 4_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 3_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.enable_retries", 0),
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+def credentials(config: EtcdConfig) -> grpc.ChannelCredentials | None:
+    """What TLS needs, None without TLS. Reads the files; `OSError` if one cannot be read."""
+    if not config.tls:
+        return None
+    return grpc.ssl_channel_credentials(
+        root_certificates=_read(config.ca),
+        private_key=_read(config.key),
+        certificate_chain=_read(config.cert),
+    )
+
+
+def _read(path: Path | None) -> bytes | None:
+    return None if path is None else path.read_bytes()
+
+
+class Link:
+    """A channel to one endpoint and the calls on it."""
+
+    def __init__(self, endpoint: str, tls: grpc.ChannelCredentials | None) -> None:
+        self.endpoint = endpoint
+        self._channel = (
+            grpc.aio.insecure_channel(endpoint, options=_OPTIONS)
+            if tls is None
+            else grpc.aio.secure_channel(endpoint, tls, options=_OPTIONS)
+        )
+        self._methods: dict[str, Callable[..., Any]] = {}
+        self._users = 0
+        self._retired = False
+        self.closed = False
+
+    def __repr__(self) -> str:
+        state = " retired" if self._retired else ""
+        return f"<Link {self.endpoint} {self._users} users{state}>"
+
+    async def unary(
+        self, method: str, request: Any, timeout: float, metadata: Metadata | None
+    ) -> Any:
+        """The response of `method`, named as in `"KV/Range"`; `CallFailed` if there is none."""
+        call = self._methods.get(method) or self._method(method)
+        self._users += 1
+        try:
+            return await call(request, timeout=timeout, metadata=metadata)
+        except grpc.aio.AioRpcError as error:
+            raise _failure(error) from None
+        except asyncio.CancelledError:
+            if _caller_is_cancelled():
+                raise
+            raise CallFailed("CANCELLED", "the connection was closed") from None
+        finally:
+            await self.leave()
+
+    def stream(self, method: str, metadata: Metadata | None) -> Stream:
+        """A stream in both directions. It must be closed."""
+        call = self._methods.get(method) or self._method(method)
+        self._users += 1
+        return Stream(self, call(metadata=metadata))
+
+    def _method(self, name: str) -> Callable[..., Any]:
+        service, _, method = name.partition("/")
+        stub = getattr(rpc_pb2_grpc, f"{service}Stub")(self._channel)
+        found: Callable[..., Any] = getattr(stub, method)
+        self._methods[name] = found
+        return found
+
+    async def leave(self) -> None:
+        """One user less."""
+        self._users -= 1
+        if self._retired and not self._users:
+            await self.close()
+
+    async def retire(self) -> None:
+        """Close when the last user has left."""
+        self._retired = True
+        if not self._users:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close now; what still runs on the link fails."""
+        self.closed = True
+        await self._channel.close()
+
+
+class Stream:
+    """Messages in both directions, until one side ends it."""
+
+    def __init__(self, link: Link, call: Any) -> None:
+        self.link = link
+        self._call = call
+        self._closed = False
+
+    async def send(self, message: Any) -> None:
+        """Hand over a message. Cancelling ends the stream."""
+        try:
+            await self._call.write(message)
+        except grpc.aio.AioRpcError as error:
+            raise _failure(error) from None
+        except asyncio.InvalidStateError:
+            raise await self._ended() from None
+        except asyncio.CancelledError:
+            if _caller_is_cancelled():
+                raise
+            raise CallFailed("CANCELLED", "the stream was closed") from None
+
+    async def receive(self) -> Any:
+        """The next message. Cancelling ends the stream."""
+        try:
+            message = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            raise _failure(error) from None
+        except asyncio.CancelledError:
+            if _caller_is_cancelled():
+                raise
+            raise CallFailed("CANCELLED", "the stream was closed") from None
+        if message is grpc.aio.EOF:
+            raise await self._ended()
+        return message
+
+    async def _ended(self) -> CallFailed:
+        code, text = await self._call.code(), await self._call.details()
+        if code is grpc.StatusCode.OK:
+            return CallFailed("UNAVAILABLE", "etcd ended the stream")
+        return CallFailed(code.name, text or "the stream ended")
+
+    async def close(self) -> None:
+        """End the stream; idempotent. Who waits in it gets `CallFailed`."""
+        if self._closed:
+            return
+        self._closed = True
+        self._call.cancel()
+        await self.link.leave()
+
+
+def _failure(error: grpc.aio.AioRpcError) -> CallFailed:
+    return CallFailed(error.code().name, error.details() or "no details")
+
+
+def _caller_is_cancelled() -> bool:
+    # grpc.aio raises CancelledError also where a call was ended by closing its channel;
+    # only the task itself knows whether somebody wants it to end.
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

@@ -1,0 +1,193 @@
+"""Calls to a cluster: failover between endpoints, login, retries within a deadline.
+
+Theory of operation. All calls go to one endpoint until it fails; then all go
+to the next. A failure is one of four kinds (`_failures.Kind`): a lost or silent
+endpoint is left and the call sent again; an unknown login is renewed, once for
+all who wait for it, and the call sent again; a refusal is the caller's. A call
+ends with its deadline. A round over all endpoints is followed by a pause that
+grows.
+
+An attempt's time is limited so that an endpoint that swallows everything leaves
+time for the others. After such an attempt the link is retired as well: the
+connection may be dead in the middle, and then a new one to the same endpoint
+works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+from aetcd.rpc import rpc_pb2
+
+from grid.deadline import Deadline, now
+from grid.errors import ClientClosed, EtcdUnavailable, GridError
+from grid.etcd._config import EtcdConfig
+from grid.etcd._failures import CallFailed, Kind, translate
+from grid.etcd._link import Link, Metadata, Stream, credentials
+from grid.etcd._rotation import Rotation, attempt_time, pause
+
+__all__ = ["Session"]
+
+_REQUIRE_LEADER = ("hasleader", "true")
+# A member that lags behind does not know a token that another has just issued.
+_LOGINS_PER_CALL = 3
+_SUSPECT_AFTER = 1.0
+
+
+class Session:
+    """A cluster to call."""
+
+    def __init__(self, config: EtcdConfig) -> None:
+        self.config = config
+        self.rotation = Rotation(config.endpoints)
+        self._links: dict[str, Link] = {}
+        self._retired: set[Link] = set()
+        self._tls: Any = None
+        self._tls_read = False
+        self._token: str | None = None if config.user is not None else ""
+        self._login_lock = asyncio.Lock()
+        self.closed = False
+
+    # -- calls ----------------------------------------------------------------
+
+    async def call(self, method: str, request: Any, timeout: float | None = None) -> Any:
+        """The response of `method`, from whichever endpoint gives one in time."""
+        _, response = await self.timed_call(method, request, timeout)
+        return response
+
+    async def timed_call(
+        self, method: str, request: Any, timeout: float | None = None
+    ) -> tuple[float, Any]:
+        """When the successful attempt was sent, and its response."""
+        total = self.config.timeout if timeout is None else timeout
+        deadline = Deadline.after(total)
+        failures = logins = 0
+        while True:
+            link = self.link()
+            limit = attempt_time(deadline.remaining(), total, len(self.rotation))
+            metadata: Metadata | None = None
+            try:
+                metadata = await self._metadata(link, limit)
+                sent = now()
+                return sent, await link.unary(method, request, limit, metadata)
+            except CallFailed as failure:
+                if failure.kind is Kind.TOKEN and self.config.user and logins < _LOGINS_PER_CALL:
+                    logins += 1
+                    self.forget_login(metadata)
+                    continue
+                failures += 1
+                await self.give_up_on(link, failure, limit)
+                await self._pause(failures, deadline, total, failure)
+
+    async def status(self, endpoint: str, timeout: float | None = None) -> Any:
+        """What one endpoint says of itself; no other is tried."""
+        limit = self.config.timeout if timeout is None else timeout
+        link = self.link(endpoint)
+        try:
+            metadata = await self._metadata(link, limit)
+            return await link.unary("Maintenance/Status", rpc_pb2.StatusRequest(), limit, metadata)
+        except CallFailed as failure:
+            if self.closed:
+                raise ClientClosed from None
+            if failure.kind in (Kind.LOST, Kind.TIMED_OUT):
+                raise EtcdUnavailable(f"no answer from {endpoint}: {failure.text}") from None
+            raise translate(failure) from None
+
+    async def _pause(
+        self, failures: int, deadline: Deadline, total: float, failure: CallFailed
+    ) -> None:
+        seconds = pause(failures, len(self.rotation), random.random())
+        if deadline.remaining() <= seconds:
+            raise self.unavailable(total, failure) from None
+        await asyncio.sleep(seconds)
+
+    def unavailable(self, seconds: float, failure: CallFailed | None) -> GridError:
+        """The error for a cluster that did not answer for `seconds`."""
+        where = ", ".join(self.config.endpoints)
+        cause = f": {failure.text}" if failure is not None else ""
+        return EtcdUnavailable(f"no answer from {where} within {seconds:g} s{cause}")
+
+    # -- streams --------------------------------------------------------------
+
+    async def stream(self, method: str, timeout: float) -> Stream:
+        """A stream to the current endpoint, which fails when its member has no leader."""
+        link = self.link()
+        metadata = await self._metadata(link, timeout)
+        return link.stream(method, (*(metadata or ()), _REQUIRE_LEADER))
+
+    # -- endpoints ------------------------------------------------------------
+
+    def link(self, endpoint: str | None = None) -> Link:
+        """The link to an endpoint, the current one unless named."""
+        if self.closed:
+            raise ClientClosed
+        name = endpoint or self.rotation.current
+        link = self._links.get(name)
+        if link is None:
+            if not self._tls_read:
+                self._tls, self._tls_read = credentials(self.config), True
+            link = self._links[name] = Link(name, self._tls)
+        return link
+
+    async def give_up_on(self, link: Link, failure: CallFailed, waited: float) -> None:
+        """Go on elsewhere after `failure`, or raise the error that it means.
+
+        Args:
+            waited: seconds that were allowed; a short wait proves nothing.
+        """
+        if self.closed:
+            raise ClientClosed from None
+        if failure.kind not in (Kind.LOST, Kind.TIMED_OUT):
+            raise translate(failure) from None
+        self.rotation.failed(link.endpoint)
+        if failure.kind is Kind.TIMED_OUT and waited >= _SUSPECT_AFTER:
+            await self.retire(link)
+
+    async def retire(self, link: Link) -> None:
+        """Use a new connection to this endpoint from now on."""
+        if self._links.get(link.endpoint) is link:
+            del self._links[link.endpoint]
+        self._retired = {one for one in self._retired if not one.closed} | {link}
+        await link.retire()
+
+    # -- login ----------------------------------------------------------------
+
+    async def _metadata(self, link: Link, timeout: float) -> Metadata | None:
+        if self._token is None:
+            await self._login(link, timeout)
+        return (("token", self._token),) if self._token else None
+
+    def forget_login(self, refused: Metadata | None = None) -> None:
+        """Log in again before the next call, unless that was done since `refused`."""
+        used = dict(refused or ()).get("token", "")
+        if self.config.user is not None and used == (self._token or ""):
+            self._token = None
+
+    async def _login(self, link: Link, timeout: float) -> None:
+        async with self._login_lock:
+            if self._token is not None:
+                return
+            request = rpc_pb2.AuthenticateRequest(
+                name=self.config.user, password=self.config.password
+            )
+            try:
+                response = await link.unary("Auth/Authenticate", request, timeout, None)
+            except CallFailed as failure:
+                if "authentication is not enabled" not in failure.text:
+                    raise
+                self._token = ""
+            else:
+                self._token = response.token
+
+    # -- end ------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Close all links; what still runs raises `ClientClosed`."""
+        self.closed = True
+        links = [*self._links.values(), *self._retired]
+        self._links.clear()
+        self._retired.clear()
+        for link in links:
+            await link.close()

@@ -1,0 +1,274 @@
+"""A watch that loses nothing: every put and every delete once, in revision order.
+
+Theory of operation. Everything is listed at revision R, then watched from R+1.
+etcd keeps the history, so after a lost connection, another endpoint or a
+restart the watch goes on at the revision after the last one seen. If that
+revision is compacted meanwhile, everything is listed again and compared with
+what is known (`_view`), so that deletes nobody told of are still seen.
+
+There is no task and no buffer: the consumer's own `anext` reads the stream, so
+that a slow consumer holds back etcd and not this process's memory. Only while
+connecting a task runs, so that `close` can end it.
+
+Streams are asked to fail when the member has lost its leader, and connections
+are pinged (`_link`), so that a watch cannot hang on a member that was cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from aetcd.rpc import rpc_pb2
+
+from grid.deadline import now
+from grid.errors import ClientClosed, EtcdError, EtcdPermissionDenied
+from grid.etcd._failures import CallFailed, Kind
+from grid.etcd._link import Stream
+from grid.etcd._model import KeyValue, Snapshot, WatchBatch
+from grid.etcd._rotation import attempt_time, pause
+from grid.etcd._session import Session
+from grid.etcd._view import View
+
+__all__ = ["Watch"]
+
+_SETTLED = 1.0
+
+
+class Watch:
+    """All keys under a prefix, and then every change of them.
+
+    Iterating yields a `WatchBatch` with `snapshot=True` that holds everything as
+    new keys, then the changes in order. A consumer that keeps a dict sees every
+    put and every delete exactly once, across lost connections, other endpoints,
+    restarts and compaction (after which a key's changes in between are one).
+
+    Use it with `async with`, or `close` it. Only one task may iterate. A
+    cancelled `anext` loses nothing; the next one goes on.
+
+    Raises, from the iteration:
+        EtcdUnavailable: no connection for `patience` seconds. Iterating on tries
+            again, and goes on where it was.
+        EtcdAuthFailed, EtcdPermissionDenied, EtcdError: etcd refused.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        name: str,
+        start: bytes,
+        end: bytes,
+        read: Callable[[float], Awaitable[Snapshot]],
+        patience: float,
+        on_close: Callable[[Watch], object],
+    ) -> None:
+        self._session = session
+        self._name = name
+        self._range = (start, end)
+        self._read_all = read
+        self._patience = patience
+        self._on_close = on_close
+        self._view = View()
+        self._stale = True
+        self._cluster = 0
+        self._stream: Stream | None = None
+        self._parts: list[Any] = []
+        self._down_since: float | None = None
+        self._up_since = 0.0
+        self._failures = 0
+        self._denied = False
+        self._connecting: asyncio.Task[Any] | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "live" if self._stream else "not connected"
+        known, revision = len(self._view.current), self._view.revision
+        return f"<Watch {self._name!r} {known} keys revision={revision} {state}>"
+
+    @property
+    def current(self) -> Mapping[str, KeyValue]:
+        """The keys as of the last batch; a live view, not a copy."""
+        return self._view.current
+
+    @property
+    def revision(self) -> int:
+        """Everything up to this revision has been seen."""
+        return self._view.revision
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> WatchBatch:
+        while not self._closed:
+            try:
+                batch = await self._step()
+            except ClientClosed:
+                break
+            if batch is not None:
+                return batch
+        raise StopAsyncIteration
+
+    async def close(self) -> None:
+        """End the watch and whoever iterates over it; idempotent."""
+        self._closed = True
+        self._on_close(self)
+        if self._connecting is not None:
+            self._connecting.cancel()
+        await self._hang_up()
+
+    # -- steps ----------------------------------------------------------------
+
+    async def _step(self) -> WatchBatch | None:
+        """One list, one connection or one response; the batch that it makes."""
+        if self._stale:
+            return await self._closable(self._list())
+        if self._stream is None:
+            await self._closable(self._connect())
+            return None
+        try:
+            response = await self._stream.receive()
+        except CallFailed as failure:
+            if not self._closed:
+                await self._lost(failure)
+            return None
+        except asyncio.CancelledError:
+            # grpc.aio ended the stream with the read.
+            await self._hang_up()
+            raise
+        return await self._handle(response)
+
+    async def _closable(self, work: Coroutine[Any, Any, WatchBatch | None]) -> WatchBatch | None:
+        task = asyncio.create_task(work, name=f"etcd-watch-{self._name}")
+        self._connecting = task
+        try:
+            return await task
+        except asyncio.CancelledError:
+            me = asyncio.current_task()
+            if self._closed and (me is None or not me.cancelling()):
+                return None
+            await asyncio.wait([task])
+            raise
+        finally:
+            self._connecting = None
+
+    async def _list(self) -> WatchBatch | None:
+        snapshot = await self._read_all(self._patience)
+        self._stale = False
+        return self._view.relist(snapshot)
+
+    async def _handle(self, response: Any) -> WatchBatch | None:
+        if response.canceled:
+            await self._cancelled(response)
+            return None
+        self._denied = False
+        if response.fragment:
+            self._parts.extend(response.events)
+            return None
+        if not response.events and not self._parts:
+            self._view.advance(response.header.revision)
+            return None
+        events = [*self._parts, *response.events] if self._parts else response.events
+        self._parts = []
+        return self._view.apply(events)
+
+    async def _cancelled(self, response: Any) -> None:
+        reason = response.cancel_reason
+        await self._hang_up()
+        if response.compact_revision or "compacted" in reason:
+            self._stale = True
+        elif "permission denied" in reason or "auth token" in reason:
+            # etcd 3.5 calls a token that has expired "permission denied" here.
+            if self._denied or self._session.config.user is None:
+                raise EtcdPermissionDenied(f"watch of {self._name!r}: {reason}")
+            self._denied = True
+            self._session.forget_login()
+        elif "no leader" in reason:
+            await self._lost(CallFailed("UNAVAILABLE", reason))
+        else:
+            raise EtcdError(f"watch of {self._name!r} cancelled: {reason or 'no reason given'}")
+
+    # -- connection -----------------------------------------------------------
+
+    async def _connect(self) -> None:
+        """Open the stream at the next revision, or raise when patience is over."""
+        while self._stream is None:
+            rest = pause(self._failures, len(self._session.rotation), random.random())
+            await asyncio.sleep(rest)
+            remaining = self._patience
+            if self._down_since is not None:
+                remaining = max(0.05, self._down_since + self._patience - now())
+            limit = attempt_time(remaining, self._patience, len(self._session.rotation))
+            try:
+                await self._open(limit)
+            except CallFailed as failure:
+                await self._lost(failure, limit)
+
+    async def _open(self, limit: float) -> None:
+        try:
+            async with asyncio.timeout(limit):
+                self._stream = await self._session.stream("Watch/Watch", limit)
+                await self._stream.send(self._request())
+                created = await self._stream.receive()
+        except TimeoutError:
+            raise CallFailed("DEADLINE_EXCEEDED", f"no answer within {limit:.1f} s") from None
+        except asyncio.CancelledError:
+            await self._hang_up()
+            raise
+        self._down_since, self._up_since = None, now()
+        if created.canceled:
+            await self._cancelled(created)
+        elif self._is_another_store(created.header):
+            await self._hang_up()
+            self._stale = True
+
+    def _request(self) -> Any:
+        start, end = self._range
+        create = rpc_pb2.WatchCreateRequest(
+            key=start,
+            range_end=end,
+            start_revision=self._view.revision + 1,
+            progress_notify=True,
+            fragment=True,
+        )
+        return rpc_pb2.WatchRequest(create_request=create)
+
+    def _is_another_store(self, header: Any) -> bool:
+        """True once for a store that cannot be the one the view was read from."""
+        before, self._cluster = self._cluster, header.cluster_id
+        return bool(before) and before != header.cluster_id
+
+    async def _lost(self, failure: CallFailed, waited: float = 0.0) -> None:
+        stream = self._stream
+        await self._hang_up()
+        if self._down_since is None:
+            self._down_since = now()
+        self._failures = self._failures + 1 if now() - self._up_since < _SETTLED else 1
+        if failure.kind is Kind.TOKEN and not self._denied:
+            self._denied = True
+            self._session.forget_login()
+            return
+        link = stream.link if stream is not None else self._session.link()
+        await self._session.give_up_on(link, failure, waited)
+        if now() - self._down_since >= self._patience:
+            self._down_since = None
+            raise self._session.unavailable(self._patience, failure)
+
+    async def _hang_up(self) -> None:
+        stream, self._stream = self._stream, None
+        self._parts = []
+        if stream is not None:
+            await stream.close()
