@@ -18,7 +18,7 @@ from grid.etcd._session import Session
 from grid.etcd._watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
 
 __all__ = ["EndpointStatus", "EtcdClient", "Member"]
 
@@ -203,7 +203,7 @@ class EtcdClient:
         """
         if self._session.closed:
             raise ClientClosed
-        read: Callable[[float], Awaitable[Snapshot]]
+        read: Callable[[float], Coroutine[Any, Any, Snapshot]]
         if exact:
             start, end = encode_key(prefix), b""
 

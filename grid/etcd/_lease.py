@@ -23,7 +23,7 @@ from collections.abc import Callable
 from aetcd.rpc import rpc_pb2
 
 from grid.deadline import now
-from grid.errors import ClientClosed, EtcdUnavailable, GridError, LeaseLost
+from grid.errors import ClientClosed, EtcdError, EtcdUnavailable, GridError, LeaseLost
 from grid.etcd._failures import CallFailed, Kind
 from grid.etcd._link import Stream
 from grid.etcd._rotation import pause
@@ -135,6 +135,7 @@ class Lease:
         except GridError as error:
             self._end(str(error))
         finally:
+            self._end("its keep-alive ended")
             await self._hang_up()
 
     async def _confirm(self) -> None:
@@ -175,14 +176,16 @@ class Lease:
         stream = self._stream
         await self._hang_up()
         if failure.kind is Kind.TOKEN:
-            self._session.forget_login()
+            self._session.forget_login(stream.metadata if stream else None)
             return
-        if stream is not None:
-            await self._session.give_up_on(stream.link, failure, waited)
-            if failure.kind is Kind.TIMED_OUT:
-                await self._session.retire(stream.link)
-        else:
-            await self._session.give_up_on(self._session.link(), failure, waited)
+        link = stream.link if stream is not None else self._session.link()
+        try:
+            await self._session.give_up_on(link, failure, waited)
+        except EtcdError:
+            # The deadline decides whether the lease is over, not an odd answer.
+            return
+        if failure.kind is Kind.TIMED_OUT:
+            await self._session.retire(link)
 
     async def _hang_up(self) -> None:
         stream, self._stream = self._stream, None

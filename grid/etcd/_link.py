@@ -1,9 +1,10 @@
 """One endpoint's gRPC channel: the only module here that touches gRPC.
 
 Theory of operation. A link counts its users, calls and streams. A link whose
-connection seems dead is *retired*: nobody new gets it, and its channel closes
-when its last user has left. Closing it at once would cancel the others' calls,
-and grpc.aio tells a cancelled caller nothing of who cancelled it.
+connection seems dead is *retired*: nobody new gets it, its streams fail at once,
+because whoever holds one can open another and go on, and its channel closes when
+its last call has ended. Calls are left to their own time, because failing a write
+that may still succeed would make it be sent twice.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ Metadata = tuple[tuple[str, str], ...]
 
 # Servers of etcd drop a connection that is pinged more often than every 5 s.
 _OPTIONS = (
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 4_000),
+    ("grpc.keepalive_time_ms", 6_000),
+    ("grpc.keepalive_timeout_ms", 3_000),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_receive_message_length", -1),
@@ -67,6 +68,7 @@ class Link:
         )
         self._methods: dict[str, Callable[..., Any]] = {}
         self._users = 0
+        self._streams: set[Stream] = set()
         self._retired = False
         self.closed = False
 
@@ -89,13 +91,20 @@ class Link:
                 raise
             raise CallFailed("CANCELLED", "the connection was closed") from None
         finally:
-            await self.leave()
+            await self._leave()
 
     def stream(self, method: str, metadata: Metadata | None) -> Stream:
         """A stream in both directions. It must be closed."""
         call = self._methods.get(method) or self._method(method)
         self._users += 1
-        return Stream(self, call(metadata=metadata))
+        stream = Stream(self, call(metadata=metadata), metadata)
+        self._streams.add(stream)
+        return stream
+
+    async def forget(self, stream: Stream) -> None:
+        """A stream has ended."""
+        self._streams.discard(stream)
+        await self._leave()
 
     def _method(self, name: str) -> Callable[..., Any]:
         service, _, method = name.partition("/")
@@ -104,15 +113,16 @@ class Link:
         self._methods[name] = found
         return found
 
-    async def leave(self) -> None:
-        """One user less."""
+    async def _leave(self) -> None:
         self._users -= 1
         if self._retired and not self._users:
             await self.close()
 
     async def retire(self) -> None:
-        """Close when the last user has left."""
+        """Fail the streams now and close when the last call has ended."""
         self._retired = True
+        for stream in self._streams:
+            stream.fail()
         if not self._users:
             await self.close()
 
@@ -125,8 +135,9 @@ class Link:
 class Stream:
     """Messages in both directions, until one side ends it."""
 
-    def __init__(self, link: Link, call: Any) -> None:
+    def __init__(self, link: Link, call: Any, metadata: Metadata | None) -> None:
         self.link = link
+        self.metadata = metadata
         self._call = call
         self._closed = False
 
@@ -163,13 +174,17 @@ class Stream:
             return CallFailed("UNAVAILABLE", "etcd ended the stream")
         return CallFailed(code.name, text or "the stream ended")
 
+    def fail(self) -> None:
+        """Let whoever waits in the stream get `CallFailed`; it must still be closed."""
+        self._call.cancel()
+
     async def close(self) -> None:
-        """End the stream; idempotent. Who waits in it gets `CallFailed`."""
+        """End the stream; idempotent. Whoever waits in it gets `CallFailed`."""
         if self._closed:
             return
         self._closed = True
         self._call.cancel()
-        await self.link.leave()
+        await self.link.forget(self)
 
 
 def _failure(error: grpc.aio.AioRpcError) -> CallFailed:

@@ -146,7 +146,7 @@ class Session:
             await self.retire(link)
 
     async def retire(self, link: Link) -> None:
-        """Use a new connection to this endpoint from now on."""
+        """Use a new connection to this endpoint from now on; its streams fail."""
         if self._links.get(link.endpoint) is link:
             del self._links[link.endpoint]
         self._retired = {one for one in self._retired if not one.closed} | {link}
@@ -160,7 +160,11 @@ class Session:
         return (("token", self._token),) if self._token else None
 
     def forget_login(self, refused: Metadata | None = None) -> None:
-        """Log in again before the next call, unless that was done since `refused`."""
+        """Log in again before the next call, unless that was done since.
+
+        Args:
+            refused: the metadata of the call that etcd refused.
+        """
         used = dict(refused or ()).get("token", "")
         if self.config.user is not None and used == (self._token or ""):
             self._token = None

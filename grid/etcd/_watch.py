@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from aetcd.rpc import rpc_pb2
 
@@ -36,6 +36,9 @@ from grid.etcd._view import View
 __all__ = ["Watch"]
 
 _SETTLED = 1.0
+_LONGEST_ROUND = 10.0
+
+T = TypeVar("T")
 
 
 class Watch:
@@ -61,7 +64,7 @@ class Watch:
         name: str,
         start: bytes,
         end: bytes,
-        read: Callable[[float], Awaitable[Snapshot]],
+        read: Callable[[float], Coroutine[Any, Any, Snapshot]],
         patience: float,
         on_close: Callable[[Watch], object],
     ) -> None:
@@ -73,6 +76,7 @@ class Watch:
         self._on_close = on_close
         self._view = View()
         self._stale = True
+        self._fresh = False
         self._cluster = 0
         self._stream: Stream | None = None
         self._parts: list[Any] = []
@@ -135,7 +139,9 @@ class Watch:
     async def _step(self) -> WatchBatch | None:
         """One list, one connection or one response; the batch that it makes."""
         if self._stale:
-            return await self._closable(self._list())
+            snapshot = await self._closable(self._read_all(self._patience))
+            # Not in that task: a cancelled `anext` would lose the batch.
+            return self._listed(snapshot) if snapshot is not None else None
         if self._stream is None:
             await self._closable(self._connect())
             return None
@@ -151,7 +157,7 @@ class Watch:
             raise
         return await self._handle(response)
 
-    async def _closable(self, work: Coroutine[Any, Any, WatchBatch | None]) -> WatchBatch | None:
+    async def _closable(self, work: Coroutine[Any, Any, T]) -> T | None:
         task = asyncio.create_task(work, name=f"etcd-watch-{self._name}")
         self._connecting = task
         try:
@@ -165,9 +171,8 @@ class Watch:
         finally:
             self._connecting = None
 
-    async def _list(self) -> WatchBatch | None:
-        snapshot = await self._read_all(self._patience)
-        self._stale = False
+    def _listed(self, snapshot: Snapshot) -> WatchBatch | None:
+        self._stale, self._fresh = False, True
         return self._view.relist(snapshot)
 
     async def _handle(self, response: Any) -> WatchBatch | None:
@@ -186,7 +191,7 @@ class Watch:
         return self._view.apply(events)
 
     async def _cancelled(self, response: Any) -> None:
-        reason = response.cancel_reason
+        reason, stream = response.cancel_reason, self._stream
         await self._hang_up()
         if response.compact_revision or "compacted" in reason:
             self._stale = True
@@ -195,7 +200,7 @@ class Watch:
             if self._denied or self._session.config.user is None:
                 raise EtcdPermissionDenied(f"watch of {self._name!r}: {reason}")
             self._denied = True
-            self._session.forget_login()
+            self._session.forget_login(stream.metadata if stream else None)
         elif "no leader" in reason:
             await self._lost(CallFailed("UNAVAILABLE", reason))
         else:
@@ -211,7 +216,8 @@ class Watch:
             remaining = self._patience
             if self._down_since is not None:
                 remaining = max(0.05, self._down_since + self._patience - now())
-            limit = attempt_time(remaining, self._patience, len(self._session.rotation))
+            round_time = min(self._patience, _LONGEST_ROUND)
+            limit = attempt_time(remaining, round_time, len(self._session.rotation))
             try:
                 await self._open(limit)
             except CallFailed as failure:
@@ -247,9 +253,16 @@ class Watch:
         return rpc_pb2.WatchRequest(create_request=create)
 
     def _is_another_store(self, header: Any) -> bool:
-        """True once for a store that cannot be the one the view was read from."""
+        """True for a store that cannot be the one the view was read from.
+
+        A member that is only behind looks like a store that lost its data; to
+        list again, which asks the leader, is right for both. Only once, though.
+        """
         before, self._cluster = self._cluster, header.cluster_id
-        return bool(before) and before != header.cluster_id
+        if before and before != header.cluster_id:
+            return True
+        fresh, self._fresh = self._fresh, False
+        return not fresh and header.revision < self._view.revision
 
     async def _lost(self, failure: CallFailed, waited: float = 0.0) -> None:
         stream = self._stream
@@ -259,7 +272,7 @@ class Watch:
         self._failures = self._failures + 1 if now() - self._up_since < _SETTLED else 1
         if failure.kind is Kind.TOKEN and not self._denied:
             self._denied = True
-            self._session.forget_login()
+            self._session.forget_login(stream.metadata if stream else None)
             return
         link = stream.link if stream is not None else self._session.link()
         await self._session.give_up_on(link, failure, waited)
