@@ -1,0 +1,89 @@
+"""Actors and mailboxes with unique names, across processes.
+
+    server = grid.Server("shop")             # a peer
+    async with grid.Client("shop") as client:
+        reply = await client.request("orders", Order(id=7), reply=Receipt)
+
+Names are imported when first used: `import grid` alone loads nothing, so the
+command starts fast and can set up gRPC before it is loaded.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from grid._retry import Retry
+    from grid.actor import Actor, ActorContext, StopSignal
+    from grid.broadcast import BroadcastResult, Group, Outcome
+    from grid.client import Client
+    from grid.codec import Codec, register
+    from grid.errors import GridError
+    from grid.etcd import EtcdConfig
+    from grid.mailbox import Mailbox, Request
+    from grid.names import Kind
+    from grid.query import Entity, EntityEvent, EntityFound, EntityLost, EntityWatch
+    from grid.ring import Ring
+    from grid.server import Server, ServerConfig
+    from grid.wire_pb2 import Ack, ActorStart, ActorStop, Delivery, EchoMsg
+
+__all__ = [
+    "Ack",
+    "Actor",
+    "ActorContext",
+    "ActorStart",
+    "ActorStop",
+    "BroadcastResult",
+    "Client",
+    "Codec",
+    "Delivery",
+    "EchoMsg",
+    "Entity",
+    "EntityEvent",
+    "EntityFound",
+    "EntityLost",
+    "EntityWatch",
+    "EtcdConfig",
+    "GridError",
+    "Group",
+    "Kind",
+    "Mailbox",
+    "Outcome",
+    "Request",
+    "Retry",
+    "Ring",
+    "Server",
+    "ServerConfig",
+    "StopSignal",
+    "register",
+]
+
+_HOMES = {
+    "_retry": ("Retry",),
+    "actor": ("Actor", "ActorContext", "StopSignal"),
+    "broadcast": ("BroadcastResult", "Group", "Outcome"),
+    "client": ("Client",),
+    "codec": ("Codec", "register"),
+    "errors": ("GridError",),
+    "etcd": ("EtcdConfig",),
+    "mailbox": ("Mailbox", "Request"),
+    "names": ("Kind",),
+    "query": ("Entity", "EntityEvent", "EntityFound", "EntityLost", "EntityWatch"),
+    "ring": ("Ring",),
+    "server": ("Server", "ServerConfig"),
+    "wire_pb2": ("Ack", "ActorStart", "ActorStop", "Delivery", "EchoMsg"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'grid' has no attribute {name!r}")
+    value = getattr(import_module(f"grid.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -58,6 +58,7 @@ class Claims:
         self._waiting: deque[_Operation] = deque()
         self._senders: set[asyncio.Task[None]] = set()
         self._pump_scheduled = False
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"<Claims {len(self._held)} held, {len(self._waiting)} waiting, {self._lease!r}>"
@@ -75,7 +76,7 @@ class Claims:
         for key in values:
             if key in self._held:
                 raise AlreadyRegistered(key, self._peer, self._address, self._held[key])
-        if not self._lease.valid:
+        if self._closed or not self._lease.valid:
             raise LeaseLost
         keys = tuple(values)
         self._held.update(dict.fromkeys(keys, 0))
@@ -95,14 +96,18 @@ class Claims:
         return epoch
 
     async def free(self, keys: tuple[str, ...], epoch: int) -> None:
-        """Give up keys that one claim took. Does nothing once the lease is over.
+        """Give up keys that one claim took; once the lease is over they are gone anyway.
 
         It goes on when the caller is cancelled: a name is not left behind.
         """
+        if self._closed or not self._lease.valid:
+            self._forget(keys)
+            return
         await asyncio.shield(self._free(keys, epoch))
 
     async def close(self) -> None:
         """Stop sending; who still waits gets `LeaseLost`."""
+        self._closed = True
         for operation in self._waiting:
             if not operation.done.done():
                 operation.done.set_exception(LeaseLost("the peer left"))
@@ -163,7 +168,9 @@ class Claims:
             following = self._waiting[0]
             operations += len(following.keys)
             size += following.size
-            if batch and (operations > _OPERATIONS_PER_TRANSACTION or size > _BYTES_PER_TRANSACTION):
+            if batch and (
+                operations > _OPERATIONS_PER_TRANSACTION or size > _BYTES_PER_TRANSACTION
+            ):
                 break
             batch.append(self._waiting.popleft())
         return batch
@@ -188,9 +195,7 @@ class Claims:
         frees = any(not operation.values for operation in batch)
         return max(self._lease.ttl, 1.0) if frees else None
 
-    def _settle(
-        self, operation: _Operation, answer: rpc_pb2.TxnResponse, revision: int
-    ) -> None:
+    def _settle(self, operation: _Operation, answer: rpc_pb2.TxnResponse, revision: int) -> None:
         if answer.succeeded or not operation.values:
             operation.done.set_result(revision)
             return

@@ -166,6 +166,7 @@ class Mailbox:
         self._unanswered: set[asyncio.Future[Reply]] = set()
         self._draining = False
         self._closed = False
+        self._released = False
         self._lost: GridError | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -216,7 +217,9 @@ class Mailbox:
         """
         if not self._closed:
             self._end(None)
-        await self._release(self)
+        if not self._released:
+            self._released = True
+            await self._release(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -241,7 +244,7 @@ class Mailbox:
         finally:
             if reader.done() and not reader.cancelled():
                 self._woken -= 1
-            else:
+            elif reader in self._readers:
                 self._readers.remove(reader)
 
     # -- the server's side -------------------------------------------------

@@ -1,0 +1,125 @@
+"""A client's view of one kind of name, kept up to date by a watch.
+
+A look-up costs a dictionary access. A miss is read from etcd, because the watch
+may lag behind a registration that the caller already knows of. While etcd is
+away the last view stays in use. An entry is replaced only by one of the same or
+a later epoch, whichever of watch and read brings it first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from grid.errors import EtcdError
+from grid.etcd import Change, EtcdClient, KeyValue, WatchBatch
+from grid.names import Kind, prefix
+from grid.registration import MalformedRegistration, Registration, decode_registration
+
+__all__ = ["Directory"]
+
+_log = logging.getLogger("grid.client")
+
+
+class Directory:
+    """Registrations by full name. Nothing is asked of etcd before the first use."""
+
+    def __init__(self, etcd: EtcdClient, namespace: str, kind: Kind) -> None:
+        self._etcd = etcd
+        self._prefix = prefix(namespace, kind)
+        self._known: dict[str, Registration] = {}
+        self._feed: asyncio.Task[None] | None = None
+        self._loaded = asyncio.Event()
+        self._reads: dict[str, asyncio.Task[Registration | None]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Directory {self._prefix}* {len(self._known)} known>"
+
+    def find(self, key: str) -> Registration | None:
+        """What the view has for a key. Costs nothing."""
+        return self._known.get(key)
+
+    async def read(self, key: str) -> Registration | None:
+        """What etcd has for a key now; many asking at once are one read.
+
+        If etcd cannot be had, what the view has.
+
+        Raises:
+            EtcdError: etcd cannot be had, and the view has nothing.
+        """
+        self._start()
+        reading = self._reads.get(key)
+        if reading is None:
+            reading = asyncio.create_task(self._read(key))
+            self._reads[key] = reading
+            reading.add_done_callback(lambda _: self._reads.pop(key, None))
+        return await asyncio.shield(reading)
+
+    async def all(self) -> list[Registration]:
+        """The whole view, once it is loaded."""
+        self._start()
+        await self._loaded.wait()
+        return list(self._known.values())
+
+    async def close(self) -> None:
+        """End the watch and the reads."""
+        tasks = [*self._reads.values(), *([self._feed] if self._feed else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self) -> None:
+        if self._feed is None:
+            self._feed = asyncio.create_task(self._follow(), name=f"directory {self._prefix}")
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                async with self._etcd.watch(self._prefix) as watch:
+                    async for batch in watch:
+                        self._apply(batch)
+            except EtcdError as error:
+                _log.warning("going on with the last view: %s", error)
+
+    async def _read(self, key: str) -> Registration | None:
+        try:
+            stored = await self._etcd.get(key)
+        except EtcdError:
+            known = self._known.get(key)
+            if known is None:
+                raise
+            return known
+        if stored is None:
+            self._known.pop(key, None)
+            return None
+        self._put(stored)
+        return self._known.get(key)
+
+    def _apply(self, batch: WatchBatch) -> None:
+        if batch.snapshot:
+            there = {change.key for change in batch.changes}
+            for key, known in tuple(self._known.items()):
+                if known.epoch <= batch.revision and key not in there:
+                    del self._known[key]
+        for change in batch.changes:
+            self._change(change)
+        self._loaded.set()
+
+    def _change(self, change: Change) -> None:
+        if change.current is not None:
+            self._put(change.current)
+            return
+        known = self._known.get(change.key)
+        ended = change.previous.create_revision if change.previous else 0
+        if known is not None and known.epoch <= ended:
+            del self._known[change.key]
+
+    def _put(self, stored: KeyValue) -> None:
+        known = self._known.get(stored.key)
+        if known is not None and known.epoch > stored.create_revision:
+            return
+        try:
+            self._known[stored.key] = decode_registration(stored)
+        except MalformedRegistration as error:
+            self._known.pop(stored.key, None)
+            _log.warning("skipped, not a registration: %s", error)

@@ -1,0 +1,157 @@
+"""Deliveries to mailboxes of this peer: the one way in, from the wire or from here.
+
+A delivery is refused unless the peer serves and its lease is valid, the
+mailbox is there, and the epoch that the sender resolved is the mailbox's. The
+lease is looked at again before the answer goes out: an actor that outlived its
+lease may not acknowledge anything (the promises G2 and G3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from google.protobuf.message import Message
+
+from grid.codec import Codec
+from grid.deadline import Deadline
+from grid.errors import OutcomeUnknown, PeerNotServing, StaleEpoch, UnknownMailbox
+from grid.mailbox import Mailbox, Reply
+from grid.wire_pb2 import Delivery
+
+__all__ = ["Dispatcher", "State", "local_dispatcher"]
+
+M = TypeVar("M", bound=Message)
+
+
+class State(enum.StrEnum):
+    """What a peer does with requests; only in SERVING it takes them."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    DRAINING = "draining"
+    FENCED = "fenced"
+    STOPPED = "stopped"
+
+
+_local: dict[str, Dispatcher] = {}  # by advertised address; a port has one owner
+
+
+def local_dispatcher(address: str) -> Dispatcher | None:
+    """The dispatcher of the peer at an address, if it lives on this event loop."""
+    found = _local.get(address)
+    if found is None or found.loop is not asyncio.get_running_loop():
+        return None
+    return found
+
+
+class Dispatcher:
+    """The mailboxes of a peer, by full name, and the gate before them."""
+
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
+        self.loop = asyncio.get_running_loop()
+        self.state = State.STARTING
+        self.peer = ""
+        self.lease_valid: Callable[[], bool] = lambda: False
+        self._mailboxes: dict[str, Mailbox] = {}
+        self._claims: dict[str, asyncio.Future[None]] = {}
+        self._address = ""
+
+    def open(self, address: str, peer: str, lease_valid: Callable[[], bool]) -> None:
+        """Take deliveries, also local ones for the address, while the lease is valid."""
+        self._address, self.peer, self.lease_valid = address, peer, lease_valid
+        self.state = State.SERVING
+        _local[address] = self
+
+    def close(self) -> None:
+        """Take no local deliveries any more."""
+        self.state = State.STOPPED
+        if _local.get(self._address) is self:
+            del _local[self._address]
+
+    def expect(self, mailbox: Mailbox, claimed: asyncio.Future[None]) -> None:
+        """Add a mailbox whose name is being claimed; deliveries wait for the outcome."""
+        self._mailboxes[mailbox.key] = mailbox
+        self._claims[mailbox.key] = claimed
+
+    def settle(self, mailbox: Mailbox) -> None:
+        """The mailbox has its name, or is removed if it has no epoch."""
+        claimed = self._claims.pop(mailbox.key, None)
+        if not mailbox.epoch:
+            self.remove(mailbox)
+        if claimed is not None and not claimed.done():
+            claimed.set_result(None)
+
+    def remove(self, mailbox: Mailbox) -> None:
+        """Forget a mailbox."""
+        if self._mailboxes.get(mailbox.key) is mailbox:
+            del self._mailboxes[mailbox.key]
+
+    def find(self, key: str) -> Mailbox | None:
+        """The mailbox of that full name."""
+        return self._mailboxes.get(key)
+
+    def mailboxes(self) -> list[Mailbox]:
+        """All mailboxes, the oldest first."""
+        return list(self._mailboxes.values())
+
+    async def deliver(self, delivery: Delivery, deadline: Deadline | None) -> Reply:
+        """Give an envelope to its mailbox and wait for the answer.
+
+        Cancelling it tells the request that nobody waits.
+
+        Raises:
+            GridError: what the sender shall read.
+        """
+        mailbox = self._gate(delivery.receiver, delivery.epoch)
+        if not mailbox.epoch:
+            mailbox = await self._claimed(delivery.receiver, delivery.epoch)
+        message = self.codec.decode(delivery.typeName, delivery.data)
+        reply = await mailbox._put(message, delivery.typeName, dict(delivery.metadata), deadline)
+        self._check_lease()
+        return reply
+
+    async def deliver_local(
+        self,
+        receiver: str,
+        epoch: int,
+        message: Message,
+        metadata: Mapping[str, str],
+        deadline: Deadline,
+    ) -> Reply:
+        """As `deliver`, from this process: `message` must be the receiver's own copy."""
+        mailbox = self._gate(receiver, epoch)
+        if not mailbox.epoch:
+            mailbox = await self._claimed(receiver, epoch)
+        type_name = self.codec.name_of(type(message))
+        reply = await mailbox._put(message, type_name, dict(metadata), deadline)
+        self._check_lease()
+        return reply
+
+    def _gate(self, receiver: str, epoch: int) -> Mailbox:
+        if self.state is not State.SERVING or not self.lease_valid():
+            raise PeerNotServing(self.peer, self._refusal())
+        mailbox = self._mailboxes.get(receiver)
+        if mailbox is None:
+            raise UnknownMailbox(receiver)
+        if epoch and mailbox.epoch and epoch != mailbox.epoch:
+            raise StaleEpoch(receiver, epoch, mailbox.epoch)
+        return mailbox
+
+    async def _claimed(self, receiver: str, epoch: int) -> Mailbox:
+        # The name is in etcd before the claimant has its answer, so a fast
+        # sender can be here first.
+        claimed = self._claims.get(receiver)
+        if claimed is not None:
+            await asyncio.shield(claimed)
+        return self._gate(receiver, epoch)
+
+    def _check_lease(self) -> None:
+        if not self.lease_valid():
+            raise OutcomeUnknown(f"peer {self.peer!r} lost its lease before the answer")
+
+    def _refusal(self) -> str:
+        return str(State.FENCED if self.state is State.SERVING else self.state)

@@ -1,0 +1,50 @@
+"""What the environment says where the caller does not: GRID_ETCD, GRID_NAMESPACE."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from grid.etcd import EtcdConfig
+
+__all__ = ["default_etcd", "default_namespace", "run"]
+
+T = TypeVar("T")
+
+
+def default_namespace(namespace: str | None) -> str:
+    """The namespace given, else `GRID_NAMESPACE`, else `default`."""
+    return namespace if namespace is not None else os.environ.get("GRID_NAMESPACE", "default")
+
+
+def default_etcd(etcd: str | EtcdConfig | None) -> EtcdConfig:
+    """The configuration given, else the one of the `GRID_ETCD...` variables."""
+    if isinstance(etcd, EtcdConfig):
+        return etcd
+    text = etcd if etcd is not None else os.environ.get("GRID_ETCD", "127.0.0.1:2379")
+    return EtcdConfig.parse(
+        text,
+        ca=_path("GRID_ETCD_CA"),
+        cert=_path("GRID_ETCD_CERT"),
+        key=_path("GRID_ETCD_KEY"),
+        user=os.environ.get("GRID_ETCD_USER"),
+        password=os.environ.get("GRID_ETCD_PASSWORD"),
+    )
+
+
+def _path(variable: str) -> Path | None:
+    text = os.environ.get(variable)
+    return Path(text) if text else None
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on a loop of its own: uvloop where it exists, else asyncio."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)

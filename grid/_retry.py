@@ -1,0 +1,86 @@
+"""Sending again, when that is safe, until the caller's deadline.
+
+A first try is made without any of this: tenacity costs more than a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    wait_exponential_jitter,
+)
+
+from grid.deadline import Deadline
+from grid.errors import GridError, OutcomeUnknown, ReceiverBusy, UnregisteredMailbox
+
+__all__ = ["Retry", "may_resend", "resend"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often, and how patiently, a request is sent again.
+
+    Attributes:
+        attempts: how many times it is sent at most, the first included; None
+            for as often as the deadline allows.
+        first_pause: seconds before the second attempt; doubles each time.
+        longest_pause: seconds between attempts at most.
+    """
+
+    attempts: int | None = 6
+    first_pause: float = 0.05
+    longest_pause: float = 1.0
+
+
+def may_resend(error: GridError, *, idempotent: bool) -> bool:
+    """True if sending again is safe and may help."""
+    if isinstance(error, OutcomeUnknown):
+        return idempotent
+    return error.retryable and not isinstance(error, UnregisteredMailbox)
+
+
+async def resend(
+    attempt: Callable[[], Awaitable[T]],
+    policy: Retry,
+    deadline: Deadline,
+    *,
+    idempotent: bool,
+    wait: bool,
+) -> T:
+    """Make further attempts after a first one failed.
+
+    Args:
+        attempt: one attempt.
+        policy: how many and how far apart.
+        deadline: when to give up; the last error is raised then.
+        idempotent: try again after an unknown outcome, too.
+        wait: a full mailbox is worth trying until the deadline.
+    """
+
+    def is_safe(error: BaseException) -> bool:
+        return isinstance(error, GridError) and may_resend(error, idempotent=idempotent)
+
+    def is_over(state: RetryCallState) -> bool:
+        if deadline.remaining() <= state.upcoming_sleep:
+            return True
+        error = state.outcome.exception() if state.outcome else None
+        if policy.attempts is None or (wait and isinstance(error, ReceiverBusy)):
+            return False
+        return bool(stop_after_attempt(policy.attempts - 1)(state))
+
+    retrying = AsyncRetrying(
+        retry=retry_if_exception(is_safe),
+        stop=is_over,
+        wait=wait_exponential_jitter(policy.first_pause, policy.longest_pause, 2, 0.05),
+        reraise=True,
+    )
+    return await retrying(attempt)

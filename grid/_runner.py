@@ -1,0 +1,270 @@
+"""Running actors: claim the name, make it, run it, end it, free the name.
+
+The name is claimed before the factory is called, so a factory runs only on the
+peer that owns the name, and it is freed only after the actor has ended, so two
+incarnations never overlap under one lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from grid._peer import OpeningMailbox, Peer
+from grid.actor import Act, ActorContext, BlockingAct, Definition, is_blocking
+from grid.deadline import Deadline
+from grid.errors import (
+    ActorStillRunning,
+    AlreadyRegistered,
+    FactoryFailed,
+    GridError,
+    InvalidActorType,
+    InvalidName,
+    LeaseLost,
+    UnknownActor,
+    UnknownActorType,
+)
+from grid.mailbox import Mailbox
+from grid.names import Kind, check_name, full_name
+
+if TYPE_CHECKING:
+    from grid.client import Client
+
+__all__ = ["Runner"]
+
+_log = logging.getLogger("grid.actor")
+
+_UNWIND = 2.0  # seconds a cancelled actor may take to unwind before it is given up
+
+
+@dataclass(slots=True, eq=False)
+class _Actor:
+    """One running actor: `acting` is its own code, `life` that and the clean-up."""
+
+    context: ActorContext
+    blocking: bool
+    mailboxes: list[Mailbox] = field(default_factory=list)
+    acting: asyncio.Task[None] | None = None
+    life: asyncio.Task[None] | None = None
+
+    def hears_stop(self) -> bool:
+        """True if the actor can learn of a stop without being cancelled."""
+        return self.blocking or self.context._watches_stopping or bool(self.mailboxes)
+
+
+class Runner:
+    """The actors of one peer."""
+
+    def __init__(
+        self, peer: Peer, client: Callable[[], Client], definitions: Iterable[Definition]
+    ) -> None:
+        self._peer = peer
+        self._client = client
+        self._definitions = {one.type: one for one in definitions}
+        self._actors: dict[str, _Actor] = {}
+        self._defined = asyncio.Event()
+
+    def define(self, definition: Definition) -> None:
+        """Add a definition, or replace the one of that type."""
+        self._definitions[definition.type] = definition
+        self._defined.set()
+
+    async def wait_defined(self, type: str) -> None:  # noqa: A002
+        """Return once there is a definition of that type."""
+        while type not in self._definitions:
+            self._defined.clear()
+            await self._defined.wait()
+
+    def names(self) -> list[str]:
+        """The names of the actors that run here."""
+        return list(self._actors)
+
+    # -- start ---------------------------------------------------------------
+
+    async def start(self, type: str, name: str, data: bytes) -> asyncio.Task[None]:  # noqa: A002
+        """Start an actor; it holds its name and runs when this returns.
+
+        Returns:
+            The task of its whole life: done when its names are free again.
+
+        Raises:
+            InvalidActorType, InvalidName: they break the rule of names.
+            UnknownActorType: there is no definition of that type here.
+            AlreadyRegistered: the name has an owner.
+            FactoryFailed, NilActor: no actor came out; the name is free again.
+        """
+        try:
+            check_name(type)
+        except InvalidName:
+            raise InvalidActorType(type) from None
+        key = full_name(self._peer.namespace, Kind.ACTOR, name)
+        definition = self._definitions.get(type)
+        if definition is None:
+            raise UnknownActorType(type, sorted(self._definitions))
+        running = self._actors.get(name)
+        if running is not None:
+            peer = self._peer
+            raise AlreadyRegistered(key, peer.name, peer.address, running.context.epoch)
+        mailbox = None
+        if definition.mailbox is not None:
+            mailbox = self._peer.new_mailbox(name, definition.mailbox)
+        epoch = await self._claim(key, mailbox)
+        try:
+            act = _make(definition, data)
+        except GridError:
+            await self._free(key, epoch, mailbox)
+            raise
+        return self._launch(key, epoch, definition, name, data, mailbox, act)
+
+    async def _claim(self, key: str, mailbox: Mailbox | None) -> int:
+        if mailbox is None:
+            return await self._peer.claim((key,))
+        return await self._peer.claim_with((key, mailbox.key), mailbox)
+
+    async def _free(self, key: str, epoch: int, *mailboxes: Mailbox | None) -> None:
+        for mailbox in mailboxes:
+            if mailbox is not None:
+                await mailbox.close()
+        await self._peer.free((key,), epoch)
+
+    def _launch(
+        self,
+        key: str,
+        epoch: int,
+        definition: Definition,
+        name: str,
+        data: bytes,
+        mailbox: Mailbox | None,
+        act: Act | BlockingAct,
+    ) -> asyncio.Task[None]:
+        mailboxes = [] if mailbox is None else [mailbox]
+        context = ActorContext(
+            name=name,
+            id=key,
+            type=definition.type,
+            namespace=self._peer.namespace,
+            peer=self._peer.name,
+            epoch=epoch,
+            data=data,
+            client=self._client(),
+            mailbox=mailbox,
+            open_mailbox=lambda n, size: OpeningMailbox(self._peer, n, size, mailboxes),
+        )
+        actor = _Actor(context, is_blocking(act), mailboxes)
+        self._actors[name] = actor
+        actor.acting = asyncio.create_task(_act(act, actor), name=f"actor {name}")
+        actor.life = asyncio.create_task(self._live(actor), name=f"life of actor {name}")
+        return actor.life
+
+    async def _live(self, actor: _Actor) -> None:
+        assert actor.acting is not None  # noqa: S101 - set where this task is made
+        context = actor.context
+        await asyncio.wait([actor.acting])
+        _report(actor)
+        try:
+            await self._free(context.id, context.epoch, *actor.mailboxes)
+        except GridError as error:
+            _log.warning("actor %s: its name goes with the lease: %s", context.id, error)
+        finally:
+            if self._actors.get(context.name) is actor:
+                del self._actors[context.name]
+
+    # -- stop ----------------------------------------------------------------
+
+    async def stop(self, name: str, grace: float) -> None:
+        """End an actor; its names are free when this returns.
+
+        Args:
+            name: the actor's name.
+            grace: seconds it may go on before it is cancelled.
+
+        Raises:
+            UnknownActor: no actor of that name runs here.
+            ActorStillRunning: it did not end; it keeps its names.
+        """
+        actor = self._actors.get(name)
+        if actor is None:
+            raise UnknownActor(name)
+        await _end(actor, "stopped by request", grace)
+
+    async def stop_all(self, reason: str, grace: float) -> list[str]:
+        """End all actors at once; returns the names of those that did not end."""
+        actors = list(self._actors.values())
+        ends = await asyncio.gather(
+            *(_end(actor, reason, grace) for actor in actors), return_exceptions=True
+        )
+        for end in ends:
+            if isinstance(end, BaseException) and not isinstance(end, ActorStillRunning):
+                raise end
+        return [end.name for end in ends if isinstance(end, ActorStillRunning)]
+
+    def cancel_all(self, reason: str) -> None:
+        """Cancel all actors now, whatever grace they were given."""
+        for actor in self._actors.values():
+            if actor.acting is not None:
+                actor.acting.cancel(reason)
+
+    async def wait_ended(self) -> None:
+        """Return once no actor runs any more."""
+        while lives := [actor.life for actor in self._actors.values() if actor.life is not None]:
+            await asyncio.wait(lives)
+
+    def lose_all(self, error: LeaseLost) -> None:
+        """Cancel all actors: their names are no longer theirs."""
+        for actor in self._actors.values():
+            actor.context._stopping._set(str(error))
+            for mailbox in actor.mailboxes:
+                mailbox._lose(error)
+            if actor.acting is not None:
+                actor.acting.cancel(error)
+
+
+async def _end(actor: _Actor, reason: str, grace: float) -> None:
+    assert actor.acting is not None  # noqa: S101 - set in _launch
+    assert actor.life is not None  # noqa: S101
+    context = actor.context
+    if context.deadline is None:
+        context.deadline = Deadline.after(grace)
+    context._stopping._set(reason)
+    for mailbox in actor.mailboxes:
+        mailbox._drain()
+    if actor.hears_stop():
+        await asyncio.wait([actor.acting], timeout=grace)
+    if not actor.acting.done():
+        actor.acting.cancel(reason)
+    done, _ = await asyncio.wait([actor.life], timeout=_UNWIND)
+    if not done:
+        raise ActorStillRunning(context.name)
+
+
+def _make(definition: Definition, data: bytes) -> Act | BlockingAct:
+    try:
+        return definition.make(data)
+    except GridError:
+        raise
+    except Exception as error:
+        _log.exception("the factory of actor type %r failed", definition.type)
+        raise FactoryFailed(f"{type(error).__name__}: {error}") from error
+
+
+async def _act(act: Act | BlockingAct, actor: _Actor) -> None:
+    if actor.blocking:
+        from grid.sync import run_blocking
+
+        await run_blocking(cast("BlockingAct", act), actor.context)
+    else:
+        await cast("Act", act)(actor.context)
+
+
+def _report(actor: _Actor) -> None:
+    assert actor.acting is not None  # noqa: S101 - set in _launch
+    context = actor.context
+    if actor.acting.cancelled():
+        _log.info("actor %s was cancelled: %s", context.id, context._stopping.reason or "by itself")
+        return
+    error = actor.acting.exception()
+    if error is not None:
+        _log.error("actor %s ended by an error", context.id, exc_info=error)

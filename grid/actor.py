@@ -1,0 +1,209 @@
+"""Actors: what users write, and what an actor is given to work with.
+
+An actor is an object with `async def act(ctx)`, an async function of the
+context, or a plain blocking function of it, which then runs in a thread of its
+own with a blocking context. It holds its name from before `act` is called
+until after it has returned.
+
+An actor is asked to end before it is made to. `ctx.stopping` is set, its
+mailboxes take nothing new, and iterating over them ends after what they hold;
+so an actor that serves a mailbox ends by itself. One that is still there after
+the grace is cancelled, the asyncio way. An actor that holds no mailbox and
+never looked at `ctx.stopping` has no other way to learn of it, so it is
+cancelled at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from grid.deadline import Deadline
+from grid.errors import NilActor
+from grid.mailbox import Mailbox
+
+if TYPE_CHECKING:
+    from grid._peer import OpeningMailbox
+    from grid.client import Client
+    from grid.sync import BlockingContext
+
+__all__ = ["Act", "Actor", "ActorContext", "Definition", "StopSignal"]
+
+Act = Callable[["ActorContext"], Awaitable[None]]
+BlockingAct = Callable[["BlockingContext"], None]
+
+
+@runtime_checkable
+class Actor(Protocol):
+    """What a definition's factory returns."""
+
+    def act(self, ctx: ActorContext, /) -> Awaitable[None]:
+        """Do the work; return when it is done, or when `ctx.stopping` is set."""
+        ...
+
+
+class StopSignal:
+    """Set when the actor shall end. True in a condition once it is set."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self.reason = ""
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+    def __repr__(self) -> str:
+        return f"<StopSignal {self.reason or 'not set'}>"
+
+    def is_set(self) -> bool:
+        """True once the actor shall end."""
+        return self._event.is_set()
+
+    async def wait(self) -> None:
+        """Return once the actor shall end."""
+        await self._event.wait()
+
+    def _set(self, reason: str) -> None:
+        self.reason = self.reason or reason
+        self._event.set()
+
+
+class ActorContext:
+    """What an actor knows of itself, and its way to the rest of the grid.
+
+    Attributes:
+        name: the actor's name.
+        id: its full name, `<namespace>.actor.<name>`.
+        type: the definition it was started by.
+        namespace: the grid it belongs to.
+        peer: the name of the peer it runs on.
+        epoch: the fence of this incarnation. Larger at each new owner of the
+            name; hand it to outside stores to keep an older one from writing.
+        data: the opaque bytes it was started with.
+        client: the peer's client, shared by all its actors; do not close it.
+        deadline: by when it must have ended; None until it is asked to.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        id: str,  # noqa: A002
+        type: str,  # noqa: A002
+        namespace: str,
+        peer: str,
+        epoch: int,
+        data: bytes,
+        client: Client,
+        mailbox: Mailbox | None,
+        open_mailbox: Callable[[str, int], OpeningMailbox],
+    ) -> None:
+        self.name = name
+        self.id = id
+        self.type = type
+        self.namespace = namespace
+        self.peer = peer
+        self.epoch = epoch
+        self.data = data
+        self.client = client
+        self.deadline: Deadline | None = None
+        self._mailbox = mailbox
+        self._open_mailbox = open_mailbox
+        self._stopping = StopSignal()
+        self._watches_stopping = False
+
+    def __repr__(self) -> str:
+        return f"<ActorContext {self.id} on {self.peer} epoch={self.epoch}>"
+
+    @property
+    def stopping(self) -> StopSignal:
+        """Set when the actor shall end; look at it or wait for it."""
+        self._watches_stopping = True
+        return self._stopping
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """The mailbox of the actor's own name.
+
+        It is there if the definition asks for one (`mailbox=64`); name and
+        mailbox are then claimed together, so that an actor whose start was
+        acknowledged can be sent requests at once.
+        """
+        if self._mailbox is None:
+            raise RuntimeError(
+                f"actor type {self.type!r} is defined without a mailbox: "
+                f"define it with mailbox=64, or use ctx.open_mailbox()"
+            )
+        return self._mailbox
+
+    def open_mailbox(self, name: str | None = None, *, size: int = 64) -> OpeningMailbox:
+        """A mailbox that closes with the actor; its own name by default.
+
+        Use it as `async with ctx.open_mailbox("orders") as mailbox:`, or await it.
+
+        Args:
+            name: its name.
+            size: how many requests it holds at most while nobody reads.
+
+        Raises (once entered or awaited):
+            InvalidName: the name breaks the rule.
+            AlreadyRegistered: the name has an owner.
+            LeaseLost, EtcdUnavailable: it cannot be claimed now.
+        """
+        return self._open_mailbox(self.name if name is None else name, size)
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """How actors of one type are made.
+
+    Attributes:
+        type: its name.
+        factory: from the start's bytes to an actor or a function of the context.
+        mailbox: the size of the mailbox that each of its actors gets under its
+            own name; None for no mailbox.
+    """
+
+    type: str
+    factory: Callable[[bytes], Any]
+    mailbox: int | None = None
+
+    def make(self, data: bytes) -> Act | BlockingAct:
+        """A new actor's function.
+
+        Raises:
+            NilActor: the factory returned nothing.
+            TypeError: it returned what is not an actor.
+        """
+        made = self.factory(data)
+        if made is None:
+            raise NilActor(self.type)
+        act: Act | BlockingAct = made.act if isinstance(made, Actor) else made
+        if not callable(act):
+            raise TypeError(
+                f"the factory of {self.type!r} returned {made!r}, which has no act(ctx)"
+            )
+        return act
+
+
+def is_blocking(act: Act | BlockingAct) -> bool:
+    """True if calling it runs the actor instead of making a coroutine."""
+    function = act if inspect.isroutine(act) else getattr(act, "__call__", act)  # noqa: B004
+    return not inspect.iscoroutinefunction(function)
+
+
+def factory_of(target: Any) -> Callable[[bytes], Any]:
+    """The factory that a decorated class or function stands for.
+
+    A class is called with the start's bytes if its constructor takes an
+    argument; a function is itself what acts.
+    """
+    if not inspect.isclass(target):
+        return lambda _: target
+    if not callable(getattr(target, "act", None)):
+        raise TypeError(f"{target.__name__} has no act(self, ctx)")
+    takes_data = bool(inspect.signature(target).parameters)
+    return target if takes_data else lambda _: target()

@@ -1,0 +1,457 @@
+"""A client of a grid: requests to names, queries, starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping
+from types import TracebackType
+from typing import Self, TypeVar, overload
+
+from google.protobuf.message import Message
+
+from grid._directory import Directory
+from grid._dispatch import local_dispatcher
+from grid._environment import default_etcd, default_namespace
+from grid._retry import Retry, may_resend, resend
+from grid.broadcast import BroadcastResult, Group, Outcome
+from grid.codec import Codec, default_codec
+from grid.deadline import Deadline
+from grid.errors import (
+    ClientClosed,
+    DeadlineExceeded,
+    GridError,
+    IncompleteBroadcast,
+    NotDelivered,
+    PeerUnreachable,
+    UnexpectedReply,
+    UnknownActor,
+    UnregisteredMailbox,
+)
+from grid.etcd import EtcdClient, EtcdConfig
+from grid.names import Kind, check_name, full_name, prefix
+from grid.query import Entity, EntityWatch, entities
+from grid.registration import Registration
+from grid.ring import Ring
+from grid.transport.unary import UnaryTransport
+from grid.wire_pb2 import Ack, ActorStart, ActorStop, Delivery
+
+__all__ = ["Client"]
+
+M = TypeVar("M", bound=Message)
+T = TypeVar("T")
+
+# What an envelope's fields around payload, type name and receiver can take.
+_ENVELOPE_FIELDS = 64
+
+
+class Client:
+    """The way into a grid, from anywhere that reaches etcd and the peers.
+
+    Use it as `async with Client("shop") as client:`, or close it. It connects
+    when first used and belongs to the event loop that it is first used on.
+
+    Args:
+        namespace: the grid; by default `GRID_NAMESPACE`.
+        etcd: endpoints as `host:port,host:port` or an `EtcdConfig`; by default
+            `GRID_ETCD`, else `127.0.0.1:2379`.
+        timeout: seconds a call may take if it does not say otherwise.
+        retry: how often a request is sent again when that is safe.
+        connections_per_peer: connections to keep to each peer.
+        max_message_bytes: the largest envelope sent or accepted.
+        codec: the message types it knows; by default those of `grid.register`.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        etcd: str | EtcdConfig | EtcdClient | None = None,
+        timeout: float = 10.0,
+        retry: Retry = Retry(),  # noqa: B008 - frozen
+        connections_per_peer: int = 1,
+        max_message_bytes: int = 4 * 1024 * 1024,
+        codec: Codec = default_codec,
+    ) -> None:
+        self.namespace = default_namespace(namespace)
+        self.timeout = timeout
+        self._mailbox_prefix = prefix(self.namespace, Kind.MAILBOX)
+        self._owns_etcd = not isinstance(etcd, EtcdClient)
+        self._etcd = etcd if isinstance(etcd, EtcdClient) else EtcdClient(default_etcd(etcd))
+        self._retry = retry
+        self._limit = max_message_bytes
+        self._codec = codec
+        self._transport = UnaryTransport(limit=max_message_bytes, connections=connections_per_peer)
+        self._mailboxes = Directory(self._etcd, self.namespace, Kind.MAILBOX)
+        self._peers = Directory(self._etcd, self.namespace, Kind.PEER)
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Client {self.namespace} {'closed' if self._closed else self._transport!r}>"
+
+    async def __aenter__(self) -> Self:
+        self._check_open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End everything under way and let go of all connections. Idempotent."""
+        self._closed = True
+        await self._mailboxes.close()
+        await self._peers.close()
+        await self._transport.close()
+        if self._owns_etcd:
+            await self._etcd.close()
+
+    # -- requests ----------------------------------------------------------------
+
+    @overload
+    async def request(
+        self,
+        name: str,
+        message: Message,
+        *,
+        reply: type[M],
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotent: bool = False,
+        wait: bool = False,
+    ) -> M: ...
+
+    @overload
+    async def request(
+        self,
+        name: str,
+        message: Message,
+        *,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotent: bool = False,
+        wait: bool = False,
+    ) -> Message: ...
+
+    async def request(
+        self,
+        name: str,
+        message: Message,
+        *,
+        reply: type[Message] | None = None,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotent: bool = False,
+        wait: bool = False,
+    ) -> Message:
+        """Send a message to a mailbox and return the answer.
+
+        It is sent again only while nobody can have acted on it, unless
+        `idempotent`. Cancelling it tells the receiver that nobody waits; what
+        the receiver has begun is its own affair.
+
+        Args:
+            name: the mailbox's name.
+            message: any protobuf message.
+            reply: the type the answer must have.
+            timeout: seconds for all of it; by default the client's.
+            metadata: what the receiving actor shall know about the request.
+            idempotent: acting on it twice does no harm, so also send it again
+                when the outcome is unknown.
+            wait: keep trying a full mailbox until the timeout.
+
+        Raises:
+            InvalidName, UnsupportedMessage, MessageTooLarge: before any I/O.
+            UnregisteredMailbox: nobody holds the name.
+            NotDelivered: it did not arrive, in all attempts; a resend is safe.
+            OutcomeUnknown, DeadlineExceeded: it may have been acted upon.
+            RequestFailed: the receiver answered with an error.
+            UnexpectedReply: the answer is not of the type `reply`.
+            EtcdUnavailable: the name cannot be resolved.
+        """
+        self._check_open()
+        check_name(name, Kind.MAILBOX)
+        key = self._mailbox_prefix + name
+        type_name, data = self._codec.encode(
+            message, limit=self._limit - len(key) - _ENVELOPE_FIELDS
+        )
+        deadline = Deadline.after(self.timeout if timeout is None else timeout)
+        delivery = Delivery(typeName=type_name, data=data, receiver=key, metadata=metadata)
+        try:
+            answer = await self._ask(delivery, deadline)
+        except GridError as error:
+            if not may_resend(error, idempotent=idempotent):
+                raise
+            answer = await self._resend(delivery, deadline, idempotent=idempotent, wait=wait)
+        if reply is not None and not isinstance(answer, reply):
+            raise UnexpectedReply(reply.DESCRIPTOR.full_name, answer.DESCRIPTOR.full_name)
+        return answer
+
+    async def broadcast(
+        self,
+        group: Group,
+        message: Message,
+        *,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotent: bool = False,
+    ) -> BroadcastResult:
+        """Send a message to all members of a group at once.
+
+        Returns:
+            What each answered: all of them, or, for `group.fastest()`, those
+            that had answered when the first success came.
+
+        Raises:
+            IncompleteBroadcast: a member failed (fastest: all failed); its
+                `result` has what each answered.
+            InvalidName, UnsupportedMessage, MessageTooLarge: before any I/O.
+        """
+        self._check_open()
+        for name in group.members:
+            check_name(name, Kind.MAILBOX)
+        result = BroadcastResult()
+        asking = {
+            asyncio.create_task(
+                self.request(
+                    name, message, timeout=timeout, metadata=metadata, idempotent=idempotent
+                )
+            ): name
+            for name in group.members
+        }
+        try:
+            await _collect(asking, result, first_only=group.first_only)
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+        failed = not result.successes if group.first_only else bool(result.errors)
+        if failed and group.members:
+            raise IncompleteBroadcast(result)
+        return result
+
+    # -- actors ----------------------------------------------------------------
+
+    async def start_actor(
+        self,
+        type: str,  # noqa: A002
+        *,
+        name: str | None = None,
+        peer: str | None = None,
+        data: bytes = b"",
+        annotations: Iterable[str] = (),
+        timeout: float | None = None,
+    ) -> str:
+        """Start an actor; it holds its name and runs when this returns.
+
+        Args:
+            type: the definition to start it by.
+            name: its name; by default its type.
+            peer: the peer to start it on; by default one is chosen by hashing
+                the name over the live peers, and the next one if it cannot be
+                reached, so equal names go to equal peers.
+            data: opaque bytes for its factory.
+            annotations: choose among the peers that carry all of these.
+            timeout: seconds for all of it; by default the client's.
+
+        Returns:
+            The name of the peer it runs on.
+
+        Raises:
+            AlreadyRegistered: the name has an owner, which keeps it.
+            UnknownActorType, FactoryFailed, NilActor: the peer has no such actor.
+            UnregisteredMailbox: there is no such peer, or none at all.
+            What `request` raises. After `OutcomeUnknown` or `DeadlineExceeded`
+            the actor may run: look with `query`.
+        """
+        self._check_open()
+        name = type if name is None else name
+        full_name(self.namespace, Kind.ACTOR, name)
+        start = ActorStart(type=type, name=name, data=data)
+        seconds = self.timeout if timeout is None else timeout
+        if peer is not None:
+            await self.request(peer, start, reply=Ack, timeout=seconds)
+            return peer
+        deadline = Deadline.after(seconds)
+        failure: GridError = UnregisteredMailbox("a peer" + _with(annotations))
+        for candidate in await self._placement(name, tuple(annotations), deadline):
+            try:
+                await self.request(candidate, start, reply=Ack, timeout=deadline.remaining())
+            except NotDelivered as error:
+                failure = error
+            else:
+                return candidate
+        raise failure
+
+    async def stop_actor(
+        self, name: str, *, grace: float | None = None, timeout: float | None = None
+    ) -> None:
+        """Stop an actor; its names are free when this returns.
+
+        Args:
+            name: the actor's name.
+            grace: seconds it may go on to finish before it is cancelled; by
+                default its peer's.
+            timeout: seconds for all of it; by default the client's, and never
+                less than `grace` needs.
+
+        Raises:
+            UnknownActor: no actor of that name runs.
+            ActorStillRunning: it did not end, and keeps its names.
+            What `request` raises. Stopping again is safe.
+        """
+        self._check_open()
+        key = full_name(self.namespace, Kind.ACTOR, name)
+        stored = await self._etcd.get(key, timeout=timeout)
+        found = None if stored is None else next(entities(Kind.ACTOR, [stored], 0), None)
+        if found is None:
+            raise UnknownActor(name)
+        stop = ActorStop(name=name)
+        if grace is not None:
+            stop.grace_ms = int(grace * 1000)
+        seconds = timeout if timeout is not None else max(self.timeout, (grace or 0.0) + 5.0)
+        await self.request(found.peer, stop, reply=Ack, timeout=seconds, idempotent=True)
+
+    # -- what there is -----------------------------------------------------------
+
+    async def query(self, kind: Kind | str, *, timeout: float | None = None) -> list[Entity]:
+        """All peers, actors or mailboxes there are now, in the order of their names.
+
+        Raises:
+            ValueError: `kind` is none of `peer`, `actor`, `mailbox`.
+            EtcdUnavailable: etcd does not answer.
+        """
+        self._check_open()
+        kind = Kind(kind)
+        start = prefix(self.namespace, kind)
+        snapshot = await self._etcd.get_prefix(start, timeout=timeout)
+        return list(entities(kind, snapshot.items, len(start)))
+
+    def watch(self, kind: Kind | str, *, patience: float = 30.0) -> EntityWatch:
+        """What there is, and then what comes and goes; see `EntityWatch`.
+
+        Args:
+            kind: `peer`, `actor` or `mailbox`.
+            patience: seconds that etcd may be away before the watch raises.
+        """
+        self._check_open()
+        return EntityWatch(self._etcd, self.namespace, Kind(kind), patience=patience)
+
+    async def check(self, peer: str, *, timeout: float | None = None) -> str:
+        """What a peer says of its health: `SERVING` or `NOT_SERVING`.
+
+        Raises:
+            UnregisteredMailbox: there is no such peer.
+            PeerUnreachable, DeadlineExceeded: it does not answer.
+        """
+        self._check_open()
+        deadline = Deadline.after(self.timeout if timeout is None else timeout)
+        key = full_name(self.namespace, Kind.PEER, peer)
+        found = self._peers.find(key) or await self._read(self._peers, key, peer, deadline)
+        try:
+            return await self._transport.health(found.address, deadline)
+        except PeerUnreachable:
+            # It may be gone, or back at another address.
+            found = await self._read(self._peers, key, peer, deadline)
+            return await self._transport.health(found.address, deadline)
+
+    async def wait_until_serving(self, peer: str, *, timeout: float | None = None) -> None:
+        """Return once a peer is registered, reachable and SERVING.
+
+        Raises:
+            DeadlineExceeded: it was not within the timeout.
+        """
+        seconds = self.timeout if timeout is None else timeout
+        deadline = Deadline.after(seconds)
+        pause = 0.02
+        while not deadline.passed:
+            try:
+                if await self.check(peer, timeout=deadline.remaining()) == "SERVING":
+                    return
+            except NotDelivered:
+                pass  # not there yet, or not reachable yet
+            await asyncio.sleep(min(pause, deadline.remaining()))
+            pause = min(2 * pause, 0.5)
+        raise DeadlineExceeded(f"peer {peer!r} to serve", seconds)
+
+    # -- inside --------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClientClosed
+
+    async def _ask(self, delivery: Delivery, deadline: Deadline) -> Message:
+        key = delivery.receiver
+        route = self._mailboxes.find(key)
+        if route is None:
+            route = await self._read(self._mailboxes, key, key.rpartition(".")[2], deadline)
+        delivery.epoch = route.epoch
+        here = local_dispatcher(route.address)
+        if here is not None:
+            name, data = await _within(deadline, key, here.deliver(delivery, deadline))
+            return self._codec.decode(name, data)
+        answer = await self._transport.ask(route.address, delivery, deadline)
+        return self._codec.decode(answer.typeName, answer.data)
+
+    async def _resend(
+        self, delivery: Delivery, deadline: Deadline, *, idempotent: bool, wait: bool
+    ) -> Message:
+        async def attempt() -> Message:
+            # The name may have moved: what failed was perhaps the view of it.
+            self._check_open()
+            key = delivery.receiver
+            await self._read(self._mailboxes, key, key.rpartition(".")[2], deadline)
+            return await self._ask(delivery, deadline)
+
+        return await resend(attempt, self._retry, deadline, idempotent=idempotent, wait=wait)
+
+    async def _read(
+        self, directory: Directory, key: str, name: str, deadline: Deadline
+    ) -> Registration:
+        found = await _within(deadline, name, directory.read(key))
+        if found is None:
+            raise UnregisteredMailbox(name)
+        return found
+
+    async def _placement(
+        self, name: str, annotations: tuple[str, ...], deadline: Deadline
+    ) -> list[str]:
+        peers = await _within(deadline, "the list of peers", self._peers.all())
+        wanted = set(annotations)
+        ring = Ring(peer.peer for peer in peers if wanted <= set(peer.annotations))
+        return list(ring.owners(name))
+
+
+async def _collect(
+    asking: dict[asyncio.Task[Message], str], result: BroadcastResult, *, first_only: bool
+) -> None:
+    waiting = set(asking)
+    while waiting and not (first_only and result.successes):
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            error = task.exception()
+            if error is None:
+                result.add({asking[task]: Outcome(value=task.result())})
+            elif isinstance(error, GridError):
+                result.add({asking[task]: Outcome(error=error)})
+            else:
+                raise error
+
+
+async def _within(deadline: Deadline, what: str, doing: Awaitable[T]) -> T:
+    seconds = deadline.remaining()
+    try:
+        async with asyncio.timeout(seconds):
+            return await doing
+    except TimeoutError as error:
+        if isinstance(error, GridError):
+            raise
+        raise DeadlineExceeded(what, seconds) from None
+
+
+def _with(annotations: Iterable[str]) -> str:
+    listed = ", ".join(annotations)
+    return f" with {listed}" if listed else ""

@@ -1,0 +1,286 @@
+"""A peer of the grid: one gRPC port, one lease, and the actors on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+from grid._dispatch import State
+from grid._environment import default_etcd, default_namespace, run
+from grid._membership import check_lease
+from grid._peer import OpeningMailbox
+from grid._serving import Serving
+from grid.actor import Definition, factory_of
+from grid.client import Client
+from grid.codec import Codec, default_codec
+from grid.errors import InvalidActorType, InvalidName, ServerNotRunning
+from grid.etcd import EtcdConfig
+from grid.names import Kind, advertised_address, check_name, check_namespace, split_address
+
+__all__ = ["Server", "ServerConfig"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """How a peer serves. Each field is an argument of `Server`."""
+
+    namespace: str
+    etcd: EtcdConfig
+    listen: str = "127.0.0.1:0"
+    advertise: str | None = None
+    name: str | None = None
+    annotations: tuple[str, ...] = ()
+    lease: float = 10.0
+    allow_leadership: bool = True
+    drain_timeout: float = 10.0
+    on_lease_lost: Literal["rejoin", "exit"] = "rejoin"
+    max_message_bytes: int = 4 * 1024 * 1024
+    reflection: bool = False
+
+    def check(self) -> None:
+        """Raise for what cannot work, before any I/O."""
+        check_namespace(self.namespace)
+        check_lease(self.lease)
+        split_address(self.listen)
+        if self.name is not None:
+            check_name(self.name, Kind.PEER)
+        if self.advertise is None:
+            advertised_address(self.listen, None, 1, self.etcd.endpoints[0])
+        if self.on_lease_lost not in ("rejoin", "exit"):
+            raise ValueError(f"on_lease_lost is 'rejoin' or 'exit', not {self.on_lease_lost!r}")
+
+
+class Server:
+    """A peer: it owns names under one lease, serves mailboxes and runs actors.
+
+    Use it as `async with Server("shop") as server:`, or call `serve()` to run
+    until SIGTERM, or `run()` from a script without an event loop.
+
+    Args:
+        namespace: the grid it belongs to; by default `GRID_NAMESPACE`.
+        etcd: endpoints as `host:port,host:port` or an `EtcdConfig`; by default
+            `GRID_ETCD`, else `127.0.0.1:2379`.
+        listen: `host:port` to listen on; port 0 takes a free one.
+        advertise: the `host[:port]` others dial, needed if `listen` is
+            0.0.0.0; `"auto"` is this machine's address on the way to etcd.
+        name: the peer's name; by default made from its address.
+        annotations: what the peer says of itself, for others to read in `query`.
+        lease: seconds after which a dead peer's names are free; 2 at least.
+        allow_leadership: whether the leader may run here.
+        drain_timeout: seconds that actors get to end when the peer stops.
+        on_lease_lost: `"rejoin"` under a new lease, or `"exit"` with `LeaseLost`.
+        max_message_bytes: the largest message sent or accepted.
+        reflection: offer gRPC reflection (needs the extra `reflection`).
+        codec: the message types it knows; by default those of `grid.register`.
+
+    Attributes:
+        config: how it serves.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        etcd: str | EtcdConfig | None = None,
+        codec: Codec = default_codec,
+        annotations: Iterable[str] = (),
+        **options: Any,
+    ) -> None:
+        self.config = ServerConfig(
+            namespace=default_namespace(namespace),
+            etcd=default_etcd(etcd),
+            annotations=tuple(sorted(annotations)),
+            **options,
+        )
+        self._codec = codec
+        self._definitions: dict[str, Definition] = {}
+        self._serving: Serving | None = None
+
+    def __repr__(self) -> str:
+        state = self._serving.peer.dispatcher.state if self._serving else "not started"
+        return f"<Server {self.config.namespace} {state}>"
+
+    # -- definitions -----------------------------------------------------------
+
+    def actor(self, type: str, *, mailbox: int | None = None) -> Callable[[T], T]:  # noqa: A002
+        """Decorator: actors of this type are made by this class or function.
+
+        Args:
+            type: the name that starts ask for.
+            mailbox: give each actor a mailbox of its own name that holds so
+                many requests, claimed together with the name.
+        """
+
+        def decorate(target: T) -> T:
+            self.define(type, factory_of(target), mailbox=mailbox)
+            return target
+
+        return decorate
+
+    def define(
+        self,
+        type: str,  # noqa: A002
+        factory: Callable[[bytes], Any],
+        *,
+        mailbox: int | None = None,
+    ) -> None:
+        """Define a type by a factory, from the start's bytes to an actor.
+
+        It can be done while the server runs, and again to replace it.
+
+        Raises:
+            InvalidActorType: the type breaks the rule of names.
+        """
+        try:
+            check_name(type)
+        except InvalidName:
+            raise InvalidActorType(type) from None
+        definition = Definition(type, factory, mailbox)
+        self._definitions[type] = definition
+        if self._serving is not None:
+            self._serving.runner.define(definition)
+
+    # -- what it is while it runs ------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The peer's name. Raises `ServerNotRunning` before the start."""
+        return self._started().peer.name
+
+    @property
+    def address(self) -> str:
+        """The address that others dial."""
+        return self._started().peer.address
+
+    @property
+    def state(self) -> State:
+        """What it does with requests now."""
+        return self._serving.peer.dispatcher.state if self._serving else State.STOPPED
+
+    @property
+    def client(self) -> Client:
+        """A client of the same grid, which ends with the server."""
+        return self._started().client
+
+    def open_mailbox(self, name: str, *, size: int = 64) -> OpeningMailbox:
+        """A mailbox outside of actors: `async with server.open_mailbox("orders") as mailbox:`.
+
+        It can be awaited instead; then close it yourself. Cancelling leaves no
+        name behind.
+
+        Raises (once entered or awaited):
+            InvalidName: the name breaks the rule.
+            AlreadyRegistered: the name has an owner.
+            ServerNotRunning, LeaseLost, EtcdUnavailable: it cannot be claimed now.
+        """
+        return OpeningMailbox(self._started().peer, name, size)
+
+    # -- life ----------------------------------------------------------------------
+
+    def configure(self, **changes: Any) -> None:
+        """Change fields of `config` before the start."""
+        if self._serving is not None:
+            raise RuntimeError("a running server cannot be configured")
+        self.config = replace(self.config, **changes)
+
+    async def start(self) -> None:
+        """Bind the port, join the namespace, and serve.
+
+        When it returns, the peer is in the registry and answers. When it raises
+        or is cancelled, nothing is left behind. A server starts once.
+
+        Raises:
+            InvalidNamespace, InvalidAddress, LeaseTooShort: the configuration.
+            AddressInUse: the port is taken.
+            AddressLocked, AlreadyRegistered: another live peer has the address
+                or the name.
+            EtcdUnavailable: etcd does not answer.
+        """
+        if self._serving is not None:
+            raise RuntimeError("a server starts once; make a new one")
+        self.config.check()
+        serving = Serving(self.config, self._codec, self._definitions.values())
+        await serving.start()
+        self._serving = serving
+
+    async def stop(self) -> None:
+        """Drain and leave: no new requests, actors end, names go, the lease last.
+
+        Idempotent. It returns when all is done, at most a few seconds after
+        `drain_timeout`, and goes on when the caller is cancelled. If an actor
+        does not end even when cancelled, the lease is left to run out, so that
+        its name is not free while it runs.
+        """
+        if self._serving is not None:
+            await self._serving.stop(self.config.drain_timeout)
+
+    async def serve(self) -> None:
+        """Start, run until SIGTERM or SIGINT, then drain; a second signal cuts the drain.
+
+        Raises:
+            LeaseLost: the lease was lost and the policy is to exit.
+            And what `start` raises.
+        """
+        stopping = asyncio.Event()
+        with _signals(lambda: self._signalled(stopping)):
+            await self.start()
+            try:
+                await self._until(stopping)
+            finally:
+                await self.stop()
+
+    def run(self) -> None:
+        """`serve()` on an event loop of its own (uvloop where it exists)."""
+        run(self.serve())
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def _until(self, stopping: asyncio.Event) -> None:
+        asked = asyncio.ensure_future(stopping.wait())
+        failed = self._started().failed
+        try:
+            await asyncio.wait([asked, failed], return_when=asyncio.FIRST_COMPLETED)
+            if failed.done():
+                failed.result()
+        finally:
+            asked.cancel()
+
+    def _signalled(self, stopping: asyncio.Event) -> None:
+        if stopping.is_set() and self._serving is not None:
+            self._serving.hurry()
+        stopping.set()
+
+    def _started(self) -> Serving:
+        if self._serving is None or self._serving.peer.dispatcher.state is State.STOPPED:
+            raise ServerNotRunning
+        return self._serving
+
+
+@contextlib.contextmanager
+def _signals(handle: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    taken = (signal.SIGTERM, signal.SIGINT)
+    for one in taken:
+        loop.add_signal_handler(one, handle)
+    try:
+        yield
+    finally:
+        for one in taken:
+            loop.remove_signal_handler(one)

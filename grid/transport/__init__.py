@@ -1,0 +1,1 @@
+"""How deliveries travel between processes: gRPC, and nothing that knows of actors."""

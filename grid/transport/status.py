@@ -1,0 +1,138 @@
+"""Errors on the wire: one table, both ways.
+
+An error leaves as a gRPC status: a code, a text, and, for peers of our kind, a
+trailer with the error's name and arguments, from which the caller gets the
+same error again. Go peers see and send only text, so every text holds the
+phrase that Go code looks for, and without the trailer errors are told apart by
+those phrases.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+import grpc
+
+from grid import errors
+from grid.errors import GridError
+
+__all__ = ["NEVER_SENT", "decode_error", "encode_error"]
+
+_TRAILER = "grid-error-bin"
+_TEXT_LIMIT = 4096  # HTTP/2 headers hold 8 KiB by default, the trailer included
+
+_CODES: dict[type[GridError], grpc.StatusCode] = {
+    errors.InvalidName: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.InvalidNamespace: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.InvalidActorType: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.UnsupportedMessage: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.UndecodableMessage: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.UnknownMessageType: grpc.StatusCode.UNIMPLEMENTED,
+    errors.MessageTooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.UnknownMailbox: grpc.StatusCode.NOT_FOUND,
+    errors.StaleEpoch: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ReceiverBusy: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.MailboxClosed: grpc.StatusCode.UNAVAILABLE,
+    errors.PeerNotServing: grpc.StatusCode.UNAVAILABLE,
+    errors.PeerUnreachable: grpc.StatusCode.UNAVAILABLE,
+    errors.OutcomeUnknown: grpc.StatusCode.ABORTED,
+    errors.RequestDropped: grpc.StatusCode.ABORTED,
+    errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.AlreadyRegistered: grpc.StatusCode.ALREADY_EXISTS,
+    errors.LeaseLost: grpc.StatusCode.UNAVAILABLE,
+    errors.UnknownActorType: grpc.StatusCode.NOT_FOUND,
+    errors.FactoryFailed: grpc.StatusCode.UNKNOWN,
+    errors.NilActor: grpc.StatusCode.UNKNOWN,
+    errors.UnknownActor: grpc.StatusCode.NOT_FOUND,
+    errors.ActorStillRunning: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.EtcdUnavailable: grpc.StatusCode.UNAVAILABLE,
+}
+_BY_NAME = {cls.__name__: cls for cls in _CODES}
+
+# The phrases of peers that send text only, and what they mean; first match wins.
+_PHRASES: tuple[tuple[str, Callable[[re.Match[str], str], GridError]], ...] = (
+    ("grid: unknown mailbox", lambda _, name: errors.UnknownMailbox(name)),
+    ("grid: receiver busy", lambda _, name: errors.ReceiverBusy(name)),
+    (r"registering actor \"(.+?)\"", lambda m, _: errors.AlreadyRegistered(m[1])),
+    (
+        "already registered|failed registration",
+        lambda _, name: errors.AlreadyRegistered(name),
+    ),
+    (
+        r"received message larger than max \((\d+) vs\. (\d+)\)",
+        lambda m, _: errors.MessageTooLarge(int(m[1]), int(m[2])),
+    ),
+    (r"def not registered.*type=(\S+)", lambda m, _: errors.UnknownActorType(m[1])),
+    ("grid: nil actor", lambda _, name: errors.NilActor(name)),
+)
+
+# What grpc says when it could not connect, so that the call was never written.
+NEVER_SENT = re.compile(
+    "failed to connect|connections to all backends failing|connection refused|"
+    "DNS resolution failed|name resolution|no route to host|network is unreachable",
+    re.IGNORECASE,
+)
+
+
+def encode_error(
+    error: GridError,
+) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]]:
+    """The status code, text and trailing metadata that carry an error."""
+    text = str(error)[:_TEXT_LIMIT]
+    if type(error) is errors.RequestFailed:
+        return _code_named(error.code), text, ()
+    code = _CODES.get(type(error))
+    if code is None:
+        return grpc.StatusCode.UNKNOWN, text, ()
+    body = json.dumps([type(error).__name__, error.attributes()]).encode()
+    if len(body) > _TEXT_LIMIT:
+        return code, text, ()
+    return code, text, ((_TRAILER, body),)
+
+
+def decode_error(
+    code: grpc.StatusCode,
+    text: str,
+    trailers: tuple[tuple[str, str | bytes], ...],
+    *,
+    receiver: str,
+    type_name: str,
+) -> GridError:
+    """The error that a peer answered with.
+
+    Args:
+        code: the status code.
+        text: the status text.
+        trailers: the trailing metadata.
+        receiver: the name the request went to, for texts that do not say it.
+        type_name: the request's type name, likewise.
+    """
+    for key, value in trailers:
+        if key == _TRAILER and isinstance(value, bytes):
+            error = _decode_trailer(value)
+            if error is not None:
+                return error
+    if "codec: unregistered message type" in text:
+        return errors.UnknownMessageType(type_name)
+    for phrase, make in _PHRASES:
+        match = re.search(phrase, text)
+        if match:
+            return make(match, receiver)
+    return errors.RequestFailed(text, code.name)
+
+
+def _decode_trailer(body: bytes) -> GridError | None:
+    # A newer peer may know errors or arguments that this one does not; the
+    # status text still tells them.
+    try:
+        name, attributes = json.loads(body)
+        return _BY_NAME[name](**attributes)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _code_named(name: str) -> grpc.StatusCode:
+    code = grpc.StatusCode.__members__.get(name.upper(), grpc.StatusCode.UNKNOWN)
+    return grpc.StatusCode.UNKNOWN if code is grpc.StatusCode.OK else code
