@@ -117,7 +117,7 @@ class Claims:
             sender.cancel()
         await asyncio.gather(*senders, return_exceptions=True)
 
-    def _free(self, keys: tuple[str, ...], epoch: int) -> asyncio.Future[list[object]]:
+    def _free(self, keys: tuple[str, ...], epoch: int) -> asyncio.Future[list[int | BaseException]]:
         # One operation a key: a key that is gone already must not keep the others.
         frees = [self._submit((key,), (), epoch=epoch) for key in keys]
         # A free fails only when the lease is over or etcd is gone for as long as
@@ -168,9 +168,8 @@ class Claims:
             following = self._waiting[0]
             operations += len(following.keys)
             size += following.size
-            if batch and (
-                operations > _OPERATIONS_PER_TRANSACTION or size > _BYTES_PER_TRANSACTION
-            ):
+            full = operations > _OPERATIONS_PER_TRANSACTION or size > _BYTES_PER_TRANSACTION
+            if full and batch:
                 break
             batch.append(self._waiting.popleft())
         return batch

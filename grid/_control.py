@@ -65,7 +65,7 @@ async def _handle(request: Request[Message], runner: Runner, grace: float) -> No
     except GridError as error:
         if not request.done:
             request.fail(error)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the sender is answered
         _log.exception("a request to the peer failed")
         if not request.done:
             request.fail(error, code="INTERNAL")

@@ -253,10 +253,11 @@ class Server:
         await self.stop()
 
     async def _until(self, stopping: asyncio.Event) -> None:
-        asked = asyncio.ensure_future(stopping.wait())
+        asked = asyncio.create_task(stopping.wait())
         failed = self._started().failed
+        either: list[asyncio.Future[Any]] = [asked, failed]
         try:
-            await asyncio.wait([asked, failed], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if failed.done():
                 failed.result()
         finally:

@@ -136,7 +136,8 @@ class Client:
 
     def request(self, name: str, message: Message, **options: Any) -> Message:
         """As `grid.Client.request`."""
-        return self._call(self._client.request(name, message, **options))
+        answer: Message = self._call(self._client.request(name, message, **options))
+        return answer
 
     def broadcast(
         self,
@@ -336,7 +337,8 @@ class BlockingContext:
 
     def request(self, name: str, message: Message, **options: Any) -> Message:
         """As `grid.Client.request`, by the peer's client."""
-        return self._call(self._context.client.request(name, message, **options))
+        answer: Message = self._call(self._context.client.request(name, message, **options))
+        return answer
 
 
 class _Call:

@@ -47,7 +47,9 @@ class WireService:
                 ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
             )
         )
-        handler = grpc.unary_unary_rpc_method_handler(self._process)
+        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(
+            self._process
+        )
         self._server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(SERVICE, {"Process": handler}),)
         )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import grpc
 import grpc.aio
+from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from grid.deadline import Deadline
@@ -18,7 +19,7 @@ from grid.wire_pb2 import Delivery
 
 __all__ = ["UnaryTransport"]
 
-_Process = Callable[..., grpc.aio.UnaryUnaryCall[Delivery, Delivery]]
+_Process = grpc.aio.UnaryUnaryMultiCallable[Message, Delivery]
 
 
 class _Address:
@@ -152,9 +153,9 @@ def _failure(
     code, text = error.code(), error.details() or ""
     trailers = tuple(error.trailing_metadata() or ())
     receiver = delivery.receiver.rpartition(".")[2]
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED or "grid: context finished" in text:
-        if deadline.passed or not trailers:
-            return DeadlineExceeded(f"request to {receiver!r}", seconds)
+    timed_out = code is grpc.StatusCode.DEADLINE_EXCEEDED or "grid: context finished" in text
+    if timed_out and (deadline.passed or not trailers):
+        return DeadlineExceeded(f"request to {receiver!r}", seconds)
     answer = decode_error(code, text, trailers, receiver=receiver, type_name=delivery.typeName)
     if code is grpc.StatusCode.UNAVAILABLE and not trailers:
         if NEVER_SENT.search(text):
