@@ -1,0 +1,94 @@
+"""`python -m bench`: measure, print the tables, keep them as JSON if asked."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.model import NORMAL, QUICK, Progress, Row, Size
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["main"]
+
+SUBJECTS = ("request",)
+
+# What the `grid` command sets, too: gRPC's older poller saves a thread's wake-up
+# a call. It counts for both sides of every comparison.
+_EXPERIMENTS = "-event_engine_client,-event_engine_listener,-event_engine_callback_cq"
+
+_Measure = Callable[[Size, Progress], Awaitable[list[Row]]]
+
+
+def main() -> None:
+    """Parse the command line, measure, report."""
+    given = _arguments()
+    os.environ.setdefault("GRPC_EXPERIMENTS", _EXPERIMENTS)  # before grpc is imported
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    from rich.console import Console
+
+    from bench.report import as_json, print_tables
+    from bench.running import run
+
+    rows: list[Row] = []
+    progress = _progress(Console(stderr=True))
+    for subject in given.subjects or SUBJECTS:
+        measure: _Measure = importlib.import_module(f"bench.{subject}").measure
+        rows += run(_awaited(measure(_size(given), progress)))
+    progress("")
+    print_tables(rows, Console(width=None if sys.stdout.isatty() else 140))
+    if given.json is not None:
+        given.json.write_text(json.dumps(as_json(rows), indent=1) + "\n")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=", ".join(SUBJECTS))
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument("--full", action="store_true", help="also the default lease of 10 s")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures here")
+    parser.add_argument("--rounds", type=int, metavar="N", help="how often each is measured")
+    parser.add_argument("--seconds", type=float, metavar="S", help="of one throughput round")
+    parser.add_argument("--names", type=int, metavar="N", help="mailboxes to open")
+    parser.add_argument("--actors", type=int, metavar="N", help="idle actors to weigh")
+    parser.add_argument("--kills", type=int, metavar="N", help="leaders to kill, and to stop")
+    given = parser.parse_args()
+    for subject in given.subjects:
+        if subject not in SUBJECTS:
+            parser.error(f"there is no {subject!r}; choose from {', '.join(SUBJECTS)}")
+    return given
+
+
+def _size(given: argparse.Namespace) -> Size:
+    size = QUICK if given.quick else NORMAL
+    wanted = {
+        name: getattr(given, name)
+        for name in ("rounds", "seconds", "names", "actors", "kills")
+        if getattr(given, name) is not None
+    }
+    if given.full:
+        wanted["leases"] = (2.0, 10.0)
+    return replace(size, **wanted)
+
+
+async def _awaited(rows: Awaitable[list[Row]]) -> list[Row]:
+    return await rows
+
+
+def _progress(console: Console) -> Progress:
+    """Says what goes on, on a line of its own, if somebody looks."""
+    if not console.is_terminal:
+        return lambda _: None
+    return lambda text: console.print(f"\r\x1b[2K{text}", end="", highlight=False, markup=False)
+
+
+if __name__ == "__main__":
+    main()

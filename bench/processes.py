@@ -1,0 +1,139 @@
+"""Processes under measurement: start them, tell them what to do, read their CPU time.
+
+A child reads orders from its stdin and answers on its stdout, one JSON value a
+line. It ends when its stdin closes, so that none outlives the benchmark.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+__all__ = ["Child", "CpuMeter", "cpu_seconds"]
+
+_PATIENCE = 60.0
+_STAT = Path("/proc/stat")
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process has used; 0 where the system does not tell."""
+    # Linux numbers the CPU clock of a process so (see clock_getcpuclockid(3)).
+    try:
+        return time.clock_gettime((~pid << 3) | 2)
+    except OSError:
+        return 0.0
+
+
+class Child:
+    """A process of `bench.roles`. Use it with `async with`."""
+
+    def __init__(self, role: str, **given: Any) -> None:
+        self._role = role
+        self._given = given
+        self._process: asyncio.subprocess.Process | None = None
+        self.told: dict[str, Any] = {}
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._running().pid
+
+    async def start(self) -> Self:
+        """Start it and wait until it is ready; what it said then is in `told`."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "bench.roles",
+            self._role,
+            json.dumps(self._given),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        self.told = await self._answer()
+        return self
+
+    async def ask(self, order: str) -> dict[str, Any]:
+        """Give an order and wait for the answer."""
+        pipe = self._running().stdin
+        assert pipe is not None
+        pipe.write(order.encode() + b"\n")
+        await pipe.drain()
+        return await self._answer()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._running().kill()
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self._running().terminate()
+
+    async def stop(self) -> None:
+        """Close its stdin and wait for its end; also after `kill`."""
+        process = self._running()
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            await asyncio.wait_for(process.wait(), _PATIENCE)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def _answer(self) -> dict[str, Any]:
+        pipe = self._running().stdout
+        assert pipe is not None
+        line = await asyncio.wait_for(pipe.readline(), _PATIENCE)
+        if not line:
+            raise RuntimeError(f"the process {self._role!r} ended early")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _running(self) -> asyncio.subprocess.Process:
+        assert self._process is not None, "it was not started"
+        return self._process
+
+
+class CpuMeter:
+    """CPU used between two points in time: by the measured processes, and by all others."""
+
+    def __init__(self, *pids: int) -> None:
+        self._pids = (os.getpid(), *pids)
+        self._began = time.monotonic()
+        self._own, self._all = self._used(), _busy_seconds()
+
+    def own(self) -> float:
+        """Seconds used by this process and the ones given."""
+        return self._used() - self._own
+
+    def foreign(self) -> float:
+        """Cores kept busy by everything else; 0 where the system does not tell."""
+        elapsed = time.monotonic() - self._began
+        return max(0.0, _busy_seconds() - self._all - self.own()) / elapsed
+
+    def _used(self) -> float:
+        return sum(map(cpu_seconds, self._pids))
+
+
+def _busy_seconds() -> float:
+    with contextlib.suppress(OSError):
+        user, nice, system = _STAT.read_text().split(maxsplit=4)[1:4]
+        return (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK")
+    return 0.0
