@@ -25,10 +25,13 @@ __all__ = ["Link", "Metadata", "Stream", "credentials"]
 
 Metadata = tuple[tuple[str, str], ...]
 
-# Servers of etcd drop a connection that is pinged more often than every 5 s.
+# etcd drops a connection that is pinged more often than every 5 s. gRPC waits for the
+# answer as long as `ping_timeout_ms` says (a minute by default), whatever the keep-alive's
+# own timeout is; both are set because versions differ in which one counts.
 _OPTIONS = (
     ("grpc.keepalive_time_ms", 6_000),
-    ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.keepalive_timeout_ms", 4_000),
+    ("grpc.http2.ping_timeout_ms", 4_000),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_receive_message_length", -1),

@@ -209,8 +209,11 @@ class Watch:
     # -- connection -----------------------------------------------------------
 
     async def _connect(self) -> None:
-        """Open the stream at the next revision, or raise when patience is over."""
-        while self._stream is None:
+        """Open the stream at the next revision, or raise when patience is over.
+
+        There is no stream after all if etcd's first answer is to list again.
+        """
+        while True:
             rest = pause(self._failures, len(self._session.rotation), random.random())
             await asyncio.sleep(rest)
             remaining = self._patience
@@ -219,7 +222,7 @@ class Watch:
             round_time = min(self._patience, _LONGEST_ROUND)
             limit = attempt_time(remaining, round_time, len(self._session.rotation))
             try:
-                await self._open(limit)
+                return await self._open(limit)
             except CallFailed as failure:
                 await self._lost(failure, limit)
 
