@@ -14,7 +14,8 @@ from tenacity import (
     RetryCallState,
     retry_if_exception,
     stop_after_attempt,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
 
 from grid.deadline import Deadline
@@ -32,7 +33,8 @@ class Retry:
     Attributes:
         attempts: how many times it is sent at most, the first included; None
             for as often as the deadline allows.
-        first_pause: seconds before the second attempt; doubles each time.
+        first_pause: seconds before the third attempt; doubles each time. The
+            second follows at once, with the name resolved anew.
         longest_pause: seconds between attempts at most.
     """
 
@@ -80,7 +82,8 @@ async def resend(
     retrying = AsyncRetrying(
         retry=retry_if_exception(is_safe),
         stop=is_over,
-        wait=wait_exponential_jitter(policy.first_pause, policy.longest_pause, 2, 0.05),
+        wait=wait_exponential(policy.first_pause, policy.longest_pause)
+        + wait_random(0, policy.first_pause),
         reraise=True,
     )
     return await retrying(attempt)

@@ -27,6 +27,8 @@ class _Address:
 
     def __init__(self, address: str, connections: int, options: tuple[tuple[str, int], ...]):
         self.address = address
+        self.under_way = 0
+        self.dropped = False
         self.closed = False
         self.channels = [
             grpc.aio.insecure_channel(address, options=options) for _ in range(connections)
@@ -42,6 +44,12 @@ class _Address:
         self.next_call: Callable[[], _Process] = (
             itertools.cycle(calls).__next__ if connections > 1 else lambda: calls[0]
         )
+
+    async def leave(self) -> None:
+        """A call is over; the last one closes what was dropped."""
+        self.under_way -= 1
+        if self.dropped and not self.under_way:
+            await self.close()
 
     async def close(self) -> None:
         self.closed = True
@@ -91,18 +99,18 @@ class UnaryTransport:
         """
         target = self._address(address)
         seconds = deadline.remaining()
+        target.under_way += 1
         try:
             return await target.next_call()(delivery, timeout=seconds)
         except grpc.aio.AioRpcError as error:
-            failure = _failure(error, address, delivery, deadline, seconds)
-            if isinstance(failure, PeerUnreachable):
-                await self._drop(target)
-            raise failure from None
+            raise self._failed(target, error, delivery, deadline, seconds) from None
         except asyncio.CancelledError:
             # grpc cancels the caller, too, when the channel is closed under a call.
             if target.closed and not _being_cancelled():
                 raise OutcomeUnknown(f"the connection to {address} was closed") from None
             raise
+        finally:
+            await target.leave()
 
     async def health(self, address: str, deadline: Deadline) -> str:
         """What the health service at an address says, e.g. `SERVING`."""
@@ -110,25 +118,38 @@ class UnaryTransport:
         stub = health_pb2_grpc.HealthStub(target.channels[0])
         request = health_pb2.HealthCheckRequest()
         seconds = deadline.remaining()
+        target.under_way += 1
         try:
             answer = await stub.Check(request, timeout=seconds)
         except grpc.aio.AioRpcError as error:
-            failure = _failure(error, address, Delivery(), deadline, seconds)
-            if isinstance(failure, PeerUnreachable):
-                await self._drop(target)
-            raise failure from None
+            raise self._failed(target, error, Delivery(), deadline, seconds) from None
+        finally:
+            await target.leave()
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
     async def close(self) -> None:
         """Close all connections; what is under way ends as `OutcomeUnknown`."""
-        for target in tuple(self._addresses.values()):
-            await self._drop(target)
+        targets = list(self._addresses.values())
+        self._addresses.clear()
+        for target in targets:
+            await target.close()
 
-    async def _drop(self, target: _Address) -> None:
-        # Only this one: another caller may have dialled the address anew.
-        if self._addresses.get(target.address) is target:
-            del self._addresses[target.address]
-        await target.close()
+    def _failed(
+        self,
+        target: _Address,
+        error: grpc.aio.AioRpcError,
+        delivery: Delivery,
+        deadline: Deadline,
+        seconds: float,
+    ) -> GridError:
+        failure = _failure(error, target.address, delivery, deadline, seconds)
+        if isinstance(failure, PeerUnreachable):
+            # The next use dials anew. Others that still wait on this one get
+            # their own answer, and another caller may have dialled already.
+            target.dropped = True
+            if self._addresses.get(target.address) is target:
+                del self._addresses[target.address]
+        return failure
 
     def _address(self, address: str) -> _Address:
         found = self._addresses.get(address)
