@@ -161,7 +161,10 @@ class UnsupportedMessage(GridError, TypeError):
 
 
 class MessageTooLarge(GridError):
-    """A message is over the size limit. It did not leave the sender.
+    """A message is over the size limit, of its sender or of its receiver.
+
+    A request that is too large was seen by no actor; if it is the reply, the
+    request was acted upon.
 
     Attributes:
         size: bytes of the message.

@@ -61,7 +61,7 @@ _PHRASES: tuple[tuple[str, Callable[[re.Match[str], str], GridError]], ...] = (
         lambda _, name: errors.AlreadyRegistered(name),
     ),
     (
-        r"received message larger than max \((\d+) vs\. (\d+)\)",
+        r"[Rr]eceived message larger than max \((\d+) vs\. (\d+)\)",
         lambda m, _: errors.MessageTooLarge(int(m[1]), int(m[2])),
     ),
     (r"def not registered.*type=(\S+)", lambda m, _: errors.UnknownActorType(m[1])),

@@ -87,6 +87,7 @@ def test_the_text_has_the_phrase_that_go_code_looks_for(error: GridError, phrase
         ("grid: def not registered: type=t", errors.UnknownActorType),
         ("grid: nil actor", errors.NilActor),
         ("grpc: received message larger than max (5 vs. 4)", errors.MessageTooLarge),
+        ("SERVER: Received message larger than max (5 vs. 4)", errors.MessageTooLarge),
         ("whatever the application says", errors.RequestFailed),
     ],
 )
