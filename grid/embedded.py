@@ -262,7 +262,10 @@ class Etcd:
                 raise EmbeddedEtcdFailed("the start was cancelled")
             if time.monotonic() > give_up_at:
                 log = _tail(directory / "etcd.log")
-                raise EmbeddedEtcdFailed(f"no answer within {self._timeout:g} s: {log}")
+                raise EmbeddedEtcdFailed(
+                    f"no answer within {self._timeout:g} s "
+                    f"(does another etcd use {directory}?): {log}"
+                )
             time.sleep(_POLL)
         return False
 

@@ -83,7 +83,7 @@ class Link:
         self, method: str, request: Any, timeout: float, metadata: Metadata | None
     ) -> Any:
         """The response of `method`, named as in `"KV/Range"`; `CallFailed` if there is none."""
-        call = self._methods.get(method) or self._method(method)
+        call = self._usable(method)
         self._users += 1
         try:
             return await call(request, timeout=timeout, metadata=metadata)
@@ -98,7 +98,7 @@ class Link:
 
     def stream(self, method: str, metadata: Metadata | None) -> Stream:
         """A stream in both directions. It must be closed."""
-        call = self._methods.get(method) or self._method(method)
+        call = self._usable(method)
         self._users += 1
         stream = Stream(self, call(metadata=metadata), metadata)
         self._streams.add(stream)
@@ -108,6 +108,12 @@ class Link:
         """A stream has ended."""
         self._streams.discard(stream)
         await self._leave()
+
+    def _usable(self, method: str) -> Callable[..., Any]:
+        # The channel may have been closed while its caller logged in.
+        if self.closed:
+            raise CallFailed("CANCELLED", "the connection was closed")
+        return self._methods.get(method) or self._method(method)
 
     def _method(self, name: str) -> Callable[..., Any]:
         service, _, method = name.partition("/")

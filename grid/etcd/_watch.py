@@ -240,7 +240,9 @@ class Watch:
         self._down_since, self._up_since = None, now()
         if created.canceled:
             await self._cancelled(created)
-        elif self._is_another_store(created.header):
+            return
+        self._denied = False
+        if self._is_another_store(created.header):
             await self._hang_up()
             self._stale = True
 

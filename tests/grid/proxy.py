@@ -78,7 +78,14 @@ class FaultProxy:
         if self._refusing:
             writer.transport.abort()
             return
-        self._start(self._serve(reader, writer))
+        self._writers.add(writer)
+        # Not in the task: one that is cancelled early never runs.
+        serving = self._start(self._serve(reader, writer))
+        serving.add_done_callback(lambda _: self._drop(writer))
+
+    def _drop(self, writer: asyncio.StreamWriter) -> None:
+        self._writers.discard(writer)
+        writer.transport.abort()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name="fault-proxy")
@@ -90,10 +97,8 @@ class FaultProxy:
         try:
             far_reader, far_writer = await asyncio.open_connection(*self._target)
         except OSError:
-            writer.transport.abort()
             return
-        ends = {writer, far_writer}
-        self._writers |= ends
+        self._writers.add(far_writer)
         ways = [
             self._start(self._pump(reader, far_writer)),
             self._start(self._pump(far_reader, writer)),
@@ -101,9 +106,7 @@ class FaultProxy:
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._writers -= ends
-            for end in ends:
-                end.transport.abort()
+            self._drop(far_writer)
             for way in ways:
                 way.cancel()
 

@@ -261,15 +261,16 @@ async def test_a_cancelled_reader_loses_nothing() -> None:
 
 
 async def test_a_cancelled_first_list_is_made_again() -> None:
-    for turns in range(12):
-        async with etcd_and_client() as (_, client), client.watch("k") as watch:
-            await client.put("k", b"")
-            reader = asyncio.create_task(anext(watch))
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            reader.cancel()
-            await asyncio.wait([reader])
-            assert (await anext(watch)).snapshot
+    async with etcd_and_client() as (_, client):
+        await client.put("k", b"")
+        for turns in range(12):
+            async with client.watch("k") as watch:
+                reader = asyncio.create_task(anext(watch))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                reader.cancel()
+                await asyncio.wait([reader])
+                assert (await anext(watch)).snapshot
 
 
 async def test_ten_thousand_keys() -> None:
