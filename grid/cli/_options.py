@@ -1,0 +1,189 @@
+"""The options that commands share, and how commands are made of functions."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+from grid.cli._exits import BadInput, Code, exits
+from grid.cli._output import Format
+
+if TYPE_CHECKING:
+    from grid.client import Client
+    from grid.etcd import EtcdConfig
+
+__all__ = ["Connection", "Output", "command", "option"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_ETCD = "127.0.0.1:2379"
+_TIMEOUT = 10.0
+_ETCD_PATIENCE = 3.0  # seconds: an etcd that is there answers in a few milliseconds
+_PANEL = "Connection"
+
+
+def option(*flags: str, help: str, env: str | None = None, **settings: Any) -> Any:  # noqa: A002
+    """An option with a variable: `--etcd-ca` is also `GRID_ETCD_CA` unless `env` names another."""
+    flag = next(flag for flag in flags if flag.startswith("--"))
+    variable = env or "GRID_" + flag.partition("/")[0][2:].replace("-", "_").upper()
+    settings.setdefault("show_default", False)
+    return typer.Option(*flags, help=help, envvar=variable, **settings)
+
+
+_connection = functools.partial(option, rich_help_panel=_PANEL)
+_file = functools.partial(_connection, exists=True, dir_okay=False, readable=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """Which grid a command is about. A field is None if nobody said."""
+
+    etcd: Annotated[
+        str | None,
+        _connection("--etcd", metavar="HOST:PORT,...", help=f"Where etcd is. [default: {_ETCD}]"),
+    ] = None
+    namespace: Annotated[
+        str | None,
+        _connection("--namespace", "-n", metavar="NAME", help="The grid. [default: default]"),
+    ] = None
+    timeout: Annotated[
+        float | None,
+        _connection(
+            "--timeout",
+            metavar="SECONDS",
+            min=0.001,
+            help=f"How long a call may take. [default: {_TIMEOUT:g}]",
+        ),
+    ] = None
+    etcd_ca: Annotated[Path | None, _file("--etcd-ca", help="Authority of etcd (PEM).")] = None
+    etcd_cert: Annotated[Path | None, _file("--etcd-cert", help="Our certificate (PEM).")] = None
+    etcd_key: Annotated[Path | None, _file("--etcd-key", help="Its key (PEM).")] = None
+    etcd_user: Annotated[str | None, _connection("--etcd-user", help="User at etcd.")] = None
+    etcd_password: Annotated[
+        str | None, _connection("--etcd-password", help="The user's password.")
+    ] = None
+
+    def client(self) -> Client:
+        """A client of the grid."""
+        from grid.client import Client
+        from grid.names import check_namespace
+
+        namespace = check_namespace(self.namespace or "default")
+        return Client(namespace, etcd=self.etcd_config(), timeout=self.seconds)
+
+    @property
+    def seconds(self) -> float:
+        """How long a call may take."""
+        return _TIMEOUT if self.timeout is None else self.timeout
+
+    def etcd_config(self) -> EtcdConfig:
+        """How to reach etcd.
+
+        Raises:
+            InvalidAddress, BadInput: the options do not make sense.
+        """
+        from grid.etcd import EtcdConfig
+
+        patience = min(self.seconds, _ETCD_PATIENCE)
+        return self._checked(
+            lambda: EtcdConfig.parse(self.etcd or _ETCD, timeout=patience, **self._given())
+        )
+
+    def over(self, config: EtcdConfig) -> EtcdConfig:
+        """A configuration with the options that were given in the place of its own."""
+        from grid.etcd import EtcdConfig
+
+        if self.etcd is None:
+            return self._checked(lambda: replace(config, **self._given()))
+        return self._checked(lambda: EtcdConfig.parse(self.etcd or "", **self._given()))
+
+    def _given(self) -> dict[str, Any]:
+        options = {
+            "ca": self.etcd_ca,
+            "cert": self.etcd_cert,
+            "key": self.etcd_key,
+            "user": self.etcd_user,
+            "password": self.etcd_password,
+        }
+        return {name: value for name, value in options.items() if value is not None}
+
+    def _checked(self, make: Callable[[], EtcdConfig]) -> EtcdConfig:
+        from grid.errors import GridError
+
+        try:
+            return make()
+        except ValueError as error:
+            if isinstance(error, GridError):
+                raise
+            raise BadInput(str(error)) from None
+
+
+Output = Annotated[
+    Format,
+    option("--output", "-o", help="table, wide, json or jsonl.", show_default=True),
+]
+
+
+def command(
+    app: typer.Typer, name: str | None = None, *, interrupted: Code = Code.INTERRUPTED, **info: Any
+) -> Callable[[F], F]:
+    """Decorator: a function, plain or async, as a command.
+
+    A parameter `connection: Connection` stands for the options of one. What the
+    function returns is the exit code, None for 0.
+    """
+
+    def decorate(function: F) -> F:
+        def invoke(**given: Any) -> None:
+            if takes_connection:
+                parts = {one.name: given.pop(one.name) for one in fields(Connection)}
+                given["connection"] = Connection(**parts)
+            with exits(interrupted=interrupted):
+                code = _finish(function(**given))
+            raise typer.Exit(code or Code.OK)
+
+        parameters = list(_parameters(function))
+        takes_connection = "connection" in inspect.signature(function).parameters
+        invoke.__doc__ = function.__doc__
+        invoke.__name__ = function.__name__
+        invoke.__annotations__ = {one.name: one.annotation for one in parameters}
+        invoke.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        app.command(name or function.__name__, **info)(invoke)
+        return function
+
+    return decorate
+
+
+def _finish(result: Any) -> Any:
+    if not isinstance(result, Coroutine):
+        return result
+    from grid._environment import run
+
+    return run(result)
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    hints = get_type_hints(function, include_extras=True)
+    own = [
+        one.replace(annotation=hints[one.name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for one in inspect.signature(function).parameters.values()
+        if hints[one.name] is not Connection
+    ]
+    if len(own) == len(hints) - ("return" in hints):
+        return own
+    shared = get_type_hints(Connection, include_extras=True)
+    return own + [
+        inspect.Parameter(
+            one.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=one.default,
+            annotation=shared[one.name],
+        )
+        for one in fields(Connection)
+    ]

@@ -1,0 +1,111 @@
+"""Data on stdout, talk on stderr."""
+
+from __future__ import annotations
+
+import enum
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["Column", "Format", "print_json", "print_rows", "say", "say_error", "table_of"]
+
+
+class Format(enum.StrEnum):
+    """How data is printed."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    JSONL = "jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table: its heading, the field it shows, and whether only `wide` has it."""
+
+    title: str
+    field: str
+    wide: bool = False
+
+
+def say(text: str, *, style: str = "") -> None:
+    """A line for the person at the terminal."""
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True, soft_wrap=True, highlight=False).print(Text(text, style))
+
+
+def say_error(text: str) -> None:
+    """The line that says why a command failed."""
+    from rich.console import Console
+    from rich.text import Text
+
+    line = Text.assemble(("error:", "bold red"), " ", text)
+    Console(stderr=True, soft_wrap=True, highlight=False).print(line)
+
+
+def print_json(value: Any, *, compact: bool) -> None:
+    """One JSON value, on one line if `compact`."""
+    layout: dict[str, Any] = {"separators": (",", ":")} if compact else {"indent": 2}
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, **layout) + "\n")
+    sys.stdout.flush()
+
+
+def print_rows(rows: Sequence[dict[str, Any]], columns: Iterable[Column], style: Format) -> None:
+    """Rows as a table, one JSON array, or one JSON object per line."""
+    if style is Format.JSON:
+        print_json(rows, compact=False)
+    elif style is Format.JSONL:
+        for row in rows:
+            print_json(row, compact=True)
+    elif rows:
+        _print_table(rows, columns, wide=style is Format.WIDE)
+
+
+def table_of(
+    rows: Iterable[dict[str, Any]], columns: Iterable[Column], *, wide: bool = False
+) -> Table:
+    """A table without lines, for a terminal."""
+    from rich.table import Table
+
+    shown = [column for column in columns if wide or not column.wide]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in shown:
+        table.add_column(column.title, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row.get(column.field)) for column in shown))
+    return table
+
+
+def _print_table(rows: Sequence[dict[str, Any]], columns: Iterable[Column], *, wide: bool) -> None:
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        Console(highlight=False, markup=False, emoji=False).print(
+            table_of(rows, columns, wide=wide)
+        )
+        return
+    shown = [column for column in columns if wide or not column.wide]
+    lines = [[column.title for column in shown]]
+    lines += [[_cell(row.get(column.field)) for column in shown] for row in rows]
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+    sys.stdout.flush()
+
+
+def _cell(value: Any) -> str:
+    if value is None or value == "" or value == []:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(value)
