@@ -1,0 +1,1 @@
+"""Grids to run and to read: `hello`, the quickstart, and `corpus`, a whole job."""
