@@ -1,0 +1,61 @@
+"""The Go program, and a grid for it and for Python."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf.wrappers_pb2 import StringValue
+
+from grid import Client, EchoMsg, Server, register
+from grid.embedded import Etcd
+from tests.interop.go_kit import Program, build, running, why_not
+
+register(EchoMsg, name="github.com/lytics/grid/v3/EchoMsg")
+register(StringValue, name="google.golang.org/protobuf/types/known/wrapperspb/StringValue")
+
+
+@pytest.fixture(scope="session")
+def go_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built Go program; skips where it cannot be had."""
+    reason = why_not()
+    if reason:
+        pytest.skip(f"Go interop not tested: {reason}")
+    return build(tmp_path_factory.mktemp("go"))
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A namespace in an etcd of its own, and how to enter it from both languages."""
+
+    go: Path
+    etcd: str
+    namespace: str = "mixed"
+
+    def go_client(self) -> AbstractAsyncContextManager[Program]:
+        """A Go client, which says `ready`."""
+        return running(self.go, "client", "-etcd", self.etcd, "-namespace", self.namespace)
+
+    def go_peer(self, *flags: str) -> AbstractAsyncContextManager[Program]:
+        """A Go peer, which says `started` with its name and address."""
+        where = ("-etcd", self.etcd, "-namespace", self.namespace)
+        return running(self.go, "peer", *where, *flags)
+
+    def client(self) -> Client:
+        """A Python client."""
+        return Client(self.namespace, etcd=self.etcd)
+
+    def server(self, **options: Any) -> Server:
+        """A Python peer."""
+        return Server(self.namespace, etcd=self.etcd, **options)
+
+
+@pytest.fixture
+async def mixed(go_program: Path) -> AsyncIterator[Grid]:
+    """A grid for Go and Python."""
+    async with Etcd() as etcd:
+        yield Grid(go_program, etcd.endpoint)
