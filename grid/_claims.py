@@ -54,7 +54,8 @@ class Claims:
         self._lease = lease
         self._peer = peer
         self._address = address
-        self._held: dict[str, int] = {}  # key -> epoch; 0 while the claim is under way
+        self._held: dict[str, int] = {}  # key -> epoch
+        self._pending: dict[str, asyncio.Future[None]] = {}  # claimed, not answered yet
         self._waiting: deque[_Operation] = deque()
         self._senders: set[asyncio.Task[None]] = set()
         self._pump_scheduled = False
@@ -66,20 +67,20 @@ class Claims:
     async def claim(self, values: Mapping[str, bytes]) -> int:
         """Take all the keys, or none; returns their epoch.
 
-        Cancelling it frees what the claim still brings in.
+        It waits for claims of the same keys that are under way here, whose
+        outcome says who holds them. Cancelling it frees what the claim still
+        brings in.
 
         Raises:
             AlreadyRegistered: somebody holds one of them (perhaps this peer).
             LeaseLost: the lease is over, nothing can be held under it.
             EtcdUnavailable: etcd did not answer; what it may have granted is freed.
         """
-        for key in values:
-            if key in self._held:
-                raise AlreadyRegistered(key, self._peer, self._address, self._held[key])
+        keys = tuple(values)
+        await self.vacant(keys)
         if self._closed or not self._lease.valid:
             raise LeaseLost
-        keys = tuple(values)
-        self._held.update(dict.fromkeys(keys, 0))
+        self._pending.update(dict.fromkeys(keys, asyncio.get_running_loop().create_future()))
         done = self._submit(keys, tuple(values.values()), epoch=0)
         try:
             epoch = await asyncio.shield(done)
@@ -93,7 +94,22 @@ class Claims:
             self._undo(keys, done)
             raise
         self._held.update(dict.fromkeys(keys, epoch))
+        self._settle_pending(keys)
         return epoch
+
+    async def vacant(self, keys: tuple[str, ...]) -> None:
+        """Return when this peer neither claims nor holds any of the keys.
+
+        It does not suspend if that is so already.
+
+        Raises:
+            AlreadyRegistered: this peer holds one.
+        """
+        while pending := [self._pending[key] for key in keys if key in self._pending]:
+            await asyncio.wait(pending)
+        for key in keys:
+            if key in self._held:
+                raise AlreadyRegistered(key, self._peer, self._address, self._held[key])
 
     async def free(self, keys: tuple[str, ...], epoch: int) -> None:
         """Give up keys that one claim took; once the lease is over they are gone anyway.
@@ -137,6 +153,13 @@ class Claims:
     def _forget(self, keys: tuple[str, ...]) -> None:
         for key in keys:
             self._held.pop(key, None)
+        self._settle_pending(keys)
+
+    def _settle_pending(self, keys: tuple[str, ...]) -> None:
+        for key in keys:
+            pending = self._pending.pop(key, None)
+            if pending is not None and not pending.done():
+                pending.set_result(None)
 
     def _submit(
         self, keys: tuple[str, ...], values: tuple[bytes, ...], *, epoch: int

@@ -9,7 +9,7 @@ from types import TracebackType
 from grid._dispatch import Dispatcher
 from grid._membership import Membership
 from grid.codec import Codec
-from grid.errors import AlreadyRegistered, ServerNotRunning
+from grid.errors import ServerNotRunning
 from grid.mailbox import Mailbox
 from grid.names import Kind, full_name
 from grid.registration import encode_registration
@@ -52,13 +52,9 @@ class Peer:
 
     def new_mailbox(self, name: str, size: int) -> Mailbox:
         """A mailbox that has no name in etcd yet."""
-        key = full_name(self.namespace, Kind.MAILBOX, name)
-        held = self.dispatcher.find(key)
-        if held is not None:
-            raise AlreadyRegistered(key, self.name, self.address, held.epoch)
         return Mailbox(
             name,
-            key,
+            full_name(self.namespace, Kind.MAILBOX, name),
             size,
             codec=self.dispatcher.codec,
             limit=self.limit,
@@ -74,6 +70,7 @@ class Peer:
 
     async def claim_with(self, keys: tuple[str, ...], mailbox: Mailbox) -> int:
         """Claim keys of which one is the mailbox's, and let its deliveries in."""
+        await self.joined().claims.vacant(keys)
         self.dispatcher.expect(mailbox, asyncio.get_running_loop().create_future())
         try:
             mailbox.epoch = await self.claim(keys)

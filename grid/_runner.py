@@ -18,7 +18,6 @@ from grid.actor import Act, ActorContext, BlockingAct, Definition, is_blocking
 from grid.deadline import Deadline
 from grid.errors import (
     ActorStillRunning,
-    AlreadyRegistered,
     FactoryFailed,
     GridError,
     InvalidActorType,
@@ -104,10 +103,6 @@ class Runner:
         definition = self._definitions.get(type)
         if definition is None:
             raise UnknownActorType(type, sorted(self._definitions))
-        running = self._actors.get(name)
-        if running is not None:
-            peer = self._peer
-            raise AlreadyRegistered(key, peer.name, peer.address, running.context.epoch)
         mailbox = None
         if definition.mailbox is not None:
             mailbox = self._peer.new_mailbox(name, definition.mailbox)

@@ -33,7 +33,9 @@ def make(size: int = 4, limit: int = 1 << 20) -> Mailbox:
     return Mailbox("m", "ns.mailbox.m", size, codec=Codec(), limit=limit, release=_nothing)
 
 
-def put(mailbox: Mailbox, text: str = "hi", type_name: str = "grid.EchoMsg") -> asyncio.Future[Reply]:
+def put(
+    mailbox: Mailbox, text: str = "hi", type_name: str = "grid.EchoMsg"
+) -> asyncio.Future[Reply]:
     return mailbox._put(EchoMsg(msg=text), type_name, {}, None)
 
 
