@@ -11,7 +11,7 @@ from aetcd.rpc import rpc_pb2
 
 from grid.embedded import Etcd
 from grid.errors import EtcdUnavailable
-from grid.etcd import EtcdClient, Watch, WatchBatch
+from grid.etcd import EtcdClient, Watch, WatchBatch, _link
 from grid.testing import wait_until
 from tests.grid.etcd_kit import cluster, connect, etcd_and_client, flatten, follow, free_ports
 from tests.grid.proxy import FaultProxy
@@ -180,7 +180,9 @@ async def test_a_blackhole_is_noticed_when_a_lease_is_kept() -> None:
             assert flatten([await reader]) == [("k", b"1")]
 
 
-async def test_a_blackhole_is_noticed_by_pings() -> None:
+async def test_a_blackhole_is_noticed_by_pings(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = {"grpc.keepalive_time_ms": 1_000, "grpc.http2.ping_timeout_ms": 500}
+    monkeypatch.setattr(_link, "_OPTIONS", tuple({**dict(_link._OPTIONS), **quick}.items()))
     async with (
         Etcd() as etcd,
         FaultProxy(etcd.endpoint) as proxy,
@@ -192,7 +194,7 @@ async def test_a_blackhole_is_noticed_by_pings() -> None:
         proxy.blackhole()
         async with connect(etcd.endpoint) as other:
             await other.put("k", b"1")
-        async with asyncio.timeout(14):
+        async with asyncio.timeout(6):
             assert flatten([await reader]) == [("k", b"1")]
 
 
