@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from grid.cli import _dev, _listing, _requests, _serve
+from grid.cli import _actors, _dev, _doctor, _listing, _requests, _serve
 from grid.cli._output import say
 
 __all__ = ["build"]
@@ -29,7 +29,7 @@ def build() -> typer.Typer:
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for part in (_dev, _serve, _listing, _requests):
+    for part in (_dev, _serve, _listing, _doctor, _requests, _actors):
         part.add_to(app)
     for entry in entry_points(group=_GROUP):
         _plug(app, entry)

@@ -43,7 +43,7 @@ async def dev(
             "--data",
             metavar="DIR",
             env="GRID_DEV_DATA",
-            help="Where etcd keeps its data. [default: a temporary folder]",
+            help="Where etcd keeps its data. (default: a temporary folder)",
         ),
     ] = None,
     etcd_port: Annotated[
@@ -51,11 +51,11 @@ async def dev(
         option(
             "--etcd-port",
             env="GRID_DEV_ETCD_PORT",
-            help=f"etcd's port. [default: {_USUAL_PORT}, or any if that is taken]",
+            help=f"etcd's port. (default: {_USUAL_PORT}, or any if that is taken)",
         ),
     ] = None,
     namespace: Annotated[
-        str | None, option("--namespace", "-n", help="The grid. [default: what the app says]")
+        str | None, option("--namespace", "-n", help="The grid. (default: what the app says)")
     ] = None,
     lease: Annotated[
         float | None,
@@ -69,9 +69,8 @@ async def dev(
 
     Ctrl-C ends it: the peers drain, etcd goes last. A second Ctrl-C forces.
 
-    [dim]Examples:[/dim]
-      grid dev shop.app:server
-      grid dev shop.app:server --peers 5 --lease 2
+    $ grid dev shop.app:server
+    $ grid dev shop.app:server --peers 5 --lease 2
     """
     from grid.cli._fleet import Fleet, describe
 

@@ -9,7 +9,7 @@ import typer
 
 from grid.cli._exits import Code, NotFound
 from grid.cli._options import Connection, Output, command, option
-from grid.cli._output import Column, Format, print_json, print_rows, say
+from grid.cli._output import Column, Format, print_row, print_rows, say
 from grid.names import Kind
 
 if TYPE_CHECKING:
@@ -53,10 +53,9 @@ async def peers(
 ) -> None:
     """The peers, and whether they serve.
 
-    [dim]Examples:[/dim]
-      grid peers
-      grid peers -o json | jq -r '.[] | select(.serving) | .address'
-      grid peers --watch -o jsonl
+    $ grid peers
+    $ grid peers -o json | jq -r '.[] | select(.serving) | .address'
+    $ grid peers --watch -o jsonl
     """
     await _list(connection, Kind.PEER, watch, output)
 
@@ -66,9 +65,8 @@ async def actors(
 ) -> None:
     """The actors, and the peers they run on.
 
-    [dim]Examples:[/dim]
-      grid actors
-      grid actors -o wide
+    $ grid actors
+    $ grid actors -o wide
     """
     await _list(connection, Kind.ACTOR, watch, output)
 
@@ -78,9 +76,8 @@ async def mailboxes(
 ) -> None:
     """The mailboxes: every name that can be sent a request.
 
-    [dim]Examples:[/dim]
-      grid mailboxes
-      grid mailboxes -o jsonl | wc -l
+    $ grid mailboxes
+    $ grid mailboxes -o jsonl | wc -l
     """
     await _list(connection, Kind.MAILBOX, watch, output)
 
@@ -88,19 +85,14 @@ async def mailboxes(
 async def leader(connection: Connection, output: Output = Format.TABLE) -> None:
     """Who leads. Exit code 3 if nobody does.
 
-    [dim]Examples:[/dim]
-      grid leader
-      grid leader -o json | jq -r .peer
+    $ grid leader
+    $ grid leader -o json | jq -r .peer
     """
     async with connection.client() as client:
         found = [one for one in await client.query(Kind.ACTOR) if one.name == "leader"]
         if not found:
             raise NotFound(f"there is no leader in namespace {client.namespace!r}")
-    row = row_of(found[0])
-    if output in (Format.JSON, Format.JSONL):
-        print_json(row, compact=output is Format.JSONL)
-    else:
-        print_rows([row], _OTHER[1:], output)
+    print_row(row_of(found[0]), _OTHER[1:], output)
 
 
 async def _list(connection: Connection, kind: Kind, watch: bool, output: Format) -> None:
@@ -110,7 +102,7 @@ async def _list(connection: Connection, kind: Kind, watch: bool, output: Format)
 
             await follow(client, kind, output)
             return
-        found = await client.query(kind, timeout=connection.seconds)
+        found = await client.query(kind)
         serving = await healths(client, found) if kind is Kind.PEER else {}
         rows = [row_of(one, serving) for one in found]
         if not rows:

@@ -46,11 +46,11 @@ class Connection:
 
     etcd: Annotated[
         str | None,
-        _connection("--etcd", metavar="HOST:PORT,...", help=f"Where etcd is. [default: {_ETCD}]"),
+        _connection("--etcd", metavar="HOST:PORT,...", help=f"Where etcd is. (default: {_ETCD})"),
     ] = None
     namespace: Annotated[
         str | None,
-        _connection("--namespace", "-n", metavar="NAME", help="The grid. [default: default]"),
+        _connection("--namespace", "-n", metavar="NAME", help="The grid. (default: default)"),
     ] = None
     timeout: Annotated[
         float | None,
@@ -58,7 +58,7 @@ class Connection:
             "--timeout",
             metavar="SECONDS",
             min=0.001,
-            help=f"How long a call may take. [default: {_TIMEOUT:g}]",
+            help=f"How long a call may take. (default: {_TIMEOUT:g})",
         ),
     ] = None
     etcd_ca: Annotated[Path | None, _file("--etcd-ca", help="Authority of etcd (PEM).")] = None
@@ -90,10 +90,8 @@ class Connection:
         """
         from grid.etcd import EtcdConfig
 
-        patience = min(self.seconds, _ETCD_PATIENCE)
-        return self._checked(
-            lambda: EtcdConfig.parse(self.etcd or _ETCD, timeout=patience, **self._given())
-        )
+        given = {**self._given(), "timeout": min(self.seconds, _ETCD_PATIENCE)}
+        return self._checked(lambda: EtcdConfig.parse(self.etcd or _ETCD, **given))
 
     def over(self, config: EtcdConfig) -> EtcdConfig:
         """A configuration with the options that were given in the place of its own."""
@@ -110,6 +108,7 @@ class Connection:
             "key": self.etcd_key,
             "user": self.etcd_user,
             "password": self.etcd_password,
+            "timeout": self.timeout,
         }
         return {name: value for name, value in options.items() if value is not None}
 

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Column", "Format", "print_json", "print_rows", "say", "say_error", "table_of"]
+__all__ = [
+    "Column",
+    "Format",
+    "compact",
+    "print_json",
+    "print_row",
+    "print_rows",
+    "say",
+    "say_error",
+    "table_of",
+]
 
 
 class Format(enum.StrEnum):
@@ -50,22 +60,35 @@ def say_error(text: str) -> None:
     Console(stderr=True, soft_wrap=True, highlight=False).print(line)
 
 
-def print_json(value: Any, *, compact: bool) -> None:
-    """One JSON value, on one line if `compact`."""
-    layout: dict[str, Any] = {"separators": (",", ":")} if compact else {"indent": 2}
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, **layout) + "\n")
+def compact(value: Any) -> str:
+    """A JSON value on one line."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def print_json(value: Any, *, on_one_line: bool) -> None:
+    """One JSON value."""
+    text = compact(value) if on_one_line else json.dumps(value, ensure_ascii=False, indent=2)
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def print_rows(rows: Sequence[dict[str, Any]], columns: Iterable[Column], style: Format) -> None:
     """Rows as a table, one JSON array, or one JSON object per line."""
     if style is Format.JSON:
-        print_json(rows, compact=False)
+        print_json(rows, on_one_line=False)
     elif style is Format.JSONL:
         for row in rows:
-            print_json(row, compact=True)
+            print_json(row, on_one_line=True)
     elif rows:
         _print_table(rows, columns, wide=style is Format.WIDE)
+
+
+def print_row(row: dict[str, Any], columns: Iterable[Column], style: Format) -> None:
+    """The one row there is, as a table or a JSON object."""
+    if style in (Format.JSON, Format.JSONL):
+        print_json(row, on_one_line=style is Format.JSONL)
+    else:
+        print_rows([row], columns, style)
 
 
 def table_of(

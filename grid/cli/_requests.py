@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from grid.cli._completion import mailbox_names
-from grid.cli._exits import BadInput
+from grid.cli._exits import BadInput, Code
 from grid.cli._load import import_module
 from grid.cli._messages import build_message, message_type, to_json
-from grid.cli._options import Connection, command, option
-from grid.cli._output import print_json
+from grid.cli._options import Connection, Output, command, option
+from grid.cli._output import Column, Format, compact, print_json, print_rows
+
+if TYPE_CHECKING:
+    from grid.broadcast import BroadcastResult, Outcome
 
 __all__ = ["add_to"]
 
@@ -50,15 +53,23 @@ Idempotent = Annotated[
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     command(app, rich_help_panel="Talk")(request)
+    command(app, rich_help_panel="Talk")(broadcast)
 
 
 async def request(
-    name: Annotated[str, typer.Argument(help="The mailbox.", autocompletion=mailbox_names)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The mailbox.", autocompletion=mailbox_names)
+    ],
     type: Annotated[  # noqa: A002
-        str, typer.Argument(help="The message's protobuf type, for example shop.Order or Order.")
+        str,
+        typer.Argument(
+            metavar="TYPE", help="The message's protobuf type, for example shop.Order or Order."
+        ),
     ],
     connection: Connection,
-    json: Annotated[str, typer.Argument(help="The message as JSON; - reads stdin.")] = "{}",
+    json: Annotated[
+        str, typer.Argument(metavar="JSON", help="The message as JSON; - reads stdin.")
+    ] = "{}",
     proto_module: ProtoModules = None,
     app: App = None,
     metadata: Metadata = None,
@@ -70,10 +81,9 @@ async def request(
 ) -> None:
     """Send a message to a mailbox and print the reply as JSON.
 
-    [dim]Examples:[/dim]
-      grid request echo EchoMsg '{"msg": "hello"}'
-      grid request orders shop.Order '{"id": 7}' --proto-module shop.order_pb2
-      cat order.json | grid request orders shop.Order - --app shop.app
+    $ grid request echo EchoMsg '{"msg": "hello"}'
+    $ grid request orders shop.Order '{"id": 7}' --proto-module shop.order_pb2
+    $ cat order.json | grid request orders shop.Order - --app shop.app
     """
     import_types(proto_module, app)
     message = build_message(message_type(type), json)
@@ -87,7 +97,89 @@ async def request(
             idempotent=idempotent,
             wait=wait,
         )
-    print_json(to_json(reply), compact=not sys.stdout.isatty())
+    print_json(to_json(reply), on_one_line=not sys.stdout.isatty())
+
+
+async def broadcast(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME...", help="The mailboxes.", autocompletion=mailbox_names),
+    ],
+    connection: Connection,
+    type: Annotated[  # noqa: A002
+        str,
+        option("--type", "-t", env="GRID_BROADCAST_TYPE", help="The message's protobuf type."),
+    ],
+    json: Annotated[
+        str,
+        option(
+            "--json",
+            "-j",
+            env="GRID_BROADCAST_JSON",
+            help="The message as JSON; - reads stdin. (default: {})",
+        ),
+    ] = "{}",
+    fastest: Annotated[
+        bool,
+        option("--fastest", env="GRID_BROADCAST_FASTEST", help="The first success is enough."),
+    ] = False,
+    proto_module: ProtoModules = None,
+    app: App = None,
+    metadata: Metadata = None,
+    idempotent: Idempotent = False,
+    output: Output = Format.TABLE,
+) -> int:
+    """Send one message to many mailboxes and print what each answers.
+
+    Exit code 1 if a member failed (with --fastest: if none succeeded).
+
+    $ grid broadcast worker-1 worker-2 --type shop.Reload --app shop.app
+    $ grid broadcast echo-1 echo-2 --type EchoMsg --json '{"msg": "hi"}' --fastest
+    """
+    from grid.broadcast import Group
+    from grid.errors import IncompleteBroadcast
+
+    import_types(proto_module, app)
+    message = build_message(message_type(type), json)
+    group = Group(*names, first_only=fastest)
+    async with connection.client() as client:
+        try:
+            result = await client.broadcast(
+                group,
+                message,
+                timeout=connection.seconds,
+                metadata=key_values(metadata),
+                idempotent=idempotent,
+            )
+            code = Code.OK
+        except IncompleteBroadcast as error:
+            result = error.result
+            code = Code.FAILED
+    _print_outcomes(group.members, result, output)
+    return code
+
+
+def _print_outcomes(names: tuple[str, ...], result: BroadcastResult, output: Format) -> None:
+    rows = [_row(name, result[name]) for name in names if name in result]
+    if output in (Format.TABLE, Format.WIDE):
+        for row in rows:
+            error = row.get("error")
+            answer = error["message"] if error else compact(row["reply"])
+            row["answer"] = f"error: {answer}" if error else answer
+    print_rows(rows, (Column("NAME", "name"), Column("ANSWER", "answer")), output)
+
+
+def _row(name: str, outcome: Outcome) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": name, "ok": outcome.error is None}
+    if outcome.value is not None:
+        row["reply"] = to_json(outcome.value)
+    if outcome.error is not None:
+        row["error"] = {
+            "type": outcome.error.__class__.__name__,
+            "message": str(outcome.error),
+            "retryable": outcome.error.retryable,
+        }
+    return row
 
 
 def import_types(proto_modules: list[str] | None, app: str | None) -> None:

@@ -49,7 +49,7 @@ def serve(
     connection: Connection,
     listen: Annotated[
         str | None,
-        option("--listen", metavar="HOST:PORT", help="Port 0 is any. [default: 127.0.0.1:0]"),
+        option("--listen", metavar="HOST:PORT", help="Port 0 is any. (default: 127.0.0.1:0)"),
     ] = None,
     advertise: Annotated[
         str | None,
@@ -60,7 +60,7 @@ def serve(
         ),
     ] = None,
     name: Annotated[
-        str | None, option("--name", help="The peer's name. [default: made from the address]")
+        str | None, option("--name", help="The peer's name. (default: made from the address)")
     ] = None,
     annotation: Annotated[
         list[str] | None,
@@ -93,9 +93,8 @@ def serve(
 
     Options that are given beat what the module says.
 
-    [dim]Examples:[/dim]
-      grid serve shop.app:server
-      grid serve shop.app --etcd etcd:2379 --listen 0.0.0.0:7777 --advertise auto
+    $ grid serve shop.app:server
+    $ grid serve shop.app --etcd etcd:2379 --listen 0.0.0.0:7777 --advertise auto
     """
     if owned:
         threading.Thread(target=_end_with_owner, name="owner", daemon=True).start()
@@ -117,7 +116,7 @@ def serve(
     server.configure(**changes)
     server.config.check()
     if describe:
-        print_json({"namespace": server.config.namespace}, compact=True)
+        print_json({"namespace": server.config.namespace}, on_one_line=True)
         return
     if not logging.getLogger().handlers:
         logging.basicConfig(format=_LOG_FORMAT, level=log_level.upper())

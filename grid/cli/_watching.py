@@ -35,7 +35,7 @@ async def follow(client: Client, kind: Kind, output: Format) -> None:
         async with client.watch(kind) as events:
             if output is Format.JSONL:
                 async for event in events:
-                    print_json(_event(event), compact=True)
+                    print_json(_event(event), on_one_line=True)
             elif sys.stdout.isatty():
                 await _live(events, kind, wide=output is Format.WIDE)
             else:

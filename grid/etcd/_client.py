@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aetcd.rpc import rpc_pb2
 
 from grid.deadline import Deadline
-from grid.errors import ClientClosed, EtcdCompacted
+from grid.errors import ClientClosed, EtcdCompacted, LeaseLost
 from grid.etcd._config import EtcdConfig
 from grid.etcd._lease import Lease
 from grid.etcd._model import KeyValue, Snapshot, encode_key, key_value, prefix_range
@@ -193,6 +193,18 @@ class EtcdClient:
         self._leases.add(lease)
         lease.start(self._leases.discard)
         return lease
+
+    async def lease_time(self, lease: int, *, timeout: float | None = None) -> tuple[float, float]:
+        """Seconds that a lease has left and that it was granted; anybody's lease.
+
+        Raises:
+            LeaseLost: etcd does not know the lease.
+        """
+        request = rpc_pb2.LeaseTimeToLiveRequest(ID=lease)
+        response = await self._session.call("Lease/LeaseTimeToLive", request, timeout)
+        if response.TTL < 0:
+            raise LeaseLost(f"etcd does not know the lease {lease:x}")
+        return float(response.TTL), float(response.grantedTTL)
 
     def watch(self, prefix: str, *, exact: bool = False, patience: float = 30.0) -> Watch:
         """A watch of all keys that start with `prefix`, or of the one key `exact`ly.

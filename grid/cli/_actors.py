@@ -1,0 +1,128 @@
+"""`grid start` and `grid stop`: actors from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grid.cli._completion import actor_names, peer_names
+from grid.cli._exits import BadInput, NotFound
+from grid.cli._options import Connection, Output, command, option
+from grid.cli._output import Column, Format, print_row, say
+from grid.errors import UnregisteredMailbox
+
+__all__ = ["add_to"]
+
+_PANEL = "Talk"
+_COLUMNS = (Column("NAME", "name"), Column("TYPE", "type"), Column("PEER", "peer"))
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, rich_help_panel=_PANEL)(start)
+    command(app, rich_help_panel=_PANEL)(stop)
+
+
+async def start(
+    type: Annotated[str, typer.Argument(metavar="TYPE", help="The definition to start it by.")],  # noqa: A002
+    connection: Connection,
+    name: Annotated[
+        str | None,
+        option("--name", env="GRID_START_NAME", help="The actor's name. (default: its type)"),
+    ] = None,
+    peer: Annotated[
+        str | None,
+        option(
+            "--peer",
+            env="GRID_START_PEER",
+            help="The peer to start it on. (default: by hashing the name over the peers)",
+            autocompletion=peer_names,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None, option("--data", env="GRID_START_DATA", help="Text for its factory.")
+    ] = None,
+    data_file: Annotated[
+        Path | None,
+        option(
+            "--data-file",
+            env="GRID_START_DATA_FILE",
+            exists=True,
+            dir_okay=False,
+            allow_dash=True,
+            help="A file with bytes for its factory; - reads stdin.",
+        ),
+    ] = None,
+    annotation: Annotated[
+        list[str] | None,
+        option(
+            "--annotation",
+            env="GRID_START_ANNOTATION",
+            metavar="K=V",
+            help="Only on a peer that says this of itself; repeatable.",
+        ),
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Start an actor, and say on which peer. It holds its name when this returns.
+
+    $ grid start worker
+    $ grid start worker --name worker-7 --peer peer-2 --data '{"shard": 7}'
+    """
+    async with connection.client() as client:
+        try:
+            chosen = await client.start_actor(
+                type,
+                name=name,
+                peer=peer,
+                data=_data(data, data_file),
+                annotations=annotation or (),
+                timeout=connection.seconds,
+            )
+        except UnregisteredMailbox:
+            raise NotFound(_no_peer(peer, annotation, client.namespace)) from None
+    row = {"name": name or type, "type": type, "peer": chosen}
+    print_row(row, _COLUMNS, output)
+
+
+async def stop(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The actor.", autocompletion=actor_names)
+    ],
+    connection: Connection,
+    grace: Annotated[
+        float | None,
+        option(
+            "--grace",
+            env="GRID_STOP_GRACE",
+            metavar="SECONDS",
+            min=0,
+            help="How long it may go on before it is cancelled. (default: its peer's)",
+        ),
+    ] = None,
+) -> None:
+    """Stop an actor. Its names are free when this returns.
+
+    $ grid stop worker-7
+    $ grid stop worker-7 --grace 0
+    """
+    async with connection.client() as client:
+        await client.stop_actor(name, grace=grace, timeout=connection.timeout)
+    say(f"stopped {name}", style="dim")
+
+
+def _data(text: str | None, file: Path | None) -> bytes:
+    if text is not None and file is not None:
+        raise BadInput("give --data or --data-file, not both")
+    if file is not None:
+        return Path("/dev/stdin" if str(file) == "-" else file).read_bytes()
+    return (text or "").encode()
+
+
+def _no_peer(peer: str | None, annotations: list[str] | None, namespace: str) -> str:
+    if peer is not None:
+        return f"there is no peer {peer!r} in namespace {namespace!r}; see: grid peers"
+    what = f" with {', '.join(annotations)}" if annotations else ""
+    return f"there is no peer{what} in namespace {namespace!r}"
