@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from grid import Client, EchoMsg, Server, register
+from grid import Client, Codec, EchoMsg, Server
 from grid.embedded import Etcd
 from tests.interop.go_kit import Program, build, running, why_not
 
-register(EchoMsg, name="github.com/lytics/grid/v3/EchoMsg")
-register(StringValue, name="google.golang.org/protobuf/types/known/wrapperspb/StringValue")
+CODEC = Codec()
+CODEC.register(EchoMsg, name="github.com/lytics/grid/v3/EchoMsg")
+CODEC.register(StringValue, name="google.golang.org/protobuf/types/known/wrapperspb/StringValue")
 
 
 @pytest.fixture(scope="session")
@@ -45,13 +46,13 @@ class Grid:
         where = ("-etcd", self.etcd, "-namespace", self.namespace)
         return running(self.go, "peer", *where, *flags)
 
-    def client(self) -> Client:
-        """A Python client."""
-        return Client(self.namespace, etcd=self.etcd)
+    def client(self, **options: Any) -> Client:
+        """A Python client, which sends under Go names."""
+        return Client(self.namespace, etcd=self.etcd, codec=CODEC, **options)
 
     def server(self, **options: Any) -> Server:
-        """A Python peer."""
-        return Server(self.namespace, etcd=self.etcd, **options)
+        """A Python peer, which knows the Go names."""
+        return Server(self.namespace, etcd=self.etcd, codec=CODEC, **options)
 
 
 @pytest.fixture

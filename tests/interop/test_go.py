@@ -295,7 +295,7 @@ async def test_go_errors_as_python_reads_them(mixed: Grid, client: Client, go_pe
     # A Go peer leaves other messages than a start unanswered.
     with pytest.raises(DeadlineExceeded):
         await client.request(go_peer, hi, timeout=0.5)
-    async with Client(mixed.namespace, etcd=mixed.etcd, max_message_bytes=16 * MEBI) as big:
+    async with mixed.client(max_message_bytes=16 * MEBI) as big:
         with pytest.raises(MessageTooLarge) as too_large:  # refused there
             await big.request("echo", EchoMsg(msg="x" * 5 * MEBI))
         assert too_large.value.limit == 4 * MEBI
