@@ -197,18 +197,22 @@ class Mailbox:
     async def receive(self) -> Request[Message] | None:
         """The next request, or None when the mailbox is closed or drained.
 
+        A request whose caller has left before it was read is skipped.
         Cancelling it takes nothing out.
 
         Raises:
             LeaseLost: the peer lost its lease, and this mailbox its name.
         """
-        while not self._queue:
+        while True:
+            while self._queue:
+                request = self._queue.popleft()
+                if not request.done:
+                    return request
             if self._lost is not None:
                 raise self._lost
             if self._closed or self._draining:
                 return None
             await self._arrival()
-        return self._queue.popleft()
 
     async def close(self) -> None:
         """Answer what is left, end the iteration, and free the name.

@@ -33,16 +33,16 @@ class ServerConfig:
 
     namespace: str
     etcd: EtcdConfig
-    listen: str = "127.0.0.1:0"
-    advertise: str | None = None
-    name: str | None = None
-    annotations: tuple[str, ...] = ()
-    lease: float = 10.0
-    allow_leadership: bool = True
-    drain_timeout: float = 10.0
-    on_lease_lost: Literal["rejoin", "exit"] = "rejoin"
-    max_message_bytes: int = 4 * 1024 * 1024
-    reflection: bool = False
+    listen: str
+    advertise: str | None
+    name: str | None
+    annotations: tuple[str, ...]
+    lease: float
+    allow_leadership: bool
+    drain_timeout: float
+    on_lease_lost: Literal["rejoin", "exit"]
+    max_message_bytes: int
+    reflection: bool
 
     def check(self) -> None:
         """Raise for what cannot work, before any I/O."""
@@ -89,15 +89,31 @@ class Server:
         namespace: str | None = None,
         *,
         etcd: str | EtcdConfig | None = None,
-        codec: Codec = default_codec,
+        listen: str = "127.0.0.1:0",
+        advertise: str | None = None,
+        name: str | None = None,
         annotations: Iterable[str] = (),
-        **options: Any,
+        lease: float = 10.0,
+        allow_leadership: bool = True,
+        drain_timeout: float = 10.0,
+        on_lease_lost: Literal["rejoin", "exit"] = "rejoin",
+        max_message_bytes: int = 4 * 1024 * 1024,
+        reflection: bool = False,
+        codec: Codec = default_codec,
     ) -> None:
         self.config = ServerConfig(
             namespace=default_namespace(namespace),
             etcd=default_etcd(etcd),
+            listen=listen,
+            advertise=advertise,
+            name=name,
             annotations=tuple(sorted(annotations)),
-            **options,
+            lease=lease,
+            allow_leadership=allow_leadership,
+            drain_timeout=drain_timeout,
+            on_lease_lost=on_lease_lost,
+            max_message_bytes=max_message_bytes,
+            reflection=reflection,
         )
         self._codec = codec
         self._definitions: dict[str, Definition] = {}

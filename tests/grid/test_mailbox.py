@@ -257,3 +257,13 @@ async def test_what_it_looks_like() -> None:
     await mailbox.close()
     assert repr(mailbox) == "<Mailbox 'm' 0/2 closed epoch=7>"
     await answer
+
+
+async def test_a_request_nobody_waits_for_is_not_handed_out() -> None:
+    mailbox = make()
+    left, waited_for = put(mailbox, "left"), put(mailbox, "waited for")
+    left.cancel()
+    request = await take(mailbox)
+    assert request.message == EchoMsg(msg="waited for")
+    request.ack()
+    await waited_for

@@ -219,10 +219,11 @@ async def test_closing_a_mailbox_answers_what_it_holds(
 
 async def test_the_deadline_ends_a_request(client: grid.Client, grid_server: grid.Server) -> None:
     async with grid_server.open_mailbox("m") as mailbox:
+        reading = asyncio.create_task(take(mailbox))
         with pytest.raises(DeadlineExceeded) as caught:
             await client.request("m", EchoMsg(), timeout=0.2)
         assert isinstance(caught.value, TimeoutError)
-        request = await take(mailbox)
+        request = await reading
         await wait_until(lambda: request.done, "the receiver sees that nobody waits")
 
 

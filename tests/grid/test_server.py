@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 import pytest
@@ -85,7 +86,7 @@ async def test_a_server_starts_once(grid_server: grid.Server) -> None:
     ],
 )
 async def test_a_bad_configuration_is_refused(
-    options: dict[str, object], error: type[Exception]
+    options: dict[str, Any], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
         await grid.Server("ns", etcd="127.0.0.1:1", **options).start()
@@ -124,7 +125,7 @@ async def test_a_taken_peer_name_is_told(grid_servers: Servers) -> None:
 
 async def test_without_etcd_a_start_fails_and_leaves_nothing() -> None:
     etcd = grid.EtcdConfig(endpoints=("127.0.0.1:1",), timeout=0.5)
-    with pytest.raises(EtcdUnavailable, match="127.0.0.1:1"):
+    with pytest.raises(EtcdUnavailable, match=r"127\.0\.0\.1:1"):
         await grid.Server("ns", etcd=etcd).start()
     async with grid.Client("ns", etcd=etcd) as client:
         for call in (
@@ -176,9 +177,8 @@ async def test_values_that_are_no_registrations_are_skipped(
     grid_namespace: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    for i, value in enumerate(
-        [b"not json", b"[]", b'{"address": 7}', b"\xff", b'{"annotations":{}}']
-    ):
+    values = [b"not json", b"[]", b'{"address": 7}', b"\xff", b'{"annotations":{}}']
+    for i, value in enumerate(values):
         await grid_client._etcd.put(f"{grid_namespace}.peer.bad-{i}", value)
     assert [peer.name for peer in await grid_client.query("peer")] == [grid_server.name]
     assert caplog.text.count("skipped, not a registration") == 5
