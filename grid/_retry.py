@@ -31,8 +31,8 @@ class Retry:
     """How often, and how patiently, a request is sent again.
 
     Attributes:
-        attempts: how many times it is sent at most, the first included; None
-            for as often as the deadline allows.
+        attempts: how many times it is sent at most, the first included; 1 for
+            never again, None for as often as the deadline allows.
         first_pause: seconds before the third attempt; doubles each time. The
             second follows at once, with the name resolved anew.
         longest_pause: seconds between attempts at most.
@@ -43,8 +43,10 @@ class Retry:
     longest_pause: float = 1.0
 
 
-def may_resend(error: GridError, *, idempotent: bool) -> bool:
-    """True if sending again is safe and may help."""
+def may_resend(error: GridError, policy: Retry, *, idempotent: bool, wait: bool) -> bool:
+    """True if sending again is safe, may help, and is wanted."""
+    if policy.attempts == 1 and not (wait and isinstance(error, ReceiverBusy)):
+        return False
     if isinstance(error, OutcomeUnknown):
         return idempotent
     return error.retryable and not isinstance(error, UnregisteredMailbox)
@@ -69,7 +71,9 @@ async def resend(
     """
 
     def is_safe(error: BaseException) -> bool:
-        return isinstance(error, GridError) and may_resend(error, idempotent=idempotent)
+        return isinstance(error, GridError) and may_resend(
+            error, policy, idempotent=idempotent, wait=wait
+        )
 
     def is_over(state: RetryCallState) -> bool:
         if deadline.remaining() <= state.upcoming_sleep:

@@ -183,7 +183,7 @@ class Client:
         try:
             answer = await self._ask(delivery, deadline)
         except GridError as error:
-            if not may_resend(error, idempotent=idempotent):
+            if not may_resend(error, self._retry, idempotent=idempotent, wait=wait):
                 raise
             answer = await self._resend(delivery, deadline, idempotent=idempotent, wait=wait)
         if reply is not None and not isinstance(answer, reply):
