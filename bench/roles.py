@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
+import os
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
 
-from bench.running import run
-from grid import ActorContext, EchoMsg, Server
+from bench.raw_etcd import RawEtcd
+from bench.running import closed_loop, run
+from grid import ActorContext, EchoMsg, Mailbox, Server
+from grid.testing import wait_until
 
 __all__ = ["ECHO_METHOD"]
 
 ECHO_METHOD = "/bench.Echo/Echo"
 
+_WARM = 200  # actors started before memory is read for the first time
+_AT_ONCE = 500
+
 Orders = AsyncIterator[str]
+_Bare = asyncio.Queue[tuple[EchoMsg, "asyncio.Future[EchoMsg]"]]
 Role = Callable[[dict[str, Any], Orders], Awaitable[None]]
 
 
@@ -78,7 +89,153 @@ async def _echo(ctx: ActorContext) -> None:
         request.respond(EchoMsg(msg=message.msg))
 
 
-_ROLES: dict[str, Role] = {"bare_echo": bare_echo, "echo_peer": echo_peer}
+async def names_peer(given: dict[str, Any], orders: Orders) -> None:
+    """A peer that opens as many mailboxes as it is told, all at once."""
+    async with Server(given["namespace"], etcd=given["etcd"], lease=given["lease"]) as server:
+        _say(name=server.name)
+        async for _order in orders:
+            names = [f"m{number}" for number in range(given["names"])]
+            began = time.perf_counter()
+            opened = await asyncio.gather(*(_open(server, name) for name in names))
+            _say(seconds=time.perf_counter() - began, opened=len(opened))
+
+
+async def _open(server: Server, name: str) -> Mailbox:
+    return await server.open_mailbox(name)
+
+
+async def key_watch(given: dict[str, Any], orders: Orders) -> None:
+    """A bare watch of one key; says when the key went, by the machine's monotonic clock."""
+    async with (
+        RawEtcd(given["etcd"]) as raw,
+        aclosing(raw.deletes(given["key"], exact=True)) as gone,
+    ):
+        await anext(gone)
+        _say(ready=True)
+        while not await anext(gone):
+            pass
+        at = time.monotonic()
+        async for _order in orders:
+            _say(gone=at)
+
+
+async def leader_peer(given: dict[str, Any], orders: Orders) -> None:
+    """A peer that competes for the leader, until SIGTERM."""
+    server = Server(given["namespace"], etcd=given["etcd"], lease=given["lease"])
+    server.define("leader", lambda _: _lead, mailbox=64)
+    serving = asyncio.create_task(server.serve())
+    await wait_until(lambda: server.state == "serving", "the peer serves")
+    _say(name=server.name)
+    closed = asyncio.create_task(_until_closed(orders))
+    await asyncio.wait([serving, closed], return_when=asyncio.FIRST_COMPLETED)
+    for task in (serving, closed):
+        task.cancel()
+    await asyncio.gather(serving, closed, return_exceptions=True)
+
+
+async def _until_closed(orders: Orders) -> None:
+    async for _order in orders:
+        pass
+
+
+async def _lead(ctx: ActorContext) -> None:
+    told = json.dumps({"peer": ctx.peer, "epoch": ctx.epoch, "acts": time.monotonic()})
+    async for request in ctx.mailbox:
+        request.respond(EchoMsg(msg=told))
+
+
+async def idle_actors(given: dict[str, Any], orders: Orders) -> None:
+    """A peer with many actors that wait on their mailboxes; says what one of them weighs."""
+    server = Server(given["namespace"], etcd=given["etcd"])
+    server.define("echo", lambda _: _echo, mailbox=16)
+    async with server:
+
+        async def start(first: int, count: int) -> None:
+            names = [f"a{number}" for number in range(first, first + count)]
+            await asyncio.gather(
+                *(server.client.start_actor("echo", name=name, peer=server.name) for name in names)
+            )
+
+        await start(0, _WARM)
+        before = _resident_kib()
+        for first in range(_WARM, _WARM + given["actors"], _AT_ONCE):
+            await start(first, min(_AT_ONCE, _WARM + given["actors"] - first))
+        _say(kib=(_resident_kib() - before) / given["actors"])
+        await _until_closed(orders)
+
+
+async def idle_tasks(given: dict[str, Any], orders: Orders) -> None:
+    """The yardstick of actors: as many tasks that wait on queues."""
+    queues: dict[str, asyncio.Queue[EchoMsg]] = {}
+    tasks = []
+
+    async def wait(queue: asyncio.Queue[EchoMsg]) -> None:
+        await queue.get()
+
+    before = _resident_kib()
+    for number in range(given["actors"]):
+        queue = queues[f"a{number}"] = asyncio.Queue(16)
+        tasks.append(asyncio.create_task(wait(queue), name=f"a{number}"))
+    await asyncio.sleep(0)
+    _say(kib=(_resident_kib() - before) / given["actors"])
+    await _until_closed(orders)
+    for task in tasks:
+        task.cancel()
+
+
+def _resident_kib() -> float:
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1024
+
+
+async def local_requests(given: dict[str, Any], orders: Orders) -> None:
+    """Requests inside one process, to a mailbox or to a bare queue."""
+    message = EchoMsg(msg="m" * 98)
+    server = Server(given["namespace"], etcd=given["etcd"])
+    server.define("echo", lambda _: _echo, mailbox=1024)
+    queue: _Bare = asyncio.Queue(1024)
+    serving = asyncio.create_task(_serve_queue(queue))
+    async with server:
+        client = server.client
+        await client.start_actor("echo", peer=server.name)
+
+        async def ask_bare() -> EchoMsg:
+            answer: asyncio.Future[EchoMsg] = asyncio.get_running_loop().create_future()
+            queue.put_nowait((message, answer))
+            return await answer
+
+        sides: dict[str, Callable[[], Awaitable[EchoMsg]]] = {
+            "ours": lambda: client.request("echo", message, reply=EchoMsg),
+            "bare": ask_bare,
+        }
+        _say(name=server.name)
+        async for order in orders:
+            side, callers = order.split()
+            load = await closed_loop(sides[side], int(callers), given["seconds"])
+            _say(rate=load.rate, p50=load.p50)
+    serving.cancel()
+
+
+async def _serve_queue(queue: _Bare) -> None:
+    while True:
+        message, answer = await queue.get()
+        answer.set_result(EchoMsg(msg=message.msg))
+
+
+_ROLES: dict[str, Role] = {
+    role.__name__: role
+    for role in (
+        bare_echo,
+        echo_peer,
+        names_peer,
+        key_watch,
+        leader_peer,
+        idle_actors,
+        idle_tasks,
+        local_requests,
+    )
+}
 
 
 def main() -> None:
