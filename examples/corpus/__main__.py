@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import sysconfig
-from collections.abc import Container
+from collections.abc import Container, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 # gRPC reads this when it is first imported; it takes a third off a request's time.
 os.environ.setdefault(
@@ -33,6 +34,7 @@ from grid.embedded import Etcd
 _NAMESPACE = server.config.namespace
 _SPARE = 1.0  # seconds that a failover may take on top of the lease
 _INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 _STDLIB = Path(sysconfig.get_path("stdlib"))
 
 
@@ -45,6 +47,10 @@ class _Options:
     verbose: bool
 
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
 def main(
     peers: Annotated[int, typer.Option(min=1, help="How many peers to start.")] = 3,
     kill_leader: Annotated[
@@ -54,7 +60,10 @@ def main(
         int | None, typer.Option(min=1, show_default=False, help="Count only so many files.")
     ] = None,
     root: Annotated[
-        Path, typer.Option(exists=True, file_okay=False, help="The folder to count.")
+        Path,
+        typer.Option(
+            exists=True, file_okay=False, show_default="the library", help="The folder to count."
+        ),
     ] = _STDLIB,
     lease: Annotated[float, typer.Option(help="Seconds until a dead peer is missed.")] = 2.0,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show what the peers log.")] = False,
@@ -80,13 +89,22 @@ def _sources(root: Path) -> list[Path]:
 
 
 def _exit_code(options: _Options) -> int:
+    console = Console(highlight=False)
     try:
-        return 0 if asyncio.run(_run(options, Console(highlight=False))) else 1
-    except KeyboardInterrupt:
+        return 0 if asyncio.run(_until_signalled(_run(options, console))) else 1
+    except asyncio.CancelledError:
         return _INTERRUPTED
     except (grid.GridError, NoProgress, PeerEnded) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+async def _until_signalled(work: Coroutine[Any, Any, bool]) -> bool:
+    """Do the work. A signal cancels it, so that what it has started is ended in good order."""
+    working = asyncio.create_task(work)
+    for number in _ENDING:
+        asyncio.get_running_loop().add_signal_handler(number, working.cancel)
+    return await working
 
 
 async def _run(options: _Options, console: Console) -> bool:
@@ -147,11 +165,11 @@ async def _verify(files: list[Path], job: Job, console: Console) -> bool:
     return same and not job.refused
 
 
-def _count_directly(files: list[Path], refused: Container[str]) -> Tally:
+def _count_directly(files: list[Path], refused: Container[Path]) -> Tally:
     direct = Tally()
     for file in files:
-        if str(file) not in refused:
-            direct.add(str(file), count(file.read_bytes()))
+        if file not in refused:
+            direct.add(file, count(file.read_bytes()))
     return direct
 
 
@@ -164,4 +182,4 @@ async def _show(kind: str, environment: dict[str, str], console: Console) -> Non
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

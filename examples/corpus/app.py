@@ -8,7 +8,7 @@ import logging
 import grid
 from examples.corpus.count import count
 from examples.corpus_pb2 import CountFile
-from grid.errors import AlreadyRegistered
+from grid.errors import AlreadyRegistered, MessageTooLarge
 from grid.sync import BlockingContext
 
 __all__ = ["WORKER", "leader", "server", "worker"]
@@ -47,6 +47,9 @@ def worker(ctx: BlockingContext) -> None:
     for request in ctx.mailbox:
         match request.message:
             case CountFile(text=text):
-                request.respond(count(text, worker=ctx.name))
+                try:
+                    request.respond(count(text, worker=ctx.name))
+                except MessageTooLarge as error:  # almost every word a new name
+                    request.fail(error)
             case other:
                 request.fail(f"a worker cannot count a {type(other).__name__}")

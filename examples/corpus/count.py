@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from examples.corpus_pb2 import Counts
 
@@ -39,17 +40,17 @@ def count(text: bytes, worker: str = "") -> Counts:
 class Tally:
     """The sum over files, each of which is counted at most once."""
 
-    paths: set[str] = field(default_factory=set)
+    files: set[Path] = field(default_factory=set)
     lines: int = 0
     tokens: int = 0
     names: Counter[str] = field(default_factory=Counter)
     workers: Counter[str] = field(default_factory=Counter)
 
-    def add(self, path: str, counts: Counts) -> None:
+    def add(self, file: Path, counts: Counts) -> None:
         """Take in what a worker counted. Raises ValueError for a second count of a file."""
-        if path in self.paths:
-            raise ValueError(f"{path} was counted twice")
-        self.paths.add(path)
+        if file in self.files:
+            raise ValueError(f"{file} was counted twice")
+        self.files.add(file)
         self.lines += counts.lines
         self.tokens += counts.tokens
         self.names.update(counts.names)
@@ -57,8 +58,8 @@ class Tally:
 
     def agrees_with(self, other: Tally) -> bool:
         """True if the same files gave the same sums, whoever counted them."""
-        return (self.paths, self.lines, self.tokens, self.names) == (
-            other.paths,
+        return (self.files, self.lines, self.tokens, self.names) == (
+            other.files,
             other.lines,
             other.tokens,
             other.names,

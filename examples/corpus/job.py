@@ -19,7 +19,7 @@ from examples.corpus.count import Tally
 from examples.corpus_pb2 import CountFile, Counts
 from grid.errors import DeadlineExceeded, MessageTooLarge, NotDelivered, OutcomeUnknown
 
-__all__ = ["Job", "NoProgress"]
+__all__ = ["Job", "NoProgress", "printable"]
 
 _LANES = 4  # requests under way to one worker: one is counted while others travel
 _LEAVING = 120.0  # seconds within which a dead peer has surely left the registry
@@ -60,7 +60,7 @@ class Job:
         progress: Callable[[], object] = lambda: None,
     ) -> None:
         self.tally = Tally()
-        self.refused: dict[str, str] = {}
+        self.refused: dict[Path, str] = {}
         self.resent = 0
         self.halfway = asyncio.Event()
         self.seconds = 0.0
@@ -134,23 +134,22 @@ class Job:
                 raise
 
     async def _count(self, file: Path, worker: str) -> None:
-        path = str(file)
         try:
             text = await asyncio.to_thread(file.read_bytes)
         except OSError as error:
-            self._refuse(path, error.strerror or str(error))
+            self._refuse(file, error.strerror or str(error))
             return
         try:
-            message = CountFile(path=path, text=text)
+            message = CountFile(path=printable(file), text=text)
             counts = await self._client.request(worker, message, reply=Counts, wait=True)
         except MessageTooLarge as error:
-            self._refuse(path, str(error))
+            self._refuse(file, str(error))
             return
-        self.tally.add(path, counts)
+        self.tally.add(file, counts)
         self._one_less()
 
-    def _refuse(self, path: str, reason: str) -> None:
-        self.refused[path] = reason
+    def _refuse(self, file: Path, reason: str) -> None:
+        self.refused[file] = reason
         self._one_less()
 
     def _again(self, file: Path) -> None:
@@ -166,6 +165,11 @@ class Job:
         if self._alarm is not None:
             self._alarm.reschedule(asyncio.get_running_loop().time() + self._patience)
         self._progress()
+
+
+def printable(file: Path) -> str:
+    """The file's name as text: a name that is not in the system's encoding is escaped."""
+    return str(file).encode(errors="backslashreplace").decode()
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

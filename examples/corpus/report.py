@@ -13,7 +13,7 @@ from rich.table import Table
 
 from examples.corpus.count import Tally
 from examples.corpus.failover import Failover
-from examples.corpus.job import Job
+from examples.corpus.job import Job, printable
 
 __all__ = ["counting", "show_failover", "show_tally", "show_verdict"]
 
@@ -37,21 +37,21 @@ def counting(console: Console, total: int) -> Iterator[Callable[[], None]]:
 
 
 def _lines(console: Console, total: int) -> Callable[[], None]:
-    quarters = {total * part // 4: f"{25 * part} %" for part in (1, 2, 3, 4)}
+    quarters = {total * part // 4 for part in (1, 2, 3, 4)}
     done = 0
 
     def advance() -> None:
         nonlocal done
         done += 1
         if done in quarters:
-            console.print(f"counted {done:,} of {total:,} files, {quarters[done]}")
+            console.print(f"counted {done:,} of {total:,} files")
 
     return advance
 
 
 def show_tally(console: Console, tally: Tally, seconds: float) -> None:
     """The busiest names, the files per worker, and the pace."""
-    files = len(tally.paths)
+    files = len(tally.files)
     console.print(
         f"\n[bold]{files:,} files[/], {tally.lines:,} lines, {tally.tokens:,} tokens "
         f"in {seconds:.2f} s: [bold]{files / seconds:,.0f} requests per second[/]\n"
@@ -75,16 +75,19 @@ def show_failover(console: Console, failover: Failover, resent: int, *, bound: f
 
 def show_verdict(console: Console, job: Job, *, same: bool, total: int) -> None:
     """Whether the sums are right, and what could not be sent."""
-    for path, reason in job.refused.items():
-        console.print(f"[red]not counted:[/] {escape(path)}: {escape(reason)}")
-    done = len(job.tally.paths)
+    console.print()
+    for file, reason in job.refused.items():
+        console.print(
+            f"[red]not counted:[/] {escape(printable(file))}: {escape(reason)}", soft_wrap=True
+        )
+    done = len(job.tally.files)
     if same:
         console.print(
-            f"\n[green]✓[/] {done:,} of {total:,} files counted exactly once; "
+            f"[green]✓[/] {done:,} of {total:,} files counted exactly once; "
             "a direct count gives the same sums"
         )
     else:
-        console.print(f"\n[red]✗ a direct count of {done:,} files gives other sums[/]")
+        console.print(f"[red]✗ a direct count of {done:,} files gives other sums[/]")
 
 
 def _table(title: str, rows: Counter[str]) -> Table:
