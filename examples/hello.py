@@ -2,7 +2,7 @@
 
 import grid
 
-server = grid.Server("hello")
+server = grid.Server()
 
 
 @server.actor("greeter", mailbox=64)

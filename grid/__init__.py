@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from grid import errors, sync
     from grid._retry import Retry
     from grid.actor import Actor, ActorContext, StopSignal
     from grid.broadcast import BroadcastResult, Group, Outcome
@@ -56,7 +57,9 @@ __all__ = [
     "Server",
     "ServerConfig",
     "StopSignal",
+    "errors",
     "register",
+    "sync",
 ]
 
 _HOMES = {
@@ -74,10 +77,13 @@ _HOMES = {
     "server": ("Server", "ServerConfig"),
     "wire_pb2": ("Ack", "ActorStart", "ActorStop", "Delivery", "EchoMsg"),
 }
+_MODULES = ("errors", "sync")
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"grid.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'grid' has no attribute {name!r}")
     value = getattr(import_module(f"grid.{_HOME[name]}"), name)

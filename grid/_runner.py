@@ -20,14 +20,12 @@ from grid.errors import (
     ActorStillRunning,
     FactoryFailed,
     GridError,
-    InvalidActorType,
-    InvalidName,
     LeaseLost,
     UnknownActor,
     UnknownActorType,
 )
 from grid.mailbox import Mailbox
-from grid.names import Kind, check_name, full_name
+from grid.names import Kind, check_actor_type, full_name
 
 if TYPE_CHECKING:
     from grid.client import Client
@@ -95,10 +93,7 @@ class Runner:
             AlreadyRegistered: the name has an owner.
             FactoryFailed, NilActor: no actor came out; the name is free again.
         """
-        try:
-            check_name(type)
-        except InvalidName:
-            raise InvalidActorType(type) from None
+        check_actor_type(type)
         key = full_name(self._peer.namespace, Kind.ACTOR, name)
         definition = self._definitions.get(type)
         if definition is None:

@@ -28,7 +28,7 @@ from grid.errors import (
     UnregisteredMailbox,
 )
 from grid.etcd import EtcdClient, EtcdConfig
-from grid.names import Kind, check_name, full_name, prefix
+from grid.names import Kind, check_actor_type, check_name, full_name, prefix
 from grid.query import Entity, EntityWatch, entities
 from grid.registration import Registration
 from grid.ring import Ring
@@ -261,13 +261,16 @@ class Client:
             The name of the peer it runs on.
 
         Raises:
+            InvalidActorType, InvalidName: before any I/O.
             AlreadyRegistered: the name has an owner, which keeps it.
-            UnknownActorType, FactoryFailed, NilActor: the peer has no such actor.
+            UnknownActorType, FactoryFailed, NilActor: the peer has no such actor
+                (of a Go peer a failed factory is a `RequestFailed`).
             UnregisteredMailbox: there is no such peer, or none at all.
             What `request` raises. After `OutcomeUnknown` or `DeadlineExceeded`
             the actor may run: look with `query`.
         """
         self._check_open()
+        check_actor_type(type)
         name = type if name is None else name
         full_name(self.namespace, Kind.ACTOR, name)
         start = ActorStart(type=type, name=name, data=data)

@@ -15,12 +15,19 @@ import re
 import socket
 from functools import lru_cache
 
-from grid.errors import InvalidAddress, InvalidName, InvalidNamespace, UnspecifiedAddress
+from grid.errors import (
+    InvalidActorType,
+    InvalidAddress,
+    InvalidName,
+    InvalidNamespace,
+    UnspecifiedAddress,
+)
 
 __all__ = [
     "Kind",
     "address_lock_key",
     "advertised_address",
+    "check_actor_type",
     "check_name",
     "check_namespace",
     "full_name",
@@ -53,6 +60,13 @@ def check_name(name: str, kind: str = "name") -> str:
     if not _is_name(name):
         raise InvalidName(name, kind)
     return name
+
+
+def check_actor_type(type: str) -> str:  # noqa: A002
+    """The type itself, if it keeps the rule; else raises `InvalidActorType`."""
+    if not _is_name(type):
+        raise InvalidActorType(type)
+    return type
 
 
 @lru_cache(maxsize=1024)

@@ -18,9 +18,16 @@ from grid._serving import Serving
 from grid.actor import Definition, factory_of
 from grid.client import Client
 from grid.codec import Codec, default_codec
-from grid.errors import InvalidActorType, InvalidName, ServerNotRunning
+from grid.errors import ServerNotRunning
 from grid.etcd import EtcdConfig
-from grid.names import Kind, advertised_address, check_name, check_namespace, split_address
+from grid.names import (
+    Kind,
+    advertised_address,
+    check_actor_type,
+    check_name,
+    check_namespace,
+    split_address,
+)
 
 __all__ = ["Server", "ServerConfig"]
 
@@ -154,10 +161,7 @@ class Server:
         Raises:
             InvalidActorType: the type breaks the rule of names.
         """
-        try:
-            check_name(type)
-        except InvalidName:
-            raise InvalidActorType(type) from None
+        check_actor_type(type)
         definition = Definition(type, factory, mailbox)
         self._definitions[type] = definition
         if self._serving is not None:

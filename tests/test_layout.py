@@ -26,7 +26,7 @@ SOURCES = [
 
 def imported(path: Path) -> set[str]:
     """The top-level packages that a file imports, wherever in it."""
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found.update(alias.name.partition(".")[0] for alias in node.names)

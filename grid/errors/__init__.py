@@ -1,0 +1,155 @@
+"""Every error a user of the grid can meet, named by its cause.
+
+    GridError
+    ├── InvalidName                 a name breaks the rule (caller)
+    │   ├── InvalidNamespace
+    │   └── InvalidActorType
+    ├── InvalidAddress              an address cannot be listened on or dialled (caller)
+    │   └── UnspecifiedAddress      0.0.0.0 or [::] without an address to advertise
+    ├── UnsupportedMessage          not a protobuf message (caller)
+    ├── MessageTooLarge             over the size limit; refused before the wire (caller)
+    ├── UnexpectedReply             the reply is not of the type asked for (caller or receiver)
+    ├── ClientClosed                the client was closed (caller)
+    ├── ServerNotRunning            the server is not started, or stopped (caller)
+    ├── AlreadyResponded            second answer to one request (receiver)
+    ├── LeaseTooShort               a lease below the minimum (caller)
+    ├── AddressInUse                the port is taken
+    ├── AddressLocked               another process still holds the address in etcd
+    ├── AlreadyRegistered           the name has an owner
+    ├── LeaseLost                   this peer's lease ended; its names are no longer its own
+    ├── NotDelivered                no actor saw the request: a resend is safe
+    │   ├── UnknownMailbox          the peer does not have the mailbox
+    │   │   └── UnregisteredMailbox the name is not in the registry
+    │   ├── ReceiverBusy            the mailbox is full
+    │   ├── MailboxClosed           the mailbox closed while the request was queued
+    │   ├── StaleEpoch              the name was registered anew since it was resolved
+    │   ├── PeerNotServing          the peer is starting, draining, or without a lease
+    │   └── PeerUnreachable         no connection to the peer
+    ├── OutcomeUnknown              sent, and nobody can tell whether it was acted upon
+    │   └── RequestDropped          the receiver had it and ended without an answer
+    ├── DeadlineExceeded            no answer in time (also a TimeoutError)
+    ├── RequestFailed               the receiver answered with an error of its own
+    │   ├── UnknownMessageType      the receiver does not know the message's type
+    │   └── UndecodableMessage      the payload is not an encoding of its type
+    ├── ActorStartFailed            the actor did not start
+    │   ├── UnknownActorType        no definition of that type on the peer
+    │   ├── FactoryFailed           the definition's factory raised
+    │   └── NilActor                the factory returned no actor
+    ├── UnknownActor                no actor of that name runs
+    ├── ActorStillRunning           the actor did not end within its grace and a cancellation
+    ├── IncompleteBroadcast         some members failed; carries what all of them answered
+    └── EtcdError
+        ├── EtcdUnavailable         no endpoint answers
+        ├── EtcdAuthFailed          user or password refused
+        ├── EtcdPermissionDenied    the user may not touch the key
+        ├── EtcdOutOfSpace          the quota of etcd is used up
+        ├── EtcdCompacted           the revision asked for is gone
+        └── EmbeddedEtcdFailed      the embedded etcd did not start
+
+`retryable` says whether sending the same again is safe: True means that no
+actor saw the request. Every argument of an error is an attribute of it.
+"""
+
+from grid.errors._actors import (
+    ActorStartFailed,
+    ActorStillRunning,
+    FactoryFailed,
+    IncompleteBroadcast,
+    NilActor,
+    UnknownActor,
+    UnknownActorType,
+)
+from grid.errors._base import GridError
+from grid.errors._delivery import (
+    DeadlineExceeded,
+    MailboxClosed,
+    NotDelivered,
+    OutcomeUnknown,
+    PeerNotServing,
+    PeerUnreachable,
+    ReceiverBusy,
+    RequestDropped,
+    RequestFailed,
+    StaleEpoch,
+    UndecodableMessage,
+    UnknownMailbox,
+    UnknownMessageType,
+    UnregisteredMailbox,
+)
+from grid.errors._etcd import (
+    EmbeddedEtcdFailed,
+    EtcdAuthFailed,
+    EtcdCompacted,
+    EtcdError,
+    EtcdOutOfSpace,
+    EtcdPermissionDenied,
+    EtcdUnavailable,
+)
+from grid.errors._input import (
+    AlreadyResponded,
+    ClientClosed,
+    InvalidActorType,
+    InvalidAddress,
+    InvalidName,
+    InvalidNamespace,
+    MessageTooLarge,
+    ServerNotRunning,
+    UnexpectedReply,
+    UnspecifiedAddress,
+    UnsupportedMessage,
+)
+from grid.errors._registry import (
+    AddressInUse,
+    AddressLocked,
+    AlreadyRegistered,
+    LeaseLost,
+    LeaseTooShort,
+)
+
+__all__ = [
+    "ActorStartFailed",
+    "ActorStillRunning",
+    "AddressInUse",
+    "AddressLocked",
+    "AlreadyRegistered",
+    "AlreadyResponded",
+    "ClientClosed",
+    "DeadlineExceeded",
+    "EmbeddedEtcdFailed",
+    "EtcdAuthFailed",
+    "EtcdCompacted",
+    "EtcdError",
+    "EtcdOutOfSpace",
+    "EtcdPermissionDenied",
+    "EtcdUnavailable",
+    "FactoryFailed",
+    "GridError",
+    "IncompleteBroadcast",
+    "InvalidActorType",
+    "InvalidAddress",
+    "InvalidName",
+    "InvalidNamespace",
+    "LeaseLost",
+    "LeaseTooShort",
+    "MailboxClosed",
+    "MessageTooLarge",
+    "NilActor",
+    "NotDelivered",
+    "OutcomeUnknown",
+    "PeerNotServing",
+    "PeerUnreachable",
+    "ReceiverBusy",
+    "RequestDropped",
+    "RequestFailed",
+    "ServerNotRunning",
+    "StaleEpoch",
+    "UndecodableMessage",
+    "UnexpectedReply",
+    "UnknownActor",
+    "UnknownActorType",
+    "UnknownMailbox",
+    "UnknownMessageType",
+    "UnregisteredMailbox",
+    "UnspecifiedAddress",
+    "UnsupportedMessage",
+]

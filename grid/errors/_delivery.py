@@ -1,0 +1,187 @@
+"""What becomes of a request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from grid.errors._base import GridError
+
+__all__ = [
+    "DeadlineExceeded",
+    "MailboxClosed",
+    "NotDelivered",
+    "OutcomeUnknown",
+    "PeerNotServing",
+    "PeerUnreachable",
+    "ReceiverBusy",
+    "RequestDropped",
+    "RequestFailed",
+    "StaleEpoch",
+    "UndecodableMessage",
+    "UnknownMailbox",
+    "UnknownMessageType",
+    "UnregisteredMailbox",
+]
+
+
+class NotDelivered(GridError):
+    """No actor saw the request: a resend is safe."""
+
+    retryable = True
+
+
+class UnknownMailbox(NotDelivered):
+    """The peer that the name led to does not have the mailbox."""
+
+    name: str
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"grid: unknown mailbox: {name!r}", name=name)
+
+
+class UnregisteredMailbox(UnknownMailbox):
+    """No live process holds the name. Start its owner, or check the spelling."""
+
+    def __init__(self, name: str) -> None:
+        NotDelivered.__init__(self, f"grid: unregistered mailbox: {name!r}", name=name)
+
+
+class ReceiverBusy(NotDelivered):
+    """The mailbox is full. Send again later, or ask for `wait=True`.
+
+    Attributes:
+        size: how many requests the mailbox holds at most (0 if unknown).
+    """
+
+    name: str
+    size: int
+
+    def __init__(self, name: str, size: int = 0) -> None:
+        held = f" holds {size} requests" if size else ""
+        super().__init__(f"grid: receiver busy: {name!r}{held}", name=name, size=size)
+
+
+class MailboxClosed(NotDelivered):
+    """The mailbox closed before its owner read the request."""
+
+    name: str
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"grid: receiver busy: {name!r} closed", name=name)
+
+
+class StaleEpoch(NotDelivered):
+    """The name was registered anew after the sender resolved it."""
+
+    name: str
+    sent: int
+    current: int
+
+    def __init__(self, name: str, sent: int, current: int) -> None:
+        super().__init__(
+            f"grid: unknown mailbox: {name!r} of epoch {sent} is gone, the epoch is {current}",
+            name=name,
+            sent=sent,
+            current=current,
+        )
+
+
+class PeerNotServing(NotDelivered):
+    """The peer takes no requests now: it starts, drains, or lost its lease."""
+
+    peer: str
+    state: str
+
+    def __init__(self, peer: str, state: str) -> None:
+        super().__init__(
+            f"grid: receiver busy: peer {peer!r} is {state} and takes no requests",
+            peer=peer,
+            state=state,
+        )
+
+
+class PeerUnreachable(NotDelivered):
+    """No connection to the peer could be made; it may have died just now."""
+
+    address: str
+    reason: str
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(f"peer at {address} unreachable: {reason}", address=address, reason=reason)
+
+
+class OutcomeUnknown(GridError):
+    """The request was sent, and no answer will come.
+
+    The receiver may have acted on it. Send again only what is idempotent.
+    """
+
+    reason: str
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"grid: outcome unknown: {reason}", reason=reason)
+
+
+class RequestDropped(OutcomeUnknown):
+    """The receiver took the request and ended, or let it go, without an answer."""
+
+    name: str
+
+    def __init__(self, name: str, reason: str = "") -> None:
+        super().__init__(reason or f"the owner of {name!r} did not answer")
+        self.name = name
+
+
+class DeadlineExceeded(GridError, TimeoutError):
+    """No answer within the caller's time. The receiver may still act on it."""
+
+    what: str
+    seconds: float
+
+    def __init__(self, what: str, seconds: float) -> None:
+        super().__init__(f"{what}: no answer within {seconds:g} s", what=what, seconds=seconds)
+
+
+class RequestFailed(GridError):
+    """The receiver answered with an error of its own.
+
+    Attributes:
+        text: what the receiver said.
+        code: the gRPC status code's name, `UNKNOWN` unless the receiver chose one.
+    """
+
+    text: str
+    code: str
+
+    def __init__(self, text: str, code: str = "UNKNOWN") -> None:
+        super().__init__(text, text=text, code=code)
+
+
+class UnknownMessageType(RequestFailed):
+    """The receiver does not know the type: register it there, or import its module."""
+
+    type_name: str
+
+    def __init__(self, type_name: str) -> None:
+        GridError.__init__(
+            self, f"codec: unregistered message type: {type_name!r}", type_name=type_name
+        )
+        self.text, self.code = str(self), "UNIMPLEMENTED"
+
+    def attributes(self) -> dict[str, Any]:
+        return {"type_name": self.type_name}
+
+
+class UndecodableMessage(RequestFailed):
+    """The payload is not an encoding of the type it names."""
+
+    type_name: str
+
+    def __init__(self, type_name: str) -> None:
+        GridError.__init__(
+            self, f"proto: cannot parse the payload as {type_name!r}", type_name=type_name
+        )
+        self.text, self.code = str(self), "INVALID_ARGUMENT"
+
+    def attributes(self) -> dict[str, Any]:
+        return {"type_name": self.type_name}

@@ -1,0 +1,63 @@
+"""etcd refuses, or cannot be had."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from grid.errors._base import GridError
+
+__all__ = [
+    "EmbeddedEtcdFailed",
+    "EtcdAuthFailed",
+    "EtcdCompacted",
+    "EtcdError",
+    "EtcdOutOfSpace",
+    "EtcdPermissionDenied",
+    "EtcdUnavailable",
+]
+
+
+class EtcdError(GridError):
+    """etcd refused, or cannot be had."""
+
+    detail: str
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"etcd: {detail}", detail=detail)
+
+
+class EtcdUnavailable(EtcdError):
+    """No endpoint answered in time. Start etcd, or correct the endpoints."""
+
+    retryable = True
+
+
+class EtcdAuthFailed(EtcdError):
+    """etcd refused the user or the password, or asks for one."""
+
+
+class EtcdPermissionDenied(EtcdError):
+    """The etcd user may not read or write the key."""
+
+
+class EtcdOutOfSpace(EtcdError):
+    """The quota of etcd is used up: compact and defragment it, then disarm the alarm."""
+
+    retryable = True
+
+
+class EtcdCompacted(EtcdError):
+    """The revision asked for is compacted away; read anew."""
+
+    revision: int
+
+    def __init__(self, revision: int) -> None:
+        super().__init__(f"revisions before {revision} are compacted")
+        self.revision = revision
+
+    def attributes(self) -> dict[str, Any]:
+        return {"revision": self.revision}
+
+
+class EmbeddedEtcdFailed(EtcdError):
+    """The embedded etcd did not start; the text has the end of its log."""

@@ -1,0 +1,145 @@
+"""Bad input: the caller's to mend."""
+
+from __future__ import annotations
+
+from grid.errors._base import GridError
+
+__all__ = [
+    "AlreadyResponded",
+    "ClientClosed",
+    "InvalidActorType",
+    "InvalidAddress",
+    "InvalidName",
+    "InvalidNamespace",
+    "MessageTooLarge",
+    "ServerNotRunning",
+    "UnexpectedReply",
+    "UnspecifiedAddress",
+    "UnsupportedMessage",
+]
+
+
+_NAME_RULE = "one or more of a-z A-Z 0-9 - _"
+
+
+class InvalidName(GridError, ValueError):
+    """A name breaks the rule of names. Nothing was sent; use another name."""
+
+    name: str
+    kind: str
+
+    def __init__(self, name: str, kind: str = "name") -> None:
+        super().__init__(
+            f"grid: invalid {self._what(kind)}: {name!r} must be {_NAME_RULE}", name=name, kind=kind
+        )
+
+    def _what(self, kind: str) -> str:
+        return "mailbox name" if kind == "mailbox" else "name"
+
+
+class InvalidNamespace(InvalidName):
+    """A namespace breaks the rule of names."""
+
+    def __init__(self, name: str, kind: str = "namespace") -> None:
+        super().__init__(name, kind)
+
+    def _what(self, kind: str) -> str:
+        return "namespace"
+
+
+class InvalidActorType(InvalidName):
+    """An actor type breaks the rule of names."""
+
+    def __init__(self, name: str, kind: str = "type") -> None:
+        super().__init__(name, kind)
+
+    def _what(self, kind: str) -> str:
+        return "actor type"
+
+
+class InvalidAddress(GridError, ValueError):
+    """An address is not `host:port`, or cannot be bound. Correct it."""
+
+    address: str
+    reason: str
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(f"address {address!r}: {reason}", address=address, reason=reason)
+
+
+class UnspecifiedAddress(InvalidAddress):
+    """Listening on every interface tells nobody where to dial: pass `advertise`."""
+
+    def __init__(self, address: str, reason: str = "") -> None:
+        super().__init__(
+            address,
+            reason
+            or "registry: unspecified net address ip: others cannot dial it; give the address to "
+            'advertise as well, or advertise="auto"',
+        )
+
+
+class UnsupportedMessage(GridError, TypeError):
+    """What was given is not a protobuf message (class). Nothing was sent."""
+
+    type_name: str
+
+    def __init__(self, type_name: str) -> None:
+        super().__init__(
+            f"codec: unsupported message: {type_name} is not a protobuf message",
+            type_name=type_name,
+        )
+
+
+class MessageTooLarge(GridError):
+    """A message is over the size limit, of its sender or of its receiver.
+
+    A request that is too large was seen by no actor; if it is the reply, the
+    request was acted upon.
+
+    Attributes:
+        size: bytes of the message.
+        limit: bytes allowed.
+    """
+
+    size: int
+    limit: int
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"grid: message too large: {size} bytes, the limit is {limit}", size=size, limit=limit
+        )
+
+
+class UnexpectedReply(GridError, TypeError):
+    """The receiver answered with another type than the caller asked for.
+
+    The request was acted upon, so a resend may act twice.
+    """
+
+    expected: str
+    got: str
+
+    def __init__(self, expected: str, got: str) -> None:
+        super().__init__(f"expected a reply of {expected}, got {got}", expected=expected, got=got)
+
+
+class ClientClosed(GridError):
+    """The client was closed. Make a new one."""
+
+    def __init__(self) -> None:
+        super().__init__("grid: the client is closed")
+
+
+class ServerNotRunning(GridError):
+    """The server is not started yet, or was stopped."""
+
+    def __init__(self) -> None:
+        super().__init__("grid: server not running")
+
+
+class AlreadyResponded(GridError):
+    """The request has its answer already; the first one stands."""
+
+    def __init__(self) -> None:
+        super().__init__("already responded")

@@ -1,0 +1,144 @@
+"""Every code block and command of README and docs/ does what the page says.
+
+A page is run from its top to its end in a folder of its own: Python blocks that
+begin with `# file:` are written there, others are run; commands are run by a
+shell, those with `&` at the end stay until the page ends. Blocks marked
+`nested` would run the tests inside the tests or change the machine: make only
+says what it would do. Blocks marked `docker` are run by the tests of compose.
+"""
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(
+    r"^```(?P<language>\w+)?(?P<marks>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+
+
+class Reader:
+    """Somebody who types what a page says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.background: list[subprocess.Popen[bytes]] = []
+        port = _free_port()
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("GRID_")}
+        self.environment = {
+            **kept,
+            "PATH": f"{Path(sys.executable).parent}:{kept['PATH']}",
+            "GRID_DEV_ETCD_PORT": str(port),
+            "GRID_ETCD": f"127.0.0.1:{port}",
+            "COLUMNS": "100",
+        }
+
+    def python(self, text: str) -> None:
+        first, _, rest = text.partition("\n")
+        if first.startswith("# file: "):
+            (self.folder / first.removeprefix("# file: ")).write_text(rest)
+            return
+        self.run([sys.executable, "-c", text], text)
+
+    def shell(self, text: str, *, nested: bool) -> None:
+        for line in text.replace("\\\n", " ").splitlines():
+            if not line or line.startswith("#"):
+                continue
+            if nested:
+                self._check_nested(line)
+            elif line.endswith(" &"):
+                self._stay(line.removesuffix(" &"))
+            else:
+                self.run(["bash", "-c", line], line)
+
+    def run(self, command: list[str], said: str) -> None:
+        done = subprocess.run(
+            command,
+            cwd=ROOT if "make " in said else self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"{said}\n{done.stdout}\n{done.stderr}"
+
+    def _stay(self, line: str) -> None:
+        log = self.folder / "background.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                shlex.split(line), cwd=self.folder, env=self.environment, stderr=output
+            )
+        self.background.append(process)
+        give_up = time.monotonic() + 30
+        while b"Ctrl-C ends" not in log.read_bytes():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < give_up, f"{line} did not get ready:\n{log.read_text()}"
+            time.sleep(0.05)
+
+    def _check_nested(self, line: str) -> None:
+        command = line.split()
+        if command[0] == "make":
+            self.run(["bash", "-c", f"make --dry-run {' '.join(command[1:])}"], line)
+        else:
+            assert line.endswith('pip install ".[embedded]"')
+
+    def leave(self) -> None:
+        for process in self.background:
+            process.send_signal(signal.SIGINT)
+        for process in self.background:
+            assert process.wait(30) == 0
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    reader = Reader(tmp_path)
+    yield reader
+    reader.leave()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_does_what_it_says(page: Path, reader: Reader) -> None:
+    for block in BLOCK.finditer(page.read_text()):
+        marks = block["marks"].split()
+        if block["language"] == "python":
+            reader.python(block["text"])
+        elif block["language"] in {"sh", "console", "bash"} and "docker" not in marks:
+            reader.shell(block["text"], nested="nested" in marks)
+        else:
+            assert block["language"] in {"text", "sh", "dockerfile", "yaml"}, block[0]
+
+
+def test_the_quickstart_is_short() -> None:
+    blocks = [one for one in BLOCK.finditer(PAGES[0].read_text()) if one["language"] == "python"]
+    assert len(blocks[0]["text"].splitlines()) <= 20
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_promises_name_tests_that_exist() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "guarantees.md").read_text()))
+    sources = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert named
+    assert not {name for name in named if f"def {name}(" not in sources}
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
