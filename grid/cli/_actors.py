@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -49,9 +50,6 @@ async def start(
         option(
             "--data-file",
             env="GRID_START_DATA_FILE",
-            exists=True,
-            dir_okay=False,
-            allow_dash=True,
             help="A file with bytes for its factory; - reads stdin.",
         ),
     ] = None,
@@ -116,9 +114,14 @@ async def stop(
 def _data(text: str | None, file: Path | None) -> bytes:
     if text is not None and file is not None:
         raise BadInput("give --data or --data-file, not both")
-    if file is not None:
-        return Path("/dev/stdin" if str(file) == "-" else file).read_bytes()
-    return (text or "").encode()
+    if file is None:
+        return (text or "").encode()
+    if str(file) == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise BadInput(f"--data-file: {error}") from None
 
 
 def _no_peer(peer: str | None, annotations: list[str] | None, namespace: str) -> str:

@@ -6,6 +6,7 @@ texts name neither the path nor what would be right.
 
 from __future__ import annotations
 
+import base64
 import difflib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -17,13 +18,21 @@ if TYPE_CHECKING:
 
 __all__ = ["check"]
 
-_STRINGS_ALLOWED = (int, float, str)  # JSON carries large integers and NaN as strings
+# Types whose JSON is not that of their fields; the parser knows it.
+_OWN_FORMS = {
+    f"google.protobuf.{name}"
+    for name in (
+        *("Any", "Duration", "FieldMask", "ListValue", "Struct", "Timestamp", "Value"),
+        *("BoolValue", "BytesValue", "DoubleValue", "FloatValue", "Int32Value", "Int64Value"),
+        *("StringValue", "UInt32Value", "UInt64Value"),
+    )
+}
 
 
 def check(message: Descriptor, value: Any, path: str = "") -> None:
     """Raise `BadInput` if a value cannot be a message of that type."""
-    if message.full_name.startswith("google.protobuf."):
-        return  # these have JSON forms of their own, which the parser knows
+    if message.full_name in _OWN_FORMS:
+        return
     if not isinstance(value, dict):
         raise _wrong(path or message.full_name, _example(message), value)
     fields = {one.name: one for one in message.fields}
@@ -65,9 +74,8 @@ def _check_one(field: FieldDescriptor, value: Any, path: str) -> None:
     elif field.enum_type is not None:
         _check_enum(field.enum_type, value, path)
     else:
-        expected, fits = _SCALARS[field.cpp_type]
-        if field.type == field.TYPE_BYTES:
-            expected = "a base64 string"
+        bytes_wanted = field.type == field.TYPE_BYTES
+        expected, fits = _BYTES if bytes_wanted else _SCALARS[field.cpp_type]
         if not fits(value):
             raise _wrong(path, expected, value)
 
@@ -100,6 +108,19 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def _is_base64(value: Any) -> bool:
+    # The parser leaves out what is not base64, and with it perhaps what was meant.
+    if not isinstance(value, str):
+        return False
+    text = value.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except ValueError:
+        return False
+    return True
+
+
+_BYTES = ("a base64 string", _is_base64)
 # By FieldDescriptor.CPPTYPE_...
 _SCALARS: dict[int, tuple[str, Callable[[Any], bool]]] = {
     1: ("an integer", _is_integer),

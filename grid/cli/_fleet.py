@@ -139,7 +139,9 @@ class Fleet:
             except GridError as error:
                 say(f"warning: {error}", style="yellow")
             else:
-                say(f"{len(self.alive)} peers serve; Ctrl-C ends them", style="bold green")
+                count = len(self.alive)
+                serving = "1 peer serves" if count == 1 else f"{count} peers serve"
+                say(f"{serving}; Ctrl-C ends it all", style="bold green")
 
     async def wait_ended(self) -> None:
         """Return when no peer runs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -184,8 +185,9 @@ def _row(name: str, outcome: Outcome) -> dict[str, Any]:
 
 def import_types(proto_modules: list[str] | None, app: str | None) -> None:
     """Import the modules whose messages can then be named."""
-    for module in (*(proto_modules or ()), *([app.partition(":")[0]] if app else ())):
-        import_module(module)
+    with contextlib.redirect_stdout(sys.stderr):  # an app may print; stdout is for the reply
+        for module in (*(proto_modules or ()), *([app.partition(":")[0]] if app else ())):
+            import_module(module)
 
 
 def key_values(texts: list[str] | None) -> dict[str, str]:

@@ -20,7 +20,7 @@ from grid.cli._output import print_json
 __all__ = ["LogLevel", "add_to"]
 
 _LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-_LAST_PATIENCE = 2.0  # seconds a peer without its owner gets for each step of its end
+_LAST_PATIENCE = 1.0  # seconds a peer without its owner gets for each step of its end
 
 
 class LogLevel(enum.StrEnum):
