@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from grid._blocking import run_blocking
 from grid._peer import OpeningMailbox, Peer
 from grid.actor import Act, ActorContext, BlockingAct, Definition, is_blocking
 from grid.deadline import Deadline
@@ -242,8 +243,6 @@ def _make(definition: Definition, data: bytes) -> Act | BlockingAct:
 
 async def _act(act: Act | BlockingAct, actor: _Actor) -> None:
     if actor.blocking:
-        from grid.sync import run_blocking
-
         await run_blocking(cast("BlockingAct", act), actor.context)
     else:
         await cast("Act", act)(actor.context)

@@ -26,9 +26,9 @@ from grid.errors import NilActor
 from grid.mailbox import Mailbox
 
 if TYPE_CHECKING:
+    from grid._blocking import BlockingContext
     from grid._peer import OpeningMailbox
     from grid.client import Client
-    from grid.sync import BlockingContext
 
 __all__ = ["Act", "Actor", "ActorContext", "Definition", "StopSignal"]
 

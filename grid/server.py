@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -250,9 +250,10 @@ class Server:
         """
         stopping = asyncio.Event()
         with _signals(lambda: self._signalled(stopping)):
-            await self.start()
+            if not await _unless(stopping, self.start()):
+                return
             try:
-                await self._until(stopping)
+                await _unless(stopping, self._failure())
             finally:
                 await self.stop()
 
@@ -272,16 +273,8 @@ class Server:
     ) -> None:
         await self.stop()
 
-    async def _until(self, stopping: asyncio.Event) -> None:
-        asked = asyncio.create_task(stopping.wait())
-        failed = self._started().failed
-        either: list[asyncio.Future[Any]] = [asked, failed]
-        try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if failed.done():
-                failed.result()
-        finally:
-            asked.cancel()
+    async def _failure(self) -> None:
+        await self._started().failed
 
     def _signalled(self, stopping: asyncio.Event) -> None:
         if stopping.is_set() and self._serving is not None:
@@ -292,6 +285,22 @@ class Server:
         if self._serving is None or self._serving.peer.dispatcher.state is State.STOPPED:
             raise ServerNotRunning
         return self._serving
+
+
+async def _unless(stopping: asyncio.Event, doing: Coroutine[Any, Any, None]) -> bool:
+    """Do it to its end and say True, or cancel it when `stopping` is set."""
+    task = asyncio.create_task(doing)
+    asked = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait([task, asked], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            await task
+            return True
+        return False
+    finally:
+        for one in (task, asked):
+            one.cancel()
+        await asyncio.wait([task, asked])
 
 
 @contextlib.contextmanager

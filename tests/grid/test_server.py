@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -440,6 +441,17 @@ async def test_a_second_signal_cuts_the_drain(
     finally:
         process.kill()
         process.communicate()
+
+
+async def test_a_signal_during_the_start_ends_it(grid_namespace: str) -> None:
+    with socket.socket() as silent:  # an etcd that accepts and never answers
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        server = grid.Server(grid_namespace, etcd=f"127.0.0.1:{silent.getsockname()[1]}")
+        serving = asyncio.create_task(server.serve())
+        await asyncio.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(serving, 5)
 
 
 async def test_a_killed_peers_names_go_and_its_callers_are_told(
