@@ -107,7 +107,7 @@ class Session:
         """The error for a cluster that did not answer for `seconds`."""
         where = ", ".join(self.config.endpoints)
         cause = f": {failure.text}" if failure is not None else ""
-        return EtcdUnavailable(f"no answer from {where} within {seconds:g} s{cause}")
+        return EtcdUnavailable(f"no answer from {where} within {round(seconds, 2):g} s{cause}")
 
     # -- streams --------------------------------------------------------------
 
