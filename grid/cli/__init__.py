@@ -1,4 +1,4 @@
-"""The command `grid`. What it prints and its exit codes are described in docs/cli.md.
+"""The command `grid`: data on stdout, talk on stderr, exit codes as `grid --help` says.
 
 Only `main` is meant for users; commands of other packages join through the
 entry point group `grid.commands`.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal
 
+from grid.cli._output import plain
 from grid.errors import EtcdAuthFailed, EtcdPermissionDenied, GridError
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ async def _endpoint(etcd: EtcdClient, endpoint: str) -> Finding:
         return Finding(check, "note", "answers, but not to this user")
     except (GridError, OSError) as error:
         cure = "start it (grid dev module:server), or correct --etcd"
-        return Finding(check, "failed", str(error), cure)
+        return Finding(check, "failed", plain(str(error)), cure)
     seconds = time.monotonic() - began
     role = "leader" if status.is_leader else "follower" if status.leader_id else "without a leader"
     size, took = f"{status.db_size / 1e6:.1f} MB", f"{seconds * 1e3:.0f} ms"
@@ -116,7 +117,9 @@ async def _access(etcd: EtcdClient) -> Finding:
     except EtcdPermissionDenied:
         return Finding("access", "ok", f"{who}; some keys are not for this user")
     except (GridError, OSError) as error:
-        return Finding("access", "failed", str(error), "bring back a majority of the members")
+        return Finding(
+            "access", "failed", plain(str(error)), "bring back a majority of the members"
+        )
     return Finding("access", "ok", f"etcd answers {who}")
 
 
@@ -132,7 +135,7 @@ async def _grid(etcd: EtcdClient, client: Client) -> AsyncIterator[Finding]:
             stored = await etcd.get_prefix(prefix(client.namespace, kind), timeout=_TIMEOUT)
         except GridError as error:
             cure = f"let the user read the prefix {client.namespace}."
-            yield Finding("registry", "failed", str(error), cure)
+            yield Finding("registry", "failed", plain(str(error)), cure)
             return
         for finding in _malformed(stored.items):
             yield finding
@@ -153,7 +156,7 @@ def _malformed(stored: list[KeyValue]) -> Iterator[Finding]:
             decode_registration(one)
         except MalformedRegistration as error:
             cure = f"nobody can use the name: etcdctl del {one.key}"
-            yield Finding("registration", "failed", str(error), cure)
+            yield Finding("registration", "failed", plain(str(error)), cure)
         else:
             if not one.lease:
                 cure = f"it would outlive its owner: etcdctl del {one.key}"
@@ -173,8 +176,8 @@ async def _peer(client: Client, peer: Entity) -> Finding:
     try:
         said = await client.check(peer.name, timeout=_TIMEOUT)
     except GridError as error:
-        cure = f"see that this machine reaches {peer.address}; else correct --advertise there"
-        return Finding(check, "failed", str(error), cure)
+        cure = f"is it dead, or does nothing lead to {peer.address}? Then correct its --advertise"
+        return Finding(check, "failed", plain(str(error)), cure)
     if said == "SERVING":
         return Finding(check, "ok", f"serves at {peer.address}")
     return Finding(check, "failed", f"says {said}", "it drains, or lost its lease: see its log")
@@ -185,7 +188,9 @@ async def _lease(etcd: EtcdClient, peer: Entity) -> Finding:
     try:
         left, granted = await etcd.lease_time(peer.lease, timeout=_TIMEOUT)
     except GridError as error:
-        return Finding(check, "failed", str(error), "the peer is gone or cut off: see its log")
+        return Finding(
+            check, "failed", plain(str(error)), "the peer is gone or cut off: see its log"
+        )
     return Finding(check, "ok", f"{left:g} of {granted:g} s left")
 
 

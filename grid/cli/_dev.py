@@ -7,7 +7,7 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -82,7 +82,9 @@ async def dev(
     with _stop_requests() as stop:
         describing = asyncio.create_task(describe(arguments))
         async with _etcd(data, etcd_port) as etcd:
-            described = await describing
+            if not await _before(stop, describing):
+                return Code.INTERRUPTED
+            described = describing.result()
             if described is None:
                 say_error(f"{target} cannot be served, see above")
                 return Code.FAILED
@@ -96,29 +98,27 @@ async def _run(fleet: Fleet, peers: int, stop: asyncio.Queue[str]) -> int:
         await fleet.start(peers)
         serving = asyncio.create_task(fleet.wait_serving(_START_PATIENCE))
         over = asyncio.create_task(fleet.wait_ended())
-        asked = asyncio.create_task(stop.get())
-        serving.add_done_callback(lambda _: None)
-        await asyncio.wait([over, asked], return_when=asyncio.FIRST_COMPLETED)
-        for task in (serving, over, asked):
-            task.cancel()
-        if fleet.alive:
-            say("ending the peers; again to force", style="dim")
-            return await _end(fleet, stop)
-        say_error("all peers have ended")
-        return Code.FAILED
+        await _before(stop, over)
+        serving.cancel()
+        if not fleet.alive:
+            say_error("all peers have ended")
+            return Code.FAILED
+        say("ending the peers; again to force", style="dim")
+        ending = asyncio.create_task(fleet.end())
+        if not await _before(stop, ending):
+            await fleet.force()
+            await ending
+        return Code.OK if fleet.clean else Code.FAILED
     finally:
         await fleet.kill()
 
 
-async def _end(fleet: Fleet, stop: asyncio.Queue[str]) -> int:
-    ending = asyncio.create_task(fleet.end())
-    again = asyncio.create_task(stop.get())
-    await asyncio.wait([ending, again], return_when=asyncio.FIRST_COMPLETED)
-    if not ending.done():
-        await fleet.force()
-    again.cancel()
-    await ending
-    return Code.OK if fleet.clean else Code.FAILED
+async def _before(stop: asyncio.Queue[str], task: asyncio.Task[Any]) -> bool:
+    """Wait for a task; False if the end was asked for before it was done."""
+    asked = asyncio.create_task(stop.get())
+    await asyncio.wait([task, asked], return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    return task.done()
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import typer
 
-from grid.cli._output import say, say_error
+from grid.cli._output import plain, say, say_error
 from grid.errors import (
     DeadlineExceeded,
     EmbeddedEtcdFailed,
@@ -92,7 +92,7 @@ def exits(*, interrupted: Code = Code.INTERRUPTED) -> Iterator[None]:
         yield
         sys.stdout.flush()
     except GridError as error:
-        say_error(str(error))
+        say_error(plain(str(error)))
         hint = next((text for kind, text in _HINTS if isinstance(error, kind)), None)
         if hint is not None and hint not in str(error):
             say(f"hint: {hint}", style="dim")

@@ -40,7 +40,12 @@ async def describe(arguments: list[str]) -> Described | None:
     process = await asyncio.create_subprocess_exec(
         *_SERVE, *arguments, "--describe", stdout=PIPE, start_new_session=True
     )
-    output, _ = await process.communicate()
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     if process.returncode != 0:
         return None
     # The app may print while it is imported.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ __all__ = [
     "Column",
     "Format",
     "compact",
+    "plain",
     "print_json",
     "print_row",
     "print_rows",
@@ -23,6 +25,12 @@ __all__ = [
     "say_error",
     "table_of",
 ]
+
+
+_GRPC_NOISE = re.compile(
+    r"failed to connect to all addresses; last error: "
+    r"(?:[A-Z_]+: )?\S+: (?:Failed to connect to remote host: )?",
+)
 
 
 class Format(enum.StrEnum):
@@ -41,6 +49,11 @@ class Column:
     title: str
     field: str
     wide: bool = False
+
+
+def plain(text: str) -> str:
+    """A text without what gRPC says around the cause."""
+    return _GRPC_NOISE.sub("", text)
 
 
 def say(text: str, *, style: str = "") -> None:

@@ -68,7 +68,7 @@ async def _live(events: AsyncIterator[EntityEvent], kind: Kind, *, wide: bool) -
     columns = [column for column in COLUMNS[kind] if column.field != "serving"]
     rows: dict[str, dict[str, Any]] = {}
     console = Console(highlight=False, markup=False, emoji=False)
-    with Live(console=console, refresh_per_second=10) as live:
+    with Live(table_of((), columns), console=console, refresh_per_second=10) as live:
         async for event in events:
             if _word(event) == "found":
                 rows[event.entity.name] = row_of(event.entity)

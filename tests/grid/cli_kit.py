@@ -15,7 +15,7 @@ from typing import IO, Any, Self
 
 from grid.testing import wait_until
 
-__all__ = ["APP", "Running", "alive", "children", "data", "grid", "shell"]
+__all__ = ["APP", "Running", "alive", "children", "data", "grid", "on_terminal", "shell"]
 
 APP = "tests.grid.cli_app:server"
 ROOT = Path(__file__).parents[2]
@@ -57,6 +57,21 @@ def shell(line: str, *, env: Mapping[str, str] | None = None) -> subprocess.Comp
         text=True,
         timeout=30,
         check=False,
+    )
+
+
+def on_terminal(
+    *arguments: str, terminal: int, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """The command with its output on a terminal."""
+    return subprocess.Popen(
+        [_GRID, *arguments],
+        env=_environment({"TERM": "xterm", **(env or {})}),
+        cwd=ROOT,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
     )
 
 

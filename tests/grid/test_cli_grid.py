@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
 import re
 import signal
 from collections.abc import Iterator, Mapping
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from grid.etcd import EtcdClient, EtcdConfig
-from tests.grid.cli_kit import APP, Running, data, grid, shell
+from tests.grid.cli_kit import APP, Running, data, grid, on_terminal, shell
 
 Env = Mapping[str, str]
 
@@ -128,6 +130,23 @@ def test_watch_ends_when_nobody_reads(there: Env) -> None:
     # Nothing comes or goes: that the reader has gone is noticed all the same.
     done = shell("grid peers -w -o jsonl | head -n 1; exit ${PIPESTATUS[0]}", env=there)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+async def test_watch_on_a_terminal_is_a_live_table(there: Env) -> None:
+    screen, terminal = pty.openpty()
+    watch = on_terminal("peers", "--watch", terminal=terminal, env=there)
+    os.close(terminal)
+    try:
+        shown = ""
+        while "peer-2" not in shown:
+            shown += os.read(screen, 4096).decode()
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait(20) == 0
+    finally:
+        watch.kill()
+        os.close(screen)
+    assert "NAME" in shown
+    assert "ANNOTATIONS" in shown
 
 
 def test_watching_a_json_array_is_refused(there: Env) -> None:
