@@ -55,7 +55,8 @@ class Claims:
         self._peer = peer
         self._address = address
         self._held: dict[str, int] = {}  # key -> epoch
-        self._pending: dict[str, asyncio.Future[None]] = {}  # claimed, not answered yet
+        # Claimed, not answered yet; with a future if somebody waits for the outcome.
+        self._pending: dict[str, asyncio.Future[None] | None] = {}
         self._waiting: deque[_Operation] = deque()
         self._senders: set[asyncio.Task[None]] = set()
         self._pump_scheduled = False
@@ -80,15 +81,14 @@ class Claims:
         await self.vacant(keys)
         if self._closed or not self._lease.valid:
             raise LeaseLost
-        self._pending.update(dict.fromkeys(keys, asyncio.get_running_loop().create_future()))
+        self._pending.update(dict.fromkeys(keys))
         done = self._submit(keys, tuple(values.values()), epoch=0)
         try:
-            epoch = await asyncio.shield(done)
-        except (AlreadyRegistered, LeaseLost):
-            self._forget(keys)
-            raise
+            epoch = await done
         except asyncio.CancelledError:
-            done.add_done_callback(lambda late: self._undo(keys, late))
+            # If the answer is still to come, `_claimed` or `_fail` sees to it.
+            if not done.cancelled():
+                self._undo(keys, done)
             raise
         except GridError:
             self._undo(keys, done)
@@ -105,7 +105,7 @@ class Claims:
         Raises:
             AlreadyRegistered: this peer holds one.
         """
-        while pending := [self._pending[key] for key in keys if key in self._pending]:
+        while pending := [self._outcome(key) for key in keys if key in self._pending]:
             await asyncio.wait(pending)
         for key in keys:
             if key in self._held:
@@ -119,41 +119,46 @@ class Claims:
         if self._closed or not self._lease.valid:
             self._forget(keys)
             return
-        await asyncio.shield(self._free(keys, epoch))
+        for freed in self._free(keys, epoch):
+            await freed
 
     async def close(self) -> None:
         """Stop sending; who still waits gets `LeaseLost`."""
         self._closed = True
-        for operation in self._waiting:
-            if not operation.done.done():
-                operation.done.set_exception(LeaseLost("the peer left"))
+        waiting = list(self._waiting)
         self._waiting.clear()
+        self._fail(waiting, LeaseLost("the peer left"))
         senders = list(self._senders)
         for sender in senders:
             sender.cancel()
         await asyncio.gather(*senders, return_exceptions=True)
 
-    def _free(self, keys: tuple[str, ...], epoch: int) -> asyncio.Future[list[int | BaseException]]:
+    def _free(self, keys: tuple[str, ...], epoch: int) -> list[asyncio.Future[int]]:
         # One operation a key: a key that is gone already must not keep the others.
-        frees = [self._submit((key,), (), epoch=epoch) for key in keys]
-        # A free fails only when the lease is over or etcd is gone for as long as
-        # the lease lasts; either way the lease takes the key along.
-        freed = asyncio.gather(*frees, return_exceptions=True)
-        freed.add_done_callback(lambda _: self._forget(keys))
-        return freed
+        return [self._submit((key,), (), epoch=epoch) for key in keys]
 
     def _undo(self, keys: tuple[str, ...], claim: asyncio.Future[int]) -> None:
-        error = None if claim.cancelled() else claim.exception()
-        if isinstance(error, AlreadyRegistered | LeaseLost):
+        error = claim.exception()
+        self._give_back(keys, claim.result() if error is None else error)
+
+    def _give_back(self, keys: tuple[str, ...], outcome: int | BaseException) -> None:
+        """Free what a claim brought in that nobody waits for any more."""
+        if self._closed or isinstance(outcome, AlreadyRegistered | LeaseLost):
             self._forget(keys)
-            return
-        # Without an epoch the free goes by lease: it may have been granted.
-        self._free(keys, 0 if claim.cancelled() or error else claim.result())
+        else:
+            # Without an epoch the free goes by lease: it may have been granted.
+            self._free(keys, outcome if isinstance(outcome, int) else 0)
 
     def _forget(self, keys: tuple[str, ...]) -> None:
         for key in keys:
             self._held.pop(key, None)
         self._settle_pending(keys)
+
+    def _outcome(self, key: str) -> asyncio.Future[None]:
+        pending = self._pending[key]
+        if pending is None:
+            pending = self._pending[key] = asyncio.get_running_loop().create_future()
+        return pending
 
     def _settle_pending(self, keys: tuple[str, ...]) -> None:
         for key in keys:
@@ -203,36 +208,52 @@ class Claims:
                 _transaction(batch, self._lease.id), timeout=self._patience(batch)
             )
         except asyncio.CancelledError:
-            _fail(batch, OutcomeUnknown("the peer left while etcd was asked"))
+            self._fail(batch, OutcomeUnknown("the peer left while etcd was asked"))
             raise
         except GridError as error:
-            _fail(batch, error)
+            self._fail(batch, error)
             return
+        revision = response.header.revision
         for operation, answer in zip(batch, response.responses, strict=True):
-            if not operation.done.done():
-                self._settle(operation, answer.response_txn, response.header.revision)
+            if operation.values:
+                self._claimed(operation, answer.response_txn, revision)
+            else:
+                self._freed(operation, revision)
 
     def _patience(self, batch: list[_Operation]) -> float | None:
         # A free is worth trying for as long as the lease could hold the name.
         frees = any(not operation.values for operation in batch)
         return max(self._lease.ttl, 1.0) if frees else None
 
-    def _settle(self, operation: _Operation, answer: rpc_pb2.TxnResponse, revision: int) -> None:
-        if answer.succeeded or not operation.values:
-            operation.done.set_result(revision)
-            return
+    def _claimed(self, operation: _Operation, answer: rpc_pb2.TxnResponse, revision: int) -> None:
+        outcome = revision if answer.succeeded else self._refused(answer)
+        if operation.done.cancelled():
+            self._give_back(operation.keys, outcome)
+        elif isinstance(outcome, int):
+            operation.done.set_result(outcome)
+        else:
+            operation.done.set_exception(outcome)
+
+    def _refused(self, answer: rpc_pb2.TxnResponse) -> int | AlreadyRegistered:
         held = [kv for one in answer.responses for kv in one.response_range.kvs]
         foreign = next((kv for kv in held if kv.lease != self._lease.id), None)
-        if foreign is None:
-            operation.done.set_result(held[0].create_revision)
-        else:
-            operation.done.set_exception(_already_registered(foreign))
+        return held[0].create_revision if foreign is None else _already_registered(foreign)
 
-
-def _fail(batch: list[_Operation], error: GridError) -> None:
-    for operation in batch:
+    def _freed(self, operation: _Operation, revision: int) -> None:
+        self._forget(operation.keys)
         if not operation.done.done():
-            operation.done.set_exception(error)
+            operation.done.set_result(revision)
+
+    def _fail(self, batch: list[_Operation], error: GridError) -> None:
+        for operation in batch:
+            if not operation.values:
+                # A free fails only when the lease is over or etcd is gone for as
+                # long as the lease lasts; either way the lease takes the key along.
+                self._freed(operation, 0)
+            elif operation.done.cancelled():
+                self._give_back(operation.keys, error)
+            else:
+                operation.done.set_exception(error)
 
 
 def _transaction(batch: list[_Operation], lease: int) -> rpc_pb2.TxnRequest:

@@ -141,6 +141,25 @@ class Mailbox:
         epoch: the fence of this registration, larger at each new one.
     """
 
+    __slots__ = (
+        "_closed",
+        "_codec",
+        "_draining",
+        "_limit",
+        "_loop",
+        "_lost",
+        "_queue",
+        "_readers",
+        "_release",
+        "_released",
+        "_unanswered",
+        "_woken",
+        "epoch",
+        "key",
+        "name",
+        "size",
+    )
+
     def __init__(
         self,
         name: str,
@@ -161,7 +180,7 @@ class Mailbox:
         self._limit = limit
         self._release = release
         self._queue: deque[Request[Message]] = deque()
-        self._readers: deque[asyncio.Future[None]] = deque()
+        self._readers: dict[asyncio.Future[None], None] = {}  # who waits, the longest first
         self._woken = 0
         self._unanswered: set[asyncio.Future[Reply]] = set()
         self._draining = False
@@ -238,7 +257,7 @@ class Mailbox:
 
     async def _arrival(self) -> None:
         reader = self._loop.create_future()
-        self._readers.append(reader)
+        self._readers[reader] = None
         try:
             await reader
         except asyncio.CancelledError:
@@ -248,8 +267,8 @@ class Mailbox:
         finally:
             if reader.done() and not reader.cancelled():
                 self._woken -= 1
-            elif reader in self._readers:
-                self._readers.remove(reader)
+            else:
+                self._readers.pop(reader, None)
 
     # -- the server's side -------------------------------------------------
 
@@ -316,7 +335,8 @@ class Mailbox:
 
     def _wake(self) -> None:
         while self._readers:
-            reader = self._readers.popleft()
+            reader = next(iter(self._readers))
+            del self._readers[reader]
             if not reader.done():
                 reader.set_result(None)
                 self._woken += 1
