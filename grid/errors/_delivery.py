@@ -139,7 +139,9 @@ class DeadlineExceeded(GridError, TimeoutError):
     seconds: float
 
     def __init__(self, what: str, seconds: float) -> None:
-        super().__init__(f"{what}: no answer within {round(seconds, 3):g} s", what=what, seconds=seconds)
+        super().__init__(
+            f"{what}: no answer within {round(seconds, 3):g} s", what=what, seconds=seconds
+        )
 
 
 class RequestFailed(GridError):
