@@ -5,13 +5,15 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo "docker compos
 
 # The generator is pinned low: code made by it loads under every protobuf from 5.27 on.
 PROTOC_PIN := grpcio-tools==1.66.2 setuptools==75.8.0
+CORE_TESTS := tests/faults $(addprefix tests/grid/test_, \
+	actors.py broadcast.py leader.py mailbox.py requests.py server.py sync.py watch.py)
 PROTOS := $(shell find protos -name '*.proto')
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test proto lint type fmt bench up down clean
+.PHONY: help install run test test-uvloop proto lint type fmt bench up down clean
 
 help: ## Show this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +27,9 @@ run: install ## Start etcd and three peers as processes, and run the corpus job 
 
 test: install ## Run every test
 	$(BIN)/python -m pytest
+
+test-uvloop: install ## Run the tests of peers, clients and faults on uvloop
+	GRID_TEST_LOOP=uvloop $(BIN)/python -m pytest $(CORE_TESTS)
 
 .venv-proto/.installed: Makefile
 	$(PYTHON) -m venv .venv-proto

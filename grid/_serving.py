@@ -64,7 +64,7 @@ class Serving:
             reflection=config.reflection,
         )
         address = advertised_address(
-            config.listen, config.advertise, self._service.port, config.etcd.endpoints[0]
+            config.listen, config.advertise, self._service.port, *config.etcd.endpoints
         )
         name = config.name or peer_name(address)
         self.peer = Peer(

@@ -9,10 +9,12 @@ Source: the registry of lytics/grid v3, with which Go peers find ours.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import ipaddress
 import re
 import socket
+from collections.abc import Sequence
 from functools import lru_cache
 
 from grid.errors import (
@@ -121,7 +123,7 @@ def split_address(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def advertised_address(listen: str, advertise: str | None, port: int, etcd: str) -> str:
+def advertised_address(listen: str, advertise: str | None, port: int, *etcd: str) -> str:
     """The address that others dial.
 
     Args:
@@ -130,7 +132,7 @@ def advertised_address(listen: str, advertise: str | None, port: int, etcd: str)
             `"auto"` is this machine's address on the way to etcd; None is the
             listen address.
         port: the port that was bound.
-        etcd: an etcd endpoint, for `"auto"`.
+        etcd: the endpoints of etcd, for `"auto"`; the first that has an address counts.
 
     Raises:
         UnspecifiedAddress: nobody could dial the result.
@@ -143,7 +145,7 @@ def advertised_address(listen: str, advertise: str | None, port: int, etcd: str)
         return _join(host, port)
     text = advertise
     if text.partition(":")[0] == "auto":
-        text = _bracketed(_own_host_towards(etcd)) + text.removeprefix("auto")
+        text = _bracketed(_own_host_towards_any(etcd)) + text.removeprefix("auto")
     if ":" not in text.rpartition("]")[2]:
         text = f"{text}:{port}"
     host, given_port = split_address(text)
@@ -165,6 +167,14 @@ def _is_unspecified(host: str) -> bool:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return host in {"", "*"}
+
+
+def _own_host_towards_any(endpoints: Sequence[str]) -> str:
+    # The name of a member that is away may not resolve, in containers for one.
+    for endpoint in endpoints[:-1]:
+        with contextlib.suppress(InvalidAddress):
+            return _own_host_towards(endpoint)
+    return _own_host_towards(endpoints[-1])
 
 
 def _own_host_towards(endpoint: str) -> str:

@@ -59,7 +59,7 @@ class ServerConfig:
         if self.name is not None:
             check_name(self.name, Kind.PEER)
         if self.advertise is None:
-            advertised_address(self.listen, None, 1, self.etcd.endpoints[0])
+            advertised_address(self.listen, None, 1, *self.etcd.endpoints)
         if self.on_lease_lost not in ("rejoin", "exit"):
             raise ValueError(f"on_lease_lost is 'rejoin' or 'exit', not {self.on_lease_lost!r}")
 

@@ -7,6 +7,8 @@ entry point group `grid.commands`.
 from __future__ import annotations
 
 import os
+import signal
+import sys
 
 # Before anything imports grpc: the classic poller answers a lone caller in 40 % less time,
 # and grpc's own log says nothing that our errors do not say better.
@@ -20,6 +22,10 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command of this process's arguments, and exit."""
+    if os.getpid() == 1:
+        # The kernel drops signals that the first process of a container does not handle, so
+        # a stop during the imports would wait for the kill. A server handles it later itself.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     from grid.cli._app import build
 
     build()(prog_name="grid")

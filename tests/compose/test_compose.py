@@ -184,7 +184,6 @@ def test_docker_stop_frees_the_names_at_once(stack: Stack) -> None:
     assert len(stack.rows("peers")) == PEERS - 1
 
 
-@pytest.mark.xfail(reason="the first process of a container ignores SIGTERM until it is handled")
 def test_docker_stop_right_after_the_start_does_not_wait_for_the_kill(stack: Stack) -> None:
     home = stack.containers()[0]
     docker("stop", home)
@@ -246,7 +245,6 @@ def test_peers_go_on_without_one_member_of_etcd(cluster: Stack, member: str) -> 
     cluster.wait_healthy()
 
 
-@pytest.mark.xfail(reason="the address `auto` is looked for on the way to the first member only")
 def test_a_peer_starts_without_the_first_member_of_etcd(cluster: Stack) -> None:
     cluster.compose("kill", "etcd-1")
     try:

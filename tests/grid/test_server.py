@@ -187,6 +187,8 @@ async def test_values_that_are_no_registrations_are_skipped(
         event = await anext(events)
     assert event.entity.name == grid_server.name
     assert await grid_client.check(grid_server.name) == "SERVING"
+    for i in range(len(values)):
+        await grid_client._etcd.delete(f"{grid_namespace}.peer.bad-{i}")
 
 
 # -- health and reflection ----------------------------------------------------------
