@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -109,26 +109,16 @@ class Dispatcher:
         mailbox = self._gate(delivery.receiver, delivery.epoch)
         if not mailbox.epoch:
             mailbox = await self._claimed(delivery.receiver, delivery.epoch)
-        message = self.codec.decode(delivery.typeName, delivery.data)
-        reply = await mailbox._put(message, delivery.typeName, dict(delivery.metadata), deadline)
-        self._check_lease()
-        return reply
-
-    async def deliver_local(
-        self,
-        receiver: str,
-        epoch: int,
-        message: Message,
-        metadata: Mapping[str, str],
-        deadline: Deadline,
-    ) -> Reply:
-        """As `deliver`, from this process: `message` must be the receiver's own copy."""
-        mailbox = self._gate(receiver, epoch)
-        if not mailbox.epoch:
-            mailbox = await self._claimed(receiver, epoch)
-        type_name = self.codec.name_of(type(message))
-        reply = await mailbox._put(message, type_name, dict(metadata), deadline)
-        self._check_lease()
+        type_name = delivery.typeName
+        message = self.codec.decode(type_name, delivery.data)
+        metadata = dict(delivery.metadata) if delivery.metadata else {}
+        answer = mailbox._put(message, type_name, metadata, deadline)
+        try:
+            reply = await answer
+        finally:
+            mailbox._forget(answer)
+        if not self.lease_valid():
+            raise OutcomeUnknown(f"peer {self.peer!r} lost its lease before the answer")
         return reply
 
     def _gate(self, receiver: str, epoch: int) -> Mailbox:
@@ -148,10 +138,6 @@ class Dispatcher:
         if claimed is not None:
             await asyncio.shield(claimed)
         return self._gate(receiver, epoch)
-
-    def _check_lease(self) -> None:
-        if not self.lease_valid():
-            raise OutcomeUnknown(f"peer {self.peer!r} lost its lease before the answer")
 
     def _refusal(self) -> str:
         return str(State.FENCED if self.state is State.SERVING else self.state)

@@ -208,10 +208,16 @@ class Mailbox:
         return self
 
     async def __anext__(self) -> Request[Message]:
-        request = await self.receive()
-        if request is None:
-            raise StopAsyncIteration
-        return request
+        while True:
+            while self._queue:
+                request = self._queue.popleft()
+                if not request._answer.done():
+                    return request
+            if self._lost is not None:
+                raise self._lost
+            if self._closed or self._draining:
+                raise StopAsyncIteration
+            await self._arrival()
 
     async def receive(self) -> Request[Message] | None:
         """The next request, or None when the mailbox is closed or drained.
@@ -222,16 +228,7 @@ class Mailbox:
         Raises:
             LeaseLost: the peer lost its lease, and this mailbox its name.
         """
-        while True:
-            while self._queue:
-                request = self._queue.popleft()
-                if not request.done:
-                    return request
-            if self._lost is not None:
-                raise self._lost
-            if self._closed or self._draining:
-                return None
-            await self._arrival()
+        return await anext(self, None)
 
     async def close(self) -> None:
         """Answer what is left, end the iteration, and free the name.
@@ -279,7 +276,7 @@ class Mailbox:
         metadata: Mapping[str, str],
         deadline: Deadline | None,
     ) -> asyncio.Future[Reply]:
-        """Queue a message; the future is its answer.
+        """Queue a message; the future is its answer, to be given to `_forget` when done.
 
         Raises:
             ReceiverBusy, MailboxClosed: it was not taken in.
@@ -290,7 +287,6 @@ class Mailbox:
             raise ReceiverBusy(self.name, self.size)
         answer: asyncio.Future[Reply] = self._loop.create_future()
         self._unanswered.add(answer)
-        answer.add_done_callback(self._unanswered.discard)
         self._queue.append(
             Request(
                 message,
@@ -303,6 +299,10 @@ class Mailbox:
         )
         self._wake()
         return answer
+
+    def _forget(self, answer: asyncio.Future[Reply]) -> None:
+        """An answer is given, or nobody waits for it any more."""
+        self._unanswered.discard(answer)
 
     def _drain(self) -> None:
         """Take nothing new; the iteration ends after what is queued."""

@@ -11,6 +11,7 @@ import grpc.aio
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from grid._tasks import being_cancelled
 from grid.deadline import Deadline
 from grid.errors import DeadlineExceeded, GridError, OutcomeUnknown, PeerUnreachable
 from grid.transport.service import ENVELOPE_ROOM, SERVICE
@@ -45,11 +46,10 @@ class _Address:
             itertools.cycle(calls).__next__ if connections > 1 else lambda: calls[0]
         )
 
-    async def leave(self) -> None:
-        """A call is over; the last one closes what was dropped."""
+    def leave(self) -> bool:
+        """A call is over; True if it was the last one and the address is dropped."""
         self.under_way -= 1
-        if self.dropped and not self.under_way:
-            await self.close()
+        return self.dropped and not self.under_way
 
     async def close(self) -> None:
         self.closed = True
@@ -106,11 +106,12 @@ class UnaryTransport:
             raise self._failed(target, error, delivery, deadline, seconds) from None
         except asyncio.CancelledError:
             # grpc cancels the caller, too, when the channel is closed under a call.
-            if target.closed and not _being_cancelled():
+            if target.closed and not being_cancelled():
                 raise OutcomeUnknown(f"the connection to {address} was closed") from None
             raise
         finally:
-            await target.leave()
+            if target.leave():
+                await target.close()
 
     async def health(self, address: str, deadline: Deadline) -> str:
         """What the health service at an address says, e.g. `SERVING`."""
@@ -124,7 +125,8 @@ class UnaryTransport:
         except grpc.aio.AioRpcError as error:
             raise self._failed(target, error, Delivery(), deadline, seconds) from None
         finally:
-            await target.leave()
+            if target.leave():
+                await target.close()
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
     async def close(self) -> None:
@@ -157,11 +159,6 @@ class UnaryTransport:
             found = _Address(address, self._connections, self._options)
             self._addresses[address] = found
         return found
-
-
-def _being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _failure(
