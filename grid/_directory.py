@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from grid.errors import EtcdError
+from grid._tasks import being_cancelled
+from grid.errors import ClientClosed, EtcdError
 from grid.etcd import Change, EtcdClient, KeyValue, WatchBatch
 from grid.names import Kind, prefix
 from grid.registration import MalformedRegistration, Registration, decode_registration
@@ -29,7 +30,7 @@ class Directory:
         self._prefix = prefix(namespace, kind)
         self._known: dict[str, Registration] = {}
         self._feed: asyncio.Task[None] | None = None
-        self._loaded = asyncio.Event()
+        self._loaded = False
         self._reads: dict[str, asyncio.Task[Registration | None]] = {}
 
     def __repr__(self) -> str:
@@ -53,12 +54,23 @@ class Directory:
             reading = asyncio.create_task(self._read(key))
             self._reads[key] = reading
             reading.add_done_callback(lambda _: self._reads.pop(key, None))
-        return await asyncio.shield(reading)
+        try:
+            return await asyncio.shield(reading)
+        except asyncio.CancelledError:
+            if reading.cancelled() and not being_cancelled():
+                raise ClientClosed from None
+            raise
 
     async def all(self) -> list[Registration]:
-        """The whole view, once it is loaded."""
+        """The whole view; read from etcd as long as the watch has not brought it.
+
+        Raises:
+            EtcdError: etcd cannot be had, and there is no view yet.
+        """
         self._start()
-        await self._loaded.wait()
+        if not self._loaded:
+            for stored in (await self._etcd.get_prefix(self._prefix)).items:
+                self._put(stored)
         return list(self._known.values())
 
     async def close(self) -> None:
@@ -103,7 +115,7 @@ class Directory:
                     del self._known[key]
         for change in batch.changes:
             self._change(change)
-        self._loaded.set()
+        self._loaded = True
 
     def _change(self, change: Change) -> None:
         if change.current is not None:

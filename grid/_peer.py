@@ -36,14 +36,15 @@ class Peer:
 
     async def claim(self, keys: tuple[str, ...]) -> int:
         """Take full names for this peer, all or none; returns their epoch."""
-        values = {key: encode_registration(key, self.address, self.name) for key in keys}
-        return await self.joined().claims.claim(values)
+        return await self.joined().claims.claim(self._values(keys))
 
-    async def claim_own_name(self, annotations: tuple[str, ...]) -> int:
-        """Take the peer's name, with what it says of itself."""
+    async def claim_own_name(self, annotations: tuple[str, ...], size: int) -> Mailbox:
+        """Take the peer's name, with what it says of itself, and its mailbox with it."""
         key = full_name(self.namespace, Kind.PEER, self.name)
         value = encode_registration(key, self.address, self.name, annotations or None)
-        return await self.joined().claims.claim({key: value})
+        mailbox = self.new_mailbox(self.name, size)
+        await self._claim_with({key: value, **self._values((mailbox.key,))}, mailbox)
+        return mailbox
 
     async def free(self, keys: tuple[str, ...], epoch: int) -> None:
         """Give up what one claim took."""
@@ -70,10 +71,17 @@ class Peer:
 
     async def claim_with(self, keys: tuple[str, ...], mailbox: Mailbox) -> int:
         """Claim keys of which one is the mailbox's, and let its deliveries in."""
-        await self.joined().claims.vacant(keys)
+        return await self._claim_with(self._values(keys), mailbox)
+
+    def _values(self, keys: tuple[str, ...]) -> dict[str, bytes]:
+        return {key: encode_registration(key, self.address, self.name) for key in keys}
+
+    async def _claim_with(self, values: dict[str, bytes], mailbox: Mailbox) -> int:
+        claims = self.joined().claims
+        await claims.vacant(tuple(values))
         self.dispatcher.expect(mailbox, asyncio.get_running_loop().create_future())
         try:
-            mailbox.epoch = await self.claim(keys)
+            mailbox.epoch = await claims.claim(values)
         finally:
             self.dispatcher.settle(mailbox)
         return mailbox.epoch

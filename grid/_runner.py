@@ -22,6 +22,7 @@ from grid.errors import (
     FactoryFailed,
     GridError,
     LeaseLost,
+    PeerNotServing,
     UnknownActor,
     UnknownActorType,
 )
@@ -35,6 +36,7 @@ __all__ = ["Runner"]
 
 _log = logging.getLogger("grid.actor")
 
+_SAY_STUCK_AFTER = 10.0  # seconds
 _UNWIND = 2.0  # seconds a cancelled actor may take to unwind before it is given up
 
 
@@ -50,7 +52,8 @@ class _Actor:
 
     def hears_stop(self) -> bool:
         """True if the actor can learn of a stop without being cancelled."""
-        return self.blocking or self.context._watches_stopping or bool(self.mailboxes)
+        reads = any(not mailbox.closed for mailbox in self.mailboxes)
+        return self.blocking or self.context._watches_stopping or reads
 
 
 class Runner:
@@ -63,6 +66,7 @@ class Runner:
         self._client = client
         self._definitions = {one.type: one for one in definitions}
         self._actors: dict[str, _Actor] = {}
+        self._ending = False
         self._defined = asyncio.Event()
 
     def define(self, definition: Definition) -> None:
@@ -105,10 +109,19 @@ class Runner:
         epoch = await self._claim(key, mailbox)
         try:
             act = _make(definition, data)
+            # While the claim was under way the peer may have begun to stop, or
+            # lost its lease; who ends its actors has not seen this one.
+            self._check_launch()
         except GridError:
             await self._free(key, epoch, mailbox)
             raise
         return self._launch(key, epoch, definition, name, data, mailbox, act)
+
+    def _check_launch(self) -> None:
+        if self._ending:
+            raise PeerNotServing(self._peer.name, "draining")
+        if not self._peer.joined().lease.valid:
+            raise LeaseLost
 
     async def _claim(self, key: str, mailbox: Mailbox | None) -> int:
         if mailbox is None:
@@ -182,7 +195,8 @@ class Runner:
         await _end(actor, "stopped by request", grace)
 
     async def stop_all(self, reason: str, grace: float) -> list[str]:
-        """End all actors at once; returns the names of those that did not end."""
+        """End all actors at once, for good; returns the names of those that did not end."""
+        self._ending = True
         actors = list(self._actors.values())
         ends = await asyncio.gather(
             *(_end(actor, reason, grace) for actor in actors), return_exceptions=True
@@ -199,9 +213,11 @@ class Runner:
                 actor.acting.cancel(reason)
 
     async def wait_ended(self) -> None:
-        """Return once no actor runs any more."""
+        """Return once no actor runs any more; say which ones take long."""
         while lives := [actor.life for actor in self._actors.values() if actor.life is not None]:
-            await asyncio.wait(lives)
+            done, _ = await asyncio.wait(lives, timeout=_SAY_STUCK_AFTER)
+            if not done:
+                _log.warning("still running after they were cancelled: %s", ", ".join(self._actors))
 
     def lose_all(self, error: LeaseLost) -> None:
         """Cancel all actors: their names are no longer theirs."""

@@ -118,10 +118,7 @@ class Serving:
         )
         peer.membership = membership
         try:
-            control, _ = await asyncio.gather(
-                peer.open_mailbox(peer.name, _CONTROL_SIZE),
-                peer.claim_own_name(config.annotations),
-            )
+            control = await peer.claim_own_name(config.annotations, _CONTROL_SIZE)
         except BaseException:
             peer.membership = None
             await membership.leave()
@@ -156,13 +153,15 @@ class Serving:
     async def _fence(self, error: LeaseLost) -> None:
         self.peer.dispatcher.state = State.FENCED
         await self._service.set_serving(False)
+        membership = self.peer.joined()
+        await membership.claims.close()
         self.runner.lose_all(error)
         for mailbox in self.peer.dispatcher.mailboxes():
             mailbox._lose(error)
             self.peer.dispatcher.remove(mailbox)
         await self._end_membership_tasks()
         await self.runner.wait_ended()
-        membership, self.peer.membership = self.peer.joined(), None
+        self.peer.membership = None
         await membership.leave()
 
     async def _rejoin(self) -> None:

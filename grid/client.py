@@ -445,14 +445,13 @@ async def _collect(
 
 
 async def _within(deadline: Deadline, what: str, doing: Awaitable[T]) -> T:
-    seconds = deadline.remaining()
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(deadline.remaining()):
             return await doing
     except TimeoutError as error:
         if isinstance(error, GridError):
             raise
-        raise DeadlineExceeded(what, seconds) from None
+        raise DeadlineExceeded(what, deadline.timeout) from None
 
 
 def _with(annotations: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ or a deadline does not grow by the length of a suspend.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["Deadline", "now"]
 
@@ -21,14 +21,20 @@ def now() -> float:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Deadline:
-    """A point in time by which something must be done."""
+    """A point in time by which something must be done.
+
+    Attributes:
+        at: when, on the clock of `now`.
+        timeout: the seconds it was made from, to be named when it has passed.
+    """
 
     at: float
+    timeout: float = field(default=0.0, compare=False)
 
     @classmethod
     def after(cls, seconds: float) -> Deadline:
         """The deadline `seconds` from now."""
-        return cls(now() + seconds)
+        return cls(now() + seconds, seconds)
 
     def remaining(self) -> float:
         """Seconds left, never below 0."""

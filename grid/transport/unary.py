@@ -98,12 +98,11 @@ class UnaryTransport:
             GridError: what the peer answered.
         """
         target = self._address(address)
-        seconds = deadline.remaining()
         target.under_way += 1
         try:
-            return await target.next_call()(delivery, timeout=seconds)
+            return await target.next_call()(delivery, timeout=deadline.remaining())
         except grpc.aio.AioRpcError as error:
-            raise self._failed(target, error, delivery, deadline, seconds) from None
+            raise self._failed(target, error, delivery, deadline) from None
         except asyncio.CancelledError:
             # grpc cancels the caller, too, when the channel is closed under a call.
             if target.closed and not being_cancelled():
@@ -118,12 +117,11 @@ class UnaryTransport:
         target = self._address(address)
         stub = health_pb2_grpc.HealthStub(target.channels[0])
         request = health_pb2.HealthCheckRequest()
-        seconds = deadline.remaining()
         target.under_way += 1
         try:
-            answer = await stub.Check(request, timeout=seconds)
+            answer = await stub.Check(request, timeout=deadline.remaining())
         except grpc.aio.AioRpcError as error:
-            raise self._failed(target, error, Delivery(), deadline, seconds) from None
+            raise self._failed(target, error, Delivery(), deadline) from None
         finally:
             if target.leave():
                 await target.close()
@@ -142,9 +140,8 @@ class UnaryTransport:
         error: grpc.aio.AioRpcError,
         delivery: Delivery,
         deadline: Deadline,
-        seconds: float,
     ) -> GridError:
-        failure = _failure(error, target.address, delivery, deadline, seconds)
+        failure = _failure(error, target.address, delivery, deadline)
         if isinstance(failure, PeerUnreachable):
             # The next use dials anew. Others that still wait on this one get
             # their own answer, and another caller may have dialled already.
@@ -166,14 +163,13 @@ def _failure(
     address: str,
     delivery: Delivery,
     deadline: Deadline,
-    seconds: float,
 ) -> GridError:
     code, text = error.code(), error.details() or ""
     trailers = tuple(error.trailing_metadata() or ())
     receiver = delivery.receiver.rpartition(".")[2]
     timed_out = code is grpc.StatusCode.DEADLINE_EXCEEDED or "grid: context finished" in text
     if timed_out and (deadline.passed or not trailers):
-        return DeadlineExceeded(f"request to {receiver!r}", seconds)
+        return DeadlineExceeded(f"request to {receiver!r}", deadline.timeout)
     answer = decode_error(code, text, trailers, receiver=receiver, type_name=delivery.typeName)
     if code is grpc.StatusCode.UNAVAILABLE and not trailers:
         if NEVER_SENT.search(text):
