@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from grid.broadcast import BroadcastResult, Group, Outcome
     from grid.client import Client
     from grid.codec import Codec, register
+    from grid.config import ServerConfig
     from grid.errors import GridError
     from grid.etcd import EtcdConfig
     from grid.mailbox import Mailbox, Request
     from grid.names import Kind
     from grid.query import Entity, EntityEvent, EntityFound, EntityLost, EntityWatch
     from grid.ring import Ring
-    from grid.server import Server, ServerConfig
+    from grid.server import Server
     from grid.wire_pb2 import Ack, ActorStart, ActorStop, Delivery, EchoMsg
 
 __all__ = [
@@ -68,13 +69,14 @@ _HOMES = {
     "broadcast": ("BroadcastResult", "Group", "Outcome"),
     "client": ("Client",),
     "codec": ("Codec", "register"),
+    "config": ("ServerConfig",),
     "errors": ("GridError",),
     "etcd": ("EtcdConfig",),
     "mailbox": ("Mailbox", "Request"),
     "names": ("Kind",),
     "query": ("Entity", "EntityEvent", "EntityFound", "EntityLost", "EntityWatch"),
     "ring": ("Ring",),
-    "server": ("Server", "ServerConfig"),
+    "server": ("Server",),
     "wire_pb2": ("Ack", "ActorStart", "ActorStop", "Delivery", "EchoMsg"),
 }
 _MODULES = ("errors", "sync")

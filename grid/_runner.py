@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from grid._blocking import run_blocking
+from grid._definition import Act, BlockingAct, Definition, is_blocking
 from grid._peer import OpeningMailbox, Peer
-from grid.actor import Act, ActorContext, BlockingAct, Definition, is_blocking
+from grid.actor import ActorContext
 from grid.deadline import Deadline
 from grid.errors import (
     ActorStillRunning,

@@ -20,25 +20,22 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from grid._control import serve_control
+from grid._definition import Definition
 from grid._dispatch import State
 from grid._leader import LEADER, lead
 from grid._membership import join
 from grid._peer import Peer
 from grid._runner import Runner
-from grid.actor import Definition
 from grid.client import Client
 from grid.codec import Codec
+from grid.config import ServerConfig
 from grid.deadline import Deadline
 from grid.errors import AddressLocked, AlreadyRegistered, EtcdError, GridError, LeaseLost
 from grid.etcd import EtcdClient
 from grid.names import Kind, advertised_address, full_name, peer_name
 from grid.transport.service import WireService
-
-if TYPE_CHECKING:
-    from grid.server import ServerConfig
 
 __all__ = ["Serving"]
 

@@ -16,24 +16,17 @@ cancelled at once.
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from grid.deadline import Deadline
-from grid.errors import NilActor
 from grid.mailbox import Mailbox
 
 if TYPE_CHECKING:
-    from grid._blocking import BlockingContext
     from grid._peer import OpeningMailbox
     from grid.client import Client
 
-__all__ = ["Act", "Actor", "ActorContext", "Definition", "StopSignal"]
-
-Act = Callable[["ActorContext"], Awaitable[None]]
-BlockingAct = Callable[["BlockingContext"], None]
+__all__ = ["Actor", "ActorContext", "StopSignal"]
 
 
 @runtime_checkable
@@ -154,56 +147,3 @@ class ActorContext:
             LeaseLost, EtcdUnavailable: it cannot be claimed now.
         """
         return self._open_mailbox(self.name if name is None else name, size)
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """How actors of one type are made.
-
-    Attributes:
-        type: its name.
-        factory: from the start's bytes to an actor or a function of the context.
-        mailbox: the size of the mailbox that each of its actors gets under its
-            own name; None for no mailbox.
-    """
-
-    type: str
-    factory: Callable[[bytes], Any]
-    mailbox: int | None = None
-
-    def make(self, data: bytes) -> Act | BlockingAct:
-        """A new actor's function.
-
-        Raises:
-            NilActor: the factory returned nothing.
-            TypeError: it returned what is not an actor.
-        """
-        made = self.factory(data)
-        if made is None:
-            raise NilActor(self.type)
-        act: Act | BlockingAct = made.act if isinstance(made, Actor) else made
-        if not callable(act):
-            raise TypeError(
-                f"the factory of {self.type!r} returned {made!r}, which has no act(ctx)"
-            )
-        return act
-
-
-def is_blocking(act: Act | BlockingAct) -> bool:
-    """True if calling it runs the actor instead of making a coroutine."""
-    function = act if inspect.isroutine(act) else getattr(act, "__call__", act)  # noqa: B004
-    return not inspect.iscoroutinefunction(function)
-
-
-def factory_of(target: Any) -> Callable[[bytes], Any]:
-    """The factory that a decorated class or function stands for.
-
-    A class is called with the start's bytes if its constructor takes an
-    argument; a function is itself what acts.
-    """
-    if not inspect.isclass(target):
-        return lambda _: target
-    if not callable(getattr(target, "act", None)):
-        raise TypeError(f"{target.__name__} has no act(self, ctx)")
-    takes_data = bool(inspect.signature(target).parameters)
-    return target if takes_data else lambda _: target()

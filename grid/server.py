@@ -6,62 +6,27 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
+from grid._definition import Definition, factory_of
 from grid._dispatch import State
 from grid._environment import default_etcd, default_namespace, run
-from grid._membership import check_lease
 from grid._peer import OpeningMailbox
 from grid._serving import Serving
-from grid.actor import Definition, factory_of
 from grid.client import Client
 from grid.codec import Codec, default_codec
+from grid.config import ServerConfig
 from grid.errors import ServerNotRunning
 from grid.etcd import EtcdConfig
 from grid.names import (
-    Kind,
-    advertised_address,
     check_actor_type,
-    check_name,
-    check_namespace,
-    split_address,
 )
 
-__all__ = ["Server", "ServerConfig"]
+__all__ = ["Server"]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerConfig:
-    """How a peer serves. Each field is an argument of `Server`."""
-
-    namespace: str
-    etcd: EtcdConfig
-    listen: str
-    advertise: str | None
-    name: str | None
-    annotations: tuple[str, ...]
-    lease: float
-    allow_leadership: bool
-    drain_timeout: float
-    on_lease_lost: Literal["rejoin", "exit"]
-    max_message_bytes: int
-    reflection: bool
-
-    def check(self) -> None:
-        """Raise for what cannot work, before any I/O."""
-        check_namespace(self.namespace)
-        check_lease(self.lease)
-        split_address(self.listen)
-        if self.name is not None:
-            check_name(self.name, Kind.PEER)
-        if self.advertise is None:
-            advertised_address(self.listen, None, 1, *self.etcd.endpoints)
-        if self.on_lease_lost not in ("rejoin", "exit"):
-            raise ValueError(f"on_lease_lost is 'rejoin' or 'exit', not {self.on_lease_lost!r}")
 
 
 class Server:

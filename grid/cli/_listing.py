@@ -3,42 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from grid.cli._exits import Code, NotFound
 from grid.cli._options import Connection, Output, command, option
-from grid.cli._output import Column, Format, print_row, print_rows, say
+from grid.cli._output import Format, print_row, print_rows, say
+from grid.cli._rows import COLUMNS, row_of
 from grid.names import Kind
 
 if TYPE_CHECKING:
     from grid.client import Client
     from grid.query import Entity
 
-__all__ = ["COLUMNS", "add_to", "healths", "row_of"]
+__all__ = ["add_to", "healths"]
 
 Watch = Annotated[bool, option("--watch", "-w", help="Go on with what comes and goes.")]
 
 _HEALTH_TIMEOUT = 1.0
 _PANEL = "Look"
-
-_PEER = (
-    Column("NAME", "name"),
-    Column("ADDRESS", "address"),
-    Column("SERVING", "serving"),
-    Column("EPOCH", "epoch"),
-    Column("ANNOTATIONS", "annotations"),
-    Column("LEASE", "lease", wide=True),
-)
-_OTHER = (
-    Column("NAME", "name"),
-    Column("PEER", "peer"),
-    Column("ADDRESS", "address"),
-    Column("EPOCH", "epoch"),
-    Column("LEASE", "lease", wide=True),
-)
-COLUMNS = {Kind.PEER: _PEER, Kind.ACTOR: _OTHER, Kind.MAILBOX: _OTHER}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -92,7 +76,7 @@ async def leader(connection: Connection, output: Output = Format.TABLE) -> None:
         found = [one for one in await client.query(Kind.ACTOR) if one.name == "leader"]
         if not found:
             raise NotFound(f"there is no leader in namespace {client.namespace!r}")
-    print_row(row_of(found[0]), _OTHER[1:], output)
+    print_row(row_of(found[0]), COLUMNS[Kind.ACTOR][1:], output)
 
 
 async def _list(connection: Connection, kind: Kind, watch: bool, output: Format) -> None:
@@ -123,23 +107,6 @@ async def _serves(client: Client, peer: str) -> bool:
         return await client.check(peer, timeout=_HEALTH_TIMEOUT) == "SERVING"
     except GridError:
         return False
-
-
-def row_of(one: Entity, serving: dict[str, bool] | None = None) -> dict[str, Any]:
-    """An entity as the fields that are printed."""
-    row: dict[str, Any] = {
-        "name": one.name,
-        "peer": one.peer,
-        "address": one.address,
-        "epoch": one.epoch,
-        # As etcdctl writes it; as a number it would not survive JavaScript or jq.
-        "lease": f"{one.lease:x}",
-    }
-    if one.kind is Kind.PEER:
-        row["annotations"] = list(one.annotations)
-        if serving is not None:
-            row["serving"] = serving.get(one.name, False)
-    return row
 
 
 def _plural(kind: Kind) -> str:

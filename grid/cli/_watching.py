@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from grid.cli._exits import BadInput
-from grid.cli._listing import COLUMNS, row_of
 from grid.cli._output import Format, print_json, table_of
+from grid.cli._rows import COLUMNS, row_of
 
 if TYPE_CHECKING:
     from grid.client import Client
