@@ -8,6 +8,9 @@ __all__ = ["being_cancelled"]
 
 
 def being_cancelled() -> bool:
-    """True if somebody cancels the current task, not only what it awaits."""
+    """True if somebody cancels the current task, not only what it awaits.
+
+    grpc.aio raises `CancelledError` also in a call whose channel was closed.
+    """
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

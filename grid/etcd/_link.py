@@ -18,6 +18,7 @@ import grpc
 import grpc.aio
 from aetcd.rpc import rpc_pb2_grpc
 
+from grid._tasks import being_cancelled
 from grid.etcd._config import EtcdConfig
 from grid.etcd._failures import CallFailed
 
@@ -90,7 +91,7 @@ class Link:
         except grpc.aio.AioRpcError as error:
             raise _failure(error) from None
         except asyncio.CancelledError:
-            if _caller_is_cancelled():
+            if being_cancelled():
                 raise
             raise CallFailed("CANCELLED", "the connection was closed") from None
         finally:
@@ -159,7 +160,7 @@ class Stream:
         except asyncio.InvalidStateError:
             raise await self._ended() from None
         except asyncio.CancelledError:
-            if _caller_is_cancelled():
+            if being_cancelled():
                 raise
             raise CallFailed("CANCELLED", "the stream was closed") from None
 
@@ -170,7 +171,7 @@ class Stream:
         except grpc.aio.AioRpcError as error:
             raise _failure(error) from None
         except asyncio.CancelledError:
-            if _caller_is_cancelled():
+            if being_cancelled():
                 raise
             raise CallFailed("CANCELLED", "the stream was closed") from None
         if message is grpc.aio.EOF:
@@ -198,10 +199,3 @@ class Stream:
 
 def _failure(error: grpc.aio.AioRpcError) -> CallFailed:
     return CallFailed(error.code().name, error.details() or "no details")
-
-
-def _caller_is_cancelled() -> bool:
-    # grpc.aio raises CancelledError also where a call was ended by closing its channel;
-    # only the task itself knows whether somebody wants it to end.
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0

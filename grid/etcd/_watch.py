@@ -24,6 +24,7 @@ from typing import Any, Self, TypeVar
 
 from aetcd.rpc import rpc_pb2
 
+from grid._tasks import being_cancelled
 from grid.deadline import now
 from grid.errors import ClientClosed, EtcdError, EtcdPermissionDenied
 from grid.etcd._failures import CallFailed, Kind
@@ -163,8 +164,7 @@ class Watch:
         try:
             return await task
         except asyncio.CancelledError:
-            me = asyncio.current_task()
-            if self._closed and (me is None or not me.cancelling()):
+            if self._closed and not being_cancelled():
                 return None
             await asyncio.wait([task])
             raise
