@@ -35,7 +35,7 @@ def main() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from rich.console import Console
 
-    from bench.report import as_json, print_tables
+    from bench.report import as_json, print_tables, write_docs
     from bench.running import run
 
     rows: list[Row] = []
@@ -47,6 +47,8 @@ def main() -> None:
     print_tables(rows, Console(width=None if sys.stdout.isatty() else 140))
     if given.json is not None:
         given.json.write_text(json.dumps(as_json(rows), indent=1) + "\n")
+    if given.docs is not None:
+        write_docs(rows, given.docs)
 
 
 def _arguments() -> argparse.Namespace:
@@ -55,6 +57,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument("--full", action="store_true", help="also the default lease of 10 s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures here")
+    parser.add_argument("--docs", type=Path, metavar="DIR", help="renew the tables and pictures")
     parser.add_argument("--rounds", type=int, metavar="N", help="how often each is measured")
     parser.add_argument("--seconds", type=float, metavar="S", help="of one throughput round")
     parser.add_argument("--names", type=int, metavar="N", help="mailboxes to open")

@@ -6,16 +6,19 @@ import os
 import platform
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from bench.model import Row
+from bench.picture import failover_svg, request_svg
 
-__all__ = ["as_json", "as_markdown", "print_tables", "settings"]
+__all__ = ["as_json", "as_markdown", "print_tables", "settings", "write_docs"]
 
 _HEADINGS = ("case", "figure", "this grid", "yardstick", "ratio", "required", "")
+_BEGIN, _END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
 _PACKAGES = ("grpcio", "protobuf", "uvloop")
 
 
@@ -74,6 +77,17 @@ def as_markdown(rows: list[Row]) -> str:
         lines += ["| " + " | ".join(_cells(row)) + " |" for row in group]
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
+
+
+def write_docs(rows: list[Row], folder: Path) -> None:
+    """Put the tables between the marks in `benchmarks.md`, and the pictures beside it."""
+    page = folder / "benchmarks.md"
+    before, _, rest = page.read_text().partition(_BEGIN)
+    after = rest.partition(_END)[2]
+    made = "".join(f"* {name}: {value}\n" for name, value in settings().items())
+    page.write_text(f"{before}{_BEGIN}\n{made}\n{as_markdown(rows)}\n{_END}{after}")
+    (folder / "bench-request.svg").write_text(request_svg(rows))
+    (folder / "bench-failover.svg").write_text(failover_svg(rows))
 
 
 def _subjects(rows: list[Row]) -> Iterator[tuple[str, list[Row]]]:

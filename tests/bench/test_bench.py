@@ -7,6 +7,10 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from xml.dom import minidom
+
+from bench.model import Row
+from bench.report import write_docs
 
 ROW_KEYS = {
     "subject",
@@ -51,6 +55,55 @@ async def test_request(tmp_path: Path) -> None:
     rates = [row for row in rows if row["figure"] == "calls per second"]
     assert [row["case"] for row in rates] == ["1 caller", "16 callers", "128 callers"]
     assert all(row["ratio"] > 0 and row["required"] == "ratio >= 0.8" for row in rates)
+
+
+async def test_names(tmp_path: Path) -> None:
+    rows = await figures(tmp_path, "names", *TINY, "--names", "200")
+    assert {row["case"] for row in rows} == {"200 mailboxes"}
+    assert [row["required"] for row in rows if row["required"]] == ["<= 1 s", "<= 0.2 s", "<= 3 s"]
+
+
+async def test_failover(tmp_path: Path) -> None:
+    rows = await figures(tmp_path, "failover", *TINY, "--kills", "1")
+    acts = {row["case"]: row for row in rows if row["figure"] == "next leader acts, p50"}
+    assert set(acts) == {"kill -9, lease 2 s", "SIGTERM, lease 2 s"}
+    assert all(len(row["samples"]) == 1 for row in acts.values())
+
+
+async def test_local(tmp_path: Path) -> None:
+    rows = await figures(tmp_path, "local", *TINY, "--actors", "300")
+    assert {row["unit"] for row in rows} == {"KiB", "/s"}
+
+
+def row(subject: str, **more: Any) -> Row:
+    given = {"case": "one", "figure": "speed", "unit": "/s", "ours": 9.0, **more}
+    return Row(subject=subject, **given)
+
+
+def test_a_row_knows_whether_it_is_as_required() -> None:
+    assert row("request").met is None
+    assert row("request", yardstick=10.0, least_ratio=0.8).met
+    assert not row("request", yardstick=10.0, least_ratio=0.95).met
+    assert row("request", yardstick=10.0, ratios=(0.7, 0.8, 1.0)).ratio == 0.8
+    assert row("failover", most=9.0).met
+    assert not row("failover", most=8.0).met
+
+
+def test_the_manual_gets_tables_and_pictures(tmp_path: Path) -> None:
+    page = tmp_path / "benchmarks.md"
+    page.write_text("before\n<!-- tables: begin -->\nold\n<!-- tables: end -->\nafter\n")
+    rows = [
+        row("request", yardstick=10.0, least_ratio=0.8, ratios=(0.8, 0.9)),
+        row("failover", unit="s", most=10.0, samples=(1.0, 2.0)),
+    ]
+    write_docs(rows, tmp_path)
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert "| one | speed | 9.000/s |" in text
+    for name in ("bench-request.svg", "bench-failover.svg"):
+        minidom.parseString((tmp_path / name).read_text())  # noqa: S318 - made here
 
 
 async def test_unknown_subject_is_a_usage_error() -> None:
