@@ -117,7 +117,7 @@ def test_a_page_does_what_it_says(page: Path, reader: Reader) -> None:
         elif block["language"] in {"sh", "console", "bash"} and "docker" not in marks:
             reader.shell(block["text"], nested="nested" in marks)
         else:
-            assert block["language"] in {"text", "sh", "dockerfile", "yaml"}, block[0]
+            assert block["language"] in {"text", "sh", "json", "dockerfile", "yaml"}, block[0]
 
 
 def test_the_quickstart_is_short() -> None:
