@@ -10,8 +10,10 @@ from typing import Any
 from grid._blocking import BlockingContext
 from grid.actor import Actor, ActorContext
 from grid.errors import NilActor
+from grid.mailbox import check_size
+from grid.names import check_actor_type
 
-__all__ = ["Act", "BlockingAct", "Definition", "factory_of", "is_blocking"]
+__all__ = ["Act", "BlockingAct", "Definition", "check_definition", "factory_of", "is_blocking"]
 
 Act = Callable[[ActorContext], Awaitable[None]]
 BlockingAct = Callable[[BlockingContext], None]
@@ -48,6 +50,13 @@ class Definition:
                 f"the factory of {self.type!r} returned {made!r}, which has no act(ctx)"
             )
         return act
+
+
+def check_definition(type: str, mailbox: int | None) -> None:  # noqa: A002
+    """Raise for a type or the size of a mailbox that no actor could have."""
+    check_actor_type(type)
+    if mailbox is not None:
+        check_size(mailbox)
 
 
 def is_blocking(act: Act | BlockingAct) -> bool:

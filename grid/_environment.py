@@ -17,26 +17,31 @@ T = TypeVar("T")
 
 def default_namespace(namespace: str | None) -> str:
     """The namespace given, else `GRID_NAMESPACE`, else `default`."""
-    return namespace if namespace is not None else os.environ.get("GRID_NAMESPACE", "default")
+    return namespace if namespace is not None else _variable("GRID_NAMESPACE") or "default"
 
 
 def default_etcd(etcd: str | EtcdConfig | None) -> EtcdConfig:
     """The configuration given, else the one of the `GRID_ETCD...` variables."""
     if isinstance(etcd, EtcdConfig):
         return etcd
-    text = etcd if etcd is not None else os.environ.get("GRID_ETCD", "127.0.0.1:2379")
+    text = etcd if etcd is not None else _variable("GRID_ETCD") or "127.0.0.1:2379"
     return EtcdConfig.parse(
         text,
         ca=_path("GRID_ETCD_CA"),
         cert=_path("GRID_ETCD_CERT"),
         key=_path("GRID_ETCD_KEY"),
-        user=os.environ.get("GRID_ETCD_USER"),
-        password=os.environ.get("GRID_ETCD_PASSWORD"),
+        user=_variable("GRID_ETCD_USER"),
+        password=_variable("GRID_ETCD_PASSWORD"),
     )
 
 
+def _variable(name: str) -> str | None:
+    # Set to nothing is not set: compose files pass on what the shell does not have.
+    return os.environ.get(name) or None
+
+
 def _path(variable: str) -> Path | None:
-    text = os.environ.get(variable)
+    text = _variable(variable)
     return Path(text) if text else None
 
 

@@ -28,11 +28,19 @@ from grid._leader import LEADER, lead
 from grid._membership import join
 from grid._peer import Peer
 from grid._runner import Runner
+from grid._tasks import being_cancelled
 from grid.client import Client
 from grid.codec import Codec
 from grid.config import ServerConfig
 from grid.deadline import Deadline
-from grid.errors import AddressLocked, AlreadyRegistered, EtcdError, GridError, LeaseLost
+from grid.errors import (
+    AddressLocked,
+    AlreadyRegistered,
+    EtcdError,
+    GridError,
+    LeaseLost,
+    ServerNotRunning,
+)
 from grid.etcd import EtcdClient
 from grid.names import Kind, advertised_address, full_name, peer_name
 from grid.transport.service import WireService
@@ -70,6 +78,7 @@ class Serving:
         self.runner = Runner(self.peer, lambda: self.client, definitions)
         self._membership_tasks: list[asyncio.Task[None]] = []
         self._keeper: asyncio.Task[None] | None = None
+        self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._hurried = asyncio.Event()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -87,7 +96,20 @@ class Serving:
         return self._client
 
     async def start(self) -> None:
-        """Answer on the port and join; on any failure everything is undone."""
+        """Answer on the port and join; on any failure everything is undone.
+
+        Raises:
+            ServerNotRunning: `stop` was called meanwhile.
+        """
+        self._starting = asyncio.create_task(self._start(), name="start")
+        try:
+            await self._starting
+        except asyncio.CancelledError:
+            if being_cancelled():
+                raise
+            raise ServerNotRunning from None
+
+    async def _start(self) -> None:
         try:
             await self._service.start()
             await self._join()
@@ -181,10 +203,14 @@ class Serving:
     # -- drained -------------------------------------------------------------------
 
     async def _stop(self, grace: float) -> None:
+        if self._starting is not None and not self._starting.done():
+            self._starting.cancel()
+            await asyncio.wait([self._starting])
+        if self._keeper is None:
+            return  # the start was undone
         deadline = Deadline.after(grace)
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
+        self._keeper.cancel()
+        await asyncio.wait([self._keeper])
         if self.peer.dispatcher.state is State.SERVING:
             self.peer.dispatcher.state = State.DRAINING
         await self._service.set_serving(False)
@@ -201,6 +227,8 @@ class Serving:
                 ", ".join(stuck),
             )
         await self._close(revoke=not stuck)
+        if not self.failed.done():
+            self.failed.set_result(None)
         _log.info("peer %s left", self.peer.name)
 
     async def _end_actors(self, grace: float) -> list[str]:

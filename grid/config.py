@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from grid._membership import check_lease
+from grid.errors import InvalidArgument
 from grid.etcd import EtcdConfig
-from grid.names import Kind, advertised_address, check_name, check_namespace, split_address
+from grid.names import (
+    Kind,
+    advertised_address,
+    check_name,
+    check_namespace,
+    peer_name,
+    split_address,
+)
 
-__all__ = ["ServerConfig"]
+__all__ = ["ServerConfig", "check_annotations"]
+
+_MOST_SECONDS = 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +43,34 @@ class ServerConfig:
     def check(self) -> None:
         """Raise for what cannot work, before any I/O."""
         check_namespace(self.namespace)
+        for name in ("lease", "drain_timeout"):
+            _check_seconds(name, getattr(self, name))
         check_lease(self.lease)
         split_address(self.listen)
         if self.name is not None:
             check_name(self.name, Kind.PEER)
-        if self.advertise is None:
-            advertised_address(self.listen, None, 1, *self.etcd.endpoints)
+        address = advertised_address(self.listen, self.advertise, 1, *self.etcd.endpoints)
+        if self.name is None:
+            peer_name(address)
+        if self.max_message_bytes < 1:
+            raise InvalidArgument("max_message_bytes", self.max_message_bytes, "1 or more")
+        check_annotations(self.annotations)
         if self.on_lease_lost not in ("rejoin", "exit"):
-            raise ValueError(f"on_lease_lost is 'rejoin' or 'exit', not {self.on_lease_lost!r}")
+            raise InvalidArgument("on_lease_lost", self.on_lease_lost, "'rejoin' or 'exit'")
+
+
+def check_annotations(annotations: Iterable[str]) -> tuple[str, ...]:
+    """The annotations, sorted.
+
+    Raises:
+        InvalidArgument: they are not strings, or are the letters of one.
+    """
+    given = () if isinstance(annotations, str) else tuple(annotations)
+    if isinstance(annotations, str) or not all(isinstance(one, str) for one in given):
+        raise InvalidArgument("annotations", annotations, "a list of strings")
+    return tuple(sorted(given))
+
+
+def _check_seconds(name: str, seconds: Any) -> None:
+    if not isinstance(seconds, int | float) or not 0 <= seconds <= _MOST_SECONDS:
+        raise InvalidArgument(name, seconds, "a number of seconds")

@@ -30,6 +30,7 @@ from grid.deadline import Deadline
 from grid.errors import (
     AlreadyResponded,
     GridError,
+    InvalidArgument,
     MailboxClosed,
     ReceiverBusy,
     RequestDropped,
@@ -37,7 +38,7 @@ from grid.errors import (
 )
 from grid.wire_pb2 import Ack
 
-__all__ = ["Mailbox", "Reply", "Request"]
+__all__ = ["Mailbox", "Reply", "Request", "check_size"]
 
 M = TypeVar("M", bound=Message)
 
@@ -170,11 +171,9 @@ class Mailbox:
         limit: int,
         release: Callable[[Mailbox], Awaitable[None]],
     ) -> None:
-        if size < 0:
-            raise ValueError(f"a mailbox cannot hold {size} requests")
         self.name = name
         self.key = key
-        self.size = size
+        self.size = check_size(size)
         self.epoch = 0
         self._codec = codec
         self._limit = limit
@@ -345,6 +344,13 @@ class Mailbox:
     def _wake_all(self) -> None:
         while self._readers:
             self._wake()
+
+
+def check_size(size: int) -> int:
+    """The size itself, if a mailbox can hold so many requests; else raises `InvalidArgument`."""
+    if not isinstance(size, int) or size < 0:
+        raise InvalidArgument("the size of a mailbox", size, "0 or more")
+    return size
 
 
 def _settle(answer: asyncio.Future[Reply], error: GridError) -> None:

@@ -10,19 +10,16 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from grid._definition import Definition, factory_of
+from grid._definition import Definition, check_definition, factory_of
 from grid._dispatch import State
 from grid._environment import default_etcd, default_namespace, run
 from grid._peer import OpeningMailbox
 from grid._serving import Serving
 from grid.client import Client
 from grid.codec import Codec, default_codec
-from grid.config import ServerConfig
+from grid.config import ServerConfig, check_annotations
 from grid.errors import ServerNotRunning
 from grid.etcd import EtcdConfig
-from grid.names import (
-    check_actor_type,
-)
 
 __all__ = ["Server"]
 
@@ -79,7 +76,7 @@ class Server:
             listen=listen,
             advertise=advertise,
             name=name,
-            annotations=tuple(sorted(annotations)),
+            annotations=check_annotations(annotations),
             lease=lease,
             allow_leadership=allow_leadership,
             drain_timeout=drain_timeout,
@@ -106,6 +103,8 @@ class Server:
                 many requests, claimed together with the name.
         """
 
+        check_definition(type, mailbox)
+
         def decorate(target: T) -> T:
             self.define(type, factory_of(target), mailbox=mailbox)
             return target
@@ -125,8 +124,9 @@ class Server:
 
         Raises:
             InvalidActorType: the type breaks the rule of names.
+            InvalidArgument: a mailbox cannot be of that size.
         """
-        check_actor_type(type)
+        check_definition(type, mailbox)
         definition = Definition(type, factory, mailbox)
         self._definitions[type] = definition
         if self._serving is not None:
@@ -187,13 +187,17 @@ class Server:
             AddressLocked, AlreadyRegistered: another live peer has the address
                 or the name.
             EtcdUnavailable: etcd does not answer.
+            ServerNotRunning: it was stopped meanwhile.
         """
         if self._serving is not None:
             raise RuntimeError("a server starts once; make a new one")
         self.config.check()
-        serving = Serving(self.config, self._codec, self._definitions.values())
-        await serving.start()
-        self._serving = serving
+        self._serving = Serving(self.config, self._codec, self._definitions.values())
+        try:
+            await self._serving.start()
+        except BaseException:
+            self._serving = None
+            raise
 
     async def stop(self) -> None:
         """Drain and leave: no new requests, actors end, names go, the lease last.
@@ -201,13 +205,15 @@ class Server:
         Idempotent. It returns when all is done, at most a few seconds after
         `drain_timeout`, and goes on when the caller is cancelled. If an actor
         does not end even when cancelled, the lease is left to run out, so that
-        its name is not free while it runs.
+        its name is not free while it runs. A start that is under way is undone.
         """
         if self._serving is not None:
             await self._serving.stop(self.config.drain_timeout)
 
     async def serve(self) -> None:
         """Start, run until SIGTERM or SIGINT, then drain; a second signal cuts the drain.
+
+        It returns also when `stop` was called.
 
         Raises:
             LeaseLost: the lease was lost and the policy is to exit.
@@ -247,7 +253,7 @@ class Server:
         stopping.set()
 
     def _started(self) -> Serving:
-        if self._serving is None or self._serving.peer.dispatcher.state is State.STOPPED:
+        if self._serving is None or self.state in (State.STARTING, State.STOPPED):
             raise ServerNotRunning
         return self._serving
 

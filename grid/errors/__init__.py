@@ -4,6 +4,7 @@
     ├── InvalidName                 a name breaks the rule (caller)
     │   ├── InvalidNamespace
     │   └── InvalidActorType
+    ├── InvalidArgument             an argument is out of its range (caller)
     ├── InvalidAddress              an address cannot be listened on or dialled (caller)
     │   └── UnspecifiedAddress      0.0.0.0 or [::] without an address to advertise
     ├── UnsupportedMessage          not a protobuf message (caller)
@@ -90,6 +91,7 @@ from grid.errors._input import (
     ClientClosed,
     InvalidActorType,
     InvalidAddress,
+    InvalidArgument,
     InvalidName,
     InvalidNamespace,
     MessageTooLarge,
@@ -127,6 +129,7 @@ __all__ = [
     "IncompleteBroadcast",
     "InvalidActorType",
     "InvalidAddress",
+    "InvalidArgument",
     "InvalidName",
     "InvalidNamespace",
     "LeaseLost",

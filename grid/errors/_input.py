@@ -9,6 +9,7 @@ __all__ = [
     "ClientClosed",
     "InvalidActorType",
     "InvalidAddress",
+    "InvalidArgument",
     "InvalidName",
     "InvalidNamespace",
     "MessageTooLarge",
@@ -55,6 +56,28 @@ class InvalidActorType(InvalidName):
 
     def _what(self, kind: str) -> str:
         return "actor type"
+
+
+class InvalidArgument(GridError, ValueError):
+    """An argument is out of its range. Nothing was sent; give another value.
+
+    Attributes:
+        argument: which one.
+        expected: what it may be.
+    """
+
+    argument: str
+    value: str
+    expected: str
+
+    def __init__(self, argument: str, value: object, expected: str) -> None:
+        text = value if isinstance(value, str) else repr(value)
+        super().__init__(
+            f"grid: {argument} must be {expected}, not {text}",
+            argument=argument,
+            value=text,
+            expected=expected,
+        )
 
 
 class InvalidAddress(GridError, ValueError):
