@@ -21,6 +21,9 @@ __all__ = ["Directory"]
 
 _log = logging.getLogger("grid.client")
 
+_FIRST_REST = 0.5  # seconds between a watch that failed and the next
+_LONGEST_REST = 30.0
+
 
 class Directory:
     """Registrations by full name. Nothing is asked of etcd before the first use."""
@@ -85,13 +88,18 @@ class Directory:
             self._feed = asyncio.create_task(self._follow(), name=f"directory {self._prefix}")
 
     async def _follow(self) -> None:
+        rest = _FIRST_REST
         while True:
             try:
                 async with self._etcd.watch(self._prefix) as watch:
                     async for batch in watch:
                         self._apply(batch)
+                        rest = _FIRST_REST
             except EtcdError as error:
                 _log.warning("going on with the last view: %s", error)
+            # A refusal comes at once, and again; it shall not be asked for all the time.
+            await asyncio.sleep(rest)
+            rest = min(2 * rest, _LONGEST_REST)
 
     async def _read(self, key: str) -> Registration | None:
         try:

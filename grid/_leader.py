@@ -18,7 +18,7 @@ import random
 
 from grid._runner import Runner
 from grid.deadline import now
-from grid.errors import AlreadyRegistered, EtcdUnavailable, GridError
+from grid.errors import AlreadyRegistered, EtcdError, GridError
 from grid.etcd import EtcdClient, WatchBatch
 
 __all__ = ["LEADER", "Backoff", "Vacancy", "lead"]
@@ -26,6 +26,8 @@ __all__ = ["LEADER", "Backoff", "Vacancy", "lead"]
 _log = logging.getLogger("grid.leader")
 
 LEADER = "leader"
+
+_REST = 1.0  # seconds between a watch that failed and the next
 
 
 class Vacancy:
@@ -79,7 +81,7 @@ async def lead(etcd: EtcdClient, key: str, runner: Runner) -> None:
     vacancy = Vacancy()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_watch(etcd, key, vacancy))
-        tasks.create_task(_compete(runner, vacancy))
+        tasks.create_task(_compete(key, runner, vacancy))
 
 
 async def _watch(etcd: EtcdClient, key: str, vacancy: Vacancy) -> None:
@@ -88,11 +90,12 @@ async def _watch(etcd: EtcdClient, key: str, vacancy: Vacancy) -> None:
             async with etcd.watch(key, exact=True) as watch:
                 async for batch in watch:
                     vacancy.seen(batch)
-        except EtcdUnavailable as error:
+        except EtcdError as error:
             _log.warning("the leader's key cannot be watched: %s", error)
+        await asyncio.sleep(_REST)
 
 
-async def _compete(runner: Runner, vacancy: Vacancy) -> None:
+async def _compete(key: str, runner: Runner, vacancy: Vacancy) -> None:
     backoff = Backoff()
     while True:
         await vacancy.wait()
@@ -102,9 +105,10 @@ async def _compete(runner: Runner, vacancy: Vacancy) -> None:
             life = await runner.start(LEADER, LEADER, b"")
             _log.info("this peer has the leader")
             await asyncio.shield(life)
-        except AlreadyRegistered as error:
-            vacancy.taken(error.epoch)
-            continue
         except GridError as error:
+            if isinstance(error, AlreadyRegistered) and error.key == key:
+                vacancy.taken(error.epoch)
+                continue
+            # Its mailbox's name may be taken while its own is free.
             _log.warning("the leader did not start: %s", error)
         await asyncio.sleep(backoff.after(now() - began) * random.uniform(0.9, 1.1))

@@ -20,6 +20,7 @@ from grid.actor import ActorContext
 from grid.deadline import Deadline
 from grid.errors import (
     ActorStillRunning,
+    EtcdUnavailable,
     FactoryFailed,
     GridError,
     LeaseLost,
@@ -130,9 +131,7 @@ class Runner:
         return await self._peer.claim_with((key, mailbox.key), mailbox)
 
     async def _free(self, key: str, epoch: int, *mailboxes: Mailbox | None) -> None:
-        for mailbox in mailboxes:
-            if mailbox is not None:
-                await mailbox.close()
+        await asyncio.gather(*(one.close() for one in mailboxes if one is not None))
         await self._peer.free((key,), epoch)
 
     def _launch(
@@ -189,6 +188,7 @@ class Runner:
         Raises:
             UnknownActor: no actor of that name runs here.
             ActorStillRunning: it did not end; it keeps its names.
+            EtcdUnavailable: it has ended, but its names could not be freed.
         """
         actor = self._actors.get(name)
         if actor is None:
@@ -203,7 +203,7 @@ class Runner:
             *(_end(actor, reason, grace) for actor in actors), return_exceptions=True
         )
         for end in ends:
-            if isinstance(end, BaseException) and not isinstance(end, ActorStillRunning):
+            if isinstance(end, BaseException) and not isinstance(end, GridError):
                 raise end
         return [end.name for end in ends if isinstance(end, ActorStillRunning)]
 
@@ -243,9 +243,15 @@ async def _end(actor: _Actor, reason: str, grace: float) -> None:
         await asyncio.wait([actor.acting], timeout=grace)
     if not actor.acting.done():
         actor.acting.cancel(reason)
-    done, _ = await asyncio.wait([actor.life], timeout=_UNWIND)
-    if not done:
+    if not await _ends(actor.acting):
         raise ActorStillRunning(context.name)
+    if not await _ends(actor.life):
+        raise EtcdUnavailable(f"actor {context.name!r} has ended, its names are not free yet")
+
+
+async def _ends(task: asyncio.Task[None]) -> bool:
+    done, _ = await asyncio.wait([task], timeout=_UNWIND)
+    return bool(done)
 
 
 def _make(definition: Definition, data: bytes) -> Act | BlockingAct:

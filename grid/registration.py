@@ -63,7 +63,7 @@ def decode_registration(stored: KeyValue) -> Registration:
     """
     try:
         value = json.loads(stored.value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedRegistration(f"{stored.key}: not JSON: {error}") from None
     if not isinstance(value, dict):
         raise MalformedRegistration(f"{stored.key}: not a JSON object")
@@ -85,6 +85,7 @@ def _text(key: str, value: dict[str, Any], field: str) -> str:
         return ""
     if not isinstance(text, str):
         raise MalformedRegistration(f"{key}: {field} is not a string")
+    _check_text(key, text)
     return text
 
 
@@ -93,4 +94,13 @@ def _texts(key: str, texts: Any) -> tuple[str, ...]:
         return ()
     if not (isinstance(texts, list) and all(isinstance(one, str) for one in texts)):
         raise MalformedRegistration(f"{key}: annotations are not a list of strings")
+    _check_text(key, "".join(texts))
     return tuple(texts)
+
+
+def _check_text(key: str, text: str) -> None:
+    # JSON can say half of a surrogate pair, which nobody could send or print.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise MalformedRegistration(f"{key}: not Unicode") from None

@@ -71,7 +71,8 @@ _PHRASES: tuple[tuple[str, Callable[[re.Match[str], str], GridError]], ...] = (
 # What grpc says when it could not connect, so that the call was never written.
 NEVER_SENT = re.compile(
     "failed to connect|connections to all backends failing|connection refused|"
-    "DNS resolution failed|name resolution|no route to host|network is unreachable",
+    "DNS resolution failed|name resolution|errors resolving|no route to host|"
+    "network is unreachable",
     re.IGNORECASE,
 )
 

@@ -1,0 +1,201 @@
+"""etcd denies, is slow, loses its data or a member, and holds what is no registration."""
+
+import asyncio
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+import grid
+from grid.embedded import Etcd
+from grid.errors import EtcdPermissionDenied, PeerUnreachable, UnregisteredMailbox
+from grid.etcd import EtcdConfig
+from grid.registration import encode_registration
+from grid.testing import wait_until
+from tests.grid.etcd_kit import cluster
+from tests.grid.proxy import FaultProxy
+from tests.grid.test_etcd_auth import guarded, login
+
+Servers = Callable[..., grid.Server]
+
+
+async def echo(ctx: grid.ActorContext) -> None:
+    async for request in ctx.mailbox:
+        request.respond(request.message)
+
+
+# -- what others wrote under the prefixes -------------------------------------------
+
+
+POISON = [
+    b"[" * 100_000,
+    b'{"registry":"p","address":"h:1","annotations":' + b"[" * 100_000,
+    b'{"registry":"\\ud800","address":"h:1"}',
+    b'{"registry":"p","address":"\\ud800:1"}',
+    b'{"registry":"p","address":"h:1","annotations":["\\ud800"]}',
+]
+
+
+@pytest.mark.parametrize("value", POISON, ids=range(len(POISON)))
+async def test_no_value_under_the_prefixes_is_fatal(
+    value: bytes, grid_server: grid.Server, grid_client: grid.Client
+) -> None:
+    grid_server.define("echo", lambda _: echo, mailbox=4)
+    lease = grid_server._started().peer.joined().lease.id
+    for kind in ("peer", "actor", "mailbox"):
+        key = f"{grid_client.namespace}.{kind}.poison"
+        await grid_client._etcd.put(key, value, lease=lease)
+    with pytest.raises(UnregisteredMailbox):
+        await grid_client.request("poison", grid.EchoMsg())
+    assert [one.name for one in await grid_client.query("peer")] == [grid_server.name]
+    async with grid_client.watch("peer") as events:
+        assert (await anext(events)).entity.name == grid_server.name
+    for number in range(8):  # wherever the ring would put the poison
+        assert await grid_client.start_actor("echo", name=f"e{number}") == grid_server.name
+
+
+async def test_a_host_name_that_is_gone_is_unreachable_and_another_peer_is_taken(
+    grid_server: grid.Server, grid_client: grid.Client
+) -> None:
+    grid_server.define("echo", lambda _: echo, mailbox=4)
+    lease = grid_server._started().peer.joined().lease.id
+    for kind in ("peer", "mailbox"):
+        key = f"{grid_client.namespace}.{kind}.ghost"
+        value = encode_registration(key, "ghost.invalid:7777", "ghost")
+        await grid_client._etcd.put(key, value, lease=lease)
+    with pytest.raises(PeerUnreachable):
+        await grid_client.request("ghost", grid.EchoMsg(), timeout=2)
+    for number in range(6):
+        assert await grid_client.start_actor("echo", name=f"e{number}") == grid_server.name
+
+
+# -- refusals ------------------------------------------------------------------------
+
+
+async def test_a_client_that_may_not_read_does_not_ask_without_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with guarded() as etcd:
+        config = EtcdConfig((etcd.endpoint,), **login("app"))
+        async with grid.Client("forbidden", etcd=config) as client:
+            for _ in range(20):
+                with pytest.raises(EtcdPermissionDenied):
+                    await client.request("orders", grid.EchoMsg())
+                await asyncio.sleep(0.05)
+            said = [one for one in caplog.records if "permission denied" in one.getMessage()]
+            assert 1 <= len(said) <= 3
+
+
+# -- the leader's names ----------------------------------------------------------------
+
+
+async def test_a_leader_waits_for_its_mailboxs_name_without_a_flood(
+    grid_servers: Servers, grid_client: grid.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    other, server = grid_servers(allow_leadership=False), grid_servers()
+    server.define("leader", lambda _: echo, mailbox=4)
+    await other.start()
+    taken = await other.open_mailbox("leader")
+    await server.start()
+
+    async def leads() -> bool:
+        return bool(await grid_client.query("actor"))
+
+    await wait_until(lambda: "the leader did not start" in caplog.text, "the first try")
+    await taken.close()
+    await wait_until(leads, "the leader, as soon as the name is free", timeout=5)
+    await grid_client.stop_actor("leader")
+    # The end of the key has been seen now, so it counts as free.
+    taken = await other.open_mailbox("leader")
+    await server.stop()
+    tries = sum("the leader did not start" in one.getMessage() for one in caplog.records)
+    assert tries <= 4
+
+
+# -- a slow one, and one that is gone ---------------------------------------------------
+
+
+async def test_an_actors_mailboxes_close_together(
+    grid_etcd: Etcd, grid_servers: Servers, grid_client: grid.Client
+) -> None:
+    async with FaultProxy(grid_etcd.endpoint) as proxy:
+        server = grid_servers(etcd=proxy.endpoint, lease=10.0)
+
+        @server.actor("many")
+        async def many(ctx: grid.ActorContext) -> None:
+            await asyncio.gather(*(ctx.open_mailbox(f"m{number}") for number in range(200)))
+            await ctx.stopping.wait()
+
+        await server.start()
+        await grid_client.start_actor("many")
+
+        async def opened() -> int:
+            return len(await grid_client.query("mailbox"))
+
+        async def all_opened() -> bool:
+            return await opened() == 201
+
+        await wait_until(all_opened, "the mailboxes")
+        proxy.delay(0.05)
+        async with asyncio.timeout(2):
+            await grid_client.stop_actor("many")
+        assert await opened() == 1
+        await server.stop()
+
+
+async def test_an_actor_that_has_ended_is_not_called_running_because_etcd_is_gone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with Etcd() as etcd:
+        server = grid.Server("t", etcd=etcd.endpoint, lease=4.0, drain_timeout=1.0)
+        server.define("echo", lambda _: echo, mailbox=4)
+        await server.start()
+        await server.client.start_actor("echo")
+        await asyncio.to_thread(etcd.kill)
+        async with asyncio.timeout(8):
+            await server.stop()
+    assert not [one for one in caplog.records if "still running" in one.getMessage()]
+
+
+async def test_a_client_finds_names_again_after_etcd_lost_its_data() -> None:
+    async with Etcd() as etcd:
+        server = grid.Server("t", etcd=etcd.endpoint, lease=2.0, drain_timeout=1.0)
+        server.define("echo", lambda _: echo, mailbox=4)
+        async with server, grid.Client("t", etcd=etcd.endpoint) as client:
+            for number in range(20):  # so that the new store's epochs are smaller
+                await client.start_actor("echo", name=f"e{number}")
+            await client.request("e9", grid.EchoMsg())
+            before = {one.name: one.epoch for one in await client.query("actor")}
+            await asyncio.to_thread(etcd.kill)
+            assert etcd.data_dir is not None
+            shutil.rmtree(etcd.data_dir / "member")
+            await asyncio.to_thread(etcd.start)
+            await client.wait_until_serving(server.name, timeout=10)
+            await wait_until(lambda: str(server.state) == "serving", "the peer to be back")
+
+            async def startable() -> bool:
+                names = [one.name for one in await client.query("peer")]
+                return server.name in names
+
+            await wait_until(startable, "the peer to be registered again")
+            await client.start_actor("echo", name="e9")
+            assert await client.request("e9", grid.EchoMsg(msg="hello"), reply=grid.EchoMsg)
+            (now,) = await client.query("actor")
+            assert now.epoch < before["e9"]
+
+
+async def test_peers_go_on_when_one_of_three_members_is_killed() -> None:
+    async with cluster() as members:
+        endpoints = ",".join(one.endpoint for one in members)
+        server = grid.Server("t", etcd=endpoints, lease=3.0, drain_timeout=1.0)
+        server.define("echo", lambda _: echo, mailbox=4)
+        async with server, grid.Client("t", etcd=endpoints) as client:
+            await client.start_actor("echo", name="before")
+            epochs = {one.name: one.epoch for one in await client.query("mailbox")}
+            for member in members[:1]:  # the one that is talked to
+                await asyncio.to_thread(member.kill)
+                await client.start_actor("echo", name="during")
+                assert await client.request("before", grid.EchoMsg(), reply=grid.EchoMsg)
+                await client.stop_actor("during")
+                await asyncio.to_thread(member.start)
+            assert {one.name: one.epoch for one in await client.query("mailbox")} == epochs
