@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
 
@@ -36,6 +35,15 @@ class State(enum.StrEnum):
     STOPPED = "stopped"
 
 
+class Validity(Protocol):
+    """A lease, as far as it matters here."""
+
+    @property
+    def valid(self) -> bool:
+        """True while the peer's names are surely its own."""
+        ...
+
+
 _local: dict[str, Dispatcher] = {}  # by advertised address; a port has one owner
 
 
@@ -55,14 +63,14 @@ class Dispatcher:
         self.loop = asyncio.get_running_loop()
         self.state = State.STARTING
         self.peer = ""
-        self.lease_valid: Callable[[], bool] = lambda: False
+        self._lease: Validity | None = None
         self._mailboxes: dict[str, Mailbox] = {}
         self._claims: dict[str, asyncio.Future[None]] = {}
         self._address = ""
 
-    def open(self, address: str, peer: str, lease_valid: Callable[[], bool]) -> None:
+    def open(self, address: str, peer: str, lease: Validity) -> None:
         """Take deliveries, also local ones for the address, while the lease is valid."""
-        self._address, self.peer, self.lease_valid = address, peer, lease_valid
+        self._address, self.peer, self._lease = address, peer, lease
         self.state = State.SERVING
         _local[address] = self
 
@@ -117,12 +125,12 @@ class Dispatcher:
             reply = await answer
         finally:
             mailbox._forget(answer)
-        if not self.lease_valid():
+        if self._lease is None or not self._lease.valid:
             raise OutcomeUnknown(f"peer {self.peer!r} lost its lease before the answer")
         return reply
 
     def _gate(self, receiver: str, epoch: int) -> Mailbox:
-        if self.state is not State.SERVING or not self.lease_valid():
+        if self.state is not State.SERVING or self._lease is None or not self._lease.valid:
             raise PeerNotServing(self.peer, self._refusal())
         mailbox = self._mailboxes.get(receiver)
         if mailbox is None:

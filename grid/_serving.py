@@ -64,7 +64,6 @@ class Serving:
         self._codec = codec
         self._service = WireService(
             config.listen,
-            lambda delivery, deadline: self.peer.dispatcher.deliver(delivery, deadline),
             limit=config.max_message_bytes,
             reflection=config.reflection,
         )
@@ -111,7 +110,7 @@ class Serving:
 
     async def _start(self) -> None:
         try:
-            await self._service.start()
+            await self._service.start(self.peer.dispatcher.deliver)
             await self._join()
         except BaseException:
             await self._close()
@@ -142,8 +141,7 @@ class Serving:
             peer.membership = None
             await membership.leave()
             raise
-        lease = membership.lease
-        peer.dispatcher.open(peer.address, peer.name, lambda: lease.valid)
+        peer.dispatcher.open(peer.address, peer.name, membership.lease)
         await self._service.set_serving(True)
         self._membership_tasks = [
             asyncio.create_task(

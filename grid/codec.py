@@ -49,7 +49,7 @@ class Codec:
     def __init__(self) -> None:
         self._names: dict[type[Message], tuple[str, ...]] = {}  # the registered name first
         self._types: dict[str, type[Message]] = {}
-        self._reply_names: dict[tuple[type[Message], str], str] = {}
+        self._chosen: dict[tuple[type[Message], str], str] = {}  # by type and request's name
         for cls in (wire_pb2.ActorStart, wire_pb2.Ack):
             name = cls.DESCRIPTOR.name
             self.register(cls, name=_GO + name, accept=[_GO_BEFORE_V3_1_1 + name])
@@ -78,21 +78,18 @@ class Codec:
         for one in names:
             self._types[one] = message
         self._names[message] = names
-        self._reply_names.clear()
+        self._chosen.clear()
         return message
 
     def name_of(self, message: type[Message], *, like: str = "") -> str:
         """The name a message goes out under; `like` is the name of the request it answers."""
-        names = self._names.get(message)
-        if names is None:
-            self.register(message)
-            names = self._names[message]
-        if not like:
-            return names[0]
-        chosen = self._reply_names.get((message, like))
+        chosen = self._chosen.get((message, like))
         if chosen is None:
-            chosen = max(names, key=lambda one: _likeness(one, like))
-            self._reply_names[message, like] = chosen
+            if message not in self._names:
+                self.register(message)
+            names = self._names[message]
+            chosen = max(names, key=lambda one: _likeness(one, like)) if like else names[0]
+            self._chosen[message, like] = chosen
         return chosen
 
     def type_of(self, name: str) -> type[Message]:
@@ -122,9 +119,7 @@ class Codec:
             UnsupportedMessage: not a protobuf message, or a required field is missing.
             MessageTooLarge: over the limit.
         """
-        if not isinstance(message, Message):
-            raise UnsupportedMessage(type(message).__name__)
-        name = self.name_of(type(message), like=like)
+        name = self._chosen.get((type(message), like)) or self._first_name(message, like)
         try:
             data = message.SerializeToString()
         except (EncodeError, ValueError) as error:
@@ -133,6 +128,11 @@ class Codec:
             raise MessageTooLarge(len(data), limit)
         return name, data
 
+    def _first_name(self, message: Message, like: str) -> str:
+        if not isinstance(message, Message):
+            raise UnsupportedMessage(type(message).__name__)
+        return self.name_of(type(message), like=like)
+
     def decode(self, name: str, data: bytes) -> Message:
         """The message in an envelope.
 
@@ -140,7 +140,7 @@ class Codec:
             UnknownMessageType: the name means nothing here.
             UndecodableMessage: the bytes are not an encoding of that type.
         """
-        cls = self.type_of(name)
+        cls = self._types.get(name) or self.type_of(name)
         try:
             return cls.FromString(data)
         except DecodeError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Awaitable, Callable
+from typing import NoReturn
 
 import grpc
 import grpc.aio
@@ -12,7 +13,13 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from grid.deadline import Deadline
-from grid.errors import AddressInUse, GridError, InvalidAddress, UndecodableMessage
+from grid.errors import (
+    AddressInUse,
+    GridError,
+    InvalidAddress,
+    PeerNotServing,
+    UndecodableMessage,
+)
 from grid.names import split_address
 from grid.transport.status import encode_error
 from grid.wire_pb2 import DESCRIPTOR, Delivery
@@ -35,8 +42,8 @@ class WireService:
     caller no longer waits.
     """
 
-    def __init__(self, listen: str, deliver: _Deliver, *, limit: int, reflection: bool) -> None:
-        self._deliver = deliver
+    def __init__(self, listen: str, *, limit: int, reflection: bool) -> None:
+        self._deliver: _Deliver = _refuse
         self._server = grpc.aio.server(
             options=(
                 # Two processes on one port would share its connections.
@@ -59,8 +66,9 @@ class WireService:
             self._add_reflection()
         self.port = self._bind(listen)
 
-    async def start(self) -> None:
-        """Answer calls; health says NOT_SERVING until `set_serving`."""
+    async def start(self, deliver: _Deliver) -> None:
+        """Answer calls by a function; health says NOT_SERVING until `set_serving`."""
+        self._deliver = deliver
         await self.set_serving(False)
         await self._server.start()
 
@@ -92,24 +100,25 @@ class WireService:
 
     async def _process(self, data: bytes, context: _Context) -> bytes:
         remaining = context.time_remaining()
+        deadline = None if remaining is None else Deadline.after(remaining)
         try:
             # Decoded here and not by grpc, which would log each bad envelope
             # with a traceback and answer without saying what was wrong.
-            delivery = _decode(data)
-            name, payload = await self._deliver(
-                delivery, None if remaining is None else Deadline.after(remaining)
-            )
+            name, payload = await self._deliver(Delivery.FromString(data), deadline)
+        except DecodeError:
+            await _abort(context, UndecodableMessage("grid.Delivery"))
         except GridError as error:
-            code, text, trailers = encode_error(error)
-            await context.abort(code, text, trailers)
+            await _abort(context, error)
         return Delivery(typeName=name, data=payload).SerializeToString()
 
 
-def _decode(data: bytes) -> Delivery:
-    try:
-        return Delivery.FromString(data)
-    except DecodeError:
-        raise UndecodableMessage("grid.Delivery") from None
+async def _abort(context: _Context, error: GridError) -> NoReturn:
+    code, text, trailers = encode_error(error)
+    await context.abort(code, text, trailers)
+
+
+async def _refuse(delivery: Delivery, deadline: Deadline | None) -> tuple[str, bytes]:
+    raise PeerNotServing("", "starting")
 
 
 def _check_free(listen: str, host: str, port: int) -> None:

@@ -42,9 +42,7 @@ class _Address:
             )
             for channel in self.channels
         ]
-        self.next_call: Callable[[], _Process] = (
-            itertools.cycle(calls).__next__ if connections > 1 else lambda: calls[0]
-        )
+        self.next_call: Callable[[], _Process] = itertools.cycle(calls).__next__
 
     def leave(self) -> bool:
         """A call is over; True if it was the last one and the address is dropped."""
@@ -97,7 +95,7 @@ class UnaryTransport:
             DeadlineExceeded: no answer in time.
             GridError: what the peer answered.
         """
-        target = self._address(address)
+        target = self._addresses.get(address) or self._dial(address)
         target.under_way += 1
         try:
             return await target.next_call()(delivery, timeout=deadline.remaining())
@@ -114,7 +112,7 @@ class UnaryTransport:
 
     async def health(self, address: str, deadline: Deadline) -> str:
         """What the health service at an address says, e.g. `SERVING`."""
-        target = self._address(address)
+        target = self._addresses.get(address) or self._dial(address)
         stub = health_pb2_grpc.HealthStub(target.channels[0])
         request = health_pb2.HealthCheckRequest()
         target.under_way += 1
@@ -150,12 +148,10 @@ class UnaryTransport:
                 del self._addresses[target.address]
         return failure
 
-    def _address(self, address: str) -> _Address:
-        found = self._addresses.get(address)
-        if found is None:
-            found = _Address(address, self._connections, self._options)
-            self._addresses[address] = found
-        return found
+    def _dial(self, address: str) -> _Address:
+        target = _Address(address, self._connections, self._options)
+        self._addresses[address] = target
+        return target
 
 
 def _failure(
