@@ -34,6 +34,7 @@ class Directory:
         self._known: dict[str, Registration] = {}
         self._feed: asyncio.Task[None] | None = None
         self._loaded = False
+        self._closed = False
         self._reads: dict[str, asyncio.Task[Registration | None]] = {}
 
     def __repr__(self) -> str:
@@ -77,13 +78,16 @@ class Directory:
         return list(self._known.values())
 
     async def close(self) -> None:
-        """End the watch and the reads."""
+        """End the watch and the reads; later ones raise `ClientClosed`."""
+        self._closed = True
         tasks = [*self._reads.values(), *([self._feed] if self._feed else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _start(self) -> None:
+        if self._closed:
+            raise ClientClosed
         if self._feed is None:
             self._feed = asyncio.create_task(self._follow(), name=f"directory {self._prefix}")
 

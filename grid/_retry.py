@@ -90,4 +90,8 @@ async def resend(
         + wait_random(0, policy.first_pause),
         reraise=True,
     )
-    return await retrying(attempt)
+
+    async def once() -> T:  # tenacity awaits only what it sees to be an async function
+        return await attempt()
+
+    return await retrying(once)

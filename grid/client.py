@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self, TypeVar, overload
 
 from google.protobuf.message import Message
 
 from grid._directory import Directory
-from grid._dispatch import local_dispatcher
 from grid._environment import default_etcd, default_namespace
-from grid._retry import Retry, may_resend, resend
+from grid._retry import Retry
+from grid._router import Router, read_registration, within
 from grid.broadcast import BroadcastResult, Group, Outcome
 from grid.codec import Codec, default_codec
-from grid.deadline import Deadline
+from grid.deadline import FOREVER, Deadline
 from grid.errors import (
     ClientClosed,
     DeadlineExceeded,
     GridError,
     IncompleteBroadcast,
+    InvalidArgument,
+    MessageTooLarge,
     NotDelivered,
     PeerUnreachable,
     UnexpectedReply,
@@ -30,7 +32,6 @@ from grid.errors import (
 from grid.etcd import EtcdClient, EtcdConfig
 from grid.names import Kind, check_actor_type, check_name, full_name, prefix
 from grid.query import Entity, EntityWatch, entities
-from grid.registration import Registration
 from grid.ring import Ring
 from grid.transport.unary import UnaryTransport
 from grid.wire_pb2 import Ack, ActorStart, ActorStop, Delivery
@@ -38,7 +39,6 @@ from grid.wire_pb2 import Ack, ActorStart, ActorStop, Delivery
 __all__ = ["Client"]
 
 M = TypeVar("M", bound=Message)
-T = TypeVar("T")
 
 # What an envelope's fields around payload, type name and receiver can take.
 _ENVELOPE_FIELDS = 64
@@ -77,12 +77,12 @@ class Client:
         self._mailbox_prefix = prefix(self.namespace, Kind.MAILBOX)
         self._owns_etcd = not isinstance(etcd, EtcdClient)
         self._etcd = etcd if isinstance(etcd, EtcdClient) else EtcdClient(default_etcd(etcd))
-        self._retry = retry
         self._limit = max_message_bytes
         self._codec = codec
         self._transport = UnaryTransport(limit=max_message_bytes, connections=connections_per_peer)
         self._mailboxes = Directory(self._etcd, self.namespace, Kind.MAILBOX)
         self._peers = Directory(self._etcd, self.namespace, Kind.PEER)
+        self._router = Router(self._mailboxes, self._transport, codec, retry)
         self._closed = False
 
     def __repr__(self) -> str:
@@ -164,7 +164,7 @@ class Client:
             wait: keep trying a full mailbox until the timeout.
 
         Raises:
-            InvalidName, UnsupportedMessage, MessageTooLarge: before any I/O.
+            InvalidName, InvalidArgument, UnsupportedMessage, MessageTooLarge: before any I/O.
             UnregisteredMailbox: nobody holds the name.
             NotDelivered: it did not arrive, in all attempts; a resend is safe.
             OutcomeUnknown, DeadlineExceeded: it may have been acted upon.
@@ -175,17 +175,10 @@ class Client:
         self._check_open()
         check_name(name, Kind.MAILBOX)
         key = self._mailbox_prefix + name
-        type_name, data = self._codec.encode(
-            message, limit=self._limit - len(key) - _ENVELOPE_FIELDS
-        )
+        type_name, data = self._encode(message, len(key), metadata)
         deadline = Deadline.after(self.timeout if timeout is None else timeout)
         delivery = Delivery(typeName=type_name, data=data, receiver=key, metadata=metadata)
-        try:
-            answer = await self._ask(delivery, deadline)
-        except GridError as error:
-            if not may_resend(error, self._retry, idempotent=idempotent, wait=wait):
-                raise
-            answer = await self._resend(delivery, deadline, idempotent=idempotent, wait=wait)
+        answer = await self._router.ask(delivery, deadline, idempotent=idempotent, wait=wait)
         if reply is not None and not isinstance(answer, reply):
             raise UnexpectedReply(reply.DESCRIPTOR.full_name, answer.DESCRIPTOR.full_name)
         return answer
@@ -213,6 +206,8 @@ class Client:
         self._check_open()
         for name in group.members:
             check_name(name, Kind.MAILBOX)
+        longest = len(self._mailbox_prefix) + max(map(len, group.members), default=0)
+        self._encode(message, longest, metadata)
         result = BroadcastResult()
         asking = {
             asyncio.create_task(
@@ -274,11 +269,10 @@ class Client:
         name = type if name is None else name
         full_name(self.namespace, Kind.ACTOR, name)
         start = ActorStart(type=type, name=name, data=data)
-        seconds = self.timeout if timeout is None else timeout
         if peer is not None:
-            await self.request(peer, start, reply=Ack, timeout=seconds)
+            await self.request(peer, start, reply=Ack, timeout=timeout)
             return peer
-        deadline = Deadline.after(seconds)
+        deadline = Deadline.after(self.timeout if timeout is None else timeout)
         failure: GridError = UnregisteredMailbox("a peer" + _with(annotations))
         for candidate in await self._placement(name, tuple(annotations), deadline):
             try:
@@ -307,14 +301,16 @@ class Client:
             What `request` raises. Stopping again is safe.
         """
         self._check_open()
+        stop = ActorStop(name=name)
+        if grace is not None:
+            if not 0 <= grace <= FOREVER:
+                raise InvalidArgument("grace", grace, "a number of seconds")
+            stop.grace_ms = int(grace * 1000)
         key = full_name(self.namespace, Kind.ACTOR, name)
         stored = await self._etcd.get(key, timeout=timeout)
         found = None if stored is None else next(entities(Kind.ACTOR, [stored], 0), None)
         if found is None:
             raise UnknownActor(name)
-        stop = ActorStop(name=name)
-        if grace is not None:
-            stop.grace_ms = int(grace * 1000)
         seconds = timeout if timeout is not None else max(self.timeout, (grace or 0.0) + 5.0)
         await self.request(found.peer, stop, reply=Ack, timeout=seconds, idempotent=True)
 
@@ -353,12 +349,12 @@ class Client:
         self._check_open()
         deadline = Deadline.after(self.timeout if timeout is None else timeout)
         key = full_name(self.namespace, Kind.PEER, peer)
-        found = self._peers.find(key) or await self._read(self._peers, key, peer, deadline)
+        found = self._peers.find(key) or await read_registration(self._peers, key, deadline)
         try:
             return await self._transport.health(found.address, deadline)
         except PeerUnreachable:
             # It may be gone, or back at another address.
-            found = await self._read(self._peers, key, peer, deadline)
+            found = await read_registration(self._peers, key, deadline)
             return await self._transport.health(found.address, deadline)
 
     async def wait_until_serving(self, peer: str, *, timeout: float | None = None) -> None:
@@ -367,8 +363,7 @@ class Client:
         Raises:
             DeadlineExceeded: it was not within the timeout.
         """
-        seconds = self.timeout if timeout is None else timeout
-        deadline = Deadline.after(seconds)
+        deadline = Deadline.after(self.timeout if timeout is None else timeout)
         pause = 0.02
         while not deadline.passed:
             try:
@@ -378,7 +373,7 @@ class Client:
                 pass  # not there yet, or not reachable yet
             await asyncio.sleep(min(pause, deadline.remaining()))
             pause = min(2 * pause, 0.5)
-        raise DeadlineExceeded(f"peer {peer!r} to serve", seconds)
+        raise DeadlineExceeded(f"peer {peer!r} to serve", deadline.timeout)
 
     # -- inside --------------------------------------------------------------------
 
@@ -386,43 +381,21 @@ class Client:
         if self._closed:
             raise ClientClosed
 
-    async def _ask(self, delivery: Delivery, deadline: Deadline) -> Message:
-        key = delivery.receiver
-        route = self._mailboxes.find(key)
-        if route is None:
-            route = await self._read(self._mailboxes, key, key.rpartition(".")[2], deadline)
-        delivery.epoch = route.epoch
-        here = local_dispatcher(route.address)
-        if here is not None:
-            name, data = await _within(deadline, key, here.deliver(delivery, deadline))
-            return self._codec.decode(name, data)
-        answer = await self._transport.ask(route.address, delivery, deadline)
-        return self._codec.decode(answer.typeName, answer.data)
-
-    async def _resend(
-        self, delivery: Delivery, deadline: Deadline, *, idempotent: bool, wait: bool
-    ) -> Message:
-        async def attempt() -> Message:
-            # The name may have moved: what failed was perhaps the view of it.
-            self._check_open()
-            key = delivery.receiver
-            await self._read(self._mailboxes, key, key.rpartition(".")[2], deadline)
-            return await self._ask(delivery, deadline)
-
-        return await resend(attempt, self._retry, deadline, idempotent=idempotent, wait=wait)
-
-    async def _read(
-        self, directory: Directory, key: str, name: str, deadline: Deadline
-    ) -> Registration:
-        found = await _within(deadline, name, directory.read(key))
-        if found is None:
-            raise UnregisteredMailbox(name)
-        return found
+    def _encode(
+        self, message: Message, key: int, metadata: Mapping[str, str] | None
+    ) -> tuple[str, bytes]:
+        room = self._limit - key - _ENVELOPE_FIELDS
+        if metadata:
+            size = _size_of(metadata)
+            if size > room:
+                raise MessageTooLarge(size, room)
+            room -= size
+        return self._codec.encode(message, limit=room)
 
     async def _placement(
         self, name: str, annotations: tuple[str, ...], deadline: Deadline
     ) -> list[str]:
-        peers = await _within(deadline, "the list of peers", self._peers.all())
+        peers = await within(deadline, "the list of peers", self._peers.all())
         wanted = set(annotations)
         ring = Ring(peer.peer for peer in peers if wanted <= set(peer.annotations))
         return list(ring.owners(name))
@@ -444,14 +417,11 @@ async def _collect(
                 raise error
 
 
-async def _within(deadline: Deadline, what: str, doing: Awaitable[T]) -> T:
+def _size_of(metadata: Mapping[str, str]) -> int:
     try:
-        async with asyncio.timeout(deadline.remaining()):
-            return await doing
-    except TimeoutError as error:
-        if isinstance(error, GridError):
-            raise
-        raise DeadlineExceeded(what, deadline.timeout) from None
+        return Delivery(metadata=metadata).ByteSize()
+    except (TypeError, ValueError):
+        raise InvalidArgument("metadata", metadata, "strings by strings") from None
 
 
 def _with(annotations: Iterable[str]) -> str:

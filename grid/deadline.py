@@ -11,7 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-__all__ = ["Deadline", "now"]
+from grid.errors import InvalidArgument
+
+__all__ = ["FOREVER", "Deadline", "now"]
+
+FOREVER = 1e9  # seconds; gRPC and event loops take no endless time
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -35,7 +39,15 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float) -> Deadline:
-        """The deadline `seconds` from now."""
+        """The deadline `seconds` from now; endless ones are in 30 years.
+
+        Raises:
+            InvalidArgument: it is not a number.
+        """
+        if not seconds <= FOREVER:
+            if seconds != seconds:
+                raise InvalidArgument("timeout", seconds, "a number of seconds")
+            return cls(now() + FOREVER, seconds)
         return cls(now() + seconds, seconds)
 
     def remaining(self) -> float:

@@ -100,7 +100,9 @@ class UnaryTransport:
         try:
             return await target.next_call()(delivery, timeout=deadline.remaining())
         except grpc.aio.AioRpcError as error:
-            raise self._failed(target, error, delivery, deadline) from None
+            raise self._failed(
+                target, error, delivery.receiver, delivery.typeName, deadline
+            ) from None
         except asyncio.CancelledError:
             # grpc cancels the caller, too, when the channel is closed under a call.
             if target.closed and not being_cancelled():
@@ -119,7 +121,7 @@ class UnaryTransport:
         try:
             answer = await stub.Check(request, timeout=deadline.remaining())
         except grpc.aio.AioRpcError as error:
-            raise self._failed(target, error, Delivery(), deadline) from None
+            raise self._failed(target, error, "health", "", deadline) from None
         finally:
             if target.leave():
                 await target.close()
@@ -136,10 +138,12 @@ class UnaryTransport:
         self,
         target: _Address,
         error: grpc.aio.AioRpcError,
-        delivery: Delivery,
+        receiver: str,
+        type_name: str,
         deadline: Deadline,
     ) -> GridError:
-        failure = _failure(error, target.address, delivery, deadline)
+        name = receiver.rpartition(".")[2]
+        failure = _failure(error, target.address, name, type_name, deadline)
         if isinstance(failure, PeerUnreachable):
             # The next use dials anew. Others that still wait on this one get
             # their own answer, and another caller may have dialled already.
@@ -157,16 +161,16 @@ class UnaryTransport:
 def _failure(
     error: grpc.aio.AioRpcError,
     address: str,
-    delivery: Delivery,
+    receiver: str,
+    type_name: str,
     deadline: Deadline,
 ) -> GridError:
     code, text = error.code(), error.details() or ""
     trailers = tuple(error.trailing_metadata() or ())
-    receiver = delivery.receiver.rpartition(".")[2]
     timed_out = code is grpc.StatusCode.DEADLINE_EXCEEDED or "grid: context finished" in text
     if timed_out and (deadline.passed or not trailers):
-        return DeadlineExceeded(f"request to {receiver!r}", deadline.timeout)
-    answer = decode_error(code, text, trailers, receiver=receiver, type_name=delivery.typeName)
+        return DeadlineExceeded(f"request to {receiver!r} at {address}", deadline.timeout)
+    answer = decode_error(code, text, trailers, receiver=receiver, type_name=type_name)
     if code is grpc.StatusCode.UNAVAILABLE and not trailers:
         if NEVER_SENT.search(text):
             return PeerUnreachable(address, text)

@@ -48,7 +48,7 @@ async def client(
 ) -> grid.Client:
     """A client on each of the two ways: through gRPC, and inside the process."""
     if request.param == "remote":
-        monkeypatch.setattr("grid.client.local_dispatcher", lambda _: None)
+        monkeypatch.setattr("grid._router.local_dispatcher", lambda _: None)
     return grid_client
 
 
@@ -334,7 +334,7 @@ async def test_a_closed_client_refuses(grid_client: grid.Client) -> None:
 async def test_closing_a_client_ends_its_requests(
     grid_server: grid.Server, grid_etcd: Etcd, grid_namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("grid.client.local_dispatcher", lambda _: None)
+    monkeypatch.setattr("grid._router.local_dispatcher", lambda _: None)
     client = grid.Client(grid_namespace, etcd=grid_etcd.endpoint)
     async with grid_server.open_mailbox("m") as mailbox:
         asking = asyncio.create_task(client.request("m", EchoMsg(), timeout=30))

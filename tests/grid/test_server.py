@@ -268,7 +268,7 @@ async def test_a_name_is_free_only_after_its_actor_ended(
 async def test_requests_under_way_are_answered_before_the_peer_leaves(
     grid_server: grid.Server, grid_client: grid.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("grid.client.local_dispatcher", lambda _: None)
+    monkeypatch.setattr("grid._router.local_dispatcher", lambda _: None)
 
     @grid_server.actor("slow", mailbox=4)
     async def slow(ctx: grid.ActorContext) -> None:
