@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from grid._membership import check_lease
+from grid.deadline import FOREVER
 from grid.errors import InvalidArgument
 from grid.etcd import EtcdConfig
 from grid.names import (
@@ -19,8 +20,6 @@ from grid.names import (
 )
 
 __all__ = ["ServerConfig", "check_annotations"]
-
-_MOST_SECONDS = 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,5 +71,5 @@ def check_annotations(annotations: Iterable[str]) -> tuple[str, ...]:
 
 
 def _check_seconds(name: str, seconds: Any) -> None:
-    if not isinstance(seconds, int | float) or not 0 <= seconds <= _MOST_SECONDS:
+    if not isinstance(seconds, int | float) or not 0 <= seconds <= FOREVER:
         raise InvalidArgument(name, seconds, "a number of seconds")

@@ -18,6 +18,7 @@ read is `RequestDropped` (nobody knows).
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
@@ -89,7 +90,8 @@ class Request(Generic[M]):
     def respond(self, message: Message) -> None:
         """Answer with a message. Returns at once; nothing to await.
 
-        If the caller no longer waits, the answer goes nowhere.
+        If the caller no longer waits, the answer goes nowhere. It may be called
+        in any thread.
 
         Raises:
             AlreadyResponded: there was an answer; it stands.
@@ -99,14 +101,18 @@ class Request(Generic[M]):
         if self._answer.done():
             self._check_open()
             return
-        self._answer.set_result(self._mailbox._encode(message, self._type_name))
+        reply = self._mailbox._encode(message, self._type_name)
+        if self._mailbox._is_here():
+            self._answer.set_result(reply)
+        else:
+            self._mailbox._call(_respond, self._answer, reply)
 
     def ack(self) -> None:
         """Answer with an empty `Ack`. Raises as `respond` does."""
         self.respond(Ack())
 
     def fail(self, error: str | BaseException, *, code: str = "UNKNOWN") -> None:
-        """Answer with an error, which the caller gets as `RequestFailed`.
+        """Answer with an error, which the caller gets as `RequestFailed`; in any thread.
 
         Args:
             error: what the caller reads; of an exception its text, of a
@@ -121,7 +127,10 @@ class Request(Generic[M]):
             return
         if not isinstance(error, GridError):
             error = RequestFailed(str(error) or type(error).__name__, code)
-        self._answer.set_exception(error)
+        if self._mailbox._is_here():
+            self._answer.set_exception(error)
+        else:
+            self._mailbox._call(_settle, self._answer, error)
 
     def _check_open(self) -> None:
         if not self._answer.cancelled():
@@ -153,6 +162,7 @@ class Mailbox:
         "_readers",
         "_release",
         "_released",
+        "_thread",
         "_unanswered",
         "_woken",
         "epoch",
@@ -187,6 +197,7 @@ class Mailbox:
         self._released = False
         self._lost: GridError | None = None
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "draining" if self._draining else "open"
@@ -325,9 +336,14 @@ class Mailbox:
 
     def _dropped(self, answer: asyncio.Future[Reply]) -> None:
         # A request may lose its last reference in any thread, and after the loop.
-        error = RequestDropped(self.name)
+        self._call(_settle, answer, RequestDropped(self.name))
+
+    def _is_here(self) -> bool:
+        return threading.get_ident() == self._thread
+
+    def _call(self, function: Callable[..., object], *arguments: object) -> None:
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(_settle, answer, error)
+            self._loop.call_soon_threadsafe(function, *arguments)
 
     def _encode(self, message: Message, request_type: str) -> Reply:
         return self._codec.encode(message, limit=self._limit, like=request_type)
@@ -351,6 +367,11 @@ def check_size(size: int) -> int:
     if not isinstance(size, int) or size < 0:
         raise InvalidArgument("the size of a mailbox", size, "0 or more")
     return size
+
+
+def _respond(answer: asyncio.Future[Reply], reply: Reply) -> None:
+    if not answer.done():
+        answer.set_result(reply)
 
 
 def _settle(answer: asyncio.Future[Reply], error: GridError) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
 import signal
+import sys
+import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import replace
 from types import TracebackType
@@ -24,6 +28,10 @@ from grid.etcd import EtcdConfig
 __all__ = ["Server"]
 
 T = TypeVar("T")
+
+_log = logging.getLogger("grid.server")
+
+_LEAVING = 2.0  # seconds for the event loop to end after the server has
 
 
 class Server:
@@ -229,8 +237,25 @@ class Server:
                 await self.stop()
 
     def run(self) -> None:
-        """`serve()` on an event loop of its own (uvloop where it exists)."""
-        run(self.serve())
+        """`serve()` on an event loop of its own (uvloop where it exists).
+
+        What does not end with the server, be it an actor that goes on when it is
+        cancelled or a thread that never returns, does not keep the process: that
+        exits with 1 soon after.
+        """
+        leave = threading.Timer(_LEAVING, self._leave)
+        leave.daemon = True
+
+        async def serve() -> None:
+            try:
+                await self.serve()
+            finally:
+                leave.start()
+
+        try:
+            run(serve())
+        finally:
+            leave.cancel()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -243,6 +268,14 @@ class Server:
         traceback: TracebackType | None,
     ) -> None:
         await self.stop()
+
+    def _leave(self) -> None:
+        running = self._serving.runner.names() if self._serving else []
+        what = ", ".join(running) or "a thread"
+        _log.error("the process ends without what still runs: %s", what)
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(1)
 
     async def _failure(self) -> None:
         await self._started().failed

@@ -21,7 +21,10 @@ from grid.errors import GridError
 __all__ = ["NEVER_SENT", "decode_error", "encode_error"]
 
 _TRAILER = "grid-error-bin"
-_TEXT_LIMIT = 4096  # HTTP/2 headers hold 8 KiB by default, the trailer included
+# HTTP/2 headers hold 8 KiB by default: the text, percent-encoded, and the trailer, in base64.
+_TEXT_ROOM = 3600
+_TRAILER_ROOM = 3000
+_SHORT = 500  # characters that each argument of an error keeps if they do not all fit
 
 _CODES: dict[type[GridError], grpc.StatusCode] = {
     errors.InvalidName: grpc.StatusCode.INVALID_ARGUMENT,
@@ -81,16 +84,34 @@ def encode_error(
     error: GridError,
 ) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]]:
     """The status code, text and trailing metadata that carry an error."""
-    text = str(error)[:_TEXT_LIMIT]
+    text = _fitting(str(error))
     if type(error) is errors.RequestFailed:
         return _code_named(error.code), text, ()
     code = _CODES.get(type(error))
     if code is None:
         return grpc.StatusCode.UNKNOWN, text, ()
-    body = json.dumps([type(error).__name__, error.attributes()]).encode()
-    if len(body) > _TEXT_LIMIT:
-        return code, text, ()
-    return code, text, ((_TRAILER, body),)
+    for limit in (None, _SHORT):
+        body = _trailer(error, limit)
+        if len(body) <= _TRAILER_ROOM:
+            return code, text, ((_TRAILER, body),)
+    return code, text, ()
+
+
+def _trailer(error: GridError, limit: int | None) -> bytes:
+    arguments = error.attributes()
+    shortened = {k: v[:limit] if isinstance(v, str) else v for k, v in arguments.items()}
+    return json.dumps([type(error).__name__, shortened]).encode()
+
+
+def _fitting(text: str) -> str:
+    """As much of a text as can be sent, without what UTF-8 cannot say."""
+    text = text.encode("utf-8", "replace").decode()
+    room = _TEXT_ROOM
+    for position, char in enumerate(text):
+        room -= 1 if " " <= char <= "~" and char != "%" else 3 * len(char.encode())
+        if room < 0:
+            return text[:position]
+    return text
 
 
 def decode_error(

@@ -1,12 +1,36 @@
 """What users get wrong is told at once, by a typed error, and nothing is left behind."""
 
+import asyncio
+import math
+import signal
 import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import grid
-from grid.errors import InvalidActorType, InvalidAddress, InvalidArgument, InvalidName
+import grid._dispatch
+from grid.embedded import Etcd
+from grid.errors import (
+    AlreadyResponded,
+    FactoryFailed,
+    InvalidActorType,
+    InvalidAddress,
+    InvalidArgument,
+    InvalidName,
+    MessageTooLarge,
+    RequestDropped,
+    RequestFailed,
+    UnsupportedMessage,
+)
+from tests.grid.cli_kit import Running
+from tests.grid.cli_kit import grid as run
+
+Servers = Callable[..., grid.Server]
 
 
 def is_free(port: int) -> bool:
@@ -83,3 +107,183 @@ def test_variables_that_are_set_to_nothing_are_not_set(monkeypatch: pytest.Monke
     config = grid.Server().config
     assert config.namespace == "default"
     assert config.etcd == grid.etcd.EtcdConfig(("127.0.0.1:2379",))
+
+
+# -- requests ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def over_the_wire(grid_server: grid.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No short way to the peer, although it is in this process."""
+    assert grid_server.address in grid._dispatch._local
+    monkeypatch.setattr("grid._dispatch._local", {})
+
+
+async def refuse(ctx: grid.ActorContext) -> None:
+    async for request in ctx.mailbox:
+        assert isinstance(request.message, grid.EchoMsg)
+        request.fail(request.message.msg)
+
+
+@pytest.mark.usefixtures("over_the_wire")
+@pytest.mark.parametrize(
+    "text", ["a" * 100_000, "\N{SNOWMAN}" * 3000, "%" * 3000, "line\nline\0", "\N{SNOWMAN}"]
+)
+async def test_any_text_of_an_error_arrives_as_far_as_there_is_room(
+    text: str, grid_server: grid.Server, grid_client: grid.Client
+) -> None:
+    grid_server.define("refuse", lambda _: refuse, mailbox=4)
+    await grid_client.start_actor("refuse", peer=grid_server.name)
+    with pytest.raises(RequestFailed) as caught:
+        await grid_client.request("refuse", grid.EchoMsg(msg=text), timeout=3)
+    assert text.startswith(caught.value.text)
+    assert len(caught.value.text) >= min(len(text), 400)
+
+
+@pytest.mark.usefixtures("over_the_wire")
+async def test_what_utf8_cannot_say_does_not_keep_an_error_back(
+    grid_server: grid.Server, grid_client: grid.Client
+) -> None:
+    async with grid_server.open_mailbox("orders") as mailbox:
+        asking = asyncio.create_task(grid_client.request("orders", grid.EchoMsg(), timeout=3))
+        request = await mailbox.receive()
+        assert request is not None
+        request.fail("half a pair: \ud800")
+        with pytest.raises(RequestFailed, match=r"half a pair: \?"):
+            await asking
+
+
+@pytest.mark.usefixtures("over_the_wire")
+@pytest.mark.parametrize("size", [1000, 2900, 3500, 50_000])
+async def test_a_long_error_keeps_its_type(
+    size: int, grid_server: grid.Server, grid_client: grid.Client
+) -> None:
+    def factory(_: bytes) -> None:
+        raise RuntimeError("x" * size)
+
+    grid_server.define("broken", factory)
+    with pytest.raises(FactoryFailed, match="RuntimeError: xxx"):
+        await grid_client.start_actor("broken", peer=grid_server.name)
+
+
+@pytest.mark.usefixtures("over_the_wire")
+async def test_metadata_counts_for_the_size_of_a_message(
+    grid_server: grid.Server, grid_client: grid.Client
+) -> None:
+    async with grid_server.open_mailbox("orders", size=0):
+        for metadata, payload in (("x" * 5_000_000, ""), ("x" * 2_200_000, "x" * 2_200_000)):
+            with pytest.raises(MessageTooLarge):
+                await grid_client.request(
+                    "orders", grid.EchoMsg(msg=payload), metadata={"key": metadata}
+                )
+        with pytest.raises(InvalidArgument, match="metadata must be strings by strings"):
+            await grid_client.request("orders", grid.EchoMsg(), metadata={"key": 1})  # type: ignore[dict-item]
+
+
+async def test_a_broadcast_of_what_cannot_be_sent_is_refused_before_any_io() -> None:
+    group = grid.Group("a", "b")
+    async with grid.Client("t", etcd="127.0.0.1:1", max_message_bytes=1000) as client:
+        with pytest.raises(UnsupportedMessage):
+            await client.broadcast(group, "hello")  # type: ignore[arg-type]
+        with pytest.raises(MessageTooLarge):
+            await client.broadcast(group, grid.EchoMsg(msg="x" * 1000))
+
+
+@pytest.mark.usefixtures("over_the_wire")
+async def test_endless_is_a_timeout_and_not_a_number_is_none(
+    grid_server: grid.Server, grid_client: grid.Client
+) -> None:
+    async with grid_server.open_mailbox("orders") as mailbox:
+        asking = asyncio.create_task(
+            grid_client.request("orders", grid.EchoMsg(), timeout=math.inf)
+        )
+        request = await mailbox.receive()
+        assert request is not None
+        request.ack()
+        await asking
+    assert await grid_client.query("peer", timeout=math.inf)
+    for doing in (
+        grid_client.request("orders", grid.EchoMsg(), timeout=math.nan),
+        grid_client.query("peer", timeout=math.nan),
+        grid_client.stop_actor("orders", grace=math.nan),
+        grid_client.stop_actor("orders", grace=-1),
+        grid_client.stop_actor("orders", grace=math.inf),
+    ):
+        with pytest.raises(InvalidArgument, match="must be a number of seconds"):
+            await doing
+
+
+# -- the receiver's side -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", ["respond", "fail"])
+async def test_an_answer_given_in_another_thread_leaves_at_once(
+    answer: str, grid_servers: Servers, grid_client: grid.Client
+) -> None:
+    server = grid_servers(lease=60.0)  # a short lease wakes the loop often
+    await server.start()
+    async with server.open_mailbox("orders") as mailbox:
+        for _ in range(3):
+            asking = asyncio.create_task(grid_client.request("orders", grid.EchoMsg(), timeout=3))
+            request = await mailbox.receive()
+            assert request is not None
+            give = {"respond": lambda r=request: r.ack(), "fail": lambda r=request: r.fail("no")}
+            thread = threading.Timer(0.05, give[answer])
+            began = time.monotonic()
+            thread.start()
+            await asyncio.wait([asking])
+            assert time.monotonic() - began < 1
+            assert (asking.exception() is None) == (answer == "respond")
+            thread.join()
+
+
+async def test_a_request_answered_after_its_mailbox_closed_has_had_its_answer(
+    grid_server: grid.Server, grid_client: grid.Client
+) -> None:
+    async with grid_server.open_mailbox("orders") as mailbox:
+        asking = asyncio.create_task(grid_client.request("orders", grid.EchoMsg()))
+        request = await mailbox.receive()
+        assert request is not None
+    with pytest.raises(RequestDropped):
+        await asking
+    with pytest.raises(AlreadyResponded):
+        request.ack()
+
+
+_STUCK = """
+import asyncio, time, grid
+server = grid.Server(drain_timeout=0.1, lease=2)
+
+@server.actor("swallows")
+async def swallows(ctx):
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+
+@server.actor("thread")
+def thread(ctx):
+    time.sleep(60)
+
+@server.actor("pool")
+async def pool(ctx):
+    await asyncio.to_thread(time.sleep, 60)
+"""
+
+
+@pytest.mark.parametrize("stuck", ["swallows", "thread", "pool"])
+async def test_what_does_not_end_does_not_keep_the_process(
+    stuck: str, grid_etcd: Etcd, tmp_path: Path
+) -> None:
+    (tmp_path / "stuck.py").write_text(_STUCK)
+    where = ("--etcd", grid_etcd.endpoint, "-n", f"stuck-{stuck}")
+    with Running("serve", "stuck", *where, cwd=tmp_path) as peer:
+        await peer.says("serves stuck")
+        assert run("start", stuck, *where).returncode == 0
+        peer.signal(signal.SIGTERM)
+        began = time.monotonic()
+        assert peer.ended() == 1
+        assert time.monotonic() - began < 8
+    what = "a thread" if stuck == "pool" else stuck
+    assert any(f"the process ends without what still runs: {what}" in line for line in peer.err)
