@@ -26,6 +26,10 @@ def main() -> None:
         # The kernel drops signals that the first process of a container does not handle, so
         # a stop during the imports would wait for the kill. A server handles it later itself.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    from grid.cli._app import build
+    try:
+        from grid.cli._app import build
 
-    build()(prog_name="grid")
+        app = build()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    app(prog_name="grid")

@@ -124,9 +124,11 @@ class Fleet:
     async def _follow(self, name: str, process: Process, relays: list[asyncio.Task[None]]) -> None:
         code = await process.wait()
         await asyncio.gather(*relays)
-        if code != 0 and self._ending:
+        # Ended before it could listen to a signal is as good as ended by it in order.
+        in_order = self._ending and code in (0, -signal.SIGTERM)
+        if self._ending and not in_order:
             self.clean = False
-        if code != 0 or not self._ending:
+        if not in_order:
             say(f"{name} (pid {process.pid}) {_how_it_ended(code)}", style="red")
 
     async def wait_serving(self, timeout: float) -> None:

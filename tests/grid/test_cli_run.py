@@ -293,6 +293,34 @@ def test_commands_of_other_packages(tmp_path: Path) -> None:
     assert grid("wave", env=env).stdout == "waves\n"
 
 
+async def test_ctrl_c_while_it_is_loaded_shows_no_traceback(tmp_path: Path) -> None:
+    info = tmp_path / "slow-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: slow\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[grid.commands]\nslow = slow_command:app\n")
+    (tmp_path / "slow_command.py").write_text(
+        "import sys, time\nprint('loading', file=sys.stderr, flush=True)\ntime.sleep(60)\n"
+    )
+    with Running("peers", env={"PYTHONPATH": str(tmp_path)}) as command:
+        await command.says("loading")
+        command.signal(signal.SIGINT)
+        assert command.ended() == 130
+    assert command.err == ["loading\n"]
+
+
+async def test_dev_ends_cleanly_before_its_peers_listen(tmp_path: Path) -> None:
+    # The app is imported once to be described, and then by each peer.
+    (tmp_path / "slow_app.py").write_text(
+        "import sys, time, grid\nserver = grid.Server('slow')\n"
+        "if '--owned' in sys.argv:\n    print('importing', flush=True)\n    time.sleep(60)\n"
+    )
+    with Running("dev", "slow_app", "--peers", "1", cwd=tmp_path) as dev:
+        await dev.says("importing", on="out")
+        dev.signal(signal.SIGINT)
+        assert dev.ended() == 0
+    assert not [line for line in dev.err if "was ended by" in line]
+
+
 def test_without_etcd_there_is_a_hint() -> None:
     done = grid("peers", "--etcd", "127.0.0.1:1", "--timeout", "0.2")
     assert done.returncode == 1
