@@ -322,8 +322,8 @@ async def test_the_health_check_of_the_image_follows_the_health_of_the_peer() ->
         )
         return await process.wait()
 
-    service = WireService("127.0.0.1:0", answer, limit=1024, reflection=False)
-    await service.start()
+    service = WireService("127.0.0.1:0", limit=1024, reflection=False)
+    await service.start(answer)
     assert await check() == 1
     await service.set_serving(True)
     assert await check() == 0
