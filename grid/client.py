@@ -28,6 +28,7 @@ from grid.errors import (
     UnexpectedReply,
     UnknownActor,
     UnregisteredMailbox,
+    WrongEventLoop,
 )
 from grid.etcd import EtcdClient, EtcdConfig
 from grid.names import Kind, check_actor_type, check_name, full_name, prefix
@@ -84,6 +85,7 @@ class Client:
         self._peers = Directory(self._etcd, self.namespace, Kind.PEER)
         self._router = Router(self._mailboxes, self._transport, codec, retry)
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
         return f"<Client {self.namespace} {'closed' if self._closed else self._transport!r}>"
@@ -380,6 +382,13 @@ class Client:
     def _check_open(self) -> None:
         if self._closed:
             raise ClientClosed
+        # gRPC's channels and the views' tasks live on one loop. A blocking client makes
+        # its watches outside of any.
+        loop = asyncio._get_running_loop()
+        if loop is not self._loop and loop is not None:
+            if self._loop is not None:
+                raise WrongEventLoop
+            self._loop = loop
 
     def _encode(
         self, message: Message, key: int, metadata: Mapping[str, str] | None

@@ -11,6 +11,7 @@
     ├── MessageTooLarge             over the size limit; refused before the wire (caller)
     ├── UnexpectedReply             the reply is not of the type asked for (caller or receiver)
     ├── ClientClosed                the client was closed (caller)
+    ├── WrongEventLoop              the client belongs to another event loop (caller)
     ├── ServerNotRunning            the server is not started, or stopped (caller)
     ├── AlreadyResponded            second answer to one request (receiver)
     ├── LeaseTooShort               a lease below the minimum (caller)
@@ -99,6 +100,7 @@ from grid.errors._input import (
     UnexpectedReply,
     UnspecifiedAddress,
     UnsupportedMessage,
+    WrongEventLoop,
 )
 from grid.errors._registry import (
     AddressInUse,
@@ -155,4 +157,5 @@ __all__ = [
     "UnregisteredMailbox",
     "UnspecifiedAddress",
     "UnsupportedMessage",
+    "WrongEventLoop",
 ]

@@ -17,6 +17,7 @@ __all__ = [
     "UnexpectedReply",
     "UnspecifiedAddress",
     "UnsupportedMessage",
+    "WrongEventLoop",
 ]
 
 
@@ -152,6 +153,16 @@ class ClientClosed(GridError):
 
     def __init__(self) -> None:
         super().__init__("grid: the client is closed")
+
+
+class WrongEventLoop(GridError, RuntimeError):
+    """The client was first used on another event loop. Make one for each loop."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "grid: the client belongs to the event loop it was first used on; "
+            "make another one for this loop"
+        )
 
 
 class ServerNotRunning(GridError):

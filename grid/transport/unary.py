@@ -13,7 +13,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from grid._tasks import being_cancelled
 from grid.deadline import Deadline
-from grid.errors import DeadlineExceeded, GridError, OutcomeUnknown, PeerUnreachable
+from grid.errors import (
+    ClientClosed,
+    DeadlineExceeded,
+    GridError,
+    OutcomeUnknown,
+    PeerUnreachable,
+)
 from grid.transport.service import ENVELOPE_ROOM, SERVICE
 from grid.transport.status import NEVER_SENT, decode_error
 from grid.wire_pb2 import Delivery
@@ -122,6 +128,10 @@ class UnaryTransport:
             answer = await stub.Check(request, timeout=deadline.remaining())
         except grpc.aio.AioRpcError as error:
             raise self._failed(target, error, "health", "", deadline) from None
+        except asyncio.CancelledError:
+            if target.closed and not being_cancelled():
+                raise ClientClosed from None
+            raise
         finally:
             if target.leave():
                 await target.close()

@@ -26,6 +26,7 @@ from grid.errors import (
     RequestDropped,
     RequestFailed,
     UnsupportedMessage,
+    WrongEventLoop,
 )
 from tests.grid.cli_kit import Running
 from tests.grid.cli_kit import grid as run
@@ -178,6 +179,20 @@ async def test_metadata_counts_for_the_size_of_a_message(
                 )
         with pytest.raises(InvalidArgument, match="metadata must be strings by strings"):
             await grid_client.request("orders", grid.EchoMsg(), metadata={"key": 1})  # type: ignore[dict-item]
+
+
+def test_a_client_is_of_one_event_loop(grid_etcd: Etcd) -> None:
+    client = grid.Client("two-loops", etcd=grid_etcd.endpoint)
+
+    async def use() -> None:
+        await client.query("peer")
+
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        first.run(use())
+        with pytest.raises(WrongEventLoop):
+            second.run(use())
+        first.run(use())
+        first.run(client.close())
 
 
 async def test_a_broadcast_of_what_cannot_be_sent_is_refused_before_any_io() -> None:

@@ -8,7 +8,8 @@ import pytest
 
 import grid
 from grid.embedded import Etcd
-from grid.errors import ServerNotRunning
+from grid.errors import ClientClosed, ServerNotRunning
+from grid.registration import encode_registration
 from grid.testing import wait_until
 from tests.grid.proxy import FaultProxy
 
@@ -87,6 +88,26 @@ async def test_serving_ends_when_somebody_stops_the_server(grid_servers: Servers
     async with asyncio.timeout(10):
         await server.serve()
     assert str(server.state) == "stopped"
+
+
+async def test_closing_a_client_ends_its_questions_of_health(
+    grid_etcd: Etcd, grid_server: grid.Server, grid_client: grid.Client
+) -> None:
+    lease = grid_server._started().peer.joined().lease.id
+    key = f"{grid_client.namespace}.peer.hole"
+    async with FaultProxy(grid_server.address) as proxy:
+        proxy.blackhole()
+        value = encode_registration(key, proxy.endpoint, "hole")
+        await grid_client._etcd.put(key, value, lease=lease)
+        client = grid.Client(grid_client.namespace, etcd=grid_etcd.endpoint)
+        asking = [
+            asyncio.create_task(client.check("hole")),
+            asyncio.create_task(client.wait_until_serving("hole")),
+        ]
+        await wait_until(lambda: proxy.accepted, "the connection")
+        await client.close()
+        ends = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(end) for end in ends] == [ClientClosed, ClientClosed]
 
 
 # -- cancelled after each turn of the loop -----------------------------------------
