@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from subprocess import PIPE
@@ -227,3 +228,34 @@ def _listening(pid: int) -> set[int]:
             if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
                 ports.add(int(fields[1].rpartition(":")[2], 16))
     return ports
+
+
+async def test_an_actor_that_stalls_its_peer_acknowledges_nothing_after_the_lease(
+    grid_servers: Callable[..., grid.Server],
+    grid_client: grid.Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = grid_servers(lease=LEASE)
+
+    @server.actor("staller", mailbox=4)
+    async def staller(ctx: grid.ActorContext) -> None:
+        async for request in ctx.mailbox:
+            time.sleep(LEASE + 1 if request.message.msg else 0)  # type: ignore[attr-defined]  # noqa: ASYNC251
+            request.ack()
+
+    await server.start()
+    await grid_client.start_actor("staller")
+    (before,) = await grid_client.query("actor")
+    monkeypatch.setattr("grid._dispatch._local", {})  # ask over the wire
+    with pytest.raises(OutcomeUnknown, match="lost its lease"):
+        await grid_client.request("staller", grid.EchoMsg(msg="stall"), timeout=10)
+
+    async def back() -> bool:
+        names = [one.name for one in await grid_client.query("peer")]
+        return server.name in names and str(server.state) == "serving"
+
+    await wait_until(back, "the peer to be back under a new lease")
+    await grid_client.start_actor("staller")
+    (after,) = await grid_client.query("actor")
+    assert after.epoch > before.epoch
+    assert await grid_client.request("staller", grid.EchoMsg(), reply=grid.Ack)
