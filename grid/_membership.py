@@ -38,11 +38,15 @@ class Membership:
         self.lease = lease
         self.claims = claims
 
-    async def leave(self, *, revoke: bool = True) -> None:
-        """End the lease; with `revoke` all its names are free at once, else after its time."""
+    async def leave(self, *, revoke: bool = True, timeout: float | None = None) -> None:
+        """End the lease; with `revoke` all its names are free at once, else after its time.
+
+        Args:
+            timeout: seconds to try to tell etcd; by default at most the lease's.
+        """
         await self.claims.close()
         if revoke:
-            await self.lease.revoke()
+            await self.lease.revoke(timeout=timeout)
         else:
             await self.lease.abandon()
 

@@ -51,6 +51,7 @@ _log = logging.getLogger("grid.server")
 
 _CONTROL_SIZE = 1024  # starts and stops that wait for their turn
 _REJOIN_PAUSE = 1.0  # seconds between tries to come back after a lost lease
+_LAST_WORD = 2.0  # seconds to tell etcd that the names are free
 _LAST_ANSWERS = 0.5  # seconds for answers that are given but not written yet
 
 
@@ -266,5 +267,5 @@ class Serving:
         membership, self.peer.membership = self.peer.membership, None
         with contextlib.suppress(GridError):  # names that cannot be freed now go with the lease
             if membership is not None:
-                await membership.leave(revoke=revoke)
+                await membership.leave(revoke=revoke, timeout=_LAST_WORD)
         await self._etcd.close()

@@ -147,12 +147,13 @@ async def test_an_actor_that_has_ended_is_not_called_running_because_etcd_is_gon
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with Etcd() as etcd:
-        server = grid.Server("t", etcd=etcd.endpoint, lease=4.0, drain_timeout=1.0)
+        server = grid.Server("t", etcd=etcd.endpoint, lease=20.0, drain_timeout=1.0)
         server.define("echo", lambda _: echo, mailbox=4)
         await server.start()
         await server.client.start_actor("echo")
         await asyncio.to_thread(etcd.kill)
-        async with asyncio.timeout(8):
+        # A few seconds more than the drain, however long the lease.
+        async with asyncio.timeout(7):
             await server.stop()
     assert not [one for one in caplog.records if "still running" in one.getMessage()]
 
