@@ -149,16 +149,17 @@ async def test_a_short_cut_is_survived() -> None:
         assert lease.valid
 
 
-async def test_slow_answers_are_answers() -> None:
+@pytest.mark.parametrize(("ttl", "each_way"), [(2, 0.3), (5, 0.9)])
+async def test_slow_answers_are_answers(ttl: float, each_way: float) -> None:
     async with (
         Etcd() as etcd,
         FaultProxy(etcd.endpoint) as proxy,
         connect(proxy.endpoint) as client,
     ):
-        proxy.delay(0.15)
-        lease = await client.open_lease(2)
+        lease = await client.open_lease(ttl)
+        proxy.delay(each_way)
         first = lease.deadline
-        await wait_until(lambda: lease.deadline > first + 1, "pings", timeout=5)
+        await wait_until(lambda: lease.deadline > first + ttl / 2, "pings", timeout=2 * ttl)
         assert lease.valid
 
 
