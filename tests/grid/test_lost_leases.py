@@ -1,0 +1,97 @@
+"""A peer that loses its lease cancels, fences itself, and comes back or exits."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import grpc.aio
+import pytest
+
+import grid
+from grid.embedded import Etcd
+from grid.errors import (
+    LeaseLost,
+)
+from grid.testing import wait_until
+
+Servers = Callable[..., grid.Server]
+
+
+async def test_a_peer_that_lost_its_lease_cancels_and_joins_again(
+    grid_server: grid.Server, grid_client: grid.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    reasons: list[object] = []
+
+    @grid_server.actor("hold", mailbox=2)
+    async def holds(ctx: grid.ActorContext) -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError as cancelled:
+            reasons.extend(cancelled.args)
+            raise
+
+    await grid_client.start_actor("hold")
+    outside = await grid_server.open_mailbox("outside")
+    (before,) = await grid_client.query("peer")
+    with caplog.at_level(logging.CRITICAL):
+        await _revoke(grid_client, before.lease)
+        await wait_until(lambda: reasons, "the actor was cancelled")
+        with pytest.raises(LeaseLost):
+            await outside.receive()
+
+        async def back() -> bool:
+            return bool(await grid_client.query("peer"))
+
+        await wait_until(back, "the peer is back")
+    assert isinstance(reasons[0], LeaseLost)
+    (after,) = await grid_client.query("peer")
+    assert after.name == before.name
+    assert after.epoch > before.epoch
+    assert not await grid_client.query("actor")
+    await grid_client.start_actor("hold")
+    async with grid_server.open_mailbox("outside"):
+        pass
+
+
+async def _revoke(client: grid.Client, lease: int) -> None:
+    from aetcd.rpc import rpc_pb2, rpc_pb2_grpc
+
+    async with grpc.aio.insecure_channel(client._etcd.config.endpoints[0]) as channel:
+        await rpc_pb2_grpc.LeaseStub(channel).LeaseRevoke(rpc_pb2.LeaseRevokeRequest(ID=lease))
+
+
+async def test_a_peer_may_exit_when_its_lease_is_lost(
+    grid_servers: Servers, grid_client: grid.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = grid_servers(on_lease_lost="exit")
+    with caplog.at_level(logging.CRITICAL):
+        serving = asyncio.create_task(server.serve())
+        await wait_until(lambda: str(server.state) == "serving", "it serves")
+        (peer,) = await grid_client.query("peer")
+        await _revoke(grid_client, peer.lease)
+        with pytest.raises(LeaseLost):
+            await asyncio.wait_for(serving, 5)
+
+
+async def test_without_etcd_a_peer_fences_itself_and_comes_back_with_it(
+    grid_namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Etcd() as etcd, caplog.at_level(logging.CRITICAL):
+        server = grid.Server(grid_namespace, etcd=etcd.endpoint, lease=2.0)
+        cancelled = asyncio.Event()
+
+        @server.actor("hold")
+        async def holds(ctx: grid.ActorContext) -> None:
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                cancelled.set()
+
+        async with server:
+            await server.client.start_actor("hold")
+            etcd.kill()
+            await asyncio.wait_for(cancelled.wait(), 3)
+            assert str(server.state) == "fenced"
+            etcd.start()
+            await wait_until(lambda: str(server.state) == "serving", "it is back", timeout=15)
+            await server.client.start_actor("hold")
