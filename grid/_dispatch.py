@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from typing import Protocol, TypeVar
-
-from google.protobuf.message import Message
+from typing import Protocol
 
 from grid.codec import Codec
 from grid.deadline import Deadline
@@ -21,8 +19,6 @@ from grid.mailbox import Mailbox, Reply
 from grid.wire_pb2 import Delivery
 
 __all__ = ["Dispatcher", "State", "local_dispatcher"]
-
-M = TypeVar("M", bound=Message)
 
 
 class State(enum.StrEnum):

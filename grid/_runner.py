@@ -49,8 +49,8 @@ class _Actor:
     context: ActorContext
     blocking: bool
     mailboxes: list[Mailbox] = field(default_factory=list)
-    acting: asyncio.Task[None] | None = None
-    life: asyncio.Task[None] | None = None
+    acting: asyncio.Task[None] = field(init=False)
+    life: asyncio.Task[None] = field(init=False)
 
     def hears_stop(self) -> bool:
         """True if the actor can learn of a stop without being cancelled."""
@@ -158,13 +158,12 @@ class Runner:
             open_mailbox=lambda n, size: OpeningMailbox(self._peer, n, size, mailboxes),
         )
         actor = _Actor(context, is_blocking(act), mailboxes)
-        self._actors[name] = actor
         actor.acting = asyncio.create_task(_act(act, actor), name=f"actor {name}")
         actor.life = asyncio.create_task(self._live(actor), name=f"life of actor {name}")
+        self._actors[name] = actor
         return actor.life
 
     async def _live(self, actor: _Actor) -> None:
-        assert actor.acting is not None  # noqa: S101 - set where this task is made
         context = actor.context
         await asyncio.wait([actor.acting])
         _report(actor)
@@ -210,12 +209,11 @@ class Runner:
     def cancel_all(self, reason: str) -> None:
         """Cancel all actors now, whatever grace they were given."""
         for actor in self._actors.values():
-            if actor.acting is not None:
-                actor.acting.cancel(reason)
+            actor.acting.cancel(reason)
 
     async def wait_ended(self) -> None:
         """Return once no actor runs any more; say which ones take long."""
-        while lives := [actor.life for actor in self._actors.values() if actor.life is not None]:
+        while lives := [actor.life for actor in self._actors.values()]:
             done, _ = await asyncio.wait(lives, timeout=_SAY_STUCK_AFTER)
             if not done:
                 _log.warning("still running after they were cancelled: %s", ", ".join(self._actors))
@@ -226,13 +224,10 @@ class Runner:
             actor.context._stopping._set(str(error))
             for mailbox in actor.mailboxes:
                 mailbox._lose(error)
-            if actor.acting is not None:
-                actor.acting.cancel(error)
+            actor.acting.cancel(error)
 
 
 async def _end(actor: _Actor, reason: str, grace: float) -> None:
-    assert actor.acting is not None  # noqa: S101 - set in _launch
-    assert actor.life is not None  # noqa: S101
     context = actor.context
     if context.deadline is None:
         context.deadline = Deadline.after(grace)
@@ -272,7 +267,6 @@ async def _act(act: Act | BlockingAct, actor: _Actor) -> None:
 
 
 def _report(actor: _Actor) -> None:
-    assert actor.acting is not None  # noqa: S101 - set in _launch
     context = actor.context
     if actor.acting.cancelled():
         _log.info("actor %s was cancelled: %s", context.id, context._stopping.reason or "by itself")

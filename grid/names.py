@@ -59,7 +59,7 @@ def check_name(name: str, kind: str = "name") -> str:
     Raises:
         InvalidName: it does not; `kind` is said in the error.
     """
-    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+    if not _is_name(name):
         raise InvalidName(name, kind)
     return name
 
