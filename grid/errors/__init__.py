@@ -26,7 +26,8 @@
     │   ├── MailboxClosed           the mailbox closed while the request was queued
     │   ├── StaleEpoch              the name was registered anew since it was resolved
     │   ├── PeerNotServing          the peer is starting, draining, or without a lease
-    │   └── PeerUnreachable         no connection to the peer
+    │   ├── PeerUnreachable         no connection to the peer
+    │   └── BreakerOpen             the peer failed too often; it is left alone for a while
     ├── OutcomeUnknown              sent, and nobody can tell whether it was acted upon
     │   └── RequestDropped          the receiver had it and ended without an answer
     ├── DeadlineExceeded            no answer in time (also a TimeoutError)
@@ -63,6 +64,7 @@ from grid.errors._actors import (
 )
 from grid.errors._base import GridError
 from grid.errors._delivery import (
+    BreakerOpen,
     DeadlineExceeded,
     MailboxClosed,
     NotDelivered,
@@ -117,6 +119,7 @@ __all__ = [
     "AddressLocked",
     "AlreadyRegistered",
     "AlreadyResponded",
+    "BreakerOpen",
     "ClientClosed",
     "DeadlineExceeded",
     "EmbeddedEtcdFailed",

@@ -7,6 +7,7 @@ from typing import Any
 from grid.errors._base import GridError
 
 __all__ = [
+    "BreakerOpen",
     "DeadlineExceeded",
     "MailboxClosed",
     "NotDelivered",
@@ -187,3 +188,29 @@ class UndecodableMessage(RequestFailed):
 
     def attributes(self) -> dict[str, Any]:
         return {"type_name": self.type_name}
+
+
+class BreakerOpen(NotDelivered):
+    """Calls to the address failed one after another, and it is left alone for a while.
+
+    Nothing was sent. Try again after `retry_in`, or go to another peer.
+
+    Attributes:
+        address: where nothing is sent to.
+        state: `open`, or `half_open` when as many calls as are allowed try it out.
+        retry_in: seconds until a call may be let through; 0 in `half_open`: as
+            soon as one of those under way ends.
+    """
+
+    address: str
+    state: str
+    retry_in: float
+
+    def __init__(self, address: str, state: str = "open", retry_in: float = 0.0) -> None:
+        when = f"in {round(retry_in, 3):g} s" if state == "open" else "when a probe ends"
+        super().__init__(
+            f"peer at {address} is not called: breaker {state}, next try {when}",
+            address=address,
+            state=state,
+            retry_in=retry_in,
+        )
