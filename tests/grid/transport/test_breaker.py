@@ -178,6 +178,16 @@ def test_a_failed_probe_starts_a_new_rest() -> None:
     assert breaker.trips == 2
 
 
+@pytest.mark.parametrize("before", ["+-", "++---"])
+def test_each_trial_counts_its_own_successes(before: str) -> None:
+    breaker = opened(now=100)
+    play(breaker, before, 110)
+    play(breaker, "+", 120)
+    assert breaker.state(120) is HALF_OPEN
+    play(breaker, "+", 120)
+    assert breaker.state(120) is CLOSED
+
+
 def test_closed_again_it_counts_from_nothing() -> None:
     breaker = opened(now=100)
     play(breaker, "++", 110)
