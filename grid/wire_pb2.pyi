@@ -2,7 +2,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -60,3 +60,128 @@ class EchoMsg(_message.Message):
     MSG_FIELD_NUMBER: _ClassVar[int]
     msg: str
     def __init__(self, msg: _Optional[str] = ...) -> None: ...
+
+class Frame(_message.Message):
+    __slots__ = ("number", "exchange", "kind", "value", "route", "data", "notes", "routes", "hello", "ping", "pong", "goodbye")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        REQUEST: _ClassVar[Frame.Kind]
+        REPLY: _ClassVar[Frame.Kind]
+        ERROR: _ClassVar[Frame.Kind]
+        TELL: _ClassVar[Frame.Kind]
+        CANCEL: _ClassVar[Frame.Kind]
+        OPEN: _ClassVar[Frame.Kind]
+        ITEM: _ClassVar[Frame.Kind]
+        CREDIT: _ClassVar[Frame.Kind]
+        END: _ClassVar[Frame.Kind]
+        CHUNK: _ClassVar[Frame.Kind]
+        ACCEPT: _ClassVar[Frame.Kind]
+    REQUEST: Frame.Kind
+    REPLY: Frame.Kind
+    ERROR: Frame.Kind
+    TELL: Frame.Kind
+    CANCEL: Frame.Kind
+    OPEN: Frame.Kind
+    ITEM: Frame.Kind
+    CREDIT: Frame.Kind
+    END: Frame.Kind
+    CHUNK: Frame.Kind
+    ACCEPT: Frame.Kind
+    class EndOf(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        SENDING: _ClassVar[Frame.EndOf]
+        STREAM: _ClassVar[Frame.EndOf]
+    SENDING: Frame.EndOf
+    STREAM: Frame.EndOf
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    EXCHANGE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    ROUTES_FIELD_NUMBER: _ClassVar[int]
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    PING_FIELD_NUMBER: _ClassVar[int]
+    PONG_FIELD_NUMBER: _ClassVar[int]
+    GOODBYE_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    exchange: _containers.RepeatedScalarFieldContainer[int]
+    kind: _containers.RepeatedScalarFieldContainer[Frame.Kind]
+    value: _containers.RepeatedScalarFieldContainer[int]
+    route: _containers.RepeatedScalarFieldContainer[int]
+    data: _containers.RepeatedScalarFieldContainer[bytes]
+    notes: _containers.RepeatedCompositeFieldContainer[Note]
+    routes: _containers.RepeatedCompositeFieldContainer[Route]
+    hello: Hello
+    ping: int
+    pong: int
+    goodbye: Goodbye
+    def __init__(self, number: _Optional[int] = ..., exchange: _Optional[_Iterable[int]] = ..., kind: _Optional[_Iterable[_Union[Frame.Kind, str]]] = ..., value: _Optional[_Iterable[int]] = ..., route: _Optional[_Iterable[int]] = ..., data: _Optional[_Iterable[bytes]] = ..., notes: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., routes: _Optional[_Iterable[_Union[Route, _Mapping]]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., ping: _Optional[int] = ..., pong: _Optional[int] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ...) -> None: ...
+
+class Route(_message.Message):
+    __slots__ = ("number", "receiver", "type_name", "epoch")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    RECEIVER_FIELD_NUMBER: _ClassVar[int]
+    TYPE_NAME_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    receiver: str
+    type_name: str
+    epoch: int
+    def __init__(self, number: _Optional[int] = ..., receiver: _Optional[str] = ..., type_name: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
+
+class Note(_message.Message):
+    __slots__ = ("index", "metadata", "size", "packing", "unpacked_size", "checksum")
+    class MetadataEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    PACKING_FIELD_NUMBER: _ClassVar[int]
+    UNPACKED_SIZE_FIELD_NUMBER: _ClassVar[int]
+    CHECKSUM_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    metadata: _containers.ScalarMap[str, str]
+    size: int
+    packing: str
+    unpacked_size: int
+    checksum: int
+    def __init__(self, index: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., size: _Optional[int] = ..., packing: _Optional[str] = ..., unpacked_size: _Optional[int] = ..., checksum: _Optional[int] = ...) -> None: ...
+
+class Failure(_message.Message):
+    __slots__ = ("code", "text", "error")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    text: str
+    error: bytes
+    def __init__(self, code: _Optional[int] = ..., text: _Optional[str] = ..., error: _Optional[bytes] = ...) -> None: ...
+
+class Hello(_message.Message):
+    __slots__ = ("version", "max_message", "max_frame", "max_routes", "packings", "stream_credit")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    MAX_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    MAX_FRAME_FIELD_NUMBER: _ClassVar[int]
+    MAX_ROUTES_FIELD_NUMBER: _ClassVar[int]
+    PACKINGS_FIELD_NUMBER: _ClassVar[int]
+    STREAM_CREDIT_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    max_message: int
+    max_frame: int
+    max_routes: int
+    packings: _containers.RepeatedScalarFieldContainer[str]
+    stream_credit: int
+    def __init__(self, version: _Optional[int] = ..., max_message: _Optional[int] = ..., max_frame: _Optional[int] = ..., max_routes: _Optional[int] = ..., packings: _Optional[_Iterable[str]] = ..., stream_credit: _Optional[int] = ...) -> None: ...
+
+class Goodbye(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...

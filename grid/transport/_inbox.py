@@ -1,0 +1,380 @@
+"""What comes in on a session: frames are checked, taken apart, and told as events."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from google.protobuf.message import DecodeError
+
+from grid.transport._flow import Flow, FlowError
+from grid.transport._large import Assemblies, AssemblyError
+from grid.transport._outbox import Control, Outbox
+from grid.transport._packing import Packing, PackingError
+from grid.transport._routes import NO_ROUTE, InboundRoute, InboundRoutes, RouteError
+from grid.transport.settings import SessionSettings
+from grid.wire_pb2 import Failure, Frame, Hello, Note
+
+__all__ = ["Inbox", "ProtocolViolation", "SessionEvents"]
+
+VERSION = 1
+
+_REQUEST, _REPLY, _TELL = Frame.REQUEST, Frame.REPLY, Frame.TELL
+_ABORTING = frozenset((Frame.ERROR, Frame.CANCEL, Frame.END))  # also of what has come in part
+_ASSEMBLIES_AT_ONCE = 4  # times the largest message
+
+# Status codes of gRPC, which is not imported here.
+_INTERNAL, _RESOURCE_EXHAUSTED, _DATA_LOSS, _CANCELLED = 13, 8, 15, 1
+
+
+class ProtocolViolation(Exception):
+    """The other side broke the protocol; the session cannot go on."""
+
+
+class SessionEvents(Protocol):
+    """What a session tells its owner. None of it may raise."""
+
+    def on_hello(self, hello: Hello) -> None:
+        """The other side is there, and takes what its hello says."""
+
+    def on_goodbye(self, reason: str) -> None:
+        """The other side takes nothing new; `take_unwritten` has what must go elsewhere."""
+
+    def on_pong(self, number: int) -> None:
+        """A ping came back."""
+
+    def on_request(
+        self,
+        exchange: int,
+        kind: int,
+        route: InboundRoute,
+        data: bytes,
+        milliseconds: int,
+        metadata: Mapping[str, str] | None,
+    ) -> None:
+        """A REQUEST, TELL or OPEN came in; `milliseconds` remain for it, 0 for no end."""
+
+    def on_cancel(self, token: Any) -> None:
+        """Nobody waits for the answer to what was attached under that token."""
+
+    def on_reply(self, token: Any, type_name: str, data: bytes) -> None:
+        """The answer to the request of that token."""
+
+    def on_failure(self, token: Any, failure: Failure) -> None:
+        """The request failed, or the stream was refused."""
+
+    def on_accept(self, token: Any) -> None:
+        """The stream of that token is open."""
+
+    def on_item(self, token: Any, type_name: str, data: bytes) -> None:
+        """The next item of a stream."""
+
+    def on_credit(self, token: Any) -> None:
+        """A stream whose credit was used up may send again."""
+
+    def on_end(self, token: Any, whole: bool, failure: Failure | None) -> None:
+        """The other side ended its direction of a stream, or the whole of it."""
+
+
+class Inbox:
+    """Takes the frames of one session. It shares the session's tables.
+
+    Attributes:
+        ours: exchanges that were opened here, by number: token, deadline, and more.
+        theirs: tokens of what the other side opened and waits for.
+        streams: accepted streams, whoever opened them.
+        hello: the other side's, once it came.
+        late: answers and items that came when nobody waited any more.
+    """
+
+    def __init__(
+        self,
+        events: SessionEvents,
+        out: Outbox,
+        *,
+        parity: int,
+        settings: SessionSettings,
+        packing: Packing,
+        ours: dict[int, tuple[Any, float, Any]],
+    ) -> None:
+        self._events = events
+        self._out = out
+        self._parity = parity
+        self._settings = settings
+        self._packing = packing
+        self._routes = InboundRoutes(settings.max_routes)
+        self._now = 0.0
+        self.ours = ours
+        self.theirs: dict[int, Any] = {}
+        self.streams: dict[int, Flow] = {}
+        self.assemblies = Assemblies(
+            settings.max_message_bytes, _ASSEMBLIES_AT_ONCE * settings.max_message_bytes
+        )
+        self.hello: Hello | None = None
+        self.late = 0
+        self.frames = 0
+        self.deliveries = 0
+        self.bytes = 0
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Take a frame and tell what it brings; see `Session.receive`."""
+        try:
+            frame = Frame.FromString(data)
+        except DecodeError:
+            raise ProtocolViolation("a frame is not an encoding of grid.Frame") from None
+        if frame.number != self.frames + 1:
+            raise ProtocolViolation(f"frame {frame.number} came after frame {self.frames}")
+        self.frames += 1
+        self.bytes += len(data)
+        self._now = now
+        self._out.heard()
+        try:
+            self._take_control(frame)
+            self._take_deliveries(frame)
+        except (RouteError, AssemblyError) as error:
+            raise ProtocolViolation(str(error)) from None
+
+    def new_flow(self, token: Any) -> Flow:
+        """The state of a stream that begins now."""
+        sendable = 0 if self.hello is None else self.hello.stream_credit
+        return Flow(token, sendable, self._settings.stream_credit)
+
+    # -- beside the deliveries -------------------------------------------------------
+
+    def _take_control(self, frame: Frame) -> None:
+        if self.hello is None:
+            self._take_hello(frame)
+        if frame.routes:
+            self._routes.define(frame.routes)
+        if frame.ping:
+            self._out.say(Control(pong=frame.ping))
+        if frame.pong:
+            self._events.on_pong(frame.pong)
+        if frame.HasField("goodbye"):
+            self._events.on_goodbye(frame.goodbye.reason)
+
+    def _take_hello(self, frame: Frame) -> None:
+        if not frame.HasField("hello"):
+            raise ProtocolViolation("the first frame has no hello")
+        hello = Hello()
+        hello.CopyFrom(frame.hello)
+        if hello.version < VERSION or hello.max_routes < 1 or hello.stream_credit < 1:
+            raise ProtocolViolation(f"a hello that cannot be: {hello}".replace("\n", " "))
+        self.hello = hello
+        self._out.routes.limit = min(hello.max_routes, self._settings.max_routes)
+        self._packing.agree(hello.packings)
+        self._events.on_hello(hello)
+
+    # -- deliveries ----------------------------------------------------------------------
+
+    def _take_deliveries(self, frame: Frame) -> None:
+        exchanges, kinds, values = frame.exchange, frame.kind, frame.value
+        routes, datas, notes = frame.route, frame.data, frame.notes
+        count = len(exchanges)
+        if not len(kinds) == len(values) == len(routes) == len(datas) == count:
+            raise ProtocolViolation("the columns of a frame are not equally long")
+        self.deliveries += count
+        rows = zip(exchanges, kinds, values, routes, datas, strict=False)
+        if notes:
+            by_index = {note.index: note for note in notes}
+            for index, row in enumerate(rows):
+                self._take(*row, by_index.get(index))
+        elif count:
+            self._take_plain(rows)
+
+    def _take_plain(self, rows: Iterable[tuple[int, int, int, int, bytes]]) -> None:
+        ours, events, routes = self.ours, self._events, self._routes
+        unfinished = self.assemblies
+        for exchange, kind, value, route, data in rows:
+            if unfinished and exchange in unfinished:
+                self._take(exchange, kind, value, route, data, None)
+            elif kind == _REPLY:
+                entry = ours.pop(exchange, None)
+                if entry is None:
+                    self.late += 1
+                else:
+                    events.on_reply(entry[0], routes[route].type_name, data)
+            elif kind == _REQUEST:
+                self._check_new(exchange)
+                events.on_request(exchange, kind, routes[route], data, value, None)
+            else:
+                self._take(exchange, kind, value, route, data, None)
+
+    def _take(
+        self, exchange: int, kind: int, value: int, route: int, data: bytes, note: Note | None
+    ) -> None:
+        if kind == Frame.CHUNK:
+            self._take_chunk(exchange, value, data, note)
+            return
+        if kind in _ABORTING:
+            self.assemblies.drop(exchange)
+        elif exchange in self.assemblies and kind != Frame.CREDIT:
+            whole = self.assemblies.last(exchange, data)
+            if whole is None:
+                self.late += 1
+                return
+            data = whole
+        metadata = None
+        if note is not None:
+            metadata = dict(note.metadata) or None
+            try:
+                data = self._packing.unpack(data, note)
+            except PackingError as error:
+                self._refuse(exchange, Failure(code=_DATA_LOSS, text=str(error)))
+                return
+        take = _TAKE.get(kind)
+        if take is None:
+            raise ProtocolViolation(f"a delivery is of the unknown kind {kind}")
+        take(self, exchange, kind, value, self._routes[route], data, metadata)
+
+    def _check_new(self, exchange: int) -> None:
+        if exchange & 1 == self._parity or exchange in self.theirs or exchange in self.streams:
+            raise ProtocolViolation(f"exchange {exchange} is not new")
+
+    def _take_opening(
+        self,
+        exchange: int,
+        kind: int,
+        value: int,
+        route: InboundRoute,
+        data: bytes,
+        metadata: Mapping[str, str] | None,
+    ) -> None:
+        self._check_new(exchange)
+        self._events.on_request(exchange, kind, route, data, value, metadata)
+
+    def _take_reply(
+        self, exchange: int, kind: int, value: int, route: InboundRoute, data: bytes, _: object
+    ) -> None:
+        entry = self.ours.pop(exchange, None)
+        if entry is None:
+            self.late += 1
+        else:
+            self._events.on_reply(entry[0], route.type_name, data)
+
+    def _take_error(
+        self, exchange: int, kind: int, value: int, route: InboundRoute, data: bytes, _: object
+    ) -> None:
+        failure = _failure(data)
+        entry = self.ours.pop(exchange, None)
+        if entry is None:
+            self.late += 1
+            return
+        if self._out.stop_large(exchange):
+            self._out.put(exchange, Frame.CANCEL, 0, NO_ROUTE, b"", None)
+        self._events.on_failure(entry[0], failure)
+
+    def _take_cancel(
+        self, exchange: int, kind: int, value: int, route: InboundRoute, data: bytes, _: object
+    ) -> None:
+        if self._out.stop_large(exchange):
+            stopped = Failure(code=_CANCELLED, text="cancelled").SerializeToString()
+            self._out.put(exchange, Frame.ERROR, 0, NO_ROUTE, stopped, None)
+        token = self.theirs.pop(exchange, None)
+        if token is not None:
+            self._events.on_cancel(token)
+        elif exchange in self.streams:
+            flow = self.streams.pop(exchange)
+            failure = Failure(code=_CANCELLED, text="the other side gave the stream up")
+            self._events.on_end(flow.token, True, failure)
+
+    def _take_accept(
+        self, exchange: int, kind: int, value: int, route: InboundRoute, data: bytes, _: object
+    ) -> None:
+        entry = self.ours.pop(exchange, None)
+        if entry is None:
+            self.late += 1  # it was given up, and the other side will hear of that
+            return
+        self.streams[exchange] = self.new_flow(entry[0])
+        self._events.on_accept(entry[0])
+
+    def _take_item(
+        self, exchange: int, kind: int, value: int, route: InboundRoute, data: bytes, _: object
+    ) -> None:
+        flow = self.streams.get(exchange)
+        if flow is None:
+            self.late += 1
+            return
+        try:
+            flow.received(value, len(data))
+        except FlowError as error:
+            self._refuse(exchange, Failure(code=_INTERNAL, text=str(error)))
+        else:
+            self._events.on_item(flow.token, route.type_name, data)
+
+    def _take_credit(
+        self, exchange: int, kind: int, value: int, route: InboundRoute, data: bytes, _: object
+    ) -> None:
+        flow = self.streams.get(exchange)
+        if flow is not None and flow.granted(value):
+            self._events.on_credit(flow.token)
+
+    def _take_end(
+        self, exchange: int, kind: int, value: int, route: InboundRoute, data: bytes, _: object
+    ) -> None:
+        flow = self.streams.get(exchange)
+        if flow is None:
+            return
+        whole = value == Frame.STREAM
+        flow.receiving = False
+        if whole or not flow.sending:
+            del self.streams[exchange]
+            if self._out.stop_large(exchange):
+                self._out.put(exchange, Frame.END, Frame.STREAM, NO_ROUTE, b"", None)
+        self._events.on_end(flow.token, whole, _failure(data) if data else None)
+
+    # -- large and damaged ones ----------------------------------------------------------------
+
+    def _take_chunk(self, exchange: int, value: int, part: bytes, note: Note | None) -> None:
+        if exchange in self.assemblies:
+            self.assemblies.more(exchange, part)
+            return
+        if note is None or not note.size:
+            raise ProtocolViolation(f"the first chunk of exchange {exchange} does not say the size")
+        at = self._now + value / 1000 if value else math.inf
+        if exchange & 1 == self._parity:
+            known = exchange in self.ours or exchange in self.streams
+        else:
+            known = exchange not in self.theirs
+        if not known:
+            self.assemblies.refuse(exchange)
+        elif not self.assemblies.first(exchange, note.size, part, at):
+            limit = self._settings.max_message_bytes
+            text = f"received message larger than max ({note.size} vs. {limit})"
+            self._refuse(exchange, Failure(code=_RESOURCE_EXHAUSTED, text=text))
+
+    def _refuse(self, exchange: int, failure: Failure) -> None:
+        """What came for an exchange cannot be taken: tell both sides."""
+        data = failure.SerializeToString()
+        flow = self.streams.pop(exchange, None)
+        if flow is not None:
+            self._out.put(exchange, Frame.END, Frame.STREAM, NO_ROUTE, data, None)
+            self._events.on_end(flow.token, True, failure)
+        elif exchange & 1 == self._parity:
+            entry = self.ours.pop(exchange, None)
+            if entry is not None:
+                self._events.on_failure(entry[0], failure)
+        else:
+            self._out.put(exchange, Frame.ERROR, 0, NO_ROUTE, data, None)
+
+
+def _failure(data: bytes) -> Failure:
+    try:
+        return Failure.FromString(data)
+    except DecodeError:
+        raise ProtocolViolation("an error is not an encoding of grid.Failure") from None
+
+
+_TAKE: dict[int, Callable[..., None]] = {
+    Frame.REQUEST: Inbox._take_opening,
+    Frame.TELL: Inbox._take_opening,
+    Frame.OPEN: Inbox._take_opening,
+    Frame.REPLY: Inbox._take_reply,
+    Frame.ERROR: Inbox._take_error,
+    Frame.CANCEL: Inbox._take_cancel,
+    Frame.ACCEPT: Inbox._take_accept,
+    Frame.ITEM: Inbox._take_item,
+    Frame.CREDIT: Inbox._take_credit,
+    Frame.END: Inbox._take_end,
+}

@@ -1,0 +1,297 @@
+"""What a session still has to send, and how it is cut into frames.
+
+A frame is cut when the one before it is written, and takes what waits then: a
+lone caller's delivery goes out at once, and under load frames fill by
+themselves. Three rules bound that:
+
+* A frame takes at most half of what is in flight, and at least 32, so that
+  both sides work at the same time and not in turns; and so many bytes.
+* A frame of fewer than 16 is held back while nothing came in since the last
+  one went out, for a millisecond at most. Without that a busy sender falls
+  into frames of one or two, each as dear as a full one, and stays there.
+* Of messages in chunks a frame has one chunk, after the small ones. Two of
+  them share the way in turn; more wait for these.
+
+Source: reference measurements of transports, open loop and split.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from grid.transport._large import LargeMessage
+from grid.transport._routes import NO_ROUTE, OutboundRoute, OutboundRoutes
+from grid.transport.settings import CHUNK_BYTES, LARGE_BYTES
+from grid.wire_pb2 import Frame, Goodbye, Hello, Note
+
+__all__ = ["OPENING", "Outbound", "Outbox"]
+
+OPENING = frozenset((Frame.REQUEST, Frame.TELL, Frame.OPEN))
+
+HOLD_UNDER = 16
+HOLD_SECONDS = 0.001
+LEAST_CAP = 32
+_FRAME_BYTES = 256 * 1024
+_LARGE_AT_ONCE = 2
+
+# exchange, kind, value, route, data, note
+Outbound = tuple[int, int, int, OutboundRoute, bytes, Note | None]
+
+
+class Control(NamedTuple):
+    """What a frame says beside its deliveries."""
+
+    hello: Hello | None = None
+    ping: int = 0
+    pong: int = 0
+    goodbye: Goodbye | None = None
+
+
+class Outbox:
+    """The queue of one session, and the cutter of its frames.
+
+    Args:
+        wake: called when there is something to send and nothing was before.
+
+    Attributes:
+        held_until: after `cut` gave nothing: when to ask again; infinite if
+            only `wake` will tell.
+        written_up_to: of the exchanges opened by this side, all up to this one
+            have been cut into frames, but for those in chunks.
+    """
+
+    __slots__ = (
+        "_bytes",
+        "_control",
+        "_heard",
+        "_large",
+        "_number",
+        "_queue",
+        "_sent_at",
+        "_wake",
+        "_waked",
+        "_withdrawn",
+        "bytes_sent",
+        "deliveries_sent",
+        "held_until",
+        "last_opened",
+        "routes",
+        "written_up_to",
+    )
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._waked = False
+        self._queue: deque[Outbound] = deque()
+        self._bytes = 0
+        self._large: dict[int, LargeMessage] = {}
+        self._withdrawn: set[int] = set()
+        self._control: list[Control] = []
+        self._number = 0
+        self._heard = True
+        self._sent_at = -math.inf
+        self.routes = OutboundRoutes()
+        self.held_until = math.inf
+        self.last_opened = 0
+        self.written_up_to = 0
+        self.deliveries_sent = 0
+        self.bytes_sent = 0
+
+    def __len__(self) -> int:
+        return len(self._queue) + len(self._large)
+
+    @property
+    def frames_sent(self) -> int:
+        """How many frames were cut."""
+        return self._number
+
+    @property
+    def empty(self) -> bool:
+        """True if there is nothing to send."""
+        return not (self._queue or self._large or self._control)
+
+    def put(
+        self,
+        exchange: int,
+        kind: int,
+        value: int,
+        route: OutboundRoute,
+        data: bytes,
+        note: Note | None,
+    ) -> None:
+        """Queue a delivery."""
+        if len(data) > LARGE_BYTES or exchange in self._large:
+            self._put_large((exchange, kind, value, route, data, note))
+        else:
+            self._queue.append((exchange, kind, value, route, data, note))
+            self._bytes += len(data)
+        if not self._waked:
+            self._waked = True
+            self._wake()
+
+    def say(self, control: Control) -> None:
+        """Queue a word beside the deliveries; it goes out with the next frame, at once."""
+        self._control.append(control)
+        if not self._waked:
+            self._waked = True
+            self._wake()
+
+    def heard(self) -> None:
+        """A frame came in: what is held back may go."""
+        self._heard = True
+        if self.held_until < math.inf:
+            self.held_until = math.inf
+            self._wake()
+
+    def is_written(self, exchange: int) -> bool:
+        """True if the other side may have all of an exchange's opening delivery."""
+        return exchange <= self.written_up_to and exchange not in self._large
+
+    def withdraw(self, exchange: int) -> bool:
+        """Take back an opening delivery; True if the other side knows nothing of it."""
+        large = self._large.pop(exchange, None)
+        if large is not None:
+            return not large.begun
+        if exchange <= self.written_up_to:
+            return False
+        self._withdrawn.add(exchange)
+        return True
+
+    def stop_large(self, exchange: int) -> bool:
+        """Send no more of an exchange's chunks; True if there were any to send."""
+        return self._large.pop(exchange, None) is not None
+
+    def unwritten(self) -> list[Outbound]:
+        """The opening deliveries that the other side cannot have acted on."""
+        waiting = [
+            one for one in self._queue if one[1] in OPENING and one[0] not in self._withdrawn
+        ]
+        large = [one.delivery for one in self._large.values() if one.delivery[1] in OPENING]
+        return waiting + large
+
+    def cut(self, now: float, in_flight: int, remaining: Callable[[int], int]) -> bytes | None:
+        """The next frame, encoded; None if there is nothing to send now.
+
+        Args:
+            now: seconds.
+            in_flight: open exchanges of both sides.
+            remaining: milliseconds that an exchange opened here still has.
+        """
+        waiting = len(self._queue)
+        if not (waiting or self._large or self._control):
+            self._waked = False
+            self.held_until = math.inf
+            return None
+        if waiting < HOLD_UNDER and not (self._heard or self._large or self._control):
+            self.held_until = self._sent_at + HOLD_SECONDS
+            if now < self.held_until:
+                return None
+        self.held_until = math.inf
+        cap = max(LEAST_CAP, in_flight >> 1)
+        waited = waiting > cap or now - self._sent_at > HOLD_SECONDS
+        batch = self._take(cap)
+        if self._large:
+            self._add_chunk(batch)
+        if not (batch or self._control):
+            return self.cut(now, in_flight, remaining)  # all of it was withdrawn
+        frame = self._frame(batch, remaining if waited else None)
+        self._sent_at = now
+        self._heard = False
+        self.deliveries_sent += len(batch)
+        self.bytes_sent += len(frame)
+        return frame
+
+    def _take(self, cap: int) -> list[Outbound]:
+        queue = self._queue
+        if len(queue) <= cap and self._bytes <= _FRAME_BYTES:
+            batch = list(queue)
+            queue.clear()
+            self._bytes = 0
+            self.written_up_to = self.last_opened
+        else:
+            batch, size = [], 0
+            while queue and len(batch) < cap and size < _FRAME_BYTES:
+                one = queue.popleft()
+                batch.append(one)
+                size += len(one[4])
+            self._bytes -= size
+            opened = (one[0] for one in reversed(batch) if one[1] in OPENING)
+            self.written_up_to = max(self.written_up_to, next(opened, 0))
+        if self._withdrawn:
+            batch = [one for one in batch if one[0] not in self._withdrawn]
+            self._withdrawn = {one for one in self._withdrawn if one > self.written_up_to}
+        return batch
+
+    def _frame(self, batch: Sequence[Outbound], remaining: Callable[[int], int] | None) -> bytes:
+        self._number += 1
+        frame = Frame(number=self._number)
+        if batch:
+            exchange, kind, value, routes, data, notes = zip(*batch, strict=True)
+            numbers = [route.number for route in routes]
+            if min(numbers) < 0:
+                frame.routes.extend(self.routes.define(routes))
+                numbers = [route.number for route in routes]
+            if remaining is not None:
+                value = tuple(
+                    remaining(one[0]) if one[1] in OPENING and one[2] else one[2] for one in batch
+                )
+            frame.exchange.extend(exchange)
+            frame.kind.extend(kind)
+            frame.value.extend(value)
+            frame.route.extend(numbers)
+            frame.data.extend(data)
+            if any(notes):
+                self._add_notes(frame, notes)
+        if self._control:
+            self._add_control(frame)
+        return frame.SerializeToString()
+
+    @staticmethod
+    def _add_notes(frame: Frame, notes: Sequence[Note | None]) -> None:
+        for index, note in enumerate(notes):
+            if note is not None:
+                note.index = index
+                frame.notes.append(note)
+
+    def _add_control(self, frame: Frame) -> None:
+        for control in self._control:
+            if control.hello is not None:
+                frame.hello.CopyFrom(control.hello)
+            if control.goodbye is not None:
+                frame.goodbye.CopyFrom(control.goodbye)
+            frame.ping = control.ping or frame.ping
+            frame.pong = control.pong or frame.pong
+        self._control.clear()
+
+    def _put_large(self, delivery: Outbound) -> None:
+        exchange, _, _, _, data, _ = delivery
+        before = self._large.get(exchange)
+        if before is None:
+            self._large[exchange] = LargeMessage(exchange, data, delivery)
+        else:
+            before.followers.append(delivery)
+
+    def _add_chunk(self, batch: list[Outbound]) -> None:
+        large = next(iter(self._large.values()))
+        exchange, kind, value, route, _, note = large.delivery
+        begun = large.begun
+        part, last = large.next_chunk(CHUNK_BYTES)
+        if not last:
+            first = None if begun else Note(size=large.size)
+            batch.append((exchange, Frame.CHUNK, 0 if begun else value, NO_ROUTE, part, first))
+            if len(self._large) > 1:
+                self._take_turns(exchange)
+            return
+        batch.append((exchange, kind, value, route, part, note))
+        del self._large[exchange]
+        for follower in large.followers:
+            self.put(*follower)
+
+    def _take_turns(self, exchange: int) -> None:
+        # The first of two that are under way goes behind the other.
+        items = list(self._large.items())
+        head = items[1:_LARGE_AT_ONCE] + items[:1]
+        self._large = dict(head + items[_LARGE_AT_ONCE:])

@@ -1,0 +1,70 @@
+"""What is done to a message's bytes before they leave: compression, checksum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from grid.transport.compression import (
+    CompressionError,
+    available,
+    checksum,
+    choose,
+    compress,
+    decompress,
+)
+from grid.transport.settings import SessionSettings
+from grid.wire_pb2 import Note
+
+__all__ = ["Packing", "PackingError"]
+
+
+class PackingError(ValueError):
+    """What came in is damaged, or unpacks to more than is taken."""
+
+
+class Packing:
+    """Packs and unpacks the messages of one session."""
+
+    __slots__ = ("_algorithm", "_settings", "active")
+
+    def __init__(self, settings: SessionSettings) -> None:
+        self._settings = settings
+        self._algorithm: str | None = None
+        self.active = settings.checksum
+
+    def agree(self, theirs: Sequence[str]) -> None:
+        """Choose among what the other side can undo."""
+        wanted = self._settings.compression
+        if wanted is not None:
+            ours = available() if wanted == "auto" else (wanted,)
+            self._algorithm = choose(ours, theirs)
+        self.active = self._settings.checksum or self._algorithm is not None
+
+    def pack(self, data: bytes, note: Note | None) -> tuple[bytes, Note | None]:
+        """The bytes to send, and what must be said of them."""
+        if self._algorithm is not None and len(data) >= self._settings.compress_from:
+            packed = compress(self._algorithm, data)
+            if len(packed) < len(data):
+                note = Note() if note is None else note
+                note.packing, note.unpacked_size = self._algorithm, len(data)
+                data = packed
+        if self._settings.checksum and data:
+            note = Note() if note is None else note
+            note.checksum = checksum(data)
+        return data, note
+
+    def unpack(self, data: bytes, note: Note) -> bytes:
+        """The bytes as they were.
+
+        Raises:
+            PackingError: they are not as they were sent, or would be too many.
+        """
+        if note.HasField("checksum") and checksum(data) != note.checksum:
+            raise PackingError("the message was damaged on its way: its checksum is wrong")
+        if not note.packing:
+            return data
+        limit = self._settings.max_message_bytes
+        try:
+            return decompress(note.packing, data, note.unpacked_size, limit)
+        except CompressionError as error:
+            raise PackingError(str(error)) from None

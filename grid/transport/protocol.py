@@ -1,0 +1,448 @@
+"""The session protocol: what the frames between two processes mean.
+
+A session is one long-lived stream of frames each way. It carries any number of
+*exchanges*: a request and its answer, a request without an answer (`tell`), or
+a stream of items in both directions. Each side opens exchanges under numbers of
+its own, odd ones by the side that dialled, so both may open at any time. The
+first frame of each direction has a hello with the version and the limits of
+its sender; frames are numbered, and one that is missing, repeated or out of
+order ends the session, for nothing that follows can be trusted.
+
+    opener                         other side
+    REQUEST              ------->                      TELL needs no answer;
+                         <-------  REPLY, ERROR        CANCEL takes back
+    OPEN                 ------->
+                         <-------  ACCEPT, ERROR
+    ITEM, CREDIT, END    <------>  ITEM, CREDIT, END
+
+What becomes of an exchange when the session ends depends on one question: can
+the other side have acted on it? An opening delivery that was in no frame yet,
+or of which only some chunks were, is *unwritten*: it may go to another session.
+All others are *written*, and their outcome is unknown.
+
+`Session` knows no sockets, no clock and no event loop. Frames go in with
+`receive` and come out of `next_frame`; time comes in as an argument; what
+happens is told to a `SessionEvents`. It asks to be asked through `wake`, when
+there is something to send and was nothing before. All of it is called in one
+thread.
+
+Parts: `_outbox` cuts frames, `_routes` numbers names, `_large` cuts and joins
+large messages, `_flow` is one stream, `_deadlines` finds what is overdue,
+`_packing` compresses and checks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from grid.transport._deadlines import Deadlines
+from grid.transport._inbox import VERSION, Inbox, ProtocolViolation, SessionEvents
+from grid.transport._outbox import Control, Outbound, Outbox
+from grid.transport._packing import Packing
+from grid.transport._routes import NO_ROUTE
+from grid.transport.compression import available
+from grid.transport.settings import SessionSettings
+from grid.wire_pb2 import Failure, Frame, Goodbye, Hello, Note
+
+__all__ = ["Lost", "ProtocolViolation", "Session", "SessionEvents", "Traffic", "Unwritten"]
+
+_REQUEST, _REPLY, _ERROR, _TELL, _CANCEL = (
+    Frame.REQUEST,
+    Frame.REPLY,
+    Frame.ERROR,
+    Frame.TELL,
+    Frame.CANCEL,
+)
+_FRAME_LIMIT = 4 * 1024 * 1024  # gRPC's own default
+
+
+class Unwritten(NamedTuple):
+    """An opening delivery that the other side cannot have acted on."""
+
+    token: Any
+    kind: int
+    receiver: str
+    epoch: int
+    type_name: str
+    data: bytes
+    metadata: Mapping[str, str] | None
+    at: float
+
+
+class Traffic(NamedTuple):
+    """What went one way."""
+
+    frames: int
+    deliveries: int
+    bytes: int
+
+
+class Lost(NamedTuple):
+    """What a session leaves behind.
+
+    Attributes:
+        written: tokens of exchanges whose outcome is unknown.
+        unwritten: what may go to another session.
+        attached: tokens of the other side's open exchanges.
+        streams: tokens of the streams that are cut.
+    """
+
+    written: list[Any]
+    unwritten: list[Unwritten]
+    attached: list[Any]
+    streams: list[Any]
+
+
+# What is kept of an exchange opened here: its token, its deadline, and, if it may be
+# written twice, all that is needed for that.
+_Entry = tuple[Any, float, Unwritten | None]
+
+
+class Session:
+    """One side of a session.
+
+    Args:
+        events: who is told what happens.
+        wake: called when there is something to send and nothing was before.
+        dialled: True for the side that opened the connection.
+        settings: what this side takes and asks for.
+    """
+
+    __slots__ = (
+        "_being_written",
+        "_deadlines",
+        "_in",
+        "_next",
+        "_now",
+        "_ours",
+        "_out",
+        "_packing",
+        "_settings",
+        "_streams",
+        "_tells",
+        "_theirs",
+    )
+
+    def __init__(
+        self,
+        events: SessionEvents,
+        wake: Callable[[], None],
+        *,
+        dialled: bool,
+        settings: SessionSettings,
+    ) -> None:
+        self._settings = settings
+        self._next = 1 if dialled else 2
+        self._ours: dict[int, _Entry] = {}
+        self._tells: list[int] = []  # queued ones
+        self._being_written: list[Any] = []
+        self._deadlines = Deadlines(self._ours)
+        self._packing = Packing(settings)
+        self._now = 0.0
+        self._out = Outbox(wake)
+        self._in = Inbox(
+            events,
+            self._out,
+            parity=self._next & 1,
+            settings=settings,
+            packing=self._packing,
+            ours=self._ours,
+        )
+        self._theirs = self._in.theirs
+        self._streams = self._in.streams
+        self._out.say(Control(hello=_greeting(settings)))
+
+    # -- what the owner sees ---------------------------------------------------------
+
+    @property
+    def in_flight(self) -> int:
+        """Open exchanges, of both sides; a stream counts until both ended it."""
+        return len(self._ours) + len(self._theirs) + len(self._streams)
+
+    @property
+    def awaited(self) -> bool:
+        """True if something is to come from the other side."""
+        return bool(self._ours or self._streams)
+
+    @property
+    def queued(self) -> int:
+        """Deliveries that wait for a frame."""
+        return len(self._out)
+
+    @property
+    def held_until(self) -> float:
+        """After `next_frame` gave nothing: when to ask again without being woken."""
+        return self._out.held_until
+
+    @property
+    def largest(self) -> int:
+        """The largest message that both sides take, in bytes."""
+        ours, hello = self._settings.max_message_bytes, self._in.hello
+        return ours if hello is None else min(ours, hello.max_message)
+
+    @property
+    def empty(self) -> bool:
+        """True if there is nothing to write."""
+        return self._out.empty
+
+    @property
+    def sent(self) -> Traffic:
+        """What went out."""
+        out = self._out
+        return Traffic(out.frames_sent, out.deliveries_sent, out.bytes_sent)
+
+    @property
+    def received(self) -> Traffic:
+        """What came in."""
+        return Traffic(self._in.frames, self._in.deliveries, self._in.bytes)
+
+    @property
+    def late(self) -> int:
+        """Answers and items that came when nobody waited any more."""
+        return self._in.late
+
+    def next_expiry(self) -> float:
+        """When `expire` is to be called; infinite if there is no need."""
+        return min(self._deadlines.next(), self._in.assemblies.next_overdue())
+
+    # -- exchanges opened here ---------------------------------------------------------
+
+    def open(
+        self,
+        token: Any,
+        kind: int,
+        receiver: str,
+        epoch: int,
+        type_name: str,
+        data: bytes,
+        metadata: Mapping[str, str] | None,
+        at: float,
+        milliseconds: int,
+        again: Unwritten | None = None,
+    ) -> int:
+        """Queue a REQUEST, TELL or OPEN; its number.
+
+        Args:
+            token: what the events about it will carry.
+            kind: of the delivery.
+            receiver: the full name of the mailbox.
+            epoch: its registration's, as resolved; 0 for not known.
+            type_name: of the message.
+            data: the encoded message, not larger than `largest`.
+            metadata: for the receiver to read.
+            at: the deadline, on the owner's clock; infinite for none.
+            milliseconds: from now to the deadline, 0 for none.
+            again: the exchange, if it may be written to a second session
+                after this one was lost.
+        """
+        number = self._next
+        self._next = number + 2
+        self._ours[number] = (token, at, again)
+        self._deadlines.add(number, at)
+        note = None if metadata is None else Note(metadata=metadata)
+        if self._packing.active:
+            data, note = self._packing.pack(data, note)
+        out = self._out
+        out.last_opened = number
+        if kind == _TELL:
+            self._tells.append(number)
+        route = out.routes.find(receiver, type_name, epoch)
+        out.put(number, kind, milliseconds, route, data, note)
+        return number
+
+    def cancel(self, number: int) -> bool:
+        """Give an exchange up; False if it is over already. Its token is not told."""
+        if self._ours.pop(number, None) is None:
+            return False
+        if not self._out.withdraw(number):
+            self._out.put(number, _CANCEL, 0, NO_ROUTE, b"", None)
+        if self._in.assemblies.drop(number):
+            self._in.assemblies.refuse(number)  # the rest of its answer is on the way
+        return True
+
+    def cancel_token(self, token: Any) -> bool:
+        """Give up the exchange of a token; costs a search."""
+        numbers = [number for number, entry in self._ours.items() if entry[0] is token]
+        for number in numbers:
+            self.cancel(number)
+        return bool(numbers)
+
+    def expire(self, now: float) -> list[Any]:
+        """Give up what is overdue; its tokens."""
+        self._in.assemblies.expire(now)
+        overdue = self._deadlines.due(now)
+        tokens = [self._ours[number][0] for number in overdue]
+        for number in overdue:
+            self.cancel(number)
+        return tokens
+
+    # -- exchanges opened by the other side ----------------------------------------------
+
+    def attach(self, exchange: int, token: Any) -> None:
+        """Say what `on_cancel` and `close` shall tell of an exchange, until it is answered."""
+        self._theirs[exchange] = token
+
+    def reply(self, exchange: int, type_name: str, data: bytes) -> None:
+        """Answer an attached exchange; ignored if nobody waits any more."""
+        if self._theirs.pop(exchange, None) is None:
+            return
+        note = None
+        if self._packing.active:
+            data, note = self._packing.pack(data, note)
+        out = self._out
+        out.put(exchange, _REPLY, 0, out.routes.find("", type_name, 0), data, note)
+
+    def fail(self, exchange: int, failure: Failure) -> None:
+        """Answer an exchange with an error."""
+        self._theirs.pop(exchange, None)
+        self._out.put(exchange, _ERROR, 0, NO_ROUTE, failure.SerializeToString(), None)
+
+    def accept(self, exchange: int, token: Any) -> bool:
+        """Accept an attached OPEN as a stream of that token; False if nobody waits any more."""
+        if self._theirs.pop(exchange, None) is None:
+            return False
+        self._streams[exchange] = self._in.new_flow(token)
+        self._out.put(exchange, Frame.ACCEPT, 0, NO_ROUTE, b"", None)
+        return True
+
+    # -- streams ----------------------------------------------------------------------------
+
+    def credit(self, exchange: int) -> int:
+        """What a stream may send; an item may go while it is above 0."""
+        flow = self._streams.get(exchange)
+        return flow.credit if flow is not None and flow.sending else 0
+
+    def send_item(self, exchange: int, type_name: str, data: bytes) -> None:
+        """Queue an item of a stream that has credit."""
+        flow = self._streams[exchange]
+        number = flow.sent(len(data))
+        note = None
+        if self._packing.active:
+            data, note = self._packing.pack(data, note)
+        out = self._out
+        out.put(exchange, Frame.ITEM, number, out.routes.find("", type_name, 0), data, note)
+
+    def consumed(self, exchange: int, size: int) -> None:
+        """The reader of a stream took an item of so many bytes."""
+        flow = self._streams.get(exchange)
+        if flow is not None and flow.receiving:
+            total = flow.consumed(size)
+            if total:
+                self._out.put(exchange, Frame.CREDIT, total, NO_ROUTE, b"", None)
+
+    def end_sending(self, exchange: int) -> None:
+        """All items of this direction are sent. The stream ends when both directions have."""
+        flow = self._streams.get(exchange)
+        if flow is not None and flow.sending:
+            flow.sending = False
+            self._out.put(exchange, Frame.END, Frame.SENDING, NO_ROUTE, b"", None)
+            if not flow.receiving:
+                del self._streams[exchange]
+
+    def end_stream(self, exchange: int, failure: Failure | None) -> None:
+        """End both directions, after the items that are queued."""
+        if self._streams.pop(exchange, None) is not None:
+            data = b"" if failure is None else failure.SerializeToString()
+            self._out.put(exchange, Frame.END, Frame.STREAM, NO_ROUTE, data, None)
+            if self._in.assemblies.drop(exchange):
+                self._in.assemblies.refuse(exchange)
+
+    # -- the session as a whole ----------------------------------------------------------------
+
+    def ping(self, number: int) -> None:
+        """Ask the other side for a sign of life; `on_pong` brings the number, not 0, back."""
+        self._out.say(Control(ping=number))
+
+    def say_goodbye(self, reason: str) -> None:
+        """Tell the other side to open nothing more here."""
+        self._out.say(Control(goodbye=Goodbye(reason=reason)))
+
+    def take_unwritten(self) -> list[Unwritten]:
+        """Take back what the other side cannot have acted on."""
+        taken = [self._unwritten(delivery) for delivery in self._out.unwritten()]
+        found = [one for one in taken if one is not None]
+        for number, _ in found:
+            self.cancel(number)
+        return [one for _, one in found]
+
+    def close(self) -> Lost:
+        """The session is over, whatever the reason. Idempotent: the second time nothing is lost."""
+        unwritten = self.take_unwritten()
+        unwritten += [entry[2] for entry in self._ours.values() if entry[2] is not None]
+        written = [entry[0] for entry in self._ours.values() if entry[2] is None]
+        written += self._being_written
+        lost = Lost(
+            written,
+            unwritten,
+            list(self._theirs.values()),
+            [flow.token for flow in self._streams.values()],
+        )
+        for table in (self._ours, self._theirs, self._streams):
+            table.clear()
+        self._being_written, self._tells = [], []
+        return lost
+
+    # -- frames out -------------------------------------------------------------------------------
+
+    def next_frame(self, now: float) -> bytes | None:
+        """The next frame to write; None if there is none now (see `held_until`)."""
+        self._now = now
+        frame = self._out.cut(now, len(self._ours) + len(self._theirs), self._milliseconds)
+        if self._tells:
+            self._take_tells()
+        return frame
+
+    def frame_written(self) -> list[Any]:
+        """The frame is written; the tokens of the tells in it, which are done."""
+        done, self._being_written = self._being_written, []
+        return done
+
+    def _take_tells(self) -> None:
+        written = [number for number in self._tells if self._out.is_written(number)]
+        if written:
+            self._tells = [number for number in self._tells if not self._out.is_written(number)]
+            entries = [self._ours.pop(number, None) for number in written]
+            self._being_written += [entry[0] for entry in entries if entry is not None]
+
+    def _milliseconds(self, exchange: int) -> int:
+        entry = self._ours.get(exchange)
+        if entry is None or entry[1] == math.inf:
+            return 0
+        return max(1, math.ceil((entry[1] - self._now) * 1000))
+
+    def _unwritten(self, delivery: Outbound) -> tuple[int, Unwritten] | None:
+        number, kind, _, route, data, note = delivery
+        entry = self._ours.get(number)
+        if entry is None:
+            return None
+        if entry[2] is not None:
+            return number, entry[2]
+        if note is not None and (note.packing or note.HasField("checksum")):
+            data = self._packing.unpack(data, note)
+        metadata = dict(note.metadata) if note is not None and note.metadata else None
+        return number, Unwritten(
+            entry[0], kind, route.receiver, route.epoch, route.type_name, data, metadata, entry[1]
+        )
+
+    # -- frames in --------------------------------------------------------------------------------
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Take a frame; what it brings is told to the events before this returns.
+
+        Raises:
+            ProtocolViolation: the other side breaks the rules; close the session.
+        """
+        self._in.receive(data, now)
+
+
+def _greeting(settings: SessionSettings) -> Hello:
+    return Hello(
+        version=VERSION,
+        max_message=settings.max_message_bytes,
+        max_frame=_FRAME_LIMIT,
+        max_routes=settings.max_routes,
+        packings=available(),
+        stream_credit=settings.stream_credit,
+    )

@@ -1,0 +1,44 @@
+"""What a session may hold and how it packs: one value for both ends of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grid.errors import InvalidArgument
+
+__all__ = ["CHUNK_BYTES", "LARGE_BYTES", "SessionSettings"]
+
+LARGE_BYTES = 1024 * 1024  # a longer message travels in chunks
+CHUNK_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSettings:
+    """What one side of a session takes, keeps and asks for.
+
+    Attributes:
+        max_message_bytes: the largest message sent or taken.
+        stream_credit: what a stream may send before its reader has read;
+            a message costs 1, and 1 more for each 16 KiB.
+        compression: pack by `zstd`, `gzip`, or the best that both sides have
+            (`auto`); None for never.
+        compress_from: messages of so many bytes and more are packed.
+        checksum: send a checksum with each message.
+        max_routes: how many names are kept by number.
+    """
+
+    max_message_bytes: int = 100 * 1024 * 1024
+    stream_credit: int = 256
+    compression: str | None = None
+    compress_from: int = 16 * 1024
+    checksum: bool = False
+    max_routes: int = 4096
+
+    def __post_init__(self) -> None:
+        """Raises `InvalidArgument` for what cannot work."""
+        for name, least in (("max_message_bytes", 1), ("stream_credit", 1), ("compress_from", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise InvalidArgument(name, value, f"{least} or more")
+        if self.compression not in (None, "auto", "zstd", "gzip"):
+            raise InvalidArgument("compression", self.compression, "'auto', 'zstd', 'gzip' or None")
