@@ -66,7 +66,7 @@ class _Grid:
     """Three peers that compete for the leader."""
 
     def __init__(self, etcd: str, lease: float) -> None:
-        self._given = {"namespace": "bench", "etcd": etcd, "lease": lease}
+        self._given: dict[str, Any] = {"namespace": "bench", "etcd": etcd, "lease": lease}
         self._etcd = etcd
         self._lease = lease
         self._peers: dict[str, Child] = {}

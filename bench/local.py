@@ -6,6 +6,8 @@ The yardsticks are the least that asyncio itself takes: a task that waits on an
 
 from __future__ import annotations
 
+from typing import Any
+
 from bench.model import Progress, Row, Size, median
 from bench.processes import Child
 from grid.embedded import Etcd
@@ -27,7 +29,7 @@ async def measure(size: Size, progress: Progress) -> list[Row]:
 async def _memory(etcd: str, size: Size) -> Row:
     ours, bare = [], []
     for number in range(min(3, size.rounds)):
-        given = {"namespace": f"idle{number}", "etcd": etcd, "actors": size.actors}
+        given: dict[str, Any] = {"namespace": f"idle{number}", "etcd": etcd, "actors": size.actors}
         async with Child("idle_actors", **given) as child:
             ours.append(child.told["kib"])
         async with Child("idle_tasks", **given) as child:
@@ -45,7 +47,7 @@ async def _memory(etcd: str, size: Size) -> Row:
 
 async def _requests(etcd: str, size: Size, progress: Progress) -> list[Row]:
     rates: dict[tuple[str, int], list[float]] = {}
-    given = {"namespace": "local", "etcd": etcd, "seconds": size.seconds / 2}
+    given: dict[str, Any] = {"namespace": "local", "etcd": etcd, "seconds": size.seconds / 2}
     async with Child("local_requests", **given) as child:
         for number in range(size.rounds):
             progress(f"local: requests, round {number + 1} of {size.rounds}")

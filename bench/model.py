@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["NORMAL", "QUICK", "Row", "Size", "median", "percentile"]
+__all__ = ["NORMAL", "QUICK", "Progress", "Row", "Size", "callers_case", "median", "percentile"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,9 @@ class Size:
         actors: idle actors whose memory is measured.
         kills: leaders killed, and leaders stopped.
         leases: the leases, in seconds, under which leaders are killed.
+        mib: the large payload, in MiB.
+        parts: of the subject `transport`; None for all.
+        peers: other systems to compare with; None for all that are installed.
     """
 
     rounds: int
@@ -29,6 +32,9 @@ class Size:
     actors: int = 5_000
     kills: int = 20
     leases: tuple[float, ...] = (2.0,)
+    mib: int = 64
+    parts: tuple[str, ...] | None = None
+    peers: tuple[str, ...] | None = None
 
 
 NORMAL = Size(rounds=9, seconds=1.0)
@@ -47,8 +53,10 @@ class Row:
         ours: this grid's value.
         yardstick: the value it is held against; None if there is none.
         against: what the yardstick is.
-        least_ratio: what `ours / yardstick` must reach; None if nothing is required.
-        most: what `ours` must stay below; None if nothing is required.
+        least_ratio: what `ours / yardstick` must reach; None if that is not required.
+        most_ratio: what `ours / yardstick` must not exceed.
+        least: what `ours` must reach.
+        most: what `ours` must not exceed.
         samples: the single values behind `ours`, where they are worth showing.
         ratios: ours over the yardstick, round by round, where the two were
             measured in pairs.
@@ -62,6 +70,8 @@ class Row:
     yardstick: float | None = None
     against: str = ""
     least_ratio: float | None = None
+    most_ratio: float | None = None
+    least: float | None = None
     most: float | None = None
     samples: tuple[float, ...] = field(default=())
     ratios: tuple[float, ...] = field(default=())
@@ -76,16 +86,38 @@ class Row:
     @property
     def required(self) -> str:
         """What is asked of it, for people."""
-        if self.least_ratio is not None:
-            return f"ratio >= {self.least_ratio:g}"
-        return f"<= {self.most:g} {self.unit}" if self.most is not None else ""
+        bounds = (
+            ("ratio >= ", self.least_ratio, ""),
+            ("ratio <= ", self.most_ratio, ""),
+            (">= ", self.least, self.unit),
+            ("<= ", self.most, self.unit),
+        )
+        return ", ".join(
+            said + _bound(value, unit) for said, value, unit in bounds if value is not None
+        )
 
     @property
     def met(self) -> bool | None:
-        """Whether it is as required; None if nothing is required."""
+        """Whether it is as required; None if nothing is required.
+
+        A bound on a ratio that cannot be had is missed.
+        """
+        ratio = self.ratio
+        checks = []
         if self.least_ratio is not None:
-            return self.ratio is not None and self.ratio >= self.least_ratio
-        return self.ours <= self.most if self.most is not None else None
+            checks.append(ratio is not None and ratio >= self.least_ratio)
+        if self.most_ratio is not None:
+            checks.append(ratio is not None and ratio <= self.most_ratio)
+        if self.least is not None:
+            checks.append(self.ours >= self.least)
+        if self.most is not None:
+            checks.append(self.ours <= self.most)
+        return all(checks) if checks else None
+
+
+def _bound(value: float, unit: str) -> str:
+    number = f"{value:,.0f}" if value >= 1000 else f"{value:g}"
+    return number if not unit else f"{number}{unit}" if unit[0] == "/" else f"{number} {unit}"
 
 
 Progress = Callable[[str], None]
@@ -100,3 +132,8 @@ def percentile(values: Sequence[float], percent: float) -> float:
     """The smallest value that so many percent of them do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def callers_case(callers: int) -> str:
+    """How rows name a number of callers."""
+    return "1 caller" if callers == 1 else f"{callers} callers"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import json
 import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import grpc.aio
 
 from bench.raw_etcd import RawEtcd
 from bench.running import closed_loop, run
+from bench.talk import Orders, Role, keep_answers_apart, read_orders, say, until_closed
 from grid import ActorContext, EchoMsg, Mailbox, Server
 from grid.testing import wait_until
 
@@ -28,23 +30,7 @@ ECHO_METHOD = "/bench.Echo/Echo"
 _WARM = 200  # actors started before memory is read for the first time
 _AT_ONCE = 500
 
-Orders = AsyncIterator[str]
 _Bare = asyncio.Queue[tuple[EchoMsg, "asyncio.Future[EchoMsg]"]]
-Role = Callable[[dict[str, Any], Orders], Awaitable[None]]
-
-
-def _say(**what: Any) -> None:
-    sys.stdout.write(json.dumps(what) + "\n")
-    sys.stdout.flush()
-
-
-async def _orders() -> Orders:
-    """The lines of stdin; ends when it is closed."""
-    reader = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
-        yield line.decode().strip()
 
 
 async def bare_echo(_: dict[str, Any], orders: Orders) -> None:
@@ -65,9 +51,8 @@ async def bare_echo(_: dict[str, Any], orders: Orders) -> None:
     )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    _say(address=f"127.0.0.1:{port}")
-    async for _order in orders:
-        pass
+    say(address=f"127.0.0.1:{port}")
+    await until_closed(orders)
     await server.stop(0)
 
 
@@ -77,9 +62,8 @@ async def echo_peer(given: dict[str, Any], orders: Orders) -> None:
     server.define("echo", lambda _: _echo, mailbox=1024)
     async with server:
         await server.client.start_actor("echo", peer=server.name)
-        _say(name=server.name)
-        async for _order in orders:
-            pass
+        say(name=server.name)
+        await until_closed(orders)
 
 
 async def _echo(ctx: ActorContext) -> None:
@@ -92,12 +76,12 @@ async def _echo(ctx: ActorContext) -> None:
 async def names_peer(given: dict[str, Any], orders: Orders) -> None:
     """A peer that opens as many mailboxes as it is told, all at once."""
     async with Server(given["namespace"], etcd=given["etcd"], lease=given["lease"]) as server:
-        _say(name=server.name)
+        say(name=server.name)
         async for _order in orders:
             names = [f"m{number}" for number in range(given["names"])]
             began = time.perf_counter()
             opened = await asyncio.gather(*(_open(server, name) for name in names))
-            _say(seconds=time.perf_counter() - began, opened=len(opened))
+            say(seconds=time.perf_counter() - began, opened=len(opened))
 
 
 async def _open(server: Server, name: str) -> Mailbox:
@@ -111,12 +95,12 @@ async def key_watch(given: dict[str, Any], orders: Orders) -> None:
         aclosing(raw.deletes(given["key"], exact=True)) as gone,
     ):
         await anext(gone)
-        _say(ready=True)
+        say(ready=True)
         while not await anext(gone):
             pass
         at = time.monotonic()
         async for _order in orders:
-            _say(gone=at)
+            say(gone=at)
 
 
 async def leader_peer(given: dict[str, Any], orders: Orders) -> None:
@@ -125,17 +109,12 @@ async def leader_peer(given: dict[str, Any], orders: Orders) -> None:
     server.define("leader", lambda _: _lead, mailbox=64)
     serving = asyncio.create_task(server.serve())
     await wait_until(lambda: server.state == "serving", "the peer serves")
-    _say(name=server.name)
-    closed = asyncio.create_task(_until_closed(orders))
+    say(name=server.name)
+    closed = asyncio.create_task(until_closed(orders))
     await asyncio.wait([serving, closed], return_when=asyncio.FIRST_COMPLETED)
     for task in (serving, closed):
         task.cancel()
     await asyncio.gather(serving, closed, return_exceptions=True)
-
-
-async def _until_closed(orders: Orders) -> None:
-    async for _order in orders:
-        pass
 
 
 async def _lead(ctx: ActorContext) -> None:
@@ -160,8 +139,8 @@ async def idle_actors(given: dict[str, Any], orders: Orders) -> None:
         before = _resident_kib()
         for first in range(_WARM, _WARM + given["actors"], _AT_ONCE):
             await start(first, min(_AT_ONCE, _WARM + given["actors"] - first))
-        _say(kib=(_resident_kib() - before) / given["actors"])
-        await _until_closed(orders)
+        say(kib=(_resident_kib() - before) / given["actors"])
+        await until_closed(orders)
 
 
 async def idle_tasks(given: dict[str, Any], orders: Orders) -> None:
@@ -177,8 +156,8 @@ async def idle_tasks(given: dict[str, Any], orders: Orders) -> None:
         queue = queues[f"a{number}"] = asyncio.Queue(16)
         tasks.append(asyncio.create_task(wait(queue), name=f"a{number}"))
     await asyncio.sleep(0)
-    _say(kib=(_resident_kib() - before) / given["actors"])
-    await _until_closed(orders)
+    say(kib=(_resident_kib() - before) / given["actors"])
+    await until_closed(orders)
     for task in tasks:
         task.cancel()
 
@@ -209,11 +188,11 @@ async def local_requests(given: dict[str, Any], orders: Orders) -> None:
             "ours": lambda: client.request("echo", message, reply=EchoMsg),
             "bare": ask_bare,
         }
-        _say(name=server.name)
+        say(name=server.name)
         async for order in orders:
             side, callers = order.split()
             load = await closed_loop(sides[side], int(callers), given["seconds"])
-            _say(rate=load.rate, p50=load.p50)
+            say(rate=load.rate, p50=load.p50)
     serving.cancel()
 
 
@@ -223,30 +202,23 @@ async def _serve_queue(queue: _Bare) -> None:
         answer.set_result(EchoMsg(msg=message.msg))
 
 
-_ROLES: dict[str, Role] = {
-    role.__name__: role
-    for role in (
-        bare_echo,
-        echo_peer,
-        names_peer,
-        key_watch,
-        leader_peer,
-        idle_actors,
-        idle_tasks,
-        local_requests,
-    )
-}
-
-
 def main() -> None:
     """Run the role that the command line names."""
     logging.basicConfig(level=logging.ERROR)
-    role, given = sys.argv[1:]
-    run(_main(_ROLES[role], json.loads(given)))
+    name, given = sys.argv[1:]
+    keep_answers_apart()
+    run(_main(_role(name), json.loads(given)))
+
+
+def _role(name: str) -> Role:
+    """A function of this module, or of another one of this package: `raw_tcp.serve`."""
+    module, _, function = name.rpartition(".")
+    found: Role = getattr(importlib.import_module(f"bench.{module or 'roles'}"), function)
+    return found
 
 
 async def _main(role: Role, given: dict[str, Any]) -> None:
-    await role(given, _orders())
+    await role(given, read_orders())
 
 
 if __name__ == "__main__":
