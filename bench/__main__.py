@@ -12,14 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.model import NORMAL, QUICK, Progress, Row, Size
+from bench.model import NORMAL, QUICK, TRANSPORT_PARTS, Progress, Row, Size
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["main"]
 
-SUBJECTS = ("request", "names", "failover", "local")
+SUBJECTS = ("request", "names", "failover", "local", "transport")
 
 # What the `grid` command sets, too: gRPC's older poller saves a thread's wake-up
 # a call. It counts for both sides of every comparison.
@@ -63,6 +63,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--names", type=int, metavar="N", help="mailboxes to open")
     parser.add_argument("--actors", type=int, metavar="N", help="idle actors to weigh")
     parser.add_argument("--kills", type=int, metavar="N", help="leaders to kill, and to stop")
+    parser.add_argument("--mib", type=int, metavar="N", help="size of the large payload")
+    parser.add_argument(
+        "--parts",
+        type=_list,
+        metavar="PART,...",
+        help=f"of transport: {', '.join(TRANSPORT_PARTS)}",
+    )
+    parser.add_argument(
+        "--peers", type=_list, metavar="PEER,...", help="modules of bench.peers; '' for none"
+    )
     given = parser.parse_args()
     for subject in given.subjects:
         if subject not in SUBJECTS:
@@ -70,11 +80,15 @@ def _arguments() -> argparse.Namespace:
     return given
 
 
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.split(",")))
+
+
 def _size(given: argparse.Namespace) -> Size:
     size = QUICK if given.quick else NORMAL
     wanted = {
         name: getattr(given, name)
-        for name in ("rounds", "seconds", "names", "actors", "kills")
+        for name in ("rounds", "seconds", "names", "actors", "kills", "mib", "parts", "peers")
         if getattr(given, name) is not None
     }
     if given.full:

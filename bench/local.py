@@ -1,29 +1,36 @@
 """Inside one process: what an idle actor weighs, and requests that stay at home.
 
 The yardsticks are the least that asyncio itself takes: a task that waits on an
-`asyncio.Queue`, and a queue with a future for the answer.
+`asyncio.Queue`; a queue with a future for the answer; and an empty coroutine
+awaited through a future, that is, a task that has nothing to do.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from bench.model import Progress, Row, Size, median
+from bench.model import Progress, Row, Size, callers_case, median
 from bench.processes import Child
 from grid.embedded import Etcd
 
-__all__ = ["measure"]
+__all__ = ["measure", "rows"]
 
 _CALLERS = (1, 128)
+_YARDSTICKS = {"queue": "an asyncio.Queue and a future", "empty": "an empty coroutine in a future"}
+_LEAST = 100_000
+_MOST_KIB = 8
 
 
 async def measure(size: Size, progress: Progress) -> list[Row]:
     """The rows of this benchmark."""
     async with Etcd() as etcd:
-        progress("local: memory")
-        rows = [await _memory(etcd.endpoint, size)]
-        rows += await _requests(etcd.endpoint, size, progress)
-    return rows
+        return await rows(etcd.endpoint, size, progress)
+
+
+async def rows(etcd: str, size: Size, progress: Progress) -> list[Row]:
+    """The rows of this benchmark, on an etcd that runs."""
+    progress("local: memory")
+    return [await _memory(etcd, size), *await _requests(etcd, size, progress)]
 
 
 async def _memory(etcd: str, size: Size) -> Row:
@@ -42,6 +49,7 @@ async def _memory(etcd: str, size: Size) -> Row:
         ours=median(ours),
         yardstick=median(bare),
         against="a task and an asyncio.Queue",
+        most=_MOST_KIB,
     )
 
 
@@ -52,18 +60,23 @@ async def _requests(etcd: str, size: Size, progress: Progress) -> list[Row]:
         for number in range(size.rounds):
             progress(f"local: requests, round {number + 1} of {size.rounds}")
             for callers in _CALLERS:
-                for side in ("ours", "bare"):
+                for side in ("ours", *_YARDSTICKS):
                     told = await child.ask(f"{side} {callers}")
                     rates.setdefault((side, callers), []).append(told["rate"])
-    return [
-        Row(
-            subject="local",
-            case="1 caller" if callers == 1 else f"{callers} callers",
-            figure="requests to a mailbox of the same process",
-            unit="/s",
-            ours=median(rates["ours", callers]),
-            yardstick=median(rates["bare", callers]),
-            against="an asyncio.Queue and a future",
-        )
-        for callers in _CALLERS
-    ]
+    return [_row(rates, callers, side) for side in _YARDSTICKS for callers in _CALLERS]
+
+
+def _row(rates: dict[tuple[str, int], list[float]], callers: int, side: str) -> Row:
+    """The floor is asked of many callers: it is a rate, not a latency."""
+    ours, theirs = rates["ours", callers], rates[side, callers]
+    return Row(
+        subject="local",
+        case=callers_case(callers),
+        figure="requests to a mailbox of the same process",
+        unit="/s",
+        ours=median(ours),
+        yardstick=median(theirs),
+        against=_YARDSTICKS[side],
+        least=_LEAST if side == "empty" and callers > 1 else None,
+        ratios=tuple(one / other for one, other in zip(ours, theirs, strict=True)),
+    )

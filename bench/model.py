@@ -7,7 +7,28 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["NORMAL", "QUICK", "Progress", "Row", "Size", "callers_case", "median", "percentile"]
+__all__ = [
+    "NORMAL",
+    "QUICK",
+    "TRANSPORT_PARTS",
+    "Progress",
+    "Row",
+    "Size",
+    "callers_case",
+    "median",
+    "percentile",
+]
+
+TRANSPORT_PARTS = (
+    "calls",
+    "open_loop",
+    "one_way",
+    "one_process",
+    "payload",
+    "broadcasting",
+    "wire_bytes",
+)
+"""The modules that the subject `transport` consists of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

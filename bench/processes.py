@@ -72,7 +72,13 @@ class Child:
             stdout=asyncio.subprocess.PIPE,
             env=self._environment,
         )
-        self.told = await self._answer()
+        try:
+            self.told = await self._answer()
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+            raise
         return self
 
     async def ask(self, order: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ async def bare_echo(_: dict[str, Any], orders: Orders) -> None:
 async def echo_peer(given: dict[str, Any], orders: Orders) -> None:
     """A peer with one actor that echoes out of its mailbox."""
     server = Server(given["namespace"], etcd=given["etcd"])
-    server.define("echo", lambda _: _echo, mailbox=1024)
+    server.define("echo", lambda _: _echo, mailbox=given.get("mailbox", 1024))
     async with server:
         await server.client.start_actor("echo", peer=server.name)
         say(name=server.name)
@@ -169,7 +170,7 @@ def _resident_kib() -> float:
 
 
 async def local_requests(given: dict[str, Any], orders: Orders) -> None:
-    """Requests inside one process, to a mailbox or to a bare queue."""
+    """Requests inside one process: to a mailbox, to a bare queue, to nothing."""
     message = EchoMsg(msg="m" * 98)
     server = Server(given["namespace"], etcd=given["etcd"])
     server.define("echo", lambda _: _echo, mailbox=1024)
@@ -179,14 +180,15 @@ async def local_requests(given: dict[str, Any], orders: Orders) -> None:
         client = server.client
         await client.start_actor("echo", peer=server.name)
 
-        async def ask_bare() -> EchoMsg:
+        async def ask_queue() -> EchoMsg:
             answer: asyncio.Future[EchoMsg] = asyncio.get_running_loop().create_future()
             queue.put_nowait((message, answer))
             return await answer
 
-        sides: dict[str, Callable[[], Awaitable[EchoMsg]]] = {
-            "ours": lambda: client.request("echo", message, reply=EchoMsg),
-            "bare": ask_bare,
+        sides: dict[str, Callable[[], Awaitable[EchoMsg | None]]] = {
+            "ours": partial(client.request, "echo", message, reply=EchoMsg),
+            "queue": ask_queue,
+            "empty": lambda: asyncio.ensure_future(_nothing()),
         }
         say(name=server.name)
         async for order in orders:
@@ -194,6 +196,10 @@ async def local_requests(given: dict[str, Any], orders: Orders) -> None:
             load = await closed_loop(sides[side], int(callers), given["seconds"])
             say(rate=load.rate, p50=load.p50)
     serving.cancel()
+
+
+async def _nothing() -> None:
+    """The empty coroutine."""
 
 
 async def _serve_queue(queue: _Bare) -> None:

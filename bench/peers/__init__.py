@@ -74,7 +74,7 @@ PEERS = (
         module="redis_lists",
         imports="redis",
         command="redis-server",
-        get="pip install redis, and the redis-server package of your system",
+        get="pip install redis[hiredis], and the redis-server package of your system",
     ),
 )
 
