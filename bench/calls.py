@@ -14,17 +14,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from bench.model import Progress, Row, Size, callers_case, median
+from bench.model import REQUESTS, Progress, Row, Size, callers_case, median
 from bench.peers import PEERS, Peer, environment
 from bench.processes import Child, quietest
 from bench.running import Load
 from bench.talk import notice
 
-__all__ = ["BARE", "RATE", "RAW_TCP", "Pairs", "installed", "load", "measure", "rows_of"]
+__all__ = ["BARE", "RAW_TCP", "Pairs", "installed", "load", "measure", "rows_of"]
 
 BARE = "bare grpc.aio unary"
 RAW_TCP = "raw TCP, same batching"
-RATE = "requests"
 _CALLERS = (1, 16, 128)
 _MANY = 512
 _WARM = 0.3  # seconds
@@ -167,7 +166,7 @@ def rows_of(pairs: Pairs) -> list[Row]:
         if callers == 1:
             row = _row(name, callers, measured, "request, p50", "us", lambda one: one.p50 * 1e6)
             rows.append(replace(row, most_ratio=bounds.p50_ratio))
-        row = _row(name, callers, measured, RATE, "/s", lambda one: one.rate)
+        row = _row(name, callers, measured, REQUESTS, "/s", lambda one: one.rate)
         rows.append(replace(row, least_ratio=bounds.rate_ratios.get(callers)))
     return rows
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 __all__ = [
     "NORMAL",
     "QUICK",
+    "REQUESTS",
     "TRANSPORT_PARTS",
     "Progress",
     "Row",
@@ -18,6 +19,9 @@ __all__ = [
     "median",
     "percentile",
 ]
+
+REQUESTS = "requests"
+"""The figure of the subject `transport` that is drawn."""
 
 TRANSPORT_PARTS = (
     "calls",

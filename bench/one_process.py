@@ -1,4 +1,4 @@
-"""What asyncio alone can be held against: tells, requests that stay at home, idle mailboxes."""
+"""What asyncio alone can be held against: requests that stay at home, and idle mailboxes."""
 
 from __future__ import annotations
 

@@ -1,15 +1,18 @@
-"""Two small pictures of a run, as SVG: request ratios, and how failovers are spread."""
+"""Small pictures of a run, as SVG: request ratios, systems side by side, failovers."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
-from bench.model import Row
+from bench.model import REQUESTS, Row, callers_case, median
 
-__all__ = ["failover_svg", "request_svg"]
+__all__ = ["failover_svg", "request_svg", "transport_svg"]
 
 _WIDTH, _LEFT, _RIGHT, _LANE = 720, 170, 40, 34
 _OURS, _BOUND, _INK = "#2f6f9f", "#b3452c", "#333"
+_SHADES = {1: "#a9c7dd", 16: "#5c96bf", 128: "#1d4e75"}  # by callers
+_LEAST = 100.0  # where the logarithmic axis begins
 
 
 def request_svg(rows: Iterable[Row]) -> str:
@@ -46,6 +49,61 @@ def failover_svg(rows: Iterable[Row]) -> str:
             parts.append(_line(x, y - 12, x, y + 12, _BOUND))
             parts.append(_text(x + 4, y - 4, f"{row.most:g} s", fill=_BOUND))
     return _svg("Seconds until the next leader acts (red: at most)", parts, len(lanes))
+
+
+def transport_svg(rows: Iterable[Row]) -> str:
+    """A lane for each system, a dot for each number of callers: requests per second.
+
+    Empty if there are no such rows.
+    """
+    rates = _rates(rows)
+    if not rates:
+        return ""
+    systems = sorted(rates, key=lambda name: -max(rates[name].values()))
+    top = max(max(of.values()) for of in rates.values()) * 1.3
+    parts = _decades(top, len(systems))
+    for lane, name in enumerate(systems):
+        y = _top(lane) + 10
+        parts.append(_text(_LEFT - 10, y + 5, name, anchor="end"))
+        points = [(_log_x(rate, top), callers) for callers, rate in sorted(rates[name].items())]
+        parts.append(_line(points[0][0], y, points[-1][0], y, "#ccc"))
+        parts += [
+            f'<circle cx="{x:.1f}" cy="{y}" r="6" fill="{_SHADES[callers]}"/>'
+            for x, callers in points
+        ]
+    return _svg(
+        "Requests per second with 1, 16 and 128 callers (light to dark)", parts, len(systems)
+    )
+
+
+def _rates(rows: Iterable[Row]) -> dict[str, dict[int, float]]:
+    """Of each system, by callers; ours is the median of its figures beside all the others."""
+    found: dict[str, dict[int, list[float]]] = {}
+    cases = {callers_case(callers): callers for callers in _SHADES}
+    for row in rows:
+        if row.subject == "transport" and row.figure == REQUESTS and row.case in cases:
+            callers = cases[row.case]
+            found.setdefault("this grid", {}).setdefault(callers, []).append(row.ours)
+            theirs = found.setdefault(row.against, {})
+            theirs.setdefault(callers, []).append(row.yardstick or _LEAST)
+    return {
+        name: {callers: median(values) for callers, values in of.items()}
+        for name, of in found.items()
+    }
+
+
+def _decades(top: float, lanes: int) -> list[str]:
+    parts = []
+    for power in range(round(math.log10(_LEAST)), math.floor(math.log10(top)) + 1):
+        x = _log_x(10.0**power, top)
+        parts.append(_line(x, _top(0) - 6, x, _top(lanes), "#eee"))
+        parts.append(_text(x, _top(lanes) + 14, f"{10**power:,}", anchor="middle"))
+    return parts
+
+
+def _log_x(value: float, top: float) -> float:
+    part = math.log(max(value, _LEAST) / _LEAST) / math.log(top / _LEAST)
+    return _LEFT + part * (_WIDTH - _LEFT - _RIGHT)
 
 
 def _dots(values: Sequence[float], y: float, top: float) -> list[str]:

@@ -13,12 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.model import Row
-from bench.picture import failover_svg, request_svg
+from bench.picture import failover_svg, request_svg, transport_svg
 
 __all__ = ["as_json", "as_markdown", "print_tables", "settings", "write_docs"]
 
 _HEADINGS = ("case", "figure", "this grid", "yardstick", "ratio", "required", "")
 _BEGIN, _END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
+_PICTURES = {"request": request_svg, "failover": failover_svg, "transport": transport_svg}
 _PACKAGES = ("grpcio", "protobuf", "uvloop")
 
 
@@ -80,14 +81,15 @@ def as_markdown(rows: list[Row]) -> str:
 
 
 def write_docs(rows: list[Row], folder: Path) -> None:
-    """Put the tables between the marks in `benchmarks.md`, and the pictures beside it."""
+    """Put the tables between the marks in `benchmarks.md`, and pictures of them beside it."""
     page = folder / "benchmarks.md"
     before, _, rest = page.read_text().partition(_BEGIN)
     after = rest.partition(_END)[2]
     made = "".join(f"* {name}: {value}\n" for name, value in settings().items())
     page.write_text(f"{before}{_BEGIN}\n{made}\n{as_markdown(rows)}\n{_END}{after}")
-    (folder / "bench-request.svg").write_text(request_svg(rows))
-    (folder / "bench-failover.svg").write_text(failover_svg(rows))
+    for subject, picture in _PICTURES.items():
+        if any(row.subject == subject for row in rows) and (made := picture(rows)):
+            (folder / f"bench-{subject}.svg").write_text(made)
 
 
 def _subjects(rows: list[Row]) -> Iterator[tuple[str, list[Row]]]:

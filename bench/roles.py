@@ -24,7 +24,7 @@ from bench.talk import Orders, Role, keep_answers_apart, read_orders, say, until
 from grid import ActorContext, EchoMsg, Mailbox, Server
 from grid.testing import wait_until
 
-__all__ = ["ECHO_METHOD"]
+__all__ = ["ECHO_METHOD", "echo_actor"]
 
 ECHO_METHOD = "/bench.Echo/Echo"
 
@@ -34,7 +34,7 @@ _AT_ONCE = 500
 _Bare = asyncio.Queue[tuple[EchoMsg, "asyncio.Future[EchoMsg]"]]
 
 
-async def bare_echo(_: dict[str, Any], orders: Orders) -> None:
+async def bare_echo(given: dict[str, Any], orders: Orders) -> None:
     """The yardstick of requests: a grpc.aio server with the smallest possible handler."""
 
     async def echo(request: EchoMsg, _: grpc.aio.ServicerContext[EchoMsg, EchoMsg]) -> EchoMsg:
@@ -50,7 +50,7 @@ async def bare_echo(_: dict[str, Any], orders: Orders) -> None:
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(service, {method: handler}),)
     )
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{given.get('port', 0)}")
     await server.start()
     say(address=f"127.0.0.1:{port}")
     await until_closed(orders)
@@ -59,15 +59,17 @@ async def bare_echo(_: dict[str, Any], orders: Orders) -> None:
 
 async def echo_peer(given: dict[str, Any], orders: Orders) -> None:
     """A peer with one actor that echoes out of its mailbox."""
-    server = Server(given["namespace"], etcd=given["etcd"])
-    server.define("echo", lambda _: _echo, mailbox=given.get("mailbox", 1024))
+    addresses = {name: given[name] for name in ("listen", "advertise") if name in given}
+    server = Server(given["namespace"], etcd=given["etcd"], **addresses)
+    server.define("echo", lambda _: echo_actor, mailbox=given.get("mailbox", 1024))
     async with server:
         await server.client.start_actor("echo", peer=server.name)
         say(name=server.name)
         await until_closed(orders)
 
 
-async def _echo(ctx: ActorContext) -> None:
+async def echo_actor(ctx: ActorContext) -> None:
+    """Answers every message with a new one like it."""
     async for request in ctx.mailbox:
         message = request.message
         assert isinstance(message, EchoMsg)
@@ -127,7 +129,7 @@ async def _lead(ctx: ActorContext) -> None:
 async def idle_actors(given: dict[str, Any], orders: Orders) -> None:
     """A peer with many actors that wait on their mailboxes; says what one of them weighs."""
     server = Server(given["namespace"], etcd=given["etcd"])
-    server.define("echo", lambda _: _echo, mailbox=16)
+    server.define("echo", lambda _: echo_actor, mailbox=16)
     async with server:
 
         async def start(first: int, count: int) -> None:
@@ -173,7 +175,7 @@ async def local_requests(given: dict[str, Any], orders: Orders) -> None:
     """Requests inside one process: to a mailbox, to a bare queue, to nothing."""
     message = EchoMsg(msg="m" * 98)
     server = Server(given["namespace"], etcd=given["etcd"])
-    server.define("echo", lambda _: _echo, mailbox=1024)
+    server.define("echo", lambda _: echo_actor, mailbox=1024)
     queue: _Bare = asyncio.Queue(1024)
     serving = asyncio.create_task(_serve_queue(queue))
     async with server:

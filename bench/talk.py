@@ -65,9 +65,9 @@ async def until_closed(orders: Orders) -> None:
         pass
 
 
-async def drive_on_order(drive: Drive, orders: Orders) -> None:
-    """Say that the process is ready, then drive as ordered: `CALLERS SECONDS`."""
-    say(ready=True)
+async def drive_on_order(drive: Drive, orders: Orders, **first: Any) -> None:
+    """Say that the process is ready, and what else is `first`; then drive: `CALLERS SECONDS`."""
+    say(ready=True, **first)
     async for order in orders:
         callers, seconds = order.split()
         say(**asdict(await drive(int(callers), float(seconds))))

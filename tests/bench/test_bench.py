@@ -73,6 +73,7 @@ async def test_failover(tmp_path: Path) -> None:
 async def test_local(tmp_path: Path) -> None:
     rows = await figures(tmp_path, "local", *TINY, "--actors", "300")
     assert {row["unit"] for row in rows} == {"KiB", "/s"}
+    assert [row["required"] for row in rows if row["required"]] == ["<= 8 KiB", ">= 100,000/s"]
 
 
 def row(subject: str, **more: Any) -> Row:
@@ -87,6 +88,19 @@ def test_a_row_knows_whether_it_is_as_required() -> None:
     assert row("request", yardstick=10.0, ratios=(0.7, 0.8, 1.0)).ratio == 0.8
     assert row("failover", most=9.0).met
     assert not row("failover", most=8.0).met
+    assert row("local", least=9.0).met
+    assert not row("local", least=9.1).met
+    assert row("transport", yardstick=10.0, most_ratio=0.9).met
+    assert not row("transport", yardstick=10.0, most_ratio=0.8).met
+    assert not row("transport", yardstick=10.0, least_ratio=0.5, most=8.0).met
+    assert not row("transport", most_ratio=0.8).met
+
+
+def test_a_row_says_what_is_required() -> None:
+    assert row("local", least=100_000).required == ">= 100,000/s"
+    assert row("local", most=8, unit="KiB").required == "<= 8 KiB"
+    assert row("transport", most_ratio=0.4).required == "ratio <= 0.4"
+    assert row("transport", least_ratio=8, most=5, unit="ms").required == "ratio >= 8, <= 5 ms"
 
 
 def test_the_manual_gets_tables_and_pictures(tmp_path: Path) -> None:
