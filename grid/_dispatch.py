@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from typing import Protocol
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
 
+from grid._answer import Answer, FutureAnswer, Reply
 from grid.codec import Codec
 from grid.deadline import Deadline
-from grid.errors import OutcomeUnknown, PeerNotServing, StaleEpoch, UnknownMailbox
-from grid.mailbox import Mailbox, Reply
+from grid.errors import GridError, OutcomeUnknown, PeerNotServing, StaleEpoch, UnknownMailbox
+from grid.mailbox import Mailbox
 from grid.wire_pb2 import Delivery
 
 __all__ = ["Dispatcher", "State", "local_dispatcher"]
@@ -39,6 +43,8 @@ class Validity(Protocol):
         """True while the peer's names are surely its own."""
         ...
 
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 _local: dict[str, Dispatcher] = {}  # by advertised address; a port has one owner
 
@@ -102,6 +108,35 @@ class Dispatcher:
         """All mailboxes, the oldest first."""
         return list(self._mailboxes.values())
 
+    def accept(
+        self,
+        receiver: str,
+        epoch: int,
+        type_name: str,
+        data: bytes,
+        metadata: Mapping[str, str] | None,
+        answer: Answer,
+    ) -> None:
+        """Give a message to its mailbox; the outcome goes to `answer`, later or at once.
+
+        Args:
+            receiver: the mailbox's full name.
+            epoch: the registration that the sender resolved, 0 for not known.
+            type_name: of the message.
+            data: the encoded message.
+            metadata: what the sender says about it.
+            answer: where the outcome goes.
+        """
+        try:
+            mailbox = self._gate(receiver, epoch)
+            if not mailbox.epoch:
+                self._accept_when_claimed(receiver, epoch, type_name, data, metadata, answer)
+                return
+            message = self.codec.decode(type_name, data)
+            mailbox._put(message, type_name, metadata or _NOTHING, answer)
+        except GridError as error:
+            answer.reject(error)
+
     async def deliver(self, delivery: Delivery, deadline: Deadline | None) -> Reply:
         """Give an envelope to its mailbox and wait for the answer.
 
@@ -110,20 +145,32 @@ class Dispatcher:
         Raises:
             GridError: what the sender shall read.
         """
-        mailbox = self._gate(delivery.receiver, delivery.epoch)
-        if not mailbox.epoch:
-            mailbox = await self._claimed(delivery.receiver, delivery.epoch)
-        type_name = delivery.typeName
-        message = self.codec.decode(type_name, delivery.data)
-        metadata = dict(delivery.metadata) if delivery.metadata else {}
-        answer = mailbox._put(message, type_name, metadata, deadline)
+        future: asyncio.Future[Reply] = self.loop.create_future()
+        answer = FutureAnswer(future, math.inf if deadline is None else deadline.at)
+        metadata = dict(delivery.metadata) if delivery.metadata else None
+        self.accept(
+            delivery.receiver,
+            delivery.epoch,
+            delivery.typeName,
+            delivery.data,
+            metadata,
+            answer,
+        )
         try:
-            reply = await answer
+            reply = await future
         finally:
-            mailbox._forget(answer)
-        if self._lease is None or not self._lease.valid:
-            raise OutcomeUnknown(f"peer {self.peer!r} lost its lease before the answer")
+            answer.cancel()
+        if not self.may_answer():
+            raise self.late()
         return reply
+
+    def may_answer(self) -> bool:
+        """True while the lease is certainly valid, so that an answer may go out."""
+        return self._lease is not None and self._lease.valid
+
+    def late(self) -> OutcomeUnknown:
+        """What a caller is told instead of an answer that came after the lease."""
+        return OutcomeUnknown(f"peer {self.peer!r} lost its lease before the answer")
 
     def _gate(self, receiver: str, epoch: int) -> Mailbox:
         if self.state is not State.SERVING or self._lease is None or not self._lease.valid:
@@ -135,13 +182,13 @@ class Dispatcher:
             raise StaleEpoch(receiver, epoch, mailbox.epoch)
         return mailbox
 
-    async def _claimed(self, receiver: str, epoch: int) -> Mailbox:
+    def _accept_when_claimed(self, receiver: str, *rest: Any) -> None:
         # The name is in etcd before the claimant has its answer, so a fast
         # sender can be here first.
         claimed = self._claims.get(receiver)
-        if claimed is not None:
-            await asyncio.shield(claimed)
-        return self._gate(receiver, epoch)
+        if claimed is None:
+            raise UnknownMailbox(receiver)
+        claimed.add_done_callback(lambda _: self.accept(receiver, *rest))
 
     def _refusal(self) -> str:
         return str(State.FENCED if self.state is State.SERVING else self.state)

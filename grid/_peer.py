@@ -13,6 +13,7 @@ from grid.errors import ServerNotRunning
 from grid.mailbox import Mailbox
 from grid.names import Kind, full_name
 from grid.registration import encode_registration
+from grid.transport.protocol import VERSION
 
 __all__ = ["OpeningMailbox", "Peer"]
 
@@ -20,11 +21,21 @@ __all__ = ["OpeningMailbox", "Peer"]
 class Peer:
     """What one peer is called, where it is, and what it holds at the moment."""
 
-    def __init__(self, namespace: str, name: str, address: str, *, codec: Codec, limit: int):
+    def __init__(
+        self,
+        namespace: str,
+        name: str,
+        address: str,
+        *,
+        codec: Codec,
+        limit: int,
+        socket: str = "",
+    ) -> None:
         self.namespace = namespace
         self.name = name
         self.address = address
         self.limit = limit
+        self._socket = socket
         self.dispatcher = Dispatcher(codec)
         self.membership: Membership | None = None
 
@@ -41,7 +52,7 @@ class Peer:
     async def claim_own_name(self, annotations: tuple[str, ...], size: int) -> Mailbox:
         """Take the peer's name, with what it says of itself, and its mailbox with it."""
         key = full_name(self.namespace, Kind.PEER, self.name)
-        value = encode_registration(key, self.address, self.name, annotations or None)
+        value = self._registration(key, annotations or None)
         mailbox = self.new_mailbox(self.name, size)
         await self._claim_with({key: value, **self._values((mailbox.key,))}, mailbox)
         return mailbox
@@ -74,7 +85,12 @@ class Peer:
         return await self._claim_with(self._values(keys), mailbox)
 
     def _values(self, keys: tuple[str, ...]) -> dict[str, bytes]:
-        return {key: encode_registration(key, self.address, self.name) for key in keys}
+        return {key: self._registration(key) for key in keys}
+
+    def _registration(self, key: str, annotations: tuple[str, ...] | None = None) -> bytes:
+        return encode_registration(
+            key, self.address, self.name, annotations, session=VERSION, socket=self._socket
+        )
 
     async def _claim_with(self, values: dict[str, bytes], mailbox: Mailbox) -> int:
         claims = self.joined().claims

@@ -1,28 +1,32 @@
-"""From an envelope to its answer: who has the name, how to get there, and again if safe.
+"""From a message to its answer: who has the name, how to get there, and again if safe.
 
 An attempt uses the client's view of the names, which costs nothing; after one
 that failed the name is read from etcd, for it may have moved. A peer on this
 event loop is asked without the network; it gets its own copy all the same,
 because the message travels as bytes.
+
+The common case, a known name on a peer with a session, runs straight through
+`ask`: one future, no task, no timer. All else is in the functions below it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
-from google.protobuf.message import Message
-
+from grid._answer import FutureAnswer, Reply, Unanswerable
 from grid._directory import Directory
-from grid._dispatch import local_dispatcher
+from grid._dispatch import Dispatcher, local_dispatcher
+from grid._host import reachable_socket
+from grid._local import LocalCalls, LocalStreamAnswer
 from grid._retry import Retry, may_resend, resend
-from grid.codec import Codec
-from grid.deadline import Deadline
+from grid.deadline import FOREVER, Deadline, now
 from grid.errors import DeadlineExceeded, GridError, UnregisteredMailbox
 from grid.registration import Registration
-from grid.transport.unary import UnaryTransport
-from grid.wire_pb2 import Delivery
+from grid.transport._stream_end import StreamEnd
+from grid.transport.link import Overdue
+from grid.transport.transport import Destination, Parcel, Transport
 
 __all__ = ["Router", "read_registration", "within"]
 
@@ -33,49 +37,186 @@ class Router:
     """Asks mailboxes by name, within a deadline and a policy of resending."""
 
     def __init__(
-        self, mailboxes: Directory, transport: UnaryTransport, codec: Codec, retry: Retry
+        self, mailboxes: Directory, transport: Transport, retry: Retry, *, largest: int
     ) -> None:
         self._mailboxes = mailboxes
         self._transport = transport
-        self._codec = codec
+        self._ready = transport.ready
         self._retry = retry
+        self._local = LocalCalls()
+        self._largest = largest
+        self._destinations: dict[tuple[str, int, str], Destination] = {}
+
+    def close(self) -> None:
+        """Let go of timers."""
+        self._local.close()
 
     async def ask(
-        self, delivery: Delivery, deadline: Deadline, *, idempotent: bool, wait: bool
-    ) -> Message:
-        """The answer to an envelope; errors and arguments are those of `Client.request`."""
+        self,
+        key: str,
+        type_name: str,
+        data: bytes,
+        metadata: Mapping[str, str] | None,
+        timeout: float,
+        *,
+        idempotent: bool = False,
+        wait: bool = False,
+    ) -> Reply:
+        """The answer to a message; errors and arguments are those of `Client.request`."""
+        route = self._mailboxes.find(key)
+        link = self._ready.get(route.address) if route is not None else None
+        if route is None or link is None or not timeout < FOREVER:
+            deadline = Deadline.after(timeout)
+            parcel = Parcel(key, 0, type_name, data, metadata)
+            return await self._ask_slowly(parcel, deadline, idempotent=idempotent, wait=wait)
+        at = now() + timeout
         try:
-            return await self._ask(delivery, deadline)
+            future, number = link.request(
+                key,
+                route.epoch,
+                type_name,
+                data,
+                metadata,
+                at,
+                int(timeout * 1000) + 1,
+                idempotent,
+            )
+            try:
+                return await future
+            except asyncio.CancelledError:
+                self._transport.cancel(route.address, link, number, future)
+                raise
+        except Overdue:
+            raise _overdue(key, route, timeout) from None
         except GridError as error:
             if not may_resend(error, self._retry, idempotent=idempotent, wait=wait):
                 raise
-        return await resend(
-            lambda: self._ask_anew(delivery, deadline),
-            self._retry,
-            deadline,
-            idempotent=idempotent,
-            wait=wait,
-        )
+        parcel = Parcel(key, 0, type_name, data, metadata)
+        return await self.ask_again(parcel, Deadline(at, timeout), idempotent=idempotent, wait=wait)
 
-    async def _ask(self, delivery: Delivery, deadline: Deadline) -> Message:
-        route = self._mailboxes.find(delivery.receiver)
+    async def tell(self, parcel: Parcel, deadline: Deadline) -> None:
+        """Send a message that has no answer."""
+
+        async def once() -> None:
+            route = await self._route(parcel.receiver, deadline)
+            here = local_dispatcher(route.address)
+            if here is None:
+                to = self._destination(route)
+                await self._transport.tell(to, parcel._replace(epoch=route.epoch), deadline)
+            else:
+                await asyncio.sleep(0)
+                here.accept(parcel.receiver, route.epoch, *parcel[2:], Unanswerable(deadline.at))
+
+        await self._resending(once, parcel.receiver, deadline)
+
+    async def stream(self, parcel: Parcel, deadline: Deadline) -> StreamEnd:
+        """Open a stream to a mailbox; returns when its owner has accepted it."""
+
+        async def once() -> StreamEnd:
+            route = await self._route(parcel.receiver, deadline)
+            parcel_ = parcel._replace(epoch=route.epoch)
+            here = local_dispatcher(route.address)
+            if here is None:
+                return await self._transport.stream(self._destination(route), parcel_, deadline)
+            return await self._stream_here(here, parcel_, deadline)
+
+        return await self._resending(once, parcel.receiver, deadline)
+
+    async def ask_again(
+        self, parcel: Parcel, deadline: Deadline, *, idempotent: bool, wait: bool
+    ) -> Reply:
+        """Ask after a first attempt failed in a way that allows it."""
+
+        async def once() -> Reply:
+            await self._read(parcel.receiver, deadline)
+            return await self._ask_once(parcel, deadline, idempotent)
+
+        return await resend(once, self._retry, deadline, idempotent=idempotent, wait=wait)
+
+    # -- the long way ----------------------------------------------------------------
+
+    async def _ask_slowly(
+        self, parcel: Parcel, deadline: Deadline, *, idempotent: bool, wait: bool
+    ) -> Reply:
+        try:
+            return await self._ask_once(parcel, deadline, idempotent)
+        except GridError as error:
+            if not may_resend(error, self._retry, idempotent=idempotent, wait=wait):
+                raise
+        return await self.ask_again(parcel, deadline, idempotent=idempotent, wait=wait)
+
+    async def _ask_once(self, parcel: Parcel, deadline: Deadline, idempotent: bool) -> Reply:
+        route = self._mailboxes.find(parcel.receiver)
         if route is None:
-            route = await self._read(delivery.receiver, deadline)
-        delivery.epoch = route.epoch
+            route = await self._read(parcel.receiver, deadline)
         here = local_dispatcher(route.address)
         if here is not None:
-            answering = here.deliver(delivery, deadline)
-            name, data = await within(deadline, delivery.receiver, answering)
-            return self._codec.decode(name, data)
-        answer = await self._transport.ask(route.address, delivery, deadline)
-        return self._codec.decode(answer.typeName, answer.data)
+            return await self._ask_here(here, parcel, route, deadline)
+        to = self._destination(route)
+        sent = parcel._replace(epoch=route.epoch)
+        return await self._transport.ask(to, sent, deadline, again=idempotent)
 
-    async def _ask_anew(self, delivery: Delivery, deadline: Deadline) -> Message:
-        await self._read(delivery.receiver, deadline)
-        return await self._ask(delivery, deadline)
+    async def _ask_here(
+        self, here: Dispatcher, parcel: Parcel, route: Registration, deadline: Deadline
+    ) -> Reply:
+        future: asyncio.Future[Reply] = here.loop.create_future()
+        answer = FutureAnswer(future, deadline.at)
+        number = self._local.begin(future, deadline.at)
+        here.accept(parcel.receiver, route.epoch, *parcel[2:], answer)
+        try:
+            reply = await future
+        except Overdue:
+            raise _overdue(parcel.receiver, route, deadline.timeout) from None
+        finally:
+            self._local.end(number)
+            answer.cancel()
+        if not here.may_answer():
+            raise here.late()
+        return reply
+
+    async def _stream_here(self, here: Dispatcher, parcel: Parcel, deadline: Deadline) -> StreamEnd:
+        end = StreamEnd()
+        answer = LocalStreamAnswer(end, self._largest, deadline.at)
+        here.accept(*parcel, answer)
+        try:
+            await within(deadline, parcel.receiver, end.opened)
+        except BaseException:
+            answer.cancel()
+            raise
+        return end
+
+    async def _resending(self, once: Callable[[], Awaitable[T]], key: str, deadline: Deadline) -> T:
+        try:
+            return await once()
+        except GridError as error:
+            if not may_resend(error, self._retry, idempotent=False, wait=False):
+                raise
+
+        async def anew() -> T:
+            await self._read(key, deadline)
+            return await once()
+
+        return await resend(anew, self._retry, deadline, idempotent=False, wait=False)
+
+    async def _route(self, key: str, deadline: Deadline) -> Registration:
+        return self._mailboxes.find(key) or await self._read(key, deadline)
 
     async def _read(self, key: str, deadline: Deadline) -> Registration:
         return await read_registration(self._mailboxes, key, deadline)
+
+    def _destination(self, route: Registration) -> Destination:
+        name = (route.address, route.session, route.socket)
+        found = self._destinations.get(name)
+        if found is None:
+            socket = reachable_socket(route.socket) if route.socket else ""
+            found = Destination(route.address, socket, route.session > 0)
+            self._destinations[name] = found
+        return found
+
+
+def _overdue(key: str, route: Registration, timeout: float) -> DeadlineExceeded:
+    name = key.rpartition(".")[2]
+    return DeadlineExceeded(f"request to {name!r} at {route.address}", timeout)
 
 
 async def read_registration(directory: Directory, key: str, deadline: Deadline) -> Registration:

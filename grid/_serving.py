@@ -21,9 +21,11 @@ import contextlib
 import logging
 from collections.abc import Iterable
 
+from grid._answer import all_done
 from grid._control import serve_control
 from grid._definition import Definition
 from grid._dispatch import State
+from grid._host import new_socket_path, socket_name
 from grid._leader import LEADER, lead
 from grid._membership import join
 from grid._peer import Peer
@@ -44,6 +46,7 @@ from grid.errors import (
 from grid.etcd import EtcdClient
 from grid.names import Kind, advertised_address, full_name, peer_name
 from grid.transport.service import WireService
+from grid.transport.settings import SessionSettings
 
 __all__ = ["Serving"]
 
@@ -63,17 +66,24 @@ class Serving:
         self._etcd = EtcdClient(config.etcd)
         self._client: Client | None = None
         self._codec = codec
+        socket = new_socket_path() if config.wants_socket else None
         self._service = WireService(
             config.listen,
-            limit=config.max_message_bytes,
+            settings=SessionSettings(max_message_bytes=config.max_message_bytes),
             reflection=config.reflection,
+            unix_socket=socket,
         )
         address = advertised_address(
             config.listen, config.advertise, self._service.port, *config.etcd.endpoints
         )
         name = config.name or peer_name(address)
         self.peer = Peer(
-            config.namespace, name, address, codec=codec, limit=config.max_message_bytes
+            config.namespace,
+            name,
+            address,
+            codec=codec,
+            limit=config.max_message_bytes,
+            socket=socket_name(socket) if socket else "",
         )
         self.runner = Runner(self.peer, lambda: self.client, definitions)
         self._membership_tasks: list[asyncio.Task[None]] = []
@@ -111,7 +121,7 @@ class Serving:
 
     async def _start(self) -> None:
         try:
-            await self._service.start(self.peer.dispatcher.deliver)
+            await self._service.start(self.peer.dispatcher)
             await self._join()
         except BaseException:
             await self._close()
@@ -247,7 +257,7 @@ class Serving:
         answers = [answer for mailbox in mailboxes for answer in mailbox._unanswered]
         if answers and not self._hurried.is_set():
             hurried = asyncio.create_task(self._hurried.wait())
-            everything = asyncio.create_task(asyncio.wait(answers))
+            everything = asyncio.create_task(all_done(answers))
             await asyncio.wait(
                 [everything, hurried],
                 timeout=deadline.remaining(),

@@ -34,15 +34,17 @@ from grid.etcd import EtcdClient, EtcdConfig
 from grid.names import Kind, check_actor_type, check_name, full_name, prefix
 from grid.query import Entity, EntityWatch, entities
 from grid.ring import Ring
-from grid.transport.unary import UnaryTransport
+from grid.stream import OpeningStream, Stream
+from grid.transport.settings import SessionSettings
+from grid.transport.transport import Parcel, Transport
 from grid.wire_pb2 import Ack, ActorStart, ActorStop, Delivery
 
 __all__ = ["Client"]
 
 M = TypeVar("M", bound=Message)
 
-# What an envelope's fields around payload, type name and receiver can take.
-_ENVELOPE_FIELDS = 64
+_KEYS = 100_000  # full names that are kept
+_METADATA_BYTES = 32 * 1024
 
 
 class Client:
@@ -57,8 +59,12 @@ class Client:
             `GRID_ETCD`, else `127.0.0.1:2379`.
         timeout: seconds a call may take if it does not say otherwise.
         retry: how often a request is sent again when that is safe.
-        connections_per_peer: connections to keep to each peer.
-        max_message_bytes: the largest envelope sent or accepted.
+        sessions_per_peer: how many sessions to have with one peer at most; a
+            further one is made when all are busy. Order holds within a session.
+        max_message_bytes: the largest message sent or accepted.
+        compression: pack larger messages by `zstd`, `gzip`, or the best that
+            both sides have (`auto`); by default never.
+        checksum: send a checksum with each message.
         codec: the message types it knows; by default those of `grid.register`.
     """
 
@@ -69,8 +75,10 @@ class Client:
         etcd: str | EtcdConfig | EtcdClient | None = None,
         timeout: float = 10.0,
         retry: Retry = Retry(),  # noqa: B008 - frozen
-        connections_per_peer: int = 1,
-        max_message_bytes: int = 4 * 1024 * 1024,
+        sessions_per_peer: int = 1,
+        max_message_bytes: int = 100 * 1024 * 1024,
+        compression: str | None = None,
+        checksum: bool = False,
         codec: Codec = default_codec,
     ) -> None:
         self.namespace = default_namespace(namespace)
@@ -80,10 +88,14 @@ class Client:
         self._etcd = etcd if isinstance(etcd, EtcdClient) else EtcdClient(default_etcd(etcd))
         self._limit = max_message_bytes
         self._codec = codec
-        self._transport = UnaryTransport(limit=max_message_bytes, connections=connections_per_peer)
+        self._settings = SessionSettings(
+            max_message_bytes=max_message_bytes, compression=compression, checksum=checksum
+        )
+        self._transport = Transport(settings=self._settings, sessions=sessions_per_peer)
         self._mailboxes = Directory(self._etcd, self.namespace, Kind.MAILBOX)
         self._peers = Directory(self._etcd, self.namespace, Kind.PEER)
-        self._router = Router(self._mailboxes, self._transport, codec, retry)
+        self._router = Router(self._mailboxes, self._transport, retry, largest=max_message_bytes)
+        self._keys: dict[str, str] = {}
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -107,6 +119,7 @@ class Client:
         self._closed = True
         await self._mailboxes.close()
         await self._peers.close()
+        self._router.close()
         await self._transport.close()
         if self._owns_etcd:
             await self._etcd.close()
@@ -175,15 +188,76 @@ class Client:
             EtcdUnavailable: the name cannot be resolved.
         """
         self._check_open()
-        check_name(name, Kind.MAILBOX)
-        key = self._mailbox_prefix + name
-        type_name, data = self._encode(message, len(key), metadata)
-        deadline = Deadline.after(self.timeout if timeout is None else timeout)
-        delivery = Delivery(typeName=type_name, data=data, receiver=key, metadata=metadata)
-        answer = await self._router.ask(delivery, deadline, idempotent=idempotent, wait=wait)
+        key = self._keys.get(name) or self._key(name)
+        type_name, data = self._encode(message, metadata)
+        answered, payload = await self._router.ask(
+            key,
+            type_name,
+            data,
+            metadata,
+            self.timeout if timeout is None else timeout,
+            idempotent=idempotent,
+            wait=wait,
+        )
+        answer = self._codec.decode(answered, payload)
         if reply is not None and not isinstance(answer, reply):
             raise UnexpectedReply(reply.DESCRIPTOR.full_name, answer.DESCRIPTOR.full_name)
         return answer
+
+    async def tell(
+        self,
+        name: str,
+        message: Message,
+        *,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Send a message that has no answer; returns when it is written to the session.
+
+        Whether its mailbox takes it, or is full, nobody hears; what was not yet
+        written when a session is lost goes to the next one.
+
+        Raises:
+            What `request` raises before it is written. After `OutcomeUnknown`
+            the receiver may have it.
+        """
+        self._check_open()
+        parcel = self._parcel(name, message, metadata)
+        deadline = Deadline.after(self.timeout if timeout is None else timeout)
+        await self._router.tell(parcel, deadline)
+
+    def stream(
+        self,
+        name: str,
+        first: Message,
+        *,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> OpeningStream:
+        """Open a stream to a mailbox: `async with client.stream("feed", Subscribe()) as stream:`.
+
+        Its owner gets `first` as a request, and accepts or refuses. It can be
+        awaited instead; then close it yourself.
+
+        Args:
+            name: the mailbox's name.
+            first: what the owner shall know to accept it.
+            timeout: seconds until it must be accepted; by default the client's.
+                The stream itself has no end but its own.
+            metadata: what the receiving actor shall know about it.
+
+        Raises (once entered or awaited):
+            StreamsUnsupported: a Go peer has the mailbox.
+            What `request` raises.
+        """
+
+        async def opening() -> Stream:
+            self._check_open()
+            parcel = self._parcel(name, first, metadata)
+            deadline = Deadline.after(self.timeout if timeout is None else timeout)
+            return Stream(await self._router.stream(parcel, deadline), self._codec)
+
+        return OpeningStream(opening)
 
     async def broadcast(
         self,
@@ -208,8 +282,7 @@ class Client:
         self._check_open()
         for name in group.members:
             check_name(name, Kind.MAILBOX)
-        longest = len(self._mailbox_prefix) + max(map(len, group.members), default=0)
-        self._encode(message, longest, metadata)
+        self._encode(message, metadata)
         result = BroadcastResult()
         asking = {
             asyncio.create_task(
@@ -390,16 +463,24 @@ class Client:
                 raise WrongEventLoop
             self._loop = loop
 
-    def _encode(
-        self, message: Message, key: int, metadata: Mapping[str, str] | None
-    ) -> tuple[str, bytes]:
-        room = self._limit - key - _ENVELOPE_FIELDS
+    def _key(self, name: str) -> str:
+        check_name(name, Kind.MAILBOX)
+        if len(self._keys) >= _KEYS:
+            self._keys.clear()
+        key = self._keys[name] = self._mailbox_prefix + name
+        return key
+
+    def _parcel(self, name: str, message: Message, metadata: Mapping[str, str] | None) -> Parcel:
+        key = self._keys.get(name) or self._key(name)
+        type_name, data = self._encode(message, metadata)
+        return Parcel(key, 0, type_name, data, metadata)
+
+    def _encode(self, message: Message, metadata: Mapping[str, str] | None) -> tuple[str, bytes]:
         if metadata:
             size = _size_of(metadata)
-            if size > room:
-                raise MessageTooLarge(size, room)
-            room -= size
-        return self._codec.encode(message, limit=room)
+            if size > _METADATA_BYTES:
+                raise MessageTooLarge(size, _METADATA_BYTES)
+        return self._codec.encode(message, limit=self._limit)
 
     async def _placement(
         self, name: str, annotations: tuple[str, ...], deadline: Deadline

@@ -38,6 +38,15 @@ class ServerConfig:
     on_lease_lost: Literal["rejoin", "exit"]
     max_message_bytes: int
     reflection: bool
+    unix_socket: bool | None
+
+    @property
+    def wants_socket(self) -> bool:
+        """True if a unix socket shall be listened on, too."""
+        if self.unix_socket is None:
+            # An address that was named is to be dialled: something may stand before it.
+            return self.advertise in (None, "auto")
+        return self.unix_socket
 
     def check(self) -> None:
         """Raise for what cannot work, before any I/O."""

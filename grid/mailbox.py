@@ -6,8 +6,8 @@ what does not fit is refused at the sender. Taking is iterating.
 Every request is answered exactly once, by whoever comes first: the owner
 (`respond`, `ack`, `fail`), the mailbox when it closes, the request itself when
 the owner lets go of it (its last reference goes) without an answer, or the
-caller, who stops waiting. The answer is a future that the transport awaits;
-nothing here knows of gRPC or etcd.
+caller, who stops waiting. Where the answer goes is the transport's affair (see
+`grid._answer`); nothing here knows of gRPC or etcd.
 
 A mailbox that is asked to drain refuses what is new, hands out what it holds,
 and then ends its iteration. Closing answers what is left: a request nobody
@@ -18,6 +18,7 @@ read is `RequestDropped` (nobody knows).
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,8 +27,9 @@ from typing import Generic, Self, TypeVar
 
 from google.protobuf.message import Message
 
+from grid._answer import Answer, Reply
 from grid.codec import Codec
-from grid.deadline import Deadline
+from grid.deadline import Deadline, now
 from grid.errors import (
     AlreadyResponded,
     GridError,
@@ -36,14 +38,15 @@ from grid.errors import (
     ReceiverBusy,
     RequestDropped,
     RequestFailed,
+    StreamClosed,
 )
+from grid.stream import Stream
+from grid.transport._stream_end import StreamEnd
 from grid.wire_pb2 import Ack
 
-__all__ = ["Mailbox", "Reply", "Request", "check_size"]
+__all__ = ["Mailbox", "Request", "check_size"]
 
 M = TypeVar("M", bound=Message)
-
-Reply = tuple[str, bytes]  # the reply's type name and payload
 
 
 class Request(Generic[M]):
@@ -52,40 +55,47 @@ class Request(Generic[M]):
     Attributes:
         message: what was sent; the receiver's own copy.
         metadata: what the sender said about it.
-        deadline: by when the sender wants the answer; None if it did not say.
     """
 
-    __slots__ = ("_answer", "_mailbox", "_type_name", "deadline", "message", "metadata")
+    __slots__ = ("_answer", "_mailbox", "_type_name", "message", "metadata")
 
     def __init__(
         self,
         message: M,
-        *,
         type_name: str,
-        mailbox: Mailbox,
-        answer: asyncio.Future[Reply],
         metadata: Mapping[str, str],
-        deadline: Deadline | None,
+        mailbox: Mailbox,
+        answer: Answer,
     ) -> None:
         self.message = message
         self.metadata = metadata
-        self.deadline = deadline
         self._type_name = type_name
         self._mailbox = mailbox
         self._answer = answer
 
     def __repr__(self) -> str:
-        state = "answered" if self._answer.done() else "open"
+        state = "answered" if self._answer.done else "open"
         return f"<Request {self._type_name} to {self._mailbox.name!r} {state}>"
 
     def __del__(self) -> None:
-        if not self._answer.done():
+        if not self._answer.done:
             self._mailbox._dropped(self._answer)
 
     @property
     def done(self) -> bool:
         """True once it is answered, or the caller no longer waits."""
-        return self._answer.done()
+        return self._answer.done
+
+    @property
+    def cancelled(self) -> bool:
+        """True once the caller no longer waits: it left, or its time is over."""
+        return self._answer.cancelled
+
+    @property
+    def deadline(self) -> Deadline | None:
+        """By when the caller wants the answer; None if it did not say."""
+        at = self._answer.at
+        return None if at == math.inf else Deadline(at, at - now())
 
     def respond(self, message: Message) -> None:
         """Answer with a message. Returns at once; nothing to await.
@@ -98,14 +108,17 @@ class Request(Generic[M]):
             UnsupportedMessage, MessageTooLarge: the message cannot be sent; the
                 request is still open, so answer otherwise.
         """
-        if self._answer.done():
+        answer, mailbox = self._answer, self._mailbox
+        if answer.done:
             self._check_open()
             return
-        reply = self._mailbox._encode(message, self._type_name)
-        if self._mailbox._is_here():
-            self._answer.set_result(reply)
+        if answer.opens_stream:
+            raise InvalidArgument("the answer to a stream", message, "accept() or fail()")
+        name, data = mailbox._encode(message, self._type_name)
+        if mailbox._is_here():
+            answer.resolve(name, data)
         else:
-            self._mailbox._call(_respond, self._answer, reply)
+            mailbox._call(answer.resolve, name, data)
 
     def ack(self) -> None:
         """Answer with an empty `Ack`. Raises as `respond` does."""
@@ -122,18 +135,40 @@ class Request(Generic[M]):
         Raises:
             AlreadyResponded: there was an answer; it stands.
         """
-        if self._answer.done():
+        if self._answer.done:
             self._check_open()
             return
         if not isinstance(error, GridError):
             error = RequestFailed(str(error) or type(error).__name__, code)
         if self._mailbox._is_here():
-            self._answer.set_exception(error)
+            self._answer.reject(error)
         else:
-            self._mailbox._call(_settle, self._answer, error)
+            self._mailbox._call(self._answer.reject, error)
+
+    @property
+    def opens_stream(self) -> bool:
+        """True if the caller asks for a stream: answer with `accept` or `fail`."""
+        return self._answer.opens_stream
+
+    def accept(self) -> Stream:
+        """Open the stream that the caller asks for; use it with `async with`.
+
+        Raises:
+            InvalidArgument: the caller did not ask for a stream.
+            AlreadyResponded: it was accepted or refused before.
+            StreamClosed: the caller no longer waits.
+        """
+        if not self._answer.opens_stream:
+            raise InvalidArgument("a stream from", self._type_name, "a request that opens one")
+        if self._answer.done:
+            self._check_open()
+        end = StreamEnd()
+        if not self._answer.accept(end):
+            raise StreamClosed("the caller no longer waits")
+        return Stream(end, self._mailbox._codec, self._type_name)
 
     def _check_open(self) -> None:
-        if not self._answer.cancelled():
+        if not self._answer.cancelled:
             raise AlreadyResponded
 
 
@@ -191,7 +226,7 @@ class Mailbox:
         self._queue: deque[Request[Message]] = deque()
         self._readers: dict[asyncio.Future[None], None] = {}  # who waits, the longest first
         self._woken = 0
-        self._unanswered: set[asyncio.Future[Reply]] = set()
+        self._unanswered: set[Answer] = set()
         self._draining = False
         self._closed = False
         self._released = False
@@ -221,7 +256,7 @@ class Mailbox:
         while True:
             while self._queue:
                 request = self._queue.popleft()
-                if not request._answer.done():
+                if not request._answer.done:
                     return request
             if self._lost is not None:
                 raise self._lost
@@ -280,13 +315,9 @@ class Mailbox:
     # -- the server's side -------------------------------------------------
 
     def _put(
-        self,
-        message: Message,
-        type_name: str,
-        metadata: Mapping[str, str],
-        deadline: Deadline | None,
-    ) -> asyncio.Future[Reply]:
-        """Queue a message; the future is its answer, to be given to `_forget` when done.
+        self, message: Message, type_name: str, metadata: Mapping[str, str], answer: Answer
+    ) -> None:
+        """Queue a message, to be answered there.
 
         Raises:
             ReceiverBusy, MailboxClosed: it was not taken in.
@@ -295,24 +326,10 @@ class Mailbox:
             raise MailboxClosed(self.name)
         if len(self._queue) >= self.size + len(self._readers) + self._woken:
             raise ReceiverBusy(self.name, self.size)
-        answer: asyncio.Future[Reply] = self._loop.create_future()
-        self._unanswered.add(answer)
-        self._queue.append(
-            Request(
-                message,
-                type_name=type_name,
-                mailbox=self,
-                answer=answer,
-                metadata=metadata,
-                deadline=deadline,
-            )
-        )
-        self._wake()
-        return answer
-
-    def _forget(self, answer: asyncio.Future[Reply]) -> None:
-        """An answer is given, or nobody waits for it any more."""
-        self._unanswered.discard(answer)
+        answer.hold(self._unanswered)
+        self._queue.append(Request(message, type_name, metadata, self, answer))
+        if self._readers:
+            self._wake()
 
     def _drain(self) -> None:
         """Take nothing new; the iteration ends after what is queued."""
@@ -328,15 +345,15 @@ class Mailbox:
         self._closed = True
         self._lost = error
         for request in self._queue:
-            _settle(request._answer, MailboxClosed(self.name))
+            request._answer.reject(MailboxClosed(self.name))
         self._queue.clear()
         for answer in tuple(self._unanswered):
-            _settle(answer, RequestDropped(self.name))
+            answer.reject(RequestDropped(self.name))
         self._wake_all()
 
-    def _dropped(self, answer: asyncio.Future[Reply]) -> None:
+    def _dropped(self, answer: Answer) -> None:
         # A request may lose its last reference in any thread, and after the loop.
-        self._call(_settle, answer, RequestDropped(self.name))
+        self._call(answer.reject, RequestDropped(self.name))
 
     def _is_here(self) -> bool:
         return threading.get_ident() == self._thread
@@ -367,13 +384,3 @@ def check_size(size: int) -> int:
     if not isinstance(size, int) or size < 0:
         raise InvalidArgument("the size of a mailbox", size, "0 or more")
     return size
-
-
-def _respond(answer: asyncio.Future[Reply], reply: Reply) -> None:
-    if not answer.done():
-        answer.set_result(reply)
-
-
-def _settle(answer: asyncio.Future[Reply], error: GridError) -> None:
-    if not answer.done():
-        answer.set_exception(error)

@@ -32,6 +32,8 @@ class Registration:
         annotations: what the peer says of itself; empty for other kinds.
         epoch: the key's create revision, which fences one ownership from the next.
         lease: the id of the peer's lease.
+        session: the version of sessions that the peer has; 0 for none, as Go peers.
+        socket: the host and path of the peer's unix socket; empty for none.
     """
 
     key: str
@@ -40,18 +42,33 @@ class Registration:
     annotations: tuple[str, ...]
     epoch: int
     lease: int
+    session: int = 0
+    socket: str = ""
 
 
 def encode_registration(
-    key: str, address: str, peer: str, annotations: Iterable[str] | None = None
+    key: str,
+    address: str,
+    peer: str,
+    annotations: Iterable[str] | None = None,
+    *,
+    session: int = 0,
+    socket: str = "",
 ) -> bytes:
-    """The value to store for a name; annotations are sorted, None is `null`."""
-    value = {
+    """The value to store for a name; annotations are sorted, None is `null`.
+
+    What a Go peer does not know of is left out where it says nothing.
+    """
+    value: dict[str, Any] = {
         "key": key,
         "address": address,
         "registry": peer,
         "annotations": None if annotations is None else sorted(annotations),
     }
+    if session:
+        value["session"] = session
+    if socket:
+        value["socket"] = socket
     return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -76,6 +93,8 @@ def decode_registration(stored: KeyValue) -> Registration:
         _texts(stored.key, value.get("annotations")),
         stored.create_revision,
         stored.lease,
+        session if isinstance(session := value.get("session"), int) else 0,
+        _text(stored.key, value, "socket"),
     )
 
 

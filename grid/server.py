@@ -55,6 +55,8 @@ class Server:
         on_lease_lost: `"rejoin"` under a new lease, or `"exit"` with `LeaseLost`.
         max_message_bytes: the largest message sent or accepted.
         reflection: offer gRPC reflection (needs the extra `reflection`).
+        unix_socket: also listen on a unix socket, which processes of this user
+            on this host use; by default unless `advertise` names an address.
         codec: the message types it knows; by default those of `grid.register`.
 
     Attributes:
@@ -74,8 +76,9 @@ class Server:
         allow_leadership: bool = True,
         drain_timeout: float = 10.0,
         on_lease_lost: Literal["rejoin", "exit"] = "rejoin",
-        max_message_bytes: int = 4 * 1024 * 1024,
+        max_message_bytes: int = 100 * 1024 * 1024,
         reflection: bool = False,
+        unix_socket: bool | None = None,
         codec: Codec = default_codec,
     ) -> None:
         self.config = ServerConfig(
@@ -91,6 +94,7 @@ class Server:
             on_lease_lost=on_lease_lost,
             max_message_bytes=max_message_bytes,
             reflection=reflection,
+            unix_socket=unix_socket,
         )
         self._codec = codec
         self._definitions: dict[str, Definition] = {}

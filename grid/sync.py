@@ -65,8 +65,10 @@ class Client:
         etcd: str | EtcdConfig | None = None,
         timeout: float = 10.0,
         retry: Retry = Retry(),  # noqa: B008 - frozen
-        connections_per_peer: int = 1,
-        max_message_bytes: int = 4 * 1024 * 1024,
+        sessions_per_peer: int = 1,
+        max_message_bytes: int = 100 * 1024 * 1024,
+        compression: str | None = None,
+        checksum: bool = False,
         codec: Codec = default_codec,
     ) -> None:
         self._loop = _shared.get()
@@ -78,8 +80,10 @@ class Client:
                 etcd=etcd,
                 timeout=timeout,
                 retry=retry,
-                connections_per_peer=connections_per_peer,
+                sessions_per_peer=sessions_per_peer,
                 max_message_bytes=max_message_bytes,
+                compression=compression,
+                checksum=checksum,
                 codec=codec,
             )
 

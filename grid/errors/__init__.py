@@ -30,6 +30,8 @@
     │   └── BreakerOpen             the peer failed too often; it is left alone for a while
     ├── OutcomeUnknown              sent, and nobody can tell whether it was acted upon
     │   └── RequestDropped          the receiver had it and ended without an answer
+    ├── StreamClosed                the stream is over
+    ├── StreamsUnsupported          the peer has no streams (caller)
     ├── DeadlineExceeded            no answer in time (also a TimeoutError)
     ├── RequestFailed               the receiver answered with an error of its own
     │   ├── UnknownMessageType      the receiver does not know the message's type
@@ -75,6 +77,8 @@ from grid.errors._delivery import (
     RequestDropped,
     RequestFailed,
     StaleEpoch,
+    StreamClosed,
+    StreamsUnsupported,
     UndecodableMessage,
     UnknownMailbox,
     UnknownMessageType,
@@ -151,6 +155,8 @@ __all__ = [
     "RequestFailed",
     "ServerNotRunning",
     "StaleEpoch",
+    "StreamClosed",
+    "StreamsUnsupported",
     "UndecodableMessage",
     "UnexpectedReply",
     "UnknownActor",

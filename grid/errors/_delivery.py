@@ -18,6 +18,8 @@ __all__ = [
     "RequestDropped",
     "RequestFailed",
     "StaleEpoch",
+    "StreamClosed",
+    "StreamsUnsupported",
     "UndecodableMessage",
     "UnknownMailbox",
     "UnknownMessageType",
@@ -214,3 +216,26 @@ class BreakerOpen(NotDelivered):
             state=state,
             retry_in=retry_in,
         )
+
+
+class StreamClosed(GridError):
+    """The stream is over in the direction that was to be used.
+
+    Attributes:
+        reason: what the side that closed it said.
+    """
+
+    reason: str
+
+    def __init__(self, reason: str = "") -> None:
+        text = "the stream is closed" + (f": {reason}" if reason else "")
+        super().__init__(text, reason=reason)
+
+
+class StreamsUnsupported(GridError):
+    """The peer has no sessions, as Go peers have none, and so no streams."""
+
+    address: str
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"peer at {address} has no streams: use requests", address=address)

@@ -145,6 +145,8 @@ class Inbox:
     def _take_control(self, frame: Frame) -> None:
         if self.hello is None:
             self._take_hello(frame)
+        elif frame.HasField("hello"):
+            raise ProtocolViolation("a second hello")
         if frame.routes:
             self._routes.define(frame.routes)
         if frame.ping:
@@ -159,11 +161,11 @@ class Inbox:
             raise ProtocolViolation("the first frame has no hello")
         hello = Hello()
         hello.CopyFrom(frame.hello)
-        if hello.version < VERSION or hello.max_routes < 1 or hello.stream_credit < 1:
+        if hello.version < VERSION or hello.max_routes < 2 or hello.stream_credit < 1:
             raise ProtocolViolation(f"a hello that cannot be: {hello}".replace("\n", " "))
         self.hello = hello
-        self._out.routes.limit = min(hello.max_routes, self._settings.max_routes)
         self._packing.agree(hello.packings)
+        self._out.greeted(min(hello.max_routes, self._settings.max_routes))
         self._events.on_hello(hello)
 
     # -- deliveries ----------------------------------------------------------------------
@@ -174,6 +176,8 @@ class Inbox:
         count = len(exchanges)
         if not len(kinds) == len(values) == len(routes) == len(datas) == count:
             raise ProtocolViolation("the columns of a frame are not equally long")
+        if len(notes) > count:
+            raise ProtocolViolation("a frame has more notes than deliveries")
         self.deliveries += count
         rows = zip(exchanges, kinds, values, routes, datas, strict=False)
         if notes:
@@ -185,16 +189,17 @@ class Inbox:
 
     def _take_plain(self, rows: Iterable[tuple[int, int, int, int, bytes]]) -> None:
         ours, events, routes = self.ours, self._events, self._routes
-        unfinished = self.assemblies
+        unfinished = self.assemblies.pending
         for exchange, kind, value, route, data in rows:
             if unfinished and exchange in unfinished:
                 self._take(exchange, kind, value, route, data, None)
             elif kind == _REPLY:
+                type_name = routes[route].type_name  # before the exchange leaves the table
                 entry = ours.pop(exchange, None)
                 if entry is None:
                     self.late += 1
                 else:
-                    events.on_reply(entry[0], routes[route].type_name, data)
+                    events.on_reply(entry[0], type_name, data)
             elif kind == _REQUEST:
                 self._check_new(exchange)
                 events.on_request(exchange, kind, routes[route], data, value, None)
@@ -209,7 +214,7 @@ class Inbox:
             return
         if kind in _ABORTING:
             self.assemblies.drop(exchange)
-        elif exchange in self.assemblies and kind != Frame.CREDIT:
+        elif exchange in self.assemblies.pending and kind != Frame.CREDIT:
             whole = self.assemblies.last(exchange, data)
             if whole is None:
                 self.late += 1
@@ -313,21 +318,22 @@ class Inbox:
     def _take_end(
         self, exchange: int, kind: int, value: int, route: InboundRoute, data: bytes, _: object
     ) -> None:
-        flow = self.streams.get(exchange)
-        if flow is None:
-            return
         whole = value == Frame.STREAM
+        failure = _failure(data) if data else None
+        if whole and exchange not in self.ours and self._out.stop_large(exchange):
+            self._out.put(exchange, Frame.END, Frame.STREAM, NO_ROUTE, b"", None)
+        flow = self.streams.get(exchange)
+        if flow is None or not (whole or flow.receiving):
+            return
         flow.receiving = False
         if whole or not flow.sending:
             del self.streams[exchange]
-            if self._out.stop_large(exchange):
-                self._out.put(exchange, Frame.END, Frame.STREAM, NO_ROUTE, b"", None)
-        self._events.on_end(flow.token, whole, _failure(data) if data else None)
+        self._events.on_end(flow.token, whole, failure)
 
     # -- large and damaged ones ----------------------------------------------------------------
 
     def _take_chunk(self, exchange: int, value: int, part: bytes, note: Note | None) -> None:
-        if exchange in self.assemblies:
+        if exchange in self.assemblies.pending:
             self.assemblies.more(exchange, part)
             return
         if note is None or not note.size:
@@ -349,6 +355,7 @@ class Inbox:
         data = failure.SerializeToString()
         flow = self.streams.pop(exchange, None)
         if flow is not None:
+            self._out.stop_large(exchange)
             self._out.put(exchange, Frame.END, Frame.STREAM, NO_ROUTE, data, None)
             self._events.on_end(flow.token, True, failure)
         elif exchange & 1 == self._parity:

@@ -2,7 +2,7 @@
 
 Chunks of one message are in order; other traffic goes between them. What is
 put together is bounded before it is kept: by the announced size of each
-message, and by what all unfinished ones of a session may take.
+message, by what all unfinished ones of a session may take, and by their number.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 __all__ = ["Assemblies", "AssemblyError", "LargeMessage"]
 
-
 _MOST_REFUSED = 10_000
+_MOST_UNFINISHED = 64  # a sender has two under way
 
 
 class AssemblyError(ValueError):
@@ -27,14 +27,16 @@ class LargeMessage:
     Attributes:
         exchange: whose message it is.
         delivery: the delivery as it would be if it were small.
+        after: how many small deliveries must have left before its first chunk.
         followers: deliveries of the same exchange that wait for its end.
     """
 
-    __slots__ = ("_data", "_offset", "delivery", "exchange", "followers")
+    __slots__ = ("_data", "_offset", "after", "delivery", "exchange", "followers")
 
-    def __init__(self, exchange: int, data: bytes, delivery: Any) -> None:
+    def __init__(self, exchange: int, data: bytes, delivery: Any, after: int) -> None:
         self.exchange = exchange
         self.delivery = delivery
+        self.after = after
         self.followers: deque[Any] = deque()
         self._data = data
         self._offset = 0
@@ -57,13 +59,13 @@ class LargeMessage:
 
 
 class _Assembly:
-    __slots__ = ("at", "left", "parts", "size")
+    __slots__ = ("at", "data", "size")
 
     def __init__(self, size: int, at: float) -> None:
         self.size = size
         self.at = at
-        self.left = size
-        self.parts: list[bytes] = []
+        # Not a list of parts: many small ones would take many times their size.
+        self.data = bytearray()
 
 
 class Assemblies:
@@ -72,32 +74,31 @@ class Assemblies:
     Args:
         largest: the largest message taken, in bytes.
         most: what all of them together may announce, in bytes.
+
+    Attributes:
+        pending: the unfinished ones by exchange; None for what is ignored until its end.
+        reserved: bytes that the unfinished ones will take.
     """
 
-    __slots__ = ("_largest", "_most", "_refused", "_unfinished", "reserved")
+    __slots__ = ("_largest", "_most", "_refused", "pending", "reserved")
 
     def __init__(self, largest: int, most: int) -> None:
         self._largest = largest
         self._most = most
-        self._unfinished: dict[int, _Assembly] = {}
-        self._refused: set[int] = set()
-        self.reserved = 0  # bytes that the unfinished ones will take
-
-    def __len__(self) -> int:
-        return len(self._unfinished)
-
-    def __contains__(self, exchange: int) -> bool:
-        return exchange in self._unfinished or exchange in self._refused
+        self._refused = 0
+        self.pending: dict[int, _Assembly | None] = {}
+        self.reserved = 0
 
     def refuse(self, exchange: int) -> None:
-        """Ignore a message until its last part, or until it is dropped.
+        """Ignore a message that begins, until its last part or until it is dropped.
 
         Raises:
             AssemblyError: too many are ignored already.
         """
-        if len(self._refused) >= _MOST_REFUSED:
+        if self._refused >= _MOST_REFUSED:
             raise AssemblyError("too many messages that cannot be taken were begun")
-        self._refused.add(exchange)
+        self._refused += 1
+        self.pending[exchange] = None
 
     def first(self, exchange: int, size: int, part: bytes, at: float) -> bool:
         """Begin a message; False if there is no room for it, and then the rest is ignored.
@@ -111,10 +112,11 @@ class Assemblies:
         Raises:
             AssemblyError: the part alone is more than was announced.
         """
-        if size > self._largest or self.reserved + size > self._most:
+        full = len(self.pending) - self._refused >= _MOST_UNFINISHED
+        if full or size > self._largest or self.reserved + size > self._most:
             self.refuse(exchange)
             return False
-        self._unfinished[exchange] = _Assembly(size, at)
+        self.pending[exchange] = _Assembly(size, at)
         self.reserved += size
         self.more(exchange, part)
         return True
@@ -125,13 +127,12 @@ class Assemblies:
         Raises:
             AssemblyError: there is more than was announced.
         """
-        if exchange in self._refused:
+        assembly = self.pending[exchange]
+        if assembly is None:
             return
-        assembly = self._unfinished[exchange]
-        assembly.left -= len(part)
-        if assembly.left < 0:
+        if len(assembly.data) + len(part) > assembly.size:
             raise AssemblyError(f"exchange {exchange} brings more than it announced")
-        assembly.parts.append(part)
+        assembly.data += part
 
     def last(self, exchange: int, part: bytes) -> bytes | None:
         """The whole message; None if it was refused.
@@ -139,31 +140,34 @@ class Assemblies:
         Raises:
             AssemblyError: it is not as long as was announced.
         """
-        if exchange in self._refused:
-            self._refused.discard(exchange)
-            return None
         self.more(exchange, part)
-        assembly = self._unfinished[exchange]
-        if assembly.left:
+        assembly = self.pending[exchange]
+        if assembly is not None and len(assembly.data) < assembly.size:
             raise AssemblyError(f"exchange {exchange} brings less than it announced")
         self.drop(exchange)
-        return b"".join(assembly.parts)
+        return None if assembly is None else bytes(assembly.data)
 
     def next_overdue(self) -> float:
         """When the next unfinished message is to be forgotten."""
-        return min((one.at for one in self._unfinished.values()), default=math.inf)
+        return min((one.at for one in self.pending.values() if one is not None), default=math.inf)
 
     def expire(self, now: float) -> None:
         """Forget the messages whose time is over; the rest of them will be ignored."""
-        for exchange in [key for key, one in self._unfinished.items() if one.at <= now]:
-            self.drop(exchange)
-            self.refuse(exchange)
+        pending = self.pending.items()
+        for exchange in [key for key, one in pending if one is not None and one.at <= now]:
+            self.abandon(exchange)
 
-    def drop(self, exchange: int) -> bool:
-        """Forget a message that will not be finished; False if there was none."""
-        self._refused.discard(exchange)
-        assembly = self._unfinished.pop(exchange, None)
+    def abandon(self, exchange: int) -> None:
+        """Forget a message that nobody wants any more, but whose rest is on the way."""
+        if self.pending.get(exchange) is not None:
+            self.drop(exchange)
+            self.pending[exchange] = None
+            self._refused += 1
+
+    def drop(self, exchange: int) -> None:
+        """Forget a message of which nothing more will come, if there is one."""
+        assembly = self.pending.pop(exchange, self)
         if assembly is None:
-            return False
-        self.reserved -= assembly.size
-        return True
+            self._refused -= 1
+        elif isinstance(assembly, _Assembly):
+            self.reserved -= assembly.size

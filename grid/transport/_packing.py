@@ -36,7 +36,7 @@ class Packing:
         """Choose among what the other side can undo."""
         wanted = self._settings.compression
         if wanted is not None:
-            ours = available() if wanted == "auto" else (wanted,)
+            ours = [name for name in available() if wanted in ("auto", name)]
             self._algorithm = choose(ours, theirs)
         self.active = self._settings.checksum or self._algorithm is not None
 

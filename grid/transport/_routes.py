@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 _LONGEST_NAME = 4096
+_MOST_UNUSED = 4096
 _UNDEFINED = -1
 
 
@@ -59,6 +60,9 @@ class OutboundRoutes:
         """The route of these names, the same one each time."""
         route = self._by_name.get((receiver, type_name))
         if route is None or route.epoch != epoch:
+            if len(self._by_name) >= self.limit + _MOST_UNUSED:
+                # Many were never defined: what they were for was taken back.
+                self._by_name = {(one.receiver, one.type_name): one for one in self._defined}
             route = OutboundRoute(receiver, type_name, epoch)
             self._by_name[receiver, type_name] = route
         return route

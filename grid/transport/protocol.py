@@ -34,6 +34,7 @@ large messages, `_flow` is one stream, `_deadlines` finds what is overdue,
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -46,7 +47,15 @@ from grid.transport.compression import available
 from grid.transport.settings import SessionSettings
 from grid.wire_pb2 import Failure, Frame, Goodbye, Hello, Note
 
-__all__ = ["Lost", "ProtocolViolation", "Session", "SessionEvents", "Traffic", "Unwritten"]
+__all__ = [
+    "VERSION",
+    "Lost",
+    "ProtocolViolation",
+    "Session",
+    "SessionEvents",
+    "Traffic",
+    "Unwritten",
+]
 
 _REQUEST, _REPLY, _ERROR, _TELL, _CANCEL = (
     Frame.REQUEST,
@@ -136,7 +145,7 @@ class Session:
         self._settings = settings
         self._next = 1 if dialled else 2
         self._ours: dict[int, _Entry] = {}
-        self._tells: list[int] = []  # queued ones
+        self._tells: deque[int] = deque()  # queued ones
         self._being_written: list[Any] = []
         self._deadlines = Deadlines(self._ours)
         self._packing = Packing(settings)
@@ -258,8 +267,7 @@ class Session:
             return False
         if not self._out.withdraw(number):
             self._out.put(number, _CANCEL, 0, NO_ROUTE, b"", None)
-        if self._in.assemblies.drop(number):
-            self._in.assemblies.refuse(number)  # the rest of its answer is on the way
+        self._in.assemblies.abandon(number)  # the rest of its answer may be on the way
         return True
 
     def cancel_token(self, token: Any) -> bool:
@@ -298,6 +306,10 @@ class Session:
         """Answer an exchange with an error."""
         self._theirs.pop(exchange, None)
         self._out.put(exchange, _ERROR, 0, NO_ROUTE, failure.SerializeToString(), None)
+
+    def revoke_replies(self, failure: Failure) -> None:
+        """Send an error in place of each answer that is in no frame yet."""
+        self._out.replace(_REPLY, _ERROR, failure.SerializeToString())
 
     def accept(self, exchange: int, token: Any) -> bool:
         """Accept an attached OPEN as a stream of that token; False if nobody waits any more."""
@@ -346,8 +358,7 @@ class Session:
         if self._streams.pop(exchange, None) is not None:
             data = b"" if failure is None else failure.SerializeToString()
             self._out.put(exchange, Frame.END, Frame.STREAM, NO_ROUTE, data, None)
-            if self._in.assemblies.drop(exchange):
-                self._in.assemblies.refuse(exchange)
+            self._in.assemblies.abandon(exchange)
 
     # -- the session as a whole ----------------------------------------------------------------
 
@@ -381,7 +392,8 @@ class Session:
         )
         for table in (self._ours, self._theirs, self._streams):
             table.clear()
-        self._being_written, self._tells = [], []
+        self._being_written = []
+        self._tells.clear()
         return lost
 
     # -- frames out -------------------------------------------------------------------------------
@@ -400,17 +412,22 @@ class Session:
         return done
 
     def _take_tells(self) -> None:
-        written = [number for number in self._tells if self._out.is_written(number)]
-        if written:
-            self._tells = [number for number in self._tells if not self._out.is_written(number)]
-            entries = [self._ours.pop(number, None) for number in written]
-            self._being_written += [entry[0] for entry in entries if entry is not None]
+        tells, out, in_chunks = self._tells, self._out, []
+        while tells and tells[0] <= out.written_up_to:
+            number = tells.popleft()
+            if not out.is_written(number):
+                in_chunks.append(number)
+                continue
+            entry = self._ours.pop(number, None)
+            if entry is not None:
+                self._being_written.append(entry[0])
+        tells.extendleft(reversed(in_chunks))
 
     def _milliseconds(self, exchange: int) -> int:
         entry = self._ours.get(exchange)
         if entry is None or entry[1] == math.inf:
             return 0
-        return max(1, math.ceil((entry[1] - self._now) * 1000))
+        return max(1, int((entry[1] - self._now) * 1000))
 
     def _unwritten(self, delivery: Outbound) -> tuple[int, Unwritten] | None:
         number, kind, _, route, data, note = delivery

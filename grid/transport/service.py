@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Awaitable, Callable
-from typing import NoReturn
+from typing import Any, NoReturn, Protocol
 
 import grpc
 import grpc.aio
@@ -21,29 +20,49 @@ from grid.errors import (
     UndecodableMessage,
 )
 from grid.names import split_address
+from grid.transport.link import Gate, Link
+from grid.transport.settings import SessionSettings
 from grid.transport.status import encode_error
 from grid.wire_pb2 import DESCRIPTOR, Delivery
 
-__all__ = ["ENVELOPE_ROOM", "WireService"]
+__all__ = ["ENVELOPE_ROOM", "FRAME_BYTES", "SERVICE", "UnaryGate", "WireService"]
 
 SERVICE = DESCRIPTOR.services_by_name["wire"].full_name
 
 # What an envelope adds to its payload: names, epoch, metadata.
 ENVELOPE_ROOM = 64 * 1024
 
-_Deliver = Callable[[Delivery, Deadline | None], Awaitable[tuple[str, bytes]]]
+FRAME_BYTES = 4 * 1024 * 1024
+
 _Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
-class WireService:
-    """A gRPC server on one port that gives each `Delivery` to a function.
+class UnaryGate(Gate, Protocol):
+    """Who takes deliveries, one by one and of sessions."""
 
-    The function's `GridError` becomes a status; its cancellation means that the
-    caller no longer waits.
+    async def deliver(self, delivery: Delivery, deadline: Deadline | None) -> tuple[str, bytes]:
+        """The type name and the bytes of the answer to one delivery."""
+
+
+class WireService:
+    """A gRPC server on one port, and perhaps a unix socket, that gives deliveries to a gate.
+
+    What `UnaryGate.deliver` raises becomes a status; its cancellation means that
+    the caller no longer waits.
     """
 
-    def __init__(self, listen: str, *, limit: int, reflection: bool) -> None:
-        self._deliver: _Deliver = _refuse
+    def __init__(
+        self,
+        listen: str,
+        *,
+        settings: SessionSettings,
+        reflection: bool,
+        unix_socket: str | None = None,
+    ) -> None:
+        limit = max(settings.max_message_bytes, FRAME_BYTES)
+        self._settings = settings
+        self._gate: UnaryGate | None = None
+        self._links: set[Link] = set()
         self._server = grpc.aio.server(
             options=(
                 # Two processes on one port would share its connections.
@@ -51,24 +70,31 @@ class WireService:
                 ("grpc.max_receive_message_length", limit + ENVELOPE_ROOM),
                 ("grpc.max_send_message_length", limit + ENVELOPE_ROOM),
                 ("grpc.keepalive_permit_without_calls", 1),
-                ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+                ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
+                # Finds callers that are gone without a word.
+                ("grpc.keepalive_time_ms", 20_000),
+                ("grpc.keepalive_timeout_ms", 10_000),
             )
         )
-        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(
-            self._process
-        )
+        handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+            "Process": grpc.unary_unary_rpc_method_handler(self._process),
+            "Session": grpc.stream_stream_rpc_method_handler(self._session),
+        }
         self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(SERVICE, {"Process": handler}),)
+            (grpc.method_handlers_generic_handler(SERVICE, handlers),)
         )
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflection:
             self._add_reflection()
         self.port = self._bind(listen)
+        if unix_socket is not None:
+            self._server.add_insecure_port(f"unix:{unix_socket}")
 
-    async def start(self, deliver: _Deliver) -> None:
-        """Answer calls by a function; health says NOT_SERVING until `set_serving`."""
-        self._deliver = deliver
+    async def start(self, gate: UnaryGate) -> None:
+        """Give deliveries to a gate; health says NOT_SERVING until `set_serving`."""
+        self._gate = gate
         await self.set_serving(False)
         await self._server.start()
 
@@ -81,6 +107,9 @@ class WireService:
 
     async def stop(self, grace: float) -> None:
         """Refuse new calls, let those under way end within `grace` seconds, cut the rest."""
+        for link in self._links:
+            link.say_goodbye("the peer stops")
+            link.close()
         await self._server.stop(grace)
 
     def _bind(self, listen: str) -> int:
@@ -104,21 +133,44 @@ class WireService:
         try:
             # Decoded here and not by grpc, which would log each bad envelope
             # with a traceback and answer without saying what was wrong.
-            name, payload = await self._deliver(Delivery.FromString(data), deadline)
+            if self._gate is None:
+                raise PeerNotServing("", "starting")
+            name, payload = await self._gate.deliver(Delivery.FromString(data), deadline)
         except DecodeError:
             await _abort(context, UndecodableMessage("grid.Delivery"))
         except GridError as error:
             await _abort(context, error)
         return Delivery(typeName=name, data=payload).SerializeToString()
 
+    async def _session(self, _: Any, context: _Context) -> None:
+        link = Link(_ServerWire(context), dialled=False, settings=self._settings, gate=self._gate)
+        self._links.add(link)
+        try:
+            await link.run()
+        finally:
+            self._links.discard(link)
+
+
+class _ServerWire:
+    """The server's side of a stream of frames."""
+
+    __slots__ = ("_context", "write")
+
+    def __init__(self, context: _Context) -> None:
+        self._context = context
+        self.write = context.write
+
+    async def read(self) -> bytes | None:
+        frame = await self._context.read()
+        return frame if isinstance(frame, bytes) else None
+
+    async def finish(self) -> None:
+        """The stream ends when its handler does."""
+
 
 async def _abort(context: _Context, error: GridError) -> NoReturn:
     code, text, trailers = encode_error(error)
     await context.abort(code, text, trailers)
-
-
-async def _refuse(delivery: Delivery, deadline: Deadline | None) -> tuple[str, bytes]:
-    raise PeerNotServing("", "starting")
 
 
 def _check_free(listen: str, host: str, port: int) -> None:

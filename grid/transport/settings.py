@@ -11,6 +11,8 @@ __all__ = ["CHUNK_BYTES", "LARGE_BYTES", "SessionSettings"]
 LARGE_BYTES = 1024 * 1024  # a longer message travels in chunks
 CHUNK_BYTES = 256 * 1024
 
+_LEAST = {"max_message_bytes": 1, "stream_credit": 1, "compress_from": 0, "max_routes": 2}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSettings:
@@ -36,7 +38,7 @@ class SessionSettings:
 
     def __post_init__(self) -> None:
         """Raises `InvalidArgument` for what cannot work."""
-        for name, least in (("max_message_bytes", 1), ("stream_credit", 1), ("compress_from", 0)):
+        for name, least in _LEAST.items():
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise InvalidArgument(name, value, f"{least} or more")

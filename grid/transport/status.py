@@ -17,8 +17,9 @@ import grpc
 
 from grid import errors
 from grid.errors import GridError
+from grid.wire_pb2 import Failure
 
-__all__ = ["NEVER_SENT", "decode_error", "encode_error"]
+__all__ = ["NEVER_SENT", "decode_error", "decode_failure", "encode_error", "encode_failure"]
 
 _TRAILER = "grid-error-bin"
 # HTTP/2 headers hold 8 KiB by default: the text, percent-encoded, and the trailer, in base64.
@@ -52,6 +53,7 @@ _CODES: dict[type[GridError], grpc.StatusCode] = {
     errors.ActorStillRunning: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.EtcdUnavailable: grpc.StatusCode.UNAVAILABLE,
 }
+_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 _BY_NAME = {cls.__name__: cls for cls in _CODES}
 
 # The phrases of peers that send text only, and what they mean; first match wins.
@@ -143,6 +145,19 @@ def decode_error(
         if match:
             return make(match, receiver)
     return errors.RequestFailed(text, code.name)
+
+
+def encode_failure(error: GridError) -> Failure:
+    """An error as sessions carry it."""
+    code, text, trailers = encode_error(error)
+    return Failure(code=code.value[0], text=text, error=trailers[0][1] if trailers else b"")
+
+
+def decode_failure(failure: Failure) -> GridError:
+    """The error that came over a session."""
+    trailers = ((_TRAILER, failure.error),) if failure.error else ()
+    code = _BY_NUMBER.get(failure.code, grpc.StatusCode.UNKNOWN)
+    return decode_error(code, failure.text, trailers, receiver="", type_name="")
 
 
 def _decode_trailer(body: bytes) -> GridError | None:

@@ -17,7 +17,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from grid._dispatch import Dispatcher
+from grid.codec import Codec
 from grid.transport.service import WireService
+from grid.transport.settings import SessionSettings
 from tests.compose.stack import (
     ROOT,
     Stack,
@@ -310,9 +313,6 @@ async def test_the_health_check_of_the_image_follows_the_health_of_the_peer() ->
     assert found
     _, *arguments = json.loads(found.group(1))
 
-    async def answer(_: object, __: object) -> tuple[str, bytes]:
-        raise AssertionError("nobody asks")
-
     async def check() -> int:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -322,8 +322,8 @@ async def test_the_health_check_of_the_image_follows_the_health_of_the_peer() ->
         )
         return await process.wait()
 
-    service = WireService("127.0.0.1:0", limit=1024, reflection=False)
-    await service.start(answer)
+    service = WireService("127.0.0.1:0", settings=SessionSettings(), reflection=False)
+    await service.start(Dispatcher(Codec()))
     assert await check() == 1
     await service.set_serving(True)
     assert await check() == 0

@@ -178,7 +178,7 @@ async def test_a_cancelled_request_leaves_nothing_open(
         for turns in range(TURNS):
             await cancelled_after(turns, grid_client.request("orders", grid.EchoMsg()))
         await grid_client._transport.close()
-        assert not [answer for answer in mailbox._unanswered if not answer.done()]
+        assert not [answer for answer in mailbox._unanswered if not answer.done]
 
 
 async def test_a_cancelled_start_of_an_actor_leaves_a_whole_one_or_none(

@@ -23,7 +23,8 @@ from grid.errors import (
     UnknownMailbox,
 )
 from grid.testing import wait_until
-from grid.wire_pb2 import Delivery, EchoMsg
+from grid.transport.transport import Destination, Parcel
+from grid.wire_pb2 import EchoMsg
 from tests.grid.proxy import FaultProxy
 
 LEASE = 2.0
@@ -90,9 +91,10 @@ async def test_a_frozen_peer_acknowledges_nothing_under_its_old_epoch(
     process.send_signal(signal.SIGSTOP)
     # In the frozen peer's socket these wait; it reads them when it wakes up,
     # long after its lease has ended.
-    stale = Delivery(typeName="grid.EchoMsg", receiver=key, epoch=int(old.msg))
+    stale = Parcel(key, int(old.msg), "grid.EchoMsg", b"", None)
     waiting = [
-        asyncio.create_task(grid_client._transport.ask(peer.address, stale, Deadline.after(20)))
+        asyncio.create_task(grid_client._transport.ask(there, stale, Deadline.after(20)))
+        for there in (Destination(peer.address, "", sessions) for sessions in (True, False))
         for _ in range(10)
     ]
 

@@ -7,6 +7,7 @@ import threading
 import pytest
 from google.protobuf.message import Message
 
+from grid._answer import FutureAnswer, Reply
 from grid.codec import Codec
 from grid.errors import (
     AlreadyResponded,
@@ -19,7 +20,7 @@ from grid.errors import (
     UnknownActor,
     UnsupportedMessage,
 )
-from grid.mailbox import Mailbox, Reply, Request
+from grid.mailbox import Mailbox, Request
 from grid.wire_pb2 import Ack, EchoMsg
 
 GO = "github.com/lytics/grid/v3/"
@@ -36,7 +37,9 @@ def make(size: int = 4, limit: int = 1 << 20) -> Mailbox:
 def put(
     mailbox: Mailbox, text: str = "hi", type_name: str = "grid.EchoMsg"
 ) -> asyncio.Future[Reply]:
-    return mailbox._put(EchoMsg(msg=text), type_name, {}, None)
+    answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    mailbox._put(EchoMsg(msg=text), type_name, {}, FutureAnswer(answer))
+    return answer
 
 
 async def take(mailbox: Mailbox) -> Request[Message]:

@@ -32,24 +32,32 @@ from grid.errors import (
 )
 from grid.registration import encode_registration
 from grid.testing import wait_until
-from grid.wire_pb2 import Delivery, EchoMsg
+from grid.transport.transport import Destination, Parcel
+from grid.wire_pb2 import EchoMsg
 
 AnyRequest = grid.Request[Any]
 Answer = Callable[[AnyRequest], None]
 Serve = Callable[..., Awaitable[grid.Mailbox]]
 
 
-@pytest.fixture(params=["remote", "local"])
+@pytest.fixture(params=["session", "unary", "local"])
 async def client(
     request: pytest.FixtureRequest,
     grid_server: grid.Server,
     grid_client: grid.Client,
     monkeypatch: pytest.MonkeyPatch,
 ) -> grid.Client:
-    """A client on each of the two ways: through gRPC, and inside the process."""
-    if request.param == "remote":
+    """A client on each of the three ways: sessions, single calls, and inside the process."""
+    if request.param != "local":
         monkeypatch.setattr("grid._router.local_dispatcher", lambda _: None)
+    if request.param == "unary":
+        grid_client._transport._without_sessions.add(grid_server.address)
     return grid_client
+
+
+def ways(server: grid.Server) -> tuple[Destination, Destination]:
+    """A peer as one with sessions, and as one without."""
+    return Destination(server.address, "", True), Destination(server.address, "", False)
 
 
 async def take(mailbox: grid.Mailbox) -> AnyRequest:
@@ -244,13 +252,15 @@ async def test_an_unknown_type_is_told_to_the_sender(
     grid_server: grid.Server, grid_client: grid.Client, grid_namespace: str
 ) -> None:
     async with grid_server.open_mailbox("m"):
-        for delivery, expected in (
-            (Delivery(typeName="no.such.Type"), "codec: unregistered message type: 'no.such.Type'"),
-            (Delivery(typeName="grid.EchoMsg", data=b"\xff"), "proto: cannot parse"),
+        to = f"{grid_namespace}.mailbox.m"
+        for type_name, data, expected in (
+            ("no.such.Type", b"", "codec: unregistered message type: 'no.such.Type'"),
+            ("grid.EchoMsg", b"\xff", "proto: cannot parse"),
         ):
-            delivery.receiver = f"{grid_namespace}.mailbox.m"
-            with pytest.raises((UnknownMessageType, UndecodableMessage), match=expected):
-                await grid_client._transport.ask(grid_server.address, delivery, Deadline.after(5))
+            parcel = Parcel(to, 0, type_name, data, None)
+            for there in ways(grid_server):
+                with pytest.raises((UnknownMessageType, UndecodableMessage), match=expected):
+                    await grid_client._transport.ask(there, parcel, Deadline.after(5))
 
 
 async def test_garbage_instead_of_an_envelope_is_refused(grid_server: grid.Server) -> None:
@@ -276,10 +286,11 @@ async def test_a_stale_epoch_is_refused_and_resolved_anew(
     await first.close()
     second = await serve("m", lambda r: r.respond(EchoMsg(msg="second")))
     assert second.epoch > first.epoch
-    stale = Delivery(typeName="grid.EchoMsg", receiver=first.key, epoch=first.epoch)
-    with pytest.raises(StaleEpoch) as caught:
-        await client._transport.ask(grid_server.address, stale, Deadline.after(5))
-    assert (caught.value.sent, caught.value.current) == (first.epoch, second.epoch)
+    stale = Parcel(first.key, first.epoch, "grid.EchoMsg", b"", None)
+    for there in ways(grid_server):
+        with pytest.raises(StaleEpoch) as caught:
+            await client._transport.ask(there, stale, Deadline.after(5))
+        assert (caught.value.sent, caught.value.current) == (first.epoch, second.epoch)
     client._mailboxes._known[first.key] = route
     assert (await client.request("m", EchoMsg(), reply=EchoMsg)).msg == "second"
 

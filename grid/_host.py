@@ -1,0 +1,56 @@
+"""Whether two processes share a host, and sockets between those that do."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import secrets
+import tempfile
+from pathlib import Path
+
+__all__ = ["new_socket_path", "reachable_socket", "socket_name"]
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_LONGEST_PATH = 100  # bytes; the system's own bound is 104 to 108
+
+
+@functools.cache
+def _host_id() -> str:
+    # Containers of one host have one boot id, too; whether they also share the
+    # socket's directory shows when its path, which is random, exists.
+    try:
+        text = _BOOT_ID.read_text()
+    except OSError:
+        text = platform.node()
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def new_socket_path() -> str | None:
+    """A path for a socket that only this user can use; None where there can be none."""
+    if not hasattr(os, "getuid"):
+        return None
+    folder = Path(tempfile.gettempdir()) / f"grid-{os.getuid()}"
+    path = folder / f"{secrets.token_hex(8)}.sock"
+    if len(str(path).encode()) > _LONGEST_PATH:
+        return None
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        owner = folder.stat()
+    except OSError:
+        return None
+    if owner.st_uid != os.getuid() or owner.st_mode & 0o077:
+        return None
+    return str(path)
+
+
+def socket_name(path: str) -> str:
+    """What a peer says of its socket to others: which host, and where there."""
+    return f"{_host_id()}:{path}"
+
+
+def reachable_socket(name: str) -> str:
+    """The path of a socket that was named so, if it is on this host; else empty."""
+    host, _, path = name.partition(":")
+    return path if path and host == _host_id() and Path(path).exists() else ""

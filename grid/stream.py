@@ -1,0 +1,131 @@
+"""Streams: ordered messages both ways between a client and the owner of a mailbox."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator
+from types import TracebackType
+from typing import Any, Self
+
+from google.protobuf.message import Message
+
+from grid.codec import Codec
+from grid.errors import GridError, StreamClosed
+from grid.transport._stream_end import StreamEnd
+
+__all__ = ["OpeningStream", "Stream"]
+
+
+class Stream:
+    """One end of a stream: send, and iterate over what the other side sends.
+
+    Items arrive in order, each once. A side that does not read holds up the
+    other's `send`, and nobody else. Use it as `async with`: leaving the block
+    closes the stream for both sides, with the error if there was one. A stream
+    that is let go without being closed is closed then. If the connection is
+    lost, both sides get `OutcomeUnknown` at once; it cannot be resumed.
+    """
+
+    __slots__ = ("_codec", "_end", "_like", "_loop")
+
+    def __init__(self, end: StreamEnd, codec: Codec, like: str = "") -> None:
+        self._end = end
+        self._codec = codec
+        self._like = like
+        self._loop = asyncio.get_running_loop()
+
+    def __repr__(self) -> str:
+        return f"<Stream {'over' if self._end.over else 'open'}>"
+
+    def __del__(self) -> None:
+        # It may lose its last reference in any thread, and after the loop.
+        if not self._end.over and not self._loop.is_closed():
+            gone = StreamClosed("the other side let go of it without closing it")
+            self._loop.call_soon_threadsafe(self._end.close, gone)
+
+    async def send(self, message: Message) -> None:
+        """Send a message; waits while the other side has not read enough.
+
+        It returns when the message is queued for the wire, not when it was read.
+
+        Raises:
+            StreamClosed: the stream is over, or `finish` was called.
+            UnsupportedMessage, MessageTooLarge: the message cannot be sent.
+            GridError: the reason for which the other side closed the stream.
+            OutcomeUnknown: the connection was lost.
+        """
+        end = self._end
+        name, data = self._codec.encode(message, limit=end.largest(), like=self._like)
+        await end.send(name, data)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message:
+        item = await self._end.receive()
+        if item is None:
+            raise StopAsyncIteration
+        return self._codec.decode(*item)
+
+    async def receive(self) -> Message | None:
+        """The next message; None when the other side has finished or closed the stream.
+
+        Raises:
+            GridError: the reason for which it was closed.
+            OutcomeUnknown: the connection was lost.
+        """
+        return await anext(self, None)
+
+    def finish(self) -> None:
+        """Send nothing more. The other side's iteration ends; it may still send."""
+        self._end.finish()
+
+    async def close(self, reason: str | GridError | None = None) -> None:
+        """End the stream for both sides, after what was sent. Idempotent.
+
+        Args:
+            reason: why, if it is not the normal end; the other side's iteration
+                raises it, a text as `StreamClosed`.
+        """
+        error = StreamClosed(reason) if isinstance(reason, str) else reason
+        self._end.close(error)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None or self._end.over:
+            await self.close()
+        elif isinstance(error, GridError):
+            await self.close(error)
+        else:
+            await self.close(f"{type(error).__name__}: {error}".rstrip(": "))
+
+
+class OpeningStream:
+    """A stream that is being opened: `async with` it, or await it."""
+
+    def __init__(self, opening: Callable[[], Awaitable[Stream]]) -> None:
+        self._opening = opening
+        self._stream: Stream | None = None
+
+    def __await__(self) -> Generator[Any, Any, Stream]:
+        return self._opening().__await__()
+
+    async def __aenter__(self) -> Stream:
+        self._stream = await self._opening()
+        return self._stream
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._stream is not None:
+            await self._stream.__aexit__(kind, error, traceback)

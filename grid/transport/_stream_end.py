@@ -1,0 +1,278 @@
+"""One end of a stream, in bytes: what has come, who waits, and how it ended.
+
+The session (or, inside one process, the other end) tells it what comes; its
+owner sends and receives. What lies here unread is bounded by the credit that
+was granted, and more is granted only as the owner reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Protocol
+
+from grid._answer import Reply
+from grid.errors import GridError, StreamClosed
+from grid.transport._flow import Flow
+from grid.transport.protocol import Session
+from grid.transport.status import encode_failure
+
+__all__ = ["LocalPort", "SessionPort", "StreamEnd", "StreamPort"]
+
+_LOCAL_CREDIT = 256
+
+
+class StreamPort(Protocol):
+    """The way from one end of a stream to the other."""
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest item that may be sent."""
+
+    def credit(self) -> int:
+        """What may be sent; an item may go while it is above 0."""
+
+    def send(self, name: str, data: bytes) -> None:
+        """Send an item."""
+
+    def consumed(self, size: int) -> None:
+        """An item of so many bytes was read."""
+
+    def end_sending(self) -> None:
+        """No more items."""
+
+    def end(self, error: GridError | None) -> None:
+        """The stream is over, for both."""
+
+
+class HasLargest(Protocol):
+    """Something that knows the largest message."""
+
+    largest: int
+
+
+class SessionPort:
+    """A stream over a session."""
+
+    __slots__ = ("_exchange", "_limits", "_session")
+
+    def __init__(self, session: Session, exchange: int, limits: HasLargest) -> None:
+        self._session = session
+        self._exchange = exchange
+        self._limits = limits
+
+    @property
+    def largest(self) -> int:
+        """See `StreamPort`."""
+        return self._limits.largest
+
+    def credit(self) -> int:
+        """See `StreamPort`."""
+        return self._session.credit(self._exchange)
+
+    def send(self, name: str, data: bytes) -> None:
+        """See `StreamPort`."""
+        self._session.send_item(self._exchange, name, data)
+
+    def consumed(self, size: int) -> None:
+        """See `StreamPort`."""
+        self._session.consumed(self._exchange, size)
+
+    def end_sending(self) -> None:
+        """See `StreamPort`."""
+        self._session.end_sending(self._exchange)
+
+    def end(self, error: GridError | None) -> None:
+        """See `StreamPort`."""
+        if not self._session.cancel(self._exchange):
+            failure = None if error is None else encode_failure(error)
+            self._session.end_stream(self._exchange, failure)
+
+
+class LocalPort:
+    """A stream inside one process."""
+
+    __slots__ = ("_far", "_flow", "largest", "other")
+
+    def __init__(self, far: StreamEnd, largest: int) -> None:
+        self._far = far
+        self._flow = Flow(None, _LOCAL_CREDIT, _LOCAL_CREDIT)
+        self.largest = largest
+        self.other: LocalPort | None = None
+
+    @classmethod
+    def connect(cls, one: StreamEnd, two: StreamEnd, largest: int) -> None:
+        """Make two ends the ends of one stream."""
+        there, back = cls(two, largest), cls(one, largest)
+        there.other, back.other = back, there
+        one.bind(there)
+        two.bind(back)
+
+    def credit(self) -> int:
+        """See `StreamPort`."""
+        return self._flow.credit
+
+    def send(self, name: str, data: bytes) -> None:
+        """See `StreamPort`."""
+        self._flow.sent(len(data))
+        self._far.put(name, data)
+
+    def consumed(self, size: int) -> None:
+        """See `StreamPort`."""
+        total = self._flow.consumed(size)
+        if total and self.other is not None and self.other._flow.granted(total):
+            self._far.credited()
+
+    def end_sending(self) -> None:
+        """See `StreamPort`."""
+        self._far.ended(whole=False, error=None)
+
+    def end(self, error: GridError | None) -> None:
+        """See `StreamPort`."""
+        self._far.ended(whole=True, error=error)
+
+
+class StreamEnd:
+    """One end of a stream. The other end's doings come in through the methods up to `cut`.
+
+    Attributes:
+        opened: done when the other side has accepted the stream, or refused it.
+    """
+
+    __slots__ = (
+        "_error",
+        "_items",
+        "_port",
+        "_reader",
+        "_receiving",
+        "_senders",
+        "_sending",
+        "opened",
+    )
+
+    def __init__(self) -> None:
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._items: deque[Reply] = deque()
+        self._port: StreamPort | None = None
+        self._error: GridError | None = None
+        self._sending = True
+        self._receiving = True
+        self._reader: asyncio.Future[None] | None = None
+        self._senders: list[asyncio.Future[None]] = []
+
+    @property
+    def over(self) -> bool:
+        """True once neither direction goes on."""
+        return not (self._sending or self._receiving)
+
+    @property
+    def finished(self) -> bool:
+        """True once this side may not send any more."""
+        return not self._sending
+
+    # -- what comes from the other side ------------------------------------------------
+
+    def bind(self, port: StreamPort) -> None:
+        """The way to the other side."""
+        self._port = port
+
+    def accepted(self) -> None:
+        """The other side has taken the stream."""
+        if not self.opened.done():
+            self.opened.set_result(None)
+
+    def put(self, name: str, data: bytes) -> None:
+        """An item came."""
+        if self._receiving:
+            self._items.append((name, data))
+            self._wake_reader()
+
+    def credited(self) -> None:
+        """Sending may go on."""
+        senders, self._senders = self._senders, []
+        for sender in senders:
+            if not sender.done():
+                sender.set_result(None)
+
+    def ended(self, whole: bool, error: GridError | None) -> None:
+        """The other side ended its direction, or the whole."""
+        self._receiving = False
+        if whole:
+            self._sending = False
+            self._error = error
+        self._wake_reader()
+        self.credited()
+
+    def done(self) -> bool:
+        """True if nothing more can come of it."""
+        return self.over or self.opened.cancelled()
+
+    def set_exception(self, error: GridError) -> None:
+        """It was refused, or is cut."""
+        if not self.opened.done():
+            self.opened.set_exception(error)
+        self.ended(whole=True, error=error)
+
+    # -- what its owner does --------------------------------------------------------------
+
+    async def send(self, name: str, data: bytes) -> None:
+        """Send an item; waits while the other side has not read enough.
+
+        Raises:
+            StreamClosed: the stream is over, or this side said it had finished.
+            GridError: the reason for which it is over.
+        """
+        while True:
+            port = self._check_sending()
+            if port.credit() > 0:
+                port.send(name, data)
+                return
+            sender = asyncio.get_running_loop().create_future()
+            self._senders.append(sender)
+            await sender
+
+    async def receive(self) -> Reply | None:
+        """The next item; None at the normal end.
+
+        Raises:
+            GridError: the reason for which the stream ended, after its last item.
+        """
+        while not self._items:
+            if not self._receiving:
+                if self._error is not None:
+                    raise self._error
+                return None
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        item = self._items.popleft()
+        if self._port is not None:
+            self._port.consumed(len(item[1]))
+        return item
+
+    def largest(self) -> int:
+        """Bytes of the largest item that may be sent. Raises as `send` does."""
+        return self._check_sending().largest
+
+    def finish(self) -> None:
+        """Send nothing more; the other side may still send."""
+        if self._sending and self._port is not None:
+            self._sending = False
+            self._port.end_sending()
+
+    def close(self, error: GridError | None) -> None:
+        """End the stream for both sides, after what was sent. Idempotent."""
+        if not self.over and self._port is not None:
+            self._port.end(error)
+        self._items.clear()
+        if not self.opened.done():
+            self.opened.cancel()
+        self.ended(whole=True, error=error)
+
+    def _check_sending(self) -> StreamPort:
+        if self._sending and self._port is not None:
+            return self._port
+        raise self._error or StreamClosed()
+
+    def _wake_reader(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)

@@ -1,0 +1,438 @@
+"""A session on a gRPC stream: reads frames, writes frames, keeps time.
+
+Two tasks for a session, and none for a message: the reader gives each frame to
+the protocol, which tells what came; the writer writes the next frame as soon as
+the one before is written, and sleeps when there is none. One timer serves all
+deadlines, one looks after the other side.
+
+Liveness has two layers. A process that is dead or frozen does not answer
+HTTP/2's own pings, which gRPC sends from threads of its own; so it is noticed
+in seconds, and a handler that merely keeps its event loop busy is not. Above
+that, while answers are awaited and nothing comes, the session pings; only if
+the other side's event loop stays silent for a minute is the session given up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import grpc.aio
+
+from grid._answer import Answer, Reply
+from grid.deadline import now
+from grid.errors import GridError, MessageTooLarge, OutcomeUnknown
+from grid.transport._answers import SessionAnswer, StreamAnswer, TellAnswer
+from grid.transport._routes import InboundRoute
+from grid.transport.protocol import ProtocolViolation, Session, Unwritten
+from grid.transport.settings import SessionSettings
+from grid.transport.status import decode_failure, encode_failure
+from grid.wire_pb2 import Failure, Frame, Hello
+
+__all__ = ["Accept", "Gate", "Link", "Overdue", "Wire"]
+
+_log = logging.getLogger("grid.transport")
+
+QUEUE = 1024  # deliveries that may wait before a session counts as busy at 3/4 of it
+_BUSY = QUEUE * 3 // 4
+_TICK = 1.0
+_LAST_FRAMES = 1.0  # seconds for the other side to end after this one has
+_SILENCE = 60.0  # seconds without a sign of the other side's event loop
+
+# receiver, epoch, type name, data, metadata, where the answer goes
+Accept = Callable[[str, int, str, bytes, Mapping[str, str] | None, Answer], None]
+
+
+class Gate(Protocol):
+    """Who takes requests here, and whether answers may still leave."""
+
+    def accept(
+        self,
+        receiver: str,
+        epoch: int,
+        type_name: str,
+        data: bytes,
+        metadata: Mapping[str, str] | None,
+        answer: Answer,
+    ) -> None:
+        """Take a request; its outcome goes to `answer`."""
+
+    def may_answer(self) -> bool:
+        """True if answers may leave now."""
+
+    def late(self) -> GridError:
+        """What is told instead of an answer that may not leave."""
+
+
+class Wire(Protocol):
+    """A stream of frames each way, encoded."""
+
+    async def read(self) -> bytes | None:
+        """The next frame; None at the end."""
+
+    async def write(self, frame: bytes) -> None:
+        """Write a frame; returns when the next one may be written."""
+
+    async def finish(self) -> None:
+        """No more frames will be written."""
+
+
+class Overdue(GridError):
+    """No answer within the time of the exchange; the caller makes a better error of it."""
+
+
+class Link:
+    """One session and the stream it runs on.
+
+    Args:
+        wire: the stream.
+        dialled: True for the side that opened it.
+        settings: what this side takes.
+        gate: who takes requests; None if nobody does.
+
+    Attributes:
+        session: the protocol.
+        busy: True while so much is queued that another session would help.
+        ready: done when the other side has said hello.
+        idle_limit: seconds without a delivery after which it closes.
+        reason: once it is over, why.
+        status: the status of the stream, if that is why.
+        round_trip: seconds that the last ping took.
+        tells_refused: one-way messages of the other side that no mailbox took.
+        largest: bytes of the largest message that both sides take.
+        on_unwritten: is given what may go to another session.
+        on_parting: called when nothing new may be opened here.
+    """
+
+    def __init__(
+        self, wire: Wire, *, dialled: bool, settings: SessionSettings, gate: Gate | None = None
+    ) -> None:
+        self._wire = wire
+        self._gate = gate
+        self._loop = asyncio.get_running_loop()
+        self._waker: asyncio.Future[None] | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._expiry_at = math.inf
+        self._now = now()
+        self._heard = 0
+        self._silent_since = math.inf
+        self._pinged_at = 0.0
+        self._closing = False
+        self._used = 0
+        self._last_used = self._now
+        self.idle_limit = math.inf
+        self.reason = ""
+        self.status: grpc.StatusCode | None = None
+        self.round_trip = 0.0
+        self.tells_refused = 0
+        self.busy = False
+        self.largest = settings.max_message_bytes
+        self.ready: asyncio.Future[Hello] = self._loop.create_future()
+        self.on_unwritten: Callable[[list[Unwritten]], None] = _fail_unwritten
+        self.on_parting: Callable[[], None] = _nothing
+        self.session = Session(self, self._wake, dialled=dialled, settings=settings)
+
+    # -- life ------------------------------------------------------------------------
+
+    async def run(self) -> str:
+        """Carry the session until it ends; returns why. Cancelling it ends it at once."""
+        reason = "cancelled"
+        self._ticking = self._loop.call_later(_TICK, self._tick)
+        reader = asyncio.create_task(self._read(), name="session reader")
+        writer = asyncio.create_task(self._write(), name="session writer")
+        try:
+            done, _ = await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+            if reader not in done and self._closing:
+                await asyncio.wait((reader,), timeout=_LAST_FRAMES)
+            reason = self._outcome(reader if reader.done() else writer)
+        finally:
+            self._ticking.cancel()
+            self._end(reason)
+            reader.cancel()
+            writer.cancel()
+            await asyncio.wait((reader, writer))
+        return reason
+
+    def close(self) -> None:
+        """Write what is queued, then end."""
+        self._closing = True
+        self._wake()
+
+    @property
+    def idle(self) -> bool:
+        """True while no exchange is open and nothing waits."""
+        return not (self.session.in_flight or self.session.queued)
+
+    def say_goodbye(self, reason: str) -> None:
+        """Tell the other side to open nothing more here."""
+        self.session.say_goodbye(reason)
+
+    async def _read(self) -> str:
+        session, read = self.session, self._wire.read
+        while True:
+            frame = await read()
+            if frame is None:
+                return "the other side closed the session"
+            self._now = now()
+            try:
+                session.receive(frame, self._now)
+            except ProtocolViolation as error:
+                _log.warning("a session ends: %s", error)
+                return str(error)
+
+    async def _write(self) -> str:
+        session, write = self.session, self._wire.write
+        gate = self._gate
+        while True:
+            if gate is not None and not gate.may_answer():
+                session.revoke_replies(encode_failure(gate.late()))
+            frame = session.next_frame(now())
+            if frame is None:
+                if self._closing:
+                    await self._wire.finish()
+                    return "closed"
+                await self._wait()
+                continue
+            self.busy = session.queued >= _BUSY
+            await write(frame)
+            for token in session.frame_written():
+                if not token.done():
+                    token.set_result(None)
+
+    async def _wait(self) -> None:
+        self.busy = False
+        self._waker = self._loop.create_future()
+        held_until = self.session.held_until
+        if held_until == math.inf:
+            await self._waker
+            return
+        timer = self._loop.call_later(max(0.0, held_until - now()), self._wake)
+        try:
+            await self._waker
+        finally:
+            timer.cancel()
+
+    def _wake(self) -> None:
+        if self._waker is not None and not self._waker.done():
+            self._waker.set_result(None)
+
+    def _end(self, reason: str) -> None:
+        self.reason = reason
+        lost = self.session.close()
+        error = OutcomeUnknown(f"the session ended: {reason}")
+        if self._expiry is not None:
+            self._expiry.cancel()
+        if not self.ready.done():
+            self.ready.cancel()
+        for token in (*lost.written, *lost.streams):
+            if not token.done():
+                token.set_exception(error)
+        for answer in lost.attached:
+            answer.cancel()
+        self.on_unwritten(lost.unwritten)
+
+    def _outcome(self, task: asyncio.Task[str]) -> str:
+        if task.cancelled():
+            return "the stream was cancelled"
+        error = task.exception()
+        if error is None:
+            return task.result()
+        if not isinstance(error, grpc.aio.AioRpcError):
+            _log.error("a session ends by a defect", exc_info=error)
+            return repr(error)
+        self.status = error.code()
+        return error.details() or error.code().name
+
+    # -- time --------------------------------------------------------------------------
+
+    def _schedule(self, at: float) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._expiry_at = at
+        self._expiry = self._loop.call_later(max(0.0, at - now()), self._expire)
+
+    def _expire(self) -> None:
+        self._expiry, self._expiry_at = None, math.inf
+        for token in self.session.expire(now()):
+            if not token.done():
+                token.set_exception(Overdue("overdue"))
+        at = self.session.next_expiry()
+        if at < math.inf:
+            self._schedule(at)
+
+    def _tick(self) -> None:
+        self._ticking = self._loop.call_later(_TICK, self._tick)
+        at = now()
+        self._look_for_idleness(at)
+        heard = self.session.received.frames
+        if heard != self._heard or not self.session.awaited:
+            self._heard, self._silent_since = heard, at
+            return
+        if at - self._silent_since > _SILENCE:
+            _log.warning("a session ends: nothing came for %g s", _SILENCE)
+            self.close()
+        elif not self._pinged_at:
+            self._pinged_at = at
+            self.session.ping(1)
+
+    def _look_for_idleness(self, at: float) -> None:
+        # Pings and frames without deliveries do not count as use.
+        used = self.session.sent.deliveries + self.session.received.deliveries
+        if used != self._used or self.session.in_flight:
+            self._used, self._last_used = used, at
+        elif at - self._last_used > self.idle_limit:
+            self.on_parting()
+            self.close()
+
+    # -- exchanges opened here ------------------------------------------------------------
+
+    def request(
+        self,
+        receiver: str,
+        epoch: int,
+        type_name: str,
+        data: bytes,
+        metadata: Mapping[str, str] | None,
+        at: float,
+        milliseconds: int,
+        again: bool = False,
+    ) -> tuple[asyncio.Future[Reply], int]:
+        """Send a request; its answer, and its number for `cancel`.
+
+        Args:
+            receiver: the mailbox's full name.
+            epoch: its registration's, 0 for not known.
+            type_name: of the message.
+            data: the encoded message.
+            metadata: for the receiver to read.
+            at: the deadline on the clock of `deadline.now`.
+            milliseconds: from now until then.
+            again: it may be written to another session if this one is lost.
+
+        Raises:
+            MessageTooLarge: the other side takes no message of this size.
+        """
+        if len(data) > self.largest:
+            raise MessageTooLarge(len(data), self.largest)
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        kept = None
+        if again:
+            kept = Unwritten(future, Frame.REQUEST, receiver, epoch, type_name, data, metadata, at)
+        number = self.session.open(
+            future,
+            _REQUEST,
+            receiver,
+            epoch,
+            type_name,
+            data,
+            metadata,
+            at,
+            milliseconds,
+            kept,
+        )
+        if at < self._expiry_at:
+            self._schedule(at)
+        return future, number
+
+    def open(self, opening: Unwritten, *, again: bool = False) -> int:
+        """Open any kind of exchange; see `request`."""
+        if len(opening.data) > self.largest:
+            raise MessageTooLarge(len(opening.data), self.largest)
+        token, kind, receiver, epoch, type_name, data, metadata, at = opening
+        left = 0 if at == math.inf else max(1, math.ceil((at - now()) * 1000))
+        number = self.session.open(
+            token,
+            kind,
+            receiver,
+            epoch,
+            type_name,
+            data,
+            metadata,
+            at,
+            left,
+            opening if again else None,
+        )
+        if at < self._expiry_at:
+            self._schedule(at)
+        return number
+
+    def cancel(self, number: int) -> bool:
+        """Nobody waits for an exchange any more; False if it is not open here."""
+        return self.session.cancel(number)
+
+    # -- what the session tells ---------------------------------------------------------------
+
+    def on_hello(self, hello: Hello) -> None:
+        self.largest = self.session.largest
+        if not self.ready.done():
+            self.ready.set_result(hello)
+
+    def on_goodbye(self, reason: str) -> None:
+        self.on_parting()
+        self.on_unwritten(self.session.take_unwritten())
+
+    def on_pong(self, number: int) -> None:
+        self.round_trip, self._pinged_at = now() - self._pinged_at, 0.0
+
+    def on_request(
+        self,
+        exchange: int,
+        kind: int,
+        route: InboundRoute,
+        data: bytes,
+        milliseconds: int,
+        metadata: Mapping[str, str] | None,
+    ) -> None:
+        at = self._now + milliseconds / 1000 if milliseconds else math.inf
+        answer: Answer
+        if kind == _REQUEST:
+            answer = SessionAnswer(self, exchange, at)
+        elif kind == Frame.OPEN:
+            answer = StreamAnswer(self, exchange, at)
+        else:
+            answer = TellAnswer(self, at)
+        if self._gate is None:
+            answer.reject(OutcomeUnknown("nobody takes requests here"))
+            return
+        if kind != Frame.TELL:
+            self.session.attach(exchange, answer)
+        self._gate.accept(route.receiver, route.epoch, route.type_name, data, metadata, answer)
+
+    def on_cancel(self, token: Any) -> None:
+        token.cancel()
+
+    def on_reply(self, token: Any, type_name: str, data: bytes) -> None:
+        if not token.done():  # the caller may just have left
+            token.set_result((type_name, data))
+
+    def on_failure(self, token: Any, failure: Failure) -> None:
+        if not token.done():
+            token.set_exception(decode_failure(failure))
+
+    def on_accept(self, token: Any) -> None:
+        token.accepted()
+
+    def on_item(self, token: Any, type_name: str, data: bytes) -> None:
+        token.put(type_name, data)
+
+    def on_credit(self, token: Any) -> None:
+        token.credited()
+
+    def on_end(self, token: Any, whole: bool, failure: Failure | None) -> None:
+        token.ended(whole, None if failure is None else decode_failure(failure))
+
+
+_REQUEST = Frame.REQUEST
+
+
+def _fail_unwritten(unwritten: list[Unwritten]) -> None:
+    for one in unwritten:
+        if not one.token.done():
+            one.token.set_exception(OutcomeUnknown("the session ended"))
+
+
+def _nothing() -> None:
+    pass

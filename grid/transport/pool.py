@@ -1,0 +1,309 @@
+"""The sessions to one address: dialled when needed, used in turn, replaced when lost.
+
+Nothing waits for a dial but those who need it, and they wait together: dials to
+one address are one dial, and when it fails all of them fail at once. What a
+lost session had not written goes to the next one, within its deadline; what it
+had written is over, with an unknown outcome, at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+
+import grpc
+import grpc.aio
+
+from grid._tasks import being_cancelled
+from grid.deadline import now
+from grid.errors import ClientClosed, GridError, MessageTooLarge, PeerUnreachable
+from grid.transport._pool_policy import PoolPolicy
+from grid.transport._stream_end import SessionPort, StreamEnd
+from grid.transport.link import Link, Overdue
+from grid.transport.protocol import Unwritten
+from grid.transport.service import SERVICE
+from grid.transport.settings import SessionSettings
+
+__all__ = ["NoSessions", "Pool"]
+
+_log = logging.getLogger("grid.transport")
+
+_DIAL_SECONDS = 5.0
+_IDLE_JITTER = 0.1
+_HOMELESS_TICK = 0.02
+
+_KEEPALIVE = (
+    ("grpc.keepalive_time_ms", 3_000),
+    ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.keepalive_permit_without_calls", 0),
+    ("grpc.http2.max_pings_without_data", 0),
+    # Equal channels share a connection otherwise.
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.max_receive_message_length", 8 * 1024 * 1024),
+    ("grpc.max_send_message_length", 8 * 1024 * 1024),
+    ("grpc.enable_retries", 0),
+)
+
+
+class NoSessions(Exception):
+    """The peer has no `Session`: it is served by `Process`."""
+
+
+class _ClientWire:
+    """The dialling side of a stream of frames."""
+
+    __slots__ = ("_call", "finish", "write")
+
+    def __init__(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
+        self._call = call
+        self.write = call.write
+        self.finish = call.done_writing
+
+    async def read(self) -> bytes | None:
+        frame = await self._call.read()
+        return frame if isinstance(frame, bytes) else None
+
+
+class Pool:
+    """The sessions to one address.
+
+    Args:
+        address: where.
+        targets: what to dial for it, in gRPC's words, the best first.
+        settings: of each session.
+        maximum: sessions at most.
+        idle: seconds after which an unused session is closed.
+        dials: bounds how many dials are under way, of all pools together.
+        changed: called when `single` may have changed.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        targets: tuple[str, ...],
+        *,
+        settings: SessionSettings,
+        maximum: int,
+        idle: float,
+        dials: asyncio.Semaphore,
+        changed: Callable[[Pool], None],
+    ) -> None:
+        self.address = address
+        self._targets = targets
+        self._settings = settings
+        self._idle = idle
+        self._dials = dials
+        self._changed = changed
+        self._policy: PoolPolicy[Link] = PoolPolicy(maximum)
+        self._links: dict[Link, asyncio.Task[None]] = {}
+        self._dialling: asyncio.Task[Link] | None = None
+        self._homeless: list[Unwritten] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def single(self) -> Link | None:
+        """The only session there is, if no other shall be made now; for the fast path."""
+        members = self._policy.members
+        return members[0] if len(members) == 1 and self._policy.maximum == 1 else None
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """All sessions, also those that take nothing new."""
+        return tuple(self._links)
+
+    def pick(self) -> Link | None:
+        """A session to use at once; None if there is none yet."""
+        if self._policy.wants_more():
+            self._dial()
+        return self._policy.pick()
+
+    async def ready(self) -> Link:
+        """A session, dialled if there is none.
+
+        Raises:
+            PeerUnreachable: no connection could be made.
+            NoSessions: the peer does not know what a session is.
+        """
+        while True:
+            link = self.pick()
+            if link is not None:
+                return link
+            try:
+                await asyncio.shield(self._dial())
+            except asyncio.CancelledError:
+                if self._closed and not being_cancelled():
+                    raise ClientClosed from None
+                raise
+
+    def submit(self, opening: Unwritten) -> None:
+        """Send what was not written elsewhere, on the next session there is."""
+        if opening.token.done():
+            return
+        link = self.pick()
+        if link is None:
+            if not self._homeless:
+                self._dial().add_done_callback(self._house)
+            self._homeless.append(opening)
+            self._watch_homeless()
+            return
+        try:
+            number = link.open(opening)
+        except MessageTooLarge as error:
+            opening.token.set_exception(error)
+            return
+        if isinstance(opening.token, StreamEnd):
+            opening.token.bind(SessionPort(link.session, number, link))
+
+    async def close(self) -> None:
+        """End all sessions at once; what they carry ends as it must."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        tasks: list[asyncio.Task[object]] = [*self._links.values()]
+        if self._dialling is not None:
+            tasks.append(self._dialling)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def retire(self) -> None:
+        """Let all sessions write what they hold, then end them."""
+        for link in self._links:
+            link.close()
+        if self._links:
+            await asyncio.wait(self._links.values(), timeout=1.0)
+        await self.close()
+
+    # -- dialling ---------------------------------------------------------------------
+
+    def _dial(self) -> asyncio.Task[Link]:
+        if self._dialling is None:
+            self._dialling = asyncio.create_task(self._dial_first(), name=f"dial {self.address}")
+            self._dialling.add_done_callback(self._dialled)
+        return self._dialling
+
+    def _dialled(self, task: asyncio.Task[Link]) -> None:
+        self._dialling = None
+        if not task.cancelled() and task.exception() is not None:
+            _log.debug("dialling %s: %s", self.address, task.exception())
+
+    async def _dial_first(self) -> Link:
+        error: Exception = PeerUnreachable(self.address, "no address to dial")
+        for target in self._targets:
+            try:
+                async with self._dials:
+                    return await self._dial_one(target)
+            except PeerUnreachable as failure:
+                error = failure
+        raise error
+
+    async def _dial_one(self, target: str) -> Link:
+        channel = grpc.aio.insecure_channel(target, options=_KEEPALIVE)
+        try:
+            call: grpc.aio.StreamStreamCall[bytes, bytes] = channel.stream_stream(
+                f"/{SERVICE}/Session"
+            )()
+            link = Link(_ClientWire(call), dialled=True, settings=self._settings)
+            link.on_unwritten = self._take_back
+            link.on_parting = lambda: self._part(link)
+            link.idle_limit = self._idle * random.uniform(1 - _IDLE_JITTER, 1 + _IDLE_JITTER)
+            carrying = asyncio.create_task(
+                self._carry(link, channel, call), name=f"session {self.address}"
+            )
+        except BaseException:
+            await channel.close()
+            raise
+        self._links[link] = carrying
+        try:
+            await self._greeted(link, carrying)
+        except BaseException:
+            carrying.cancel()
+            await asyncio.wait((carrying,))
+            raise
+        self._policy.add(link)
+        self._changed(self)
+        return link
+
+    async def _greeted(self, link: Link, carrying: asyncio.Task[None]) -> None:
+        await asyncio.wait(
+            (link.ready, carrying),
+            timeout=_DIAL_SECONDS,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if link.ready.done() and not link.ready.cancelled():
+            return
+        if not carrying.done():
+            raise PeerUnreachable(self.address, f"no answer within {_DIAL_SECONDS:g} s")
+        if link.status is grpc.StatusCode.UNIMPLEMENTED:
+            raise NoSessions
+        raise PeerUnreachable(self.address, link.reason)
+
+    async def _carry(
+        self,
+        link: Link,
+        channel: grpc.aio.Channel,
+        call: grpc.aio.StreamStreamCall[bytes, bytes],
+    ) -> None:
+        try:
+            await link.run()
+        finally:
+            self._part(link)
+            self._links.pop(link, None)
+            call.cancel()
+            await channel.close()
+
+    # -- losing --------------------------------------------------------------------------
+
+    def _part(self, link: Link) -> None:
+        self._policy.remove(link)
+        self._changed(self)
+
+    def _take_back(self, unwritten: list[Unwritten]) -> None:
+        for one in unwritten:
+            if self._closed:
+                _fail(one, PeerUnreachable(self.address, "the client was closed"))
+            else:
+                self.submit(one)
+
+    def _house(self, dialled: asyncio.Task[Link]) -> None:
+        homeless, self._homeless = self._homeless, []
+        error: BaseException | None = None
+        if dialled.cancelled():
+            error = PeerUnreachable(self.address, "the client was closed")
+        elif dialled.exception() is not None:
+            error = dialled.exception()
+        at = now()
+        for one in homeless:
+            if error is not None:
+                reason = (
+                    error
+                    if isinstance(error, GridError)
+                    else PeerUnreachable(self.address, "the peer has no sessions any more")
+                )
+                _fail(one, reason)
+            elif one.at <= at:
+                _fail(one, Overdue("overdue"))
+            else:
+                self.submit(one)
+
+    def _expire_homeless(self) -> None:
+        self._sweeper = None
+        at = now()
+        overdue = [one for one in self._homeless if one.at <= at or one.token.done()]
+        self._homeless = [one for one in self._homeless if one not in overdue]
+        for one in overdue:
+            _fail(one, Overdue("overdue"))
+        self._watch_homeless()
+
+    def _watch_homeless(self) -> None:
+        if self._homeless and self._sweeper is None:
+            loop = asyncio.get_running_loop()
+            self._sweeper = loop.call_later(_HOMELESS_TICK, self._expire_homeless)
+
+
+def _fail(opening: Unwritten, error: BaseException) -> None:
+    if not opening.token.done():
+        opening.token.set_exception(error)

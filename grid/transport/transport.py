@@ -1,0 +1,226 @@
+"""The way to other processes: sessions where the peer has them, single calls where not."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from grid._answer import Reply
+from grid.deadline import Deadline
+from grid.errors import DeadlineExceeded, StreamsUnsupported
+from grid.transport._stream_end import SessionPort, StreamEnd
+from grid.transport.link import Link, Overdue
+from grid.transport.pool import NoSessions, Pool
+from grid.transport.protocol import Unwritten
+from grid.transport.settings import SessionSettings
+from grid.transport.unary import UnaryTransport
+from grid.wire_pb2 import Delivery, Frame
+
+__all__ = ["Destination", "Parcel", "Transport"]
+
+_DIALS_AT_ONCE = 4
+
+
+class Destination(NamedTuple):
+    """Where a peer is reached.
+
+    Attributes:
+        address: what it advertises.
+        unix_socket: the path of its socket, if it is on this host; else empty.
+        sessions: False if it is known to have none.
+    """
+
+    address: str
+    unix_socket: str
+    sessions: bool
+
+
+class Parcel(NamedTuple):
+    """A message on its way.
+
+    Attributes:
+        receiver: the full name of the mailbox.
+        epoch: its registration's, 0 for not known.
+        type_name: of the message.
+        data: the encoded message.
+        metadata: for the receiver to read.
+    """
+
+    receiver: str
+    epoch: int
+    type_name: str
+    data: bytes
+    metadata: Mapping[str, str] | None
+
+
+class Transport:
+    """Sends messages to addresses.
+
+    Args:
+        settings: of each session.
+        sessions: how many sessions to keep to one address at most.
+        idle: seconds after which an unused session is closed.
+
+    Attributes:
+        ready: the session of each address that has only one, for the fast path.
+    """
+
+    def __init__(self, *, settings: SessionSettings, sessions: int, idle: float = 60.0) -> None:
+        self._settings = settings
+        self._maximum = sessions
+        self._idle = idle
+        self._unary = UnaryTransport(limit=settings.max_message_bytes)
+        self._pools: dict[str, Pool] = {}
+        self._without_sessions: set[str] = set()
+        self._dials = asyncio.Semaphore(_DIALS_AT_ONCE)
+        self.ready: dict[str, Link] = {}
+
+    def __repr__(self) -> str:
+        return f"<Transport to {len(self._pools)} addresses>"
+
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        """The pools of all addresses."""
+        return tuple(self._pools.values())
+
+    async def ask(
+        self, to: Destination, parcel: Parcel, deadline: Deadline, *, again: bool = False
+    ) -> Reply:
+        """Send a request and return its answer.
+
+        Args:
+            to: where.
+            parcel: what.
+            deadline: by when.
+            again: also send it again when the outcome is unknown.
+
+        Raises:
+            PeerUnreachable: it was never sent.
+            OutcomeUnknown: the connection broke before the answer.
+            DeadlineExceeded: no answer in time.
+            GridError: what the peer answered.
+        """
+        link = await self._link(to, deadline)
+        if link is None:
+            return await self._ask_unary(to, parcel, deadline)
+        left = max(1, math.ceil(deadline.remaining() * 1000))
+        future, number = link.request(*parcel, deadline.at, left, again)
+        try:
+            return await future
+        except Overdue:
+            raise _overdue(parcel, to, deadline) from None
+        except asyncio.CancelledError:
+            self.cancel(to.address, link, number, future)
+            raise
+
+    async def tell(self, to: Destination, parcel: Parcel, deadline: Deadline) -> None:
+        """Send a message that has no answer; returns when it is written."""
+        link = await self._link(to, deadline)
+        if link is None:
+            raise StreamsUnsupported(to.address)
+        written = asyncio.get_running_loop().create_future()
+        number = link.open(Unwritten(written, Frame.TELL, *parcel, deadline.at))
+        try:
+            await written
+        except Overdue:
+            raise _overdue(parcel, to, deadline) from None
+        except asyncio.CancelledError:
+            self.cancel(to.address, link, number, written)
+            raise
+
+    async def stream(self, to: Destination, parcel: Parcel, deadline: Deadline) -> StreamEnd:
+        """Open a stream; returns when the other side has taken it."""
+        link = await self._link(to, deadline)
+        if link is None:
+            raise StreamsUnsupported(to.address)
+        end = StreamEnd()
+        number = link.open(Unwritten(end, Frame.OPEN, *parcel, deadline.at))
+        end.bind(SessionPort(link.session, number, link))
+        try:
+            await end.opened
+        except Overdue:
+            raise _overdue(parcel, to, deadline) from None
+        except asyncio.CancelledError:
+            end.close(None)
+            raise
+        return end
+
+    def cancel(self, address: str, link: Link, number: int, token: object) -> None:
+        """Nobody waits for an exchange any more, wherever it is by now."""
+        if link.cancel(number):
+            return
+        pool = self._pools.get(address)
+        if pool is not None:
+            for other in pool.links:
+                other.session.cancel_token(token)
+
+    async def health(self, address: str, deadline: Deadline) -> str:
+        """What the health service at an address says, e.g. `SERVING`."""
+        return await self._unary.health(address, deadline)
+
+    async def close(self) -> None:
+        """Close all connections; what is under way ends as `OutcomeUnknown`."""
+        pools = list(self._pools.values())
+        self._pools.clear()
+        for pool in pools:
+            await pool.close()
+        await self._unary.close()
+
+    # -- inside -----------------------------------------------------------------------
+
+    async def _link(self, to: Destination, deadline: Deadline) -> Link | None:
+        link = self.ready.get(to.address)
+        if link is not None:
+            return link
+        if not to.sessions or to.address in self._without_sessions:
+            return None
+        pool = self._pools.get(to.address) or self._new_pool(to)
+        link = pool.pick()
+        if link is not None:
+            return link
+        try:
+            async with asyncio.timeout(deadline.remaining()):
+                return await pool.ready()
+        except TimeoutError:
+            raise DeadlineExceeded(f"a session to {to.address}", deadline.timeout) from None
+        except NoSessions:
+            self._without_sessions.add(to.address)
+            return None
+
+    def _new_pool(self, to: Destination) -> Pool:
+        targets: tuple[str, ...] = (to.address,)
+        if to.unix_socket:
+            targets = (f"unix:{to.unix_socket}", to.address)
+        pool = Pool(
+            to.address,
+            targets,
+            settings=self._settings,
+            maximum=self._maximum,
+            idle=self._idle,
+            dials=self._dials,
+            changed=self._changed,
+        )
+        self._pools[to.address] = pool
+        return pool
+
+    def _changed(self, pool: Pool) -> None:
+        link = pool.single
+        if link is not None:
+            self.ready[pool.address] = link
+        else:
+            self.ready.pop(pool.address, None)
+
+    async def _ask_unary(self, to: Destination, parcel: Parcel, deadline: Deadline) -> Reply:
+        receiver, epoch, type_name, data, metadata = parcel
+        delivery = Delivery(
+            receiver=receiver, epoch=epoch, typeName=type_name, data=data, metadata=metadata
+        )
+        answer = await self._unary.ask(to.address, delivery, deadline)
+        return answer.typeName, answer.data
+
+
+def _overdue(parcel: Parcel, to: Destination, deadline: Deadline) -> DeadlineExceeded:
+    name = parcel.receiver.rpartition(".")[2]
+    return DeadlineExceeded(f"request to {name!r} at {to.address}", deadline.timeout)
