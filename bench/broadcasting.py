@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
@@ -68,7 +69,9 @@ def _time_row(times: list[tuple[float, float]]) -> Row:
 
 def _frames_rows(frames: float | None) -> list[Row]:
     if frames is None:
-        notice("client.statistics is not there yet; a broadcast's frames are left out")
+        notice(
+            "client.statistics has no frames_sent by session yet; a broadcast's frames are left out"
+        )
         return []
     return [
         Row(
@@ -114,7 +117,11 @@ def _frames_sent(client: Any) -> int | None:
     """In all sessions together; None while the client does not count them."""
     if not hasattr(client, "statistics"):
         return None
-    return sum(int(session.frames_sent) for session in client.statistics().sessions)
+    told = client.statistics()
+    sessions = list(told.values() if isinstance(told, Mapping) else getattr(told, "sessions", ()))
+    if not all(hasattr(session, "frames_sent") for session in sessions) or not sessions:
+        return None
+    return sum(int(session.frames_sent) for session in sessions)
 
 
 async def bare(given: dict[str, Any], orders: Orders) -> None:

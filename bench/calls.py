@@ -23,7 +23,7 @@ from bench.talk import notice
 __all__ = ["BARE", "RAW_TCP", "Pairs", "installed", "load", "measure", "rows_of"]
 
 BARE = "bare grpc.aio unary"
-RAW_TCP = "raw TCP, same batching"
+RAW_TCP = "raw TCP, batched"
 _CALLERS = (1, 16, 128)
 _MANY = 512
 _WARM = 0.3  # seconds

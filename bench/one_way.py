@@ -13,6 +13,8 @@ __all__ = ["measure"]
 
 _MAILBOX = 65_536
 _STREAM_RATIO = 10.0
+_SENDERS = 128
+_AWAY = "to another process"
 _WORDS = ("stream", "tell")
 _Rates = list[tuple[float, float]]  # ours and theirs, a pair each round
 
@@ -43,26 +45,27 @@ async def _streams(etcd: str, size: Size, progress: Progress) -> _Rates:
     ):
         for number in range(size.rounds):
             progress(f"transport: streams, round {number + 1} of {size.rounds}")
-            rates.append(await _pair(ours, bare, f"stream {size.seconds}", number % 2 == 1))
+            rates.append(await _pair(ours, bare, f"stream 1 {size.seconds}", number % 2 == 1))
     return rates
 
 
 async def _tells(etcd: str, size: Size, progress: Progress) -> list[Row]:
-    away: _Rates = []
-    home: _Rates = []
+    rates: dict[tuple[str, int], _Rates] = {}
     given: dict[str, Any] = {"namespace": "tells", "etcd": etcd, "mailbox": _MAILBOX}
     async with (
         Child("sinks.peer", **given),
-        Child("sinks.ours", **given) as other,
-        Child("sinks.at_home", **{**given, "namespace": "home"}) as same,
+        Child("sinks.ours", **given) as away,
+        Child("sinks.at_home", **{**given, "namespace": "home"}) as home,
         Child("sinks.queue") as queue,
     ):
+        cases = [(_AWAY, 1, away), (_AWAY, _SENDERS, away), ("inside one process", 1, home)]
         for number in range(size.rounds):
             progress(f"transport: tells, round {number + 1} of {size.rounds}")
-            order = f"tell {size.seconds}"
-            away.append(await _pair(other, queue, order, number % 2 == 1))
-            home.append(await _pair(same, queue, order, number % 2 == 1))
-    return [_tell_row("to another process", away), _tell_row("inside one process", home)]
+            for case, senders, side in cases:
+                order = f"tell {senders} {size.seconds}"
+                pair = await _pair(side, queue, order, number % 2 == 1)
+                rates.setdefault((case, senders), []).append(pair)
+    return [_tell_row(case, senders, of) for (case, senders), of in rates.items()]
 
 
 async def _pair(ours: Child, theirs: Child, order: str, theirs_first: bool) -> tuple[float, float]:
@@ -82,8 +85,9 @@ def _stream_row(rates: _Rates) -> Row:
     return _row("1 stream", "items one way", "bare grpc.aio stream", rates, _STREAM_RATIO)
 
 
-def _tell_row(case: str, rates: _Rates) -> Row:
-    return _row(case, "tells of one sender", "an asyncio.Queue, put and get", rates, None)
+def _tell_row(case: str, senders: int, rates: _Rates) -> Row:
+    figure = f"tells of {senders} sender" + ("s" if senders > 1 else "")
+    return _row(case, figure, "an asyncio.Queue, put and get", rates, None)
 
 
 def _row(case: str, figure: str, against: str, rates: _Rates, least: float | None) -> Row:

@@ -11,7 +11,6 @@ from typing import Any
 
 import grpc.aio
 
-from bench.calls import BARE
 from bench.drivers import MESSAGE, bare_echo
 from bench.model import Progress, Row, Size, median
 from bench.processes import Child, quietest
@@ -24,7 +23,7 @@ __all__ = ["bare", "measure", "ours"]
 _OURS = (1_000, 5_000, 20_000, 50_000, 100_000)
 _BARE = {1_000: 1_000, 5_000: 4_000}
 """By the rate offered to us, the one offered to the yardstick; it cannot bear more."""
-_BUSY = "from a busy client loop"
+_BUSY = ", busy client loop"
 _MAILBOX = 65_536
 _BOUNDED_TO = 50_000
 _P50, _P99 = 1.0, 5.0  # ms, at most
@@ -64,12 +63,12 @@ async def _keep(
 def _rows(seen: _Seen, rate: int, busy: bool) -> list[Row]:
     ours = seen["ours", rate, busy]
     bare = seen["bare", _BARE[rate], busy] if rate in _BARE else []
-    against = f"{BARE}, {_BARE[rate]:,}/s" if bare else ""
+    against = f"bare grpc.aio at {_BARE[rate]:,}/s" if bare else ""
 
     def row(figure: str, value: Callable[[Arrivals], float], most: float) -> Row:
         return Row(
             subject="transport",
-            case=f"{rate:,}/s arrive" + (f" {_BUSY}" if busy else ""),
+            case=f"{rate:,}/s arrive" + (_BUSY if busy else ""),
             figure=figure,
             unit="ms",
             ours=median([value(one) * 1000 for one in ours]),

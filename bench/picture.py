@@ -12,6 +12,7 @@ __all__ = ["failover_svg", "request_svg", "transport_svg"]
 _WIDTH, _LEFT, _RIGHT, _LANE = 720, 170, 40, 34
 _OURS, _BOUND, _INK = "#2f6f9f", "#b3452c", "#333"
 _SHADES = {1: "#a9c7dd", 16: "#5c96bf", 128: "#1d4e75"}  # by callers
+_US = "this grid"
 _LEAST = 100.0  # where the logarithmic axis begins
 
 
@@ -64,7 +65,8 @@ def transport_svg(rows: Iterable[Row]) -> str:
     parts = _decades(top, len(systems))
     for lane, name in enumerate(systems):
         y = _top(lane) + 10
-        parts.append(_text(_LEFT - 10, y + 5, name, anchor="end"))
+        ink = _OURS if name == _US else _INK
+        parts.append(_text(_LEFT - 10, y + 5, name, anchor="end", fill=ink))
         points = [(_log_x(rate, top), callers) for callers, rate in sorted(rates[name].items())]
         parts.append(_line(points[0][0], y, points[-1][0], y, "#ccc"))
         parts += [
@@ -83,7 +85,7 @@ def _rates(rows: Iterable[Row]) -> dict[str, dict[int, float]]:
     for row in rows:
         if row.subject == "transport" and row.figure == REQUESTS and row.case in cases:
             callers = cases[row.case]
-            found.setdefault("this grid", {}).setdefault(callers, []).append(row.ours)
+            found.setdefault(_US, {}).setdefault(callers, []).append(row.ours)
             theirs = found.setdefault(row.against, {})
             theirs.setdefault(callers, []).append(row.yardstick or _LEAST)
     return {

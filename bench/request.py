@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import grpc.aio
 
 from bench.model import Progress, Row, Size, median
-from bench.processes import Child, CpuMeter
+from bench.processes import Child, CpuMeter, quietest
 from bench.roles import ECHO_METHOD
 from bench.running import Load, closed_loop
 from grid import Client, EchoMsg
@@ -25,8 +26,6 @@ _CALLERS = (1, 16, 128)
 _MESSAGE = EchoMsg(msg="m" * 98)  # 100 bytes encoded
 _REQUIRED = 0.8
 _AGAINST = "bare grpc.aio unary echo"
-_QUIET = 0.15  # cores that others may use during a measurement
-_TRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +79,15 @@ async def _round(
         for side in sides.values():
             await closed_loop(side.call, 16, min(0.3, size.seconds))
         for callers in _CALLERS:
-            pair = await _quiet_pair([sides[one] for one in order], callers, size.seconds)
+            in_turn = [sides[one] for one in order]
+            pair = await quietest(partial(_pair, in_turn, callers, size.seconds))
             for one, result in zip(order, pair, strict=True):
                 measured[one, callers].append(result)
 
 
-async def _quiet_pair(sides: list[_Side], callers: int, seconds: float) -> list[_Measured]:
-    """Both sides, one after the other; of a few tries the one least disturbed."""
-    best: list[_Measured] = []
-    least = float("inf")
-    for _ in range(_TRIES):
-        whole = CpuMeter(*(side.pid for side in sides))
-        pair = [await _one(side, callers, seconds) for side in sides]
-        disturbed = whole.foreign()
-        if disturbed < least:
-            best, least = pair, disturbed
-        if least < _QUIET:
-            break
-    return best
+async def _pair(sides: list[_Side], callers: int, seconds: float) -> list[_Measured]:
+    """Both sides, one after the other."""
+    return [await _one(side, callers, seconds) for side in sides]
 
 
 async def _one(side: _Side, callers: int, seconds: float) -> _Measured:

@@ -76,7 +76,7 @@ async def peer(given: dict[str, Any], orders: Orders) -> None:
 
 
 async def ours(given: dict[str, Any], orders: Orders) -> None:
-    """A role: sends to the peer; orders are `stream SECONDS` and `tell SECONDS`."""
+    """A role: sends to the peer; orders are `stream 1 SECONDS` and `tell SENDERS SECONDS`."""
     async with Client(given["namespace"], etcd=given["etcd"]) as client:
         await _obey(client, orders)
 
@@ -92,10 +92,10 @@ async def at_home(given: dict[str, Any], orders: Orders) -> None:
 
 async def _obey(client: Any, orders: Orders) -> None:
     say(ready=True)
-    senders: dict[str, _Send] = {"stream": partial(_stream, client), "tell": partial(_tell, client)}
     async for order in orders:
-        kind, seconds = order.split()
-        await _report(senders[kind], partial(_came, client, kind), float(seconds))
+        kind, senders, seconds = order.split()
+        sends = partial(_tell, client, int(senders)) if kind == "tell" else partial(_stream, client)
+        await _report(sends, partial(_came, client, kind), float(seconds))
 
 
 async def _stream(client: Any, seconds: float) -> int:
@@ -108,16 +108,20 @@ async def _stream(client: Any, seconds: float) -> int:
     return sent
 
 
-async def _tell(client: Any, seconds: float) -> int:
-    sent = 0
+async def _tell(client: Any, senders: int, seconds: float) -> int:
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        try:
-            await client.tell("tell", MESSAGE)
-            sent += 1
-        except GridError:  # the mailbox is full: its actor's turn
-            await asyncio.sleep(0)
-    return sent
+
+    async def sender() -> int:
+        sent = 0
+        while time.perf_counter() < end:
+            try:
+                await client.tell("tell", MESSAGE)
+                sent += 1
+            except GridError:  # the mailbox is full: its actor's turn
+                await asyncio.sleep(0)
+        return sent
+
+    return sum(await asyncio.gather(*(sender() for _ in range(senders))))
 
 
 async def _came(client: Client, kind: str) -> int:
@@ -146,7 +150,7 @@ async def queue(_: dict[str, Any], orders: Orders) -> None:
     """A role, the yardstick of tells: a task puts into a queue, another one gets."""
     say(ready=True)
     async for order in orders:
-        seconds = float(order.split()[1])
+        seconds = float(order.split()[-1])
         filled: asyncio.Queue[EchoMsg | None] = asyncio.Queue(_QUEUE)
         taking = asyncio.create_task(_take(filled))
         began = time.perf_counter()
@@ -203,7 +207,7 @@ async def bare(given: dict[str, Any], orders: Orders) -> None:
         say(ready=True)
         async for order in orders:
             began = time.perf_counter()
-            end = began + float(order.split()[1])
+            end = began + float(order.split()[-1])
             call, sent = take(), 0
             while time.perf_counter() < end:
                 await call.write(MESSAGE)

@@ -195,7 +195,7 @@ async def test_all_of_it(tmp_path: Path) -> None:
         "bytes on the wire of a request and its reply",
     }
     assert ("items one way" in figures) == hasattr(Client, "stream")
-    assert ("tells of one sender" in figures) == hasattr(Client, "tell")
+    assert ("tells of 1 sender" in figures) == hasattr(Client, "tell")
     assert {row["against"] for row in rows if row["figure"] == "requests"} == {
         calls.BARE,
         calls.RAW_TCP,
