@@ -12,8 +12,10 @@ The common case, a known name on a peer with a session, runs straight through
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
 
 from grid._answer import FutureAnswer, Reply, Unanswerable
 from grid._directory import Directory
@@ -21,12 +23,15 @@ from grid._dispatch import Dispatcher, local_dispatcher
 from grid._host import reachable_socket
 from grid._local import LocalCalls, LocalStreamAnswer
 from grid._retry import Retry, may_resend, resend
+from grid._sent import Sent
 from grid.deadline import FOREVER, Deadline, now
 from grid.errors import DeadlineExceeded, GridError, UnregisteredMailbox
 from grid.registration import Registration
 from grid.transport._stream_end import StreamEnd
 from grid.transport.link import Overdue
+from grid.transport.protocol import Unwritten
 from grid.transport.transport import Destination, Parcel, Transport
+from grid.wire_pb2 import Frame
 
 __all__ = ["Router", "read_registration", "within"]
 
@@ -44,12 +49,17 @@ class Router:
         self._ready = transport.ready
         self._retry = retry
         self._local = LocalCalls()
+        self._asking: set[asyncio.Task[Any]] = set()
         self._largest = largest
         self._destinations: dict[tuple[str, int, str], Destination] = {}
 
-    def close(self) -> None:
-        """Let go of timers."""
+    async def close(self) -> None:
+        """End what goes on by itself, and let go of timers."""
         self._local.close()
+        tasks = tuple(self._asking)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def ask(
         self,
@@ -94,6 +104,40 @@ class Router:
         parcel = Parcel(key, 0, type_name, data, metadata)
         return await self.ask_again(parcel, Deadline(at, timeout), idempotent=idempotent, wait=wait)
 
+    def send(
+        self,
+        parcel: Parcel,
+        timeout: float,
+        decode: Callable[[str, bytes], Message],
+        *,
+        idempotent: bool,
+    ) -> Sent:
+        """Send a message now and let its answer come; see `Client.send`."""
+        route = self._mailboxes.find(parcel.receiver)
+        link = self._ready.get(route.address) if route is not None else None
+        deadline = Deadline.after(timeout)
+
+        def again(error: GridError) -> Coroutine[Any, Any, Reply] | GridError:
+            if isinstance(error, Overdue) and route is not None:
+                return _overdue(parcel.receiver, route, timeout)
+            if may_resend(error, self._retry, idempotent=idempotent, wait=False):
+                return self.ask_again(parcel, deadline, idempotent=idempotent, wait=False)
+            return error
+
+        def cancelled(sent: Sent) -> None:
+            if route is not None and link is not None:
+                self._transport.cancel(route.address, link, number, sent)
+
+        sent = Sent(decode=decode, again=again, start=self._start, cancelled=cancelled)
+        if route is None or link is None:
+            sent.ask(self._ask_slowly(parcel, deadline, idempotent=idempotent, wait=False))
+            return sent
+        opening = Unwritten(
+            sent, Frame.REQUEST, *parcel._replace(epoch=route.epoch), at=deadline.at
+        )
+        number = link.open(opening, again=idempotent)
+        return sent
+
     async def tell(self, parcel: Parcel, deadline: Deadline) -> None:
         """Send a message that has no answer."""
 
@@ -132,6 +176,12 @@ class Router:
             return await self._ask_once(parcel, deadline, idempotent)
 
         return await resend(once, self._retry, deadline, idempotent=idempotent, wait=wait)
+
+    def _start(self, asking: Coroutine[Any, Any, Reply]) -> asyncio.Task[Reply]:
+        task = asyncio.create_task(asking, name="request")
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+        return task
 
     # -- the long way ----------------------------------------------------------------
 

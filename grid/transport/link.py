@@ -139,7 +139,7 @@ class Link:
 
     async def run(self) -> str:
         """Carry the session until it ends; returns why. Cancelling it ends it at once."""
-        reason = "cancelled"
+        reason = "it was closed"
         self._ticking = self._loop.call_later(_TICK, self._tick)
         reader = asyncio.create_task(self._read(), name="session reader")
         writer = asyncio.create_task(self._write(), name="session writer")

@@ -235,10 +235,12 @@ async def test_a_lost_lease_is_raised_to_the_owner() -> None:
 
 async def test_answering_a_caller_that_left_goes_nowhere() -> None:
     mailbox = make()
-    answer = put(mailbox)
+    answer = FutureAnswer(asyncio.get_running_loop().create_future())
+    mailbox._put(EchoMsg(), "grid.EchoMsg", {}, answer)
     request = await take(mailbox)
     answer.cancel()
     assert request.done
+    assert request.cancelled
     request.respond(EchoMsg())
     request.fail("late")
 
@@ -264,7 +266,9 @@ async def test_what_it_looks_like() -> None:
 
 async def test_a_request_nobody_waits_for_is_not_handed_out() -> None:
     mailbox = make()
-    left, waited_for = put(mailbox, "left"), put(mailbox, "waited for")
+    left = FutureAnswer(asyncio.get_running_loop().create_future())
+    mailbox._put(EchoMsg(msg="left"), "grid.EchoMsg", {}, left)
+    waited_for = put(mailbox, "waited for")
     left.cancel()
     request = await take(mailbox)
     assert request.message == EchoMsg(msg="waited for")

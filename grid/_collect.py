@@ -1,0 +1,39 @@
+"""Gathering the answers to a broadcast."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from google.protobuf.message import Message
+
+from grid.broadcast import BroadcastResult, Outcome
+from grid.errors import GridError
+
+__all__ = ["collect"]
+
+
+async def collect(
+    asking: Mapping[asyncio.Future[Message], str], result: BroadcastResult, *, first_only: bool
+) -> None:
+    """Put into `result` what each member answers: all, or those until the first success.
+
+    Who was not waited for, or all if this is cancelled, is told that nobody waits.
+    """
+    waiting = set(asking)
+    try:
+        while waiting and not (first_only and result.successes):
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            result.add({asking[future]: _outcome(future) for future in done})
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _outcome(future: asyncio.Future[Message]) -> Outcome:
+    error = future.exception()
+    if error is None:
+        return Outcome(value=future.result())
+    if isinstance(error, GridError):
+        return Outcome(error=error)
+    raise error
