@@ -128,7 +128,7 @@ class Inbox:
         self.frames += 1
         self.bytes += len(data)
         self._now = now
-        self._out.heard()
+        self._out.heard(len(frame.exchange))
         try:
             self._take_control(frame)
             self._take_deliveries(frame)

@@ -71,6 +71,7 @@ class Outbox:
         "_bytes",
         "_control",
         "_heard",
+        "_heard_last",
         "_large",
         "_left",
         "_number",
@@ -101,6 +102,7 @@ class Outbox:
         self._number = 0
         self._heard = True
         self._sent_at = -math.inf
+        self._heard_last = 0
         self.routes = OutboundRoutes()
         self.held_until = math.inf
         self.last_opened = 0
@@ -165,9 +167,10 @@ class Outbox:
         if not self.empty:
             self._wake()
 
-    def heard(self) -> None:
-        """A frame came in: what is held back may go."""
+    def heard(self, deliveries: int = 0) -> None:
+        """A frame with so many deliveries came in: what is held back may go."""
         self._heard = True
+        self._heard_last = deliveries
         self._release()
 
     def _release(self) -> None:
@@ -219,7 +222,7 @@ class Outbox:
 
         Args:
             now: seconds.
-            in_flight: open exchanges of both sides.
+            in_flight: open exchanges of this side.
             remaining: milliseconds that an exchange opened here still has.
         """
         waiting = len(self._queue)
@@ -235,7 +238,7 @@ class Outbox:
                 return None
         self.held_until = math.inf
         # With a chunk, which has a route too, no more than all.
-        cap = min(max(LEAST_CAP, in_flight >> 1), self.routes.limit - 1)
+        cap = min(max(LEAST_CAP, in_flight >> 1, self._heard_last), self.routes.limit - 1)
         waited = self._left or now - self._sent_at > HOLD_SECONDS
         batch = self._take(cap)
         while self._queue and not batch:

@@ -143,7 +143,7 @@ class StreamEnd:
         "_error",
         "_items",
         "_port",
-        "_reader",
+        "_readers",
         "_receiving",
         "_senders",
         "_sending",
@@ -157,7 +157,7 @@ class StreamEnd:
         self._error: GridError | None = None
         self._sending = True
         self._receiving = True
-        self._reader: asyncio.Future[None] | None = None
+        self._readers: list[asyncio.Future[None]] = []
         self._senders: list[asyncio.Future[None]] = []
 
     @property
@@ -185,14 +185,12 @@ class StreamEnd:
         """An item came."""
         if self._receiving:
             self._items.append((name, data))
-            self._wake_reader()
+            if self._readers:
+                _wake(self._readers)
 
     def credited(self) -> None:
         """Sending may go on."""
-        senders, self._senders = self._senders, []
-        for sender in senders:
-            if not sender.done():
-                sender.set_result(None)
+        _wake(self._senders)
 
     def ended(self, whole: bool, error: GridError | None) -> None:
         """The other side ended its direction, or the whole."""
@@ -200,8 +198,8 @@ class StreamEnd:
         if whole:
             self._sending = False
             self._error = error
-        self._wake_reader()
-        self.credited()
+        _wake(self._readers)
+        _wake(self._senders)
 
     def done(self) -> bool:
         """True if nothing more can come of it."""
@@ -227,9 +225,7 @@ class StreamEnd:
             if port.credit() > 0:
                 port.send(name, data)
                 return
-            sender = asyncio.get_running_loop().create_future()
-            self._senders.append(sender)
-            await sender
+            await _woken(self._senders)
 
     async def receive(self) -> Reply | None:
         """The next item; None at the normal end.
@@ -242,8 +238,7 @@ class StreamEnd:
                 if self._error is not None:
                     raise self._error
                 return None
-            self._reader = asyncio.get_running_loop().create_future()
-            await self._reader
+            await _woken(self._readers)
         item = self._items.popleft()
         if self._port is not None:
             self._port.consumed(len(item[1]))
@@ -273,6 +268,20 @@ class StreamEnd:
             return self._port
         raise self._error or StreamClosed()
 
-    def _wake_reader(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+
+async def _woken(waiting: list[asyncio.Future[None]]) -> None:
+    waiter = asyncio.get_running_loop().create_future()
+    waiting.append(waiter)
+    try:
+        await waiter
+    except asyncio.CancelledError:
+        if waiter in waiting:
+            waiting.remove(waiter)
+        raise
+
+
+def _wake(waiting: list[asyncio.Future[None]]) -> None:
+    for waiter in waiting:
+        if not waiter.done():
+            waiter.set_result(None)
+    waiting.clear()

@@ -95,8 +95,8 @@ class Link:
 
     Attributes:
         session: the protocol.
-        busy: True while so much is queued that another session would help.
         ready: done when the other side has said hello.
+        parting: True once nothing new may be opened here.
         idle_limit: seconds without a delivery after which it closes.
         reason: once it is over, why.
         status: the status of the stream, if that is why.
@@ -124,11 +124,11 @@ class Link:
         self._used = 0
         self._last_used = self._now
         self.idle_limit = math.inf
+        self.parting = False
         self.reason = ""
         self.status: grpc.StatusCode | None = None
         self.round_trip = 0.0
         self.tells_refused = 0
-        self.busy = False
         self.largest = settings.max_message_bytes
         self.ready: asyncio.Future[Hello] = self._loop.create_future()
         self.on_unwritten: Callable[[list[Unwritten]], None] = _fail_unwritten
@@ -158,8 +158,13 @@ class Link:
 
     def close(self) -> None:
         """Write what is queued, then end."""
-        self._closing = True
+        self._closing = self.parting = True
         self._wake()
+
+    @property
+    def busy(self) -> bool:
+        """True while so much is queued that another session would help."""
+        return self.session.queued >= _BUSY
 
     @property
     def idle(self) -> bool:
@@ -182,6 +187,8 @@ class Link:
             except ProtocolViolation as error:
                 _log.warning("a session ends: %s", error)
                 return str(error)
+            if self.parting and self.idle:
+                self.close()
 
     async def _write(self) -> str:
         session, write = self.session, self._wire.write
@@ -196,14 +203,12 @@ class Link:
                     return "closed"
                 await self._wait()
                 continue
-            self.busy = session.queued >= _BUSY
             await write(frame)
             for token in session.frame_written():
                 if not token.done():
                     token.set_result(None)
 
     async def _wait(self) -> None:
-        self.busy = False
         self._waker = self._loop.create_future()
         held_until = self.session.held_until
         if held_until == math.inf:
@@ -221,15 +226,16 @@ class Link:
 
     def _end(self, reason: str) -> None:
         self.reason = reason
+        self.parting = True
+        self.on_parting()  # first, or what was not written would come back here
         lost = self.session.close()
-        error = OutcomeUnknown(f"the session ended: {reason}")
         if self._expiry is not None:
             self._expiry.cancel()
         if not self.ready.done():
             self.ready.cancel()
         for token in (*lost.written, *lost.streams):
             if not token.done():
-                token.set_exception(error)
+                token.set_exception(OutcomeUnknown(f"the session ended: {reason}"))
         for answer in lost.attached:
             answer.cancel()
         self.on_unwritten(lost.unwritten)
@@ -273,6 +279,7 @@ class Link:
             return
         if at - self._silent_since > _SILENCE:
             _log.warning("a session ends: nothing came for %g s", _SILENCE)
+            self.on_parting()
             self.close()
         elif not self._pinged_at:
             self._pinged_at = at
@@ -371,6 +378,7 @@ class Link:
             self.ready.set_result(hello)
 
     def on_goodbye(self, reason: str) -> None:
+        self.parting = True
         self.on_parting()
         self.on_unwritten(self.session.take_unwritten())
 

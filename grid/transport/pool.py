@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable
 
@@ -18,7 +19,7 @@ import grpc.aio
 
 from grid._tasks import being_cancelled
 from grid.deadline import now
-from grid.errors import ClientClosed, GridError, MessageTooLarge, PeerUnreachable
+from grid.errors import ClientClosed, MessageTooLarge, PeerUnreachable
 from grid.transport._pool_policy import PoolPolicy
 from grid.transport._stream_end import SessionPort, StreamEnd
 from grid.transport.link import Link, Overdue
@@ -32,7 +33,7 @@ _log = logging.getLogger("grid.transport")
 
 _DIAL_SECONDS = 5.0
 _IDLE_JITTER = 0.1
-_HOMELESS_TICK = 0.02
+_GROW_AGAIN = 1.0  # seconds after a further session could not be made
 
 _KEEPALIVE = (
     ("grpc.keepalive_time_ms", 3_000),
@@ -77,6 +78,9 @@ class Pool:
         idle: seconds after which an unused session is closed.
         dials: bounds how many dials are under way, of all pools together.
         changed: called when `single` may have changed.
+
+    Attributes:
+        targets: see above; may be set anew when the peer is another one.
     """
 
     def __init__(
@@ -91,7 +95,7 @@ class Pool:
         changed: Callable[[Pool], None],
     ) -> None:
         self.address = address
-        self._targets = targets
+        self.targets = targets
         self._settings = settings
         self._idle = idle
         self._dials = dials
@@ -101,6 +105,8 @@ class Pool:
         self._dialling: asyncio.Task[Link] | None = None
         self._homeless: list[Unwritten] = []
         self._sweeper: asyncio.TimerHandle | None = None
+        self._sweep_at = math.inf
+        self._grow_at = 0.0
         self._closed = False
 
     @property
@@ -114,11 +120,17 @@ class Pool:
         """All sessions, also those that take nothing new."""
         return tuple(self._links)
 
+    @property
+    def unused(self) -> bool:
+        """True if there is nothing here to keep."""
+        return not (self._links or self._dialling or self._homeless)
+
     def pick(self) -> Link | None:
         """A session to use at once; None if there is none yet."""
-        if self._policy.wants_more():
+        policy = self._policy
+        if policy.wants_more() and not (policy.members and now() < self._grow_at):
             self._dial()
-        return self._policy.pick()
+        return policy.pick()
 
     async def ready(self) -> Link:
         """A session, dialled if there is none.
@@ -126,17 +138,22 @@ class Pool:
         Raises:
             PeerUnreachable: no connection could be made.
             NoSessions: the peer does not know what a session is.
+            ClientClosed: nothing is dialled any more.
         """
-        while True:
+        while not self._closed:
             link = self.pick()
             if link is not None:
                 return link
             try:
                 await asyncio.shield(self._dial())
+            except PeerUnreachable as error:
+                # Each of those who waited raises an error of its own.
+                raise PeerUnreachable(error.address, error.reason) from None
             except asyncio.CancelledError:
                 if self._closed and not being_cancelled():
-                    raise ClientClosed from None
+                    break
                 raise
+        raise ClientClosed
 
     def submit(self, opening: Unwritten) -> None:
         """Send what was not written elsewhere, on the next session there is."""
@@ -147,7 +164,7 @@ class Pool:
             if not self._homeless:
                 self._dial().add_done_callback(self._house)
             self._homeless.append(opening)
-            self._watch_homeless()
+            self._expire_at(opening.at)
             return
         try:
             number = link.open(opening)
@@ -188,11 +205,12 @@ class Pool:
     def _dialled(self, task: asyncio.Task[Link]) -> None:
         self._dialling = None
         if not task.cancelled() and task.exception() is not None:
+            self._grow_at = now() + _GROW_AGAIN
             _log.debug("dialling %s: %s", self.address, task.exception())
 
     async def _dial_first(self) -> Link:
         error: Exception = PeerUnreachable(self.address, "no address to dial")
-        for target in self._targets:
+        for target in self.targets:
             try:
                 async with self._dials:
                     return await self._dial_one(target)
@@ -223,6 +241,8 @@ class Pool:
             carrying.cancel()
             await asyncio.wait((carrying,))
             raise
+        if link.parting:
+            raise PeerUnreachable(self.address, link.reason or "it takes nothing new")
         self._policy.add(link)
         self._changed(self)
         return link
@@ -264,44 +284,49 @@ class Pool:
     def _take_back(self, unwritten: list[Unwritten]) -> None:
         for one in unwritten:
             if self._closed:
-                _fail(one, PeerUnreachable(self.address, "the client was closed"))
+                _fail(one, ClientClosed())
             else:
                 self.submit(one)
 
     def _house(self, dialled: asyncio.Task[Link]) -> None:
         homeless, self._homeless = self._homeless, []
-        error: BaseException | None = None
-        if dialled.cancelled():
-            error = PeerUnreachable(self.address, "the client was closed")
-        elif dialled.exception() is not None:
-            error = dialled.exception()
         at = now()
         for one in homeless:
-            if error is not None:
-                reason = (
-                    error
-                    if isinstance(error, GridError)
-                    else PeerUnreachable(self.address, "the peer has no sessions any more")
-                )
-                _fail(one, reason)
-            elif one.at <= at:
+            if one.at <= at:
                 _fail(one, Overdue("overdue"))
+            elif dialled.cancelled():
+                _fail(one, ClientClosed())
+            elif (error := dialled.exception()) is not None:
+                _fail(one, PeerUnreachable(self.address, _reason(error)))
             else:
                 self.submit(one)
 
-    def _expire_homeless(self) -> None:
-        self._sweeper = None
-        at = now()
-        overdue = [one for one in self._homeless if one.at <= at or one.token.done()]
-        self._homeless = [one for one in self._homeless if one not in overdue]
-        for one in overdue:
-            _fail(one, Overdue("overdue"))
-        self._watch_homeless()
-
-    def _watch_homeless(self) -> None:
-        if self._homeless and self._sweeper is None:
+    def _expire_at(self, at: float) -> None:
+        if at < self._sweep_at:
+            if self._sweeper is not None:
+                self._sweeper.cancel()
             loop = asyncio.get_running_loop()
-            self._sweeper = loop.call_later(_HOMELESS_TICK, self._expire_homeless)
+            self._sweeper = loop.call_later(max(0.0, at - now()), self._expire_homeless)
+            self._sweep_at = at
+
+    def _expire_homeless(self) -> None:
+        self._sweep_at = math.inf
+        at = now()
+        homeless, self._homeless = self._homeless, []
+        for one in homeless:
+            if one.at <= at:
+                _fail(one, Overdue("overdue"))
+            elif not one.token.done():
+                self._homeless.append(one)
+                self._expire_at(one.at)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, PeerUnreachable):
+        return error.reason
+    if isinstance(error, NoSessions):
+        return "the peer has no sessions any more"
+    return repr(error)
 
 
 def _fail(opening: Unwritten, error: BaseException) -> None:

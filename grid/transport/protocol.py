@@ -401,7 +401,7 @@ class Session:
     def next_frame(self, now: float) -> bytes | None:
         """The next frame to write; None if there is none now (see `held_until`)."""
         self._now = now
-        frame = self._out.cut(now, len(self._ours) + len(self._theirs), self._milliseconds)
+        frame = self._out.cut(now, len(self._ours), self._milliseconds)
         if self._tells:
             self._take_tells()
         return frame

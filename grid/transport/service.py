@@ -108,8 +108,7 @@ class WireService:
     async def stop(self, grace: float) -> None:
         """Refuse new calls, let those under way end within `grace` seconds, cut the rest."""
         for link in self._links:
-            link.say_goodbye("the peer stops")
-            link.close()
+            link.say_goodbye("the peer stops")  # the other side ends it when it has its answers
         await self._server.stop(grace)
 
     def _bind(self, listen: str) -> int:

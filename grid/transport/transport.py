@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from grid._answer import Reply
 from grid.deadline import Deadline
-from grid.errors import DeadlineExceeded, StreamsUnsupported
+from grid.errors import ClientClosed, DeadlineExceeded, StreamsUnsupported
 from grid.transport._stream_end import SessionPort, StreamEnd
 from grid.transport.link import Link, Overdue
 from grid.transport.pool import NoSessions, Pool
@@ -74,6 +74,7 @@ class Transport:
         self._unary = UnaryTransport(limit=settings.max_message_bytes)
         self._pools: dict[str, Pool] = {}
         self._without_sessions: set[str] = set()
+        self._closed = False
         self._dials = asyncio.Semaphore(_DIALS_AT_ONCE)
         self.ready: dict[str, Link] = {}
 
@@ -162,6 +163,7 @@ class Transport:
 
     async def close(self) -> None:
         """Close all connections; what is under way ends as `OutcomeUnknown`."""
+        self._closed = True
         pools = list(self._pools.values())
         self._pools.clear()
         for pool in pools:
@@ -177,6 +179,7 @@ class Transport:
         if not to.sessions or to.address in self._without_sessions:
             return None
         pool = self._pools.get(to.address) or self._new_pool(to)
+        pool.targets = _targets(to)
         link = pool.pick()
         if link is not None:
             return link
@@ -190,12 +193,13 @@ class Transport:
             return None
 
     def _new_pool(self, to: Destination) -> Pool:
-        targets: tuple[str, ...] = (to.address,)
-        if to.unix_socket:
-            targets = (f"unix:{to.unix_socket}", to.address)
+        if self._closed:
+            raise ClientClosed
+        for address in [address for address, pool in self._pools.items() if pool.unused]:
+            del self._pools[address]
         pool = Pool(
             to.address,
-            targets,
+            _targets(to),
             settings=self._settings,
             maximum=self._maximum,
             idle=self._idle,
@@ -219,6 +223,10 @@ class Transport:
         )
         answer = await self._unary.ask(to.address, delivery, deadline)
         return answer.typeName, answer.data
+
+
+def _targets(to: Destination) -> tuple[str, ...]:
+    return (f"unix:{to.unix_socket}", to.address) if to.unix_socket else (to.address,)
 
 
 def _overdue(parcel: Parcel, to: Destination, deadline: Deadline) -> DeadlineExceeded:
