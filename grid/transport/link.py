@@ -121,6 +121,7 @@ class Link:
         self._silent_since = math.inf
         self._pinged_at = 0.0
         self._closing = False
+        self._silent: asyncio.Future[None] = self._loop.create_future()
         self._used = 0
         self._last_used = self._now
         self.idle_limit = math.inf
@@ -144,10 +145,13 @@ class Link:
         reader = asyncio.create_task(self._read(), name="session reader")
         writer = asyncio.create_task(self._write(), name="session writer")
         try:
-            done, _ = await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
-            if reader not in done and self._closing:
+            await asyncio.wait((reader, writer, self._silent), return_when=asyncio.FIRST_COMPLETED)
+            if not reader.done() and self._closing:
                 await asyncio.wait((reader,), timeout=_LAST_FRAMES)
-            reason = self._outcome(reader if reader.done() else writer)
+            if self._silent.done():
+                reason = f"nothing came for {_SILENCE:g} s"
+            else:
+                reason = self._outcome(reader if reader.done() else writer)
         finally:
             self._ticking.cancel()
             self._end(reason)
@@ -279,8 +283,8 @@ class Link:
             return
         if at - self._silent_since > _SILENCE:
             _log.warning("a session ends: nothing came for %g s", _SILENCE)
-            self.on_parting()
-            self.close()
+            if not self._silent.done():
+                self._silent.set_result(None)
         elif not self._pinged_at:
             self._pinged_at = at
             self.session.ping(1)
