@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from functools import partial
+from threading import get_ident
 from types import TracebackType
 from typing import Self, TypeVar, overload
 
@@ -74,6 +75,7 @@ class Messaging:
         self._keys: dict[str, str] = {}
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
 
     def __repr__(self) -> str:
         return f"<Client {self.namespace} {'closed' if self._closed else self._transport!r}>"
@@ -299,13 +301,20 @@ class Messaging:
     def _check_open(self) -> None:
         if self._closed:
             raise ClientClosed
-        # gRPC's channels and the views' tasks live on one loop. A blocking client makes
-        # its watches outside of any.
+        # gRPC's channels and the views' tasks live on one loop. Asking for the running
+        # loop costs a system call, so a request looks only at what changes with it.
+        loop = self._loop
+        if loop is None or loop.is_closed() or get_ident() != self._thread:
+            self._check_loop()
+
+    def _check_loop(self) -> None:
+        # A blocking client makes its watches outside of any loop.
         loop = asyncio._get_running_loop()
         if loop is not self._loop and loop is not None:
             if self._loop is not None:
                 raise WrongEventLoop
             self._loop = loop
+            self._thread = get_ident()
 
     def _decode_as(self, wanted: type[Message], name: str, data: bytes) -> Message:
         message = self._codec.decode(name, data)
