@@ -16,7 +16,7 @@ from typing import Any
 
 from grid.errors import GridError
 
-__all__ = ["Answer", "FutureAnswer", "Reply", "Unanswerable", "all_done"]
+__all__ = ["Answer", "FutureAnswer", "Reply", "Unanswerable", "all_done", "until_done"]
 
 Reply = tuple[str, bytes]  # the reply's type name and payload
 
@@ -31,7 +31,7 @@ class Answer:
         opens_stream: True if the caller asks for a stream.
     """
 
-    __slots__ = ("_holder", "_watcher", "at", "cancelled", "done")
+    __slots__ = ("_holder", "_watchers", "at", "cancelled", "done")
 
     opens_stream = False
 
@@ -40,7 +40,7 @@ class Answer:
         self.done = False
         self.cancelled = False
         self._holder: set[Answer] | None = None
-        self._watcher: Callable[[], object] | None = None
+        self._watchers: list[Callable[[], object]] | None = None
 
     def resolve(self, name: str, data: bytes) -> None:
         """Answer with a message."""
@@ -70,15 +70,27 @@ class Answer:
         holder.add(self)
 
     def watch(self, watcher: Callable[[], object]) -> None:
-        """Call a function once, when done."""
-        self._watcher = watcher
+        """Call a function once, when done; at once if it is. There may be several."""
+        if self.done:
+            watcher()
+        elif self._watchers is None:
+            self._watchers = [watcher]
+        else:
+            self._watchers.append(watcher)
+
+    def unwatch(self, watcher: Callable[[], object]) -> None:
+        """Do not call the function any more."""
+        if self._watchers is not None and watcher in self._watchers:
+            self._watchers.remove(watcher)
 
     def _finish(self) -> None:
         self.done = True
         if self._holder is not None:
             self._holder.discard(self)
-        if self._watcher is not None:
-            self._watcher()
+        if self._watchers is not None:
+            watchers, self._watchers = self._watchers, None
+            for watcher in watchers:
+                watcher()
 
     def _send(self, name: str, data: bytes) -> None:
         raise NotImplementedError
@@ -120,7 +132,16 @@ class Unanswerable(Answer):
 async def all_done(answers: Iterable[Answer]) -> None:
     """Wait until each of these has its outcome."""
     for answer in answers:
-        if not answer.done:
-            done = asyncio.Event()
-            answer.watch(done.set)
-            await done.wait()
+        await until_done(answer)
+
+
+async def until_done(answer: Answer) -> bool:
+    """Wait until it has its outcome; True if that is that nobody waits for it."""
+    done = asyncio.Event()
+    watcher = done.set
+    answer.watch(watcher)
+    try:
+        await done.wait()
+    finally:
+        answer.unwatch(watcher)
+    return answer.cancelled

@@ -21,13 +21,14 @@ import asyncio
 import math
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from google.protobuf.message import Message
 
-from grid._answer import Answer, Reply
+from grid import _trace
+from grid._answer import Answer, Reply, until_done
 from grid.codec import Codec
 from grid.deadline import Deadline, now
 from grid.errors import (
@@ -96,6 +97,13 @@ class Request(Generic[M]):
         """By when the caller wants the answer; None if it did not say."""
         at = self._answer.at
         return None if at == math.inf else Deadline(at, at - now())
+
+    def until_cancelled(self) -> Coroutine[Any, Any, bool]:
+        """Wait until the caller no longer waits: True; or the request is answered: False.
+
+        Any number may wait; a request that is let go of is not kept by it.
+        """
+        return until_done(self._answer)
 
     def respond(self, message: Message) -> None:
         """Answer with a message. Returns at once; nothing to await.
@@ -257,6 +265,8 @@ class Mailbox:
             while self._queue:
                 request = self._queue.popleft()
                 if not request._answer.done:
+                    if request.metadata or _trace.active:
+                        _trace.hand_out(request.metadata)
                     return request
             if self._lost is not None:
                 raise self._lost
@@ -331,6 +341,11 @@ class Mailbox:
         if self._readers:
             self._wake()
 
+    def _check_room(self, held: int) -> None:
+        """Raise `ReceiverBusy` unless one more fits beside `held` that are still to be put."""
+        if len(self._queue) + held >= self.size + len(self._readers) + self._woken:
+            raise ReceiverBusy(self.name, self.size)
+
     def _drain(self) -> None:
         """Take nothing new; the iteration ends after what is queued."""
         self._draining = True
@@ -351,8 +366,7 @@ class Mailbox:
             answer.reject(RequestDropped(self.name))
         self._wake_all()
 
-    def _dropped(self, answer: Answer) -> None:
-        # A request may lose its last reference in any thread, and after the loop.
+    def _dropped(self, answer: Answer) -> None:  # in any thread, and perhaps after the loop
         self._call(answer.reject, RequestDropped(self.name))
 
     def _is_here(self) -> bool:

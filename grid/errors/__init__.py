@@ -27,6 +27,7 @@
     │   ├── StaleEpoch              the name was registered anew since it was resolved
     │   ├── PeerNotServing          the peer is starting, draining, or without a lease
     │   ├── PeerUnreachable         no connection to the peer
+    │   ├── Filtered                a filter of the sender or the receiver skipped it (no resend)
     │   └── BreakerOpen             the peer failed too often; it is left alone for a while
     ├── OutcomeUnknown              sent, and nobody can tell whether it was acted upon
     │   └── RequestDropped          the receiver had it and ended without an answer
@@ -68,6 +69,7 @@ from grid.errors._base import GridError
 from grid.errors._delivery import (
     BreakerOpen,
     DeadlineExceeded,
+    Filtered,
     MailboxClosed,
     NotDelivered,
     OutcomeUnknown,
@@ -134,6 +136,7 @@ __all__ = [
     "EtcdPermissionDenied",
     "EtcdUnavailable",
     "FactoryFailed",
+    "Filtered",
     "GridError",
     "IncompleteBroadcast",
     "InvalidActorType",

@@ -9,6 +9,7 @@ from grid.errors._base import GridError
 __all__ = [
     "BreakerOpen",
     "DeadlineExceeded",
+    "Filtered",
     "MailboxClosed",
     "NotDelivered",
     "OutcomeUnknown",
@@ -111,6 +112,24 @@ class PeerUnreachable(NotDelivered):
 
     def __init__(self, address: str, reason: str) -> None:
         super().__init__(f"peer at {address} unreachable: {reason}", address=address, reason=reason)
+
+
+class Filtered(NotDelivered):
+    """A filter said no: it was skipped, as the same would be if it were sent again.
+
+    Attributes:
+        name: the mailbox it was for.
+        side: `sender` or `receiver`: whose filter it was.
+    """
+
+    retryable = False
+    name: str
+    side: str
+
+    def __init__(self, name: str, side: str = "receiver") -> None:
+        super().__init__(
+            f"grid: skipped by a filter of the {side}: message to {name!r}", name=name, side=side
+        )
 
 
 class OutcomeUnknown(GridError):

@@ -41,6 +41,7 @@ _CODES: dict[type[GridError], grpc.StatusCode] = {
     errors.MailboxClosed: grpc.StatusCode.UNAVAILABLE,
     errors.PeerNotServing: grpc.StatusCode.UNAVAILABLE,
     errors.PeerUnreachable: grpc.StatusCode.UNAVAILABLE,
+    errors.Filtered: grpc.StatusCode.PERMISSION_DENIED,
     errors.OutcomeUnknown: grpc.StatusCode.ABORTED,
     errors.RequestDropped: grpc.StatusCode.ABORTED,
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,

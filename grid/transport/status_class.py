@@ -68,6 +68,7 @@ _CLASSES: dict[type[BaseException], StatusClass] = {
     asyncio.CancelledError: _CANCELLED,
     concurrent.futures.CancelledError: _CANCELLED,
     # Listed for not being looked through, or not being taken for their second base.
+    errors.Filtered: _UNKNOWN,
     errors.RequestFailed: _UNKNOWN,  # but what its code says: see `classify`
     errors.AddressInUse: _UNKNOWN,
     errors.ActorStartFailed: _UNKNOWN,

@@ -20,6 +20,7 @@ ERRORS = [
     errors.ReceiverBusy("m", 4),
     errors.MailboxClosed("m"),
     errors.PeerNotServing("p", "draining"),
+    errors.Filtered("m", "receiver"),
     errors.OutcomeUnknown("lease lost"),
     errors.RequestDropped("m"),
     errors.DeadlineExceeded("request", 2.5),

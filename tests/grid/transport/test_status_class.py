@@ -66,6 +66,8 @@ TABLE: list[tuple[BaseException | None, StatusClass, str]] = [
     (concurrent.futures.CancelledError(), CANCELLED, NEUTRAL),
     (errors.ClientClosed(), CANCELLED, NEUTRAL),
     (errors.ServerNotRunning(), CANCELLED, NEUTRAL),
+    # A filter of either side.
+    (errors.Filtered("m", "sender"), UNKNOWN, NEUTRAL),
     # Refused on this side, or nothing to do with a peer.
     (errors.InvalidName("a b"), UNKNOWN, NEUTRAL),
     (errors.InvalidArgument("timeout", -1, "0 or more"), UNKNOWN, NEUTRAL),
