@@ -53,6 +53,13 @@ class Packing:
             note.checksum = checksum(data)
         return data, note
 
+    @staticmethod
+    def undo(data: bytes, note: Note) -> bytes:
+        """What `pack` was given, whatever its size."""
+        if not note.packing:
+            return data
+        return decompress(note.packing, data, note.unpacked_size, note.unpacked_size)
+
     def unpack(self, data: bytes, note: Note) -> bytes:
         """The bytes as they were.
 

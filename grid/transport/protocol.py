@@ -171,6 +171,11 @@ class Session:
         return len(self._ours) + len(self._theirs) + len(self._streams)
 
     @property
+    def streams(self) -> int:
+        """Streams that are open in one direction at least."""
+        return len(self._streams)
+
+    @property
     def awaited(self) -> bool:
         """True if something is to come from the other side."""
         return bool(self._ours or self._streams)
@@ -436,9 +441,10 @@ class Session:
             return None
         if entry[2] is not None:
             return number, entry[2]
-        if note is not None and (note.packing or note.HasField("checksum")):
-            data = self._packing.unpack(data, note)
-        metadata = dict(note.metadata) if note is not None and note.metadata else None
+        metadata = None
+        if note is not None:
+            data = self._packing.undo(data, note)
+            metadata = dict(note.metadata) or None
         return number, Unwritten(
             entry[0], kind, route.receiver, route.epoch, route.type_name, data, metadata, entry[1]
         )
