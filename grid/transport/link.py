@@ -29,6 +29,7 @@ from grid.transport._answers import SessionAnswer, StreamAnswer, TellAnswer
 from grid.transport._routes import InboundRoute
 from grid.transport.protocol import ProtocolViolation, Session, Unwritten
 from grid.transport.settings import SessionSettings
+from grid.transport.statistics import SessionStatistics, counted_by
 from grid.transport.status import decode_failure, encode_failure
 from grid.wire_pb2 import Failure, Frame, Hello
 
@@ -95,6 +96,7 @@ class Link:
 
     Attributes:
         session: the protocol.
+        address: the other side's, for `statistics`.
         ready: done when the other side has said hello.
         parting: True once nothing new may be opened here.
         idle_limit: seconds without a delivery after which it closes.
@@ -116,7 +118,7 @@ class Link:
         self._waker: asyncio.Future[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._expiry_at = math.inf
-        self._now = now()
+        self._now = self._began = now()
         self._heard = 0
         self._silent_since = math.inf
         self._pinged_at = 0.0
@@ -125,6 +127,7 @@ class Link:
         self._used = 0
         self._last_used = self._now
         self.idle_limit = math.inf
+        self.address = ""
         self.parting = False
         self.reason = ""
         self.status: grpc.StatusCode | None = None
@@ -152,6 +155,9 @@ class Link:
                 reason = f"nothing came for {_SILENCE:g} s"
             else:
                 reason = self._outcome(reader if reader.done() else writer)
+            self._end(reason)
+            # gRPC cannot end a call in the midst of a write.
+            await asyncio.wait((writer,), timeout=_LAST_FRAMES)
         finally:
             self._ticking.cancel()
             self._end(reason)
@@ -197,7 +203,7 @@ class Link:
     async def _write(self) -> str:
         session, write = self.session, self._wire.write
         gate = self._gate
-        while True:
+        while not self.reason:
             if gate is not None and not gate.may_answer():
                 session.revoke_replies(encode_failure(gate.late()))
             frame = session.next_frame(now())
@@ -211,6 +217,7 @@ class Link:
             for token in session.frame_written():
                 if not token.done():
                     token.set_result(None)
+        return self.reason
 
     async def _wait(self) -> None:
         self._waker = self._loop.create_future()
@@ -229,7 +236,10 @@ class Link:
             self._waker.set_result(None)
 
     def _end(self, reason: str) -> None:
+        if self.reason:
+            return
         self.reason = reason
+        self._wake()
         self.parting = True
         self.on_parting()  # first, or what was not written would come back here
         lost = self.session.close()
@@ -255,6 +265,28 @@ class Link:
             return repr(error)
         self.status = error.code()
         return error.details() or error.code().name
+
+    @property
+    def heard_at(self) -> float:
+        """When the last frame came, on the clock of `deadline.now`; 0 if none has."""
+        return self._now if self.session.received.frames else 0.0
+
+    def statistics(self) -> SessionStatistics:
+        """What it has carried, and what it does now."""
+        session, at = self.session, now()
+        sent, received = session.sent, session.received
+        used = session.in_flight or sent.deliveries + received.deliveries != self._used
+        return SessionStatistics(
+            **counted_by(sent, received, late=session.late, tells_refused=self.tells_refused),
+            address=self.address,
+            in_flight=session.in_flight,
+            queued=session.queued,
+            streams=session.streams,
+            busy=self.busy,
+            round_trip=self.round_trip or None,
+            age=at - self._began,
+            idle=0.0 if used else at - self._last_used,
+        )
 
     # -- time --------------------------------------------------------------------------
 
@@ -286,6 +318,13 @@ class Link:
             if not self._silent.done():
                 self._silent.set_result(None)
         elif not self._pinged_at:
+            self._pinged_at = at
+            self.session.ping(1)
+
+    def ask_for_sign(self) -> None:
+        """Ping a silent other side; whether it is there, `heard_at` then says."""
+        at = now()
+        if not self._pinged_at and self.heard_at and at - self._now > _TICK:
             self._pinged_at = at
             self.session.ping(1)
 

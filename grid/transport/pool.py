@@ -26,6 +26,13 @@ from grid.transport.link import Link, Overdue
 from grid.transport.protocol import Unwritten
 from grid.transport.service import SERVICE
 from grid.transport.settings import SessionSettings
+from grid.transport.statistics import (
+    BreakerStatistics,
+    Counters,
+    PoolStatistics,
+    counted,
+    total,
+)
 
 __all__ = ["NoSessions", "Pool"]
 
@@ -108,6 +115,9 @@ class Pool:
         self._sweep_at = math.inf
         self._grow_at = 0.0
         self._closed = False
+        self._ended = Counters()
+        self._tried = 0
+        self._failed = 0
 
     @property
     def single(self) -> Link | None:
@@ -194,6 +204,35 @@ class Pool:
             await asyncio.wait(self._links.values(), timeout=1.0)
         await self.close()
 
+    @property
+    def heard_at(self) -> float:
+        """When a frame came last, on the clock of `deadline.now`; 0 if none has."""
+        return max((link.heard_at for link in self._links), default=0.0)
+
+    def ask_for_sign(self) -> None:
+        """Ping the other side where it is silent; whether it is there, `heard_at` then says."""
+        for link in self._links:
+            link.ask_for_sign()
+
+    def statistics(self, breaker: BreakerStatistics | None = None) -> PoolStatistics:
+        """What there is, and what all sessions have carried.
+
+        Args:
+            breaker: of the address, if it has one.
+        """
+        sessions = tuple(link.statistics() for link in self._links)
+        return PoolStatistics(
+            **counted(total((self._ended, *sessions))),
+            address=self.address,
+            sessions=sessions,
+            dialling=self._dialling is not None,
+            waiting=len(self._homeless),
+            dials=self._tried,
+            failed_dials=self._failed,
+            maximum=self._policy.maximum,
+            breaker=breaker,
+        )
+
     # -- dialling ---------------------------------------------------------------------
 
     def _dial(self) -> asyncio.Task[Link]:
@@ -213,8 +252,10 @@ class Pool:
         for target in self.targets:
             try:
                 async with self._dials:
+                    self._tried += 1
                     return await self._dial_one(target)
             except PeerUnreachable as failure:
+                self._failed += 1
                 error = failure
         raise error
 
@@ -225,6 +266,7 @@ class Pool:
                 f"/{SERVICE}/Session"
             )()
             link = Link(_ClientWire(call), dialled=True, settings=self._settings)
+            link.address = self.address
             link.on_unwritten = self._take_back
             link.on_parting = lambda: self._part(link)
             link.idle_limit = self._idle * random.uniform(1 - _IDLE_JITTER, 1 + _IDLE_JITTER)
@@ -255,11 +297,10 @@ class Pool:
         )
         if link.ready.done() and not link.ready.cancelled():
             return
-        if not carrying.done():
-            raise PeerUnreachable(self.address, f"no answer within {_DIAL_SECONDS:g} s")
         if link.status is grpc.StatusCode.UNIMPLEMENTED:
             raise NoSessions
-        raise PeerUnreachable(self.address, link.reason)
+        reason = link.reason or f"no answer within {_DIAL_SECONDS:g} s"
+        raise PeerUnreachable(self.address, reason)
 
     async def _carry(
         self,
@@ -271,7 +312,8 @@ class Pool:
             await link.run()
         finally:
             self._part(link)
-            self._links.pop(link, None)
+            if self._links.pop(link, None) is not None:
+                self._ended = total((self._ended, link.statistics()))
             call.cancel()
             await channel.close()
 

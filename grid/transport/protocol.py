@@ -219,6 +219,7 @@ class Session:
 
     def next_expiry(self) -> float:
         """When `expire` is to be called; infinite if there is no need."""
+        self._deadlines.close_group(self._next)
         return min(self._deadlines.next(), self._in.assemblies.next_overdue())
 
     # -- exchanges opened here ---------------------------------------------------------
@@ -254,7 +255,8 @@ class Session:
         number = self._next
         self._next = number + 2
         self._ours[number] = (token, at, again)
-        self._deadlines.add(number, at)
+        if at < self._deadlines.earliest:
+            self._deadlines.earliest = at
         note = None if metadata is None else Note(metadata=metadata)
         if self._packing.active:
             data, note = self._packing.pack(data, note)
@@ -262,7 +264,9 @@ class Session:
         out.last_opened = number
         if kind == _TELL:
             self._tells.append(number)
-        route = out.routes.find(receiver, type_name, epoch)
+        route = out.routes.by_name.get((receiver, type_name))
+        if route is None or route.epoch != epoch:
+            route = out.routes.find(receiver, type_name, epoch)
         out.put(number, kind, milliseconds, route, data, note)
         return number
 
@@ -285,6 +289,7 @@ class Session:
     def expire(self, now: float) -> list[Any]:
         """Give up what is overdue; its tokens."""
         self._in.assemblies.expire(now)
+        self._deadlines.close_group(self._next)
         overdue = self._deadlines.due(now)
         tokens = [self._ours[number][0] for number in overdue]
         for number in overdue:
@@ -305,7 +310,8 @@ class Session:
         if self._packing.active:
             data, note = self._packing.pack(data, note)
         out = self._out
-        out.put(exchange, _REPLY, 0, out.routes.find("", type_name, 0), data, note)
+        route = out.routes.by_name.get(("", type_name)) or out.routes.find("", type_name, 0)
+        out.put(exchange, _REPLY, 0, route, data, note)
 
     def fail(self, exchange: int, failure: Failure) -> None:
         """Answer an exchange with an error."""
@@ -406,6 +412,7 @@ class Session:
     def next_frame(self, now: float) -> bytes | None:
         """The next frame to write; None if there is none now (see `held_until`)."""
         self._now = now
+        self._deadlines.close_group(self._next)
         frame = self._out.cut(now, len(self._ours), self._milliseconds)
         if self._tells:
             self._take_tells()

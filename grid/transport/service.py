@@ -22,6 +22,7 @@ from grid.errors import (
 from grid.names import split_address
 from grid.transport.link import Gate, Link
 from grid.transport.settings import SessionSettings
+from grid.transport.statistics import Counters, SessionStatistics, total
 from grid.transport.status import encode_error
 from grid.wire_pb2 import DESCRIPTOR, Delivery
 
@@ -62,7 +63,8 @@ class WireService:
         limit = max(settings.max_message_bytes, FRAME_BYTES)
         self._settings = settings
         self._gate: UnaryGate | None = None
-        self._links: set[Link] = set()
+        self._links: dict[Link, None] = {}
+        self._ended = Counters()
         self._server = grpc.aio.server(
             options=(
                 # Two processes on one port would share its connections.
@@ -105,6 +107,11 @@ class WireService:
         for service in ("", SERVICE):
             await self._health.set(service, status)
 
+    def statistics(self) -> tuple[Counters, tuple[SessionStatistics, ...]]:
+        """What all sessions have carried, and those there are, the oldest first."""
+        sessions = tuple(link.statistics() for link in self._links)
+        return total((self._ended, *sessions)), sessions
+
     async def stop(self, grace: float) -> None:
         """Refuse new calls, let those under way end within `grace` seconds, cut the rest."""
         for link in self._links:
@@ -143,11 +150,13 @@ class WireService:
 
     async def _session(self, _: Any, context: _Context) -> None:
         link = Link(_ServerWire(context), dialled=False, settings=self._settings, gate=self._gate)
-        self._links.add(link)
+        link.address = context.peer()
+        self._links[link] = None
         try:
             await link.run()
         finally:
-            self._links.discard(link)
+            del self._links[link]
+            self._ended = total((self._ended, link.statistics()))
 
 
 class _ServerWire:

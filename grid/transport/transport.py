@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from grid._answer import Reply
@@ -15,6 +15,14 @@ from grid.transport.link import Link, Overdue
 from grid.transport.pool import NoSessions, Pool
 from grid.transport.protocol import Unwritten
 from grid.transport.settings import SessionSettings
+from grid.transport.statistics import (
+    BreakerStatistics,
+    ClientStatistics,
+    Counters,
+    PoolStatistics,
+    counted,
+    total,
+)
 from grid.transport.unary import UnaryTransport
 from grid.wire_pb2 import Delivery, Frame
 
@@ -75,6 +83,8 @@ class Transport:
         self._pools: dict[str, Pool] = {}
         self._without_sessions: set[str] = set()
         self._closed = False
+        self._past: list[Pool] = []  # ended with this
+        self._dropped = Counters()
         self._dials = asyncio.Semaphore(_DIALS_AT_ONCE)
         self.ready: dict[str, Link] = {}
 
@@ -161,10 +171,19 @@ class Transport:
         """What the health service at an address says, e.g. `SERVING`."""
         return await self._unary.health(address, deadline)
 
+    def statistics(self) -> ClientStatistics:
+        """What there is, by address, and what all sessions have carried."""
+        pools = {
+            pool.address: pool.statistics(self._breaker(pool.address))
+            for pool in (*self._past, *self._pools.values())
+        }
+        pools.update(self._without_pool(pools.keys()))
+        return ClientStatistics(**counted(total((self._dropped, *pools.values()))), pools=pools)
+
     async def close(self) -> None:
         """Close all connections; what is under way ends as `OutcomeUnknown`."""
         self._closed = True
-        pools = list(self._pools.values())
+        pools = self._past = list(self._pools.values())
         self._pools.clear()
         for pool in pools:
             await pool.close()
@@ -196,7 +215,7 @@ class Transport:
         if self._closed:
             raise ClientClosed
         for address in [address for address, pool in self._pools.items() if pool.unused]:
-            del self._pools[address]
+            self._dropped = total((self._dropped, self._pools.pop(address).statistics()))
         pool = Pool(
             to.address,
             _targets(to),
@@ -215,6 +234,12 @@ class Transport:
             self.ready[pool.address] = link
         else:
             self.ready.pop(pool.address, None)
+
+    def _breaker(self, address: str) -> BreakerStatistics | None:
+        return None
+
+    def _without_pool(self, addresses: Collection[str]) -> dict[str, PoolStatistics]:
+        return {}
 
     async def _ask_unary(self, to: Destination, parcel: Parcel, deadline: Deadline) -> Reply:
         receiver, epoch, type_name, data, metadata = parcel
