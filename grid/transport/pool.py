@@ -52,6 +52,8 @@ _KEEPALIVE = (
     ("grpc.max_receive_message_length", 8 * 1024 * 1024),
     ("grpc.max_send_message_length", 8 * 1024 * 1024),
     ("grpc.enable_retries", 0),
+    # Also bounds an attempt, which goes on when its channel is closed.
+    ("grpc.min_reconnect_backoff_ms", int(_DIAL_SECONDS * 1000)),
 )
 
 
