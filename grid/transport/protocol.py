@@ -176,6 +176,11 @@ class Session:
         return len(self._streams)
 
     @property
+    def streams(self) -> int:
+        """Streams that are open in one direction at least."""
+        return len(self._streams)
+
+    @property
     def awaited(self) -> bool:
         """True if something is to come from the other side."""
         return bool(self._ours or self._streams)
@@ -219,7 +224,6 @@ class Session:
 
     def next_expiry(self) -> float:
         """When `expire` is to be called; infinite if there is no need."""
-        self._deadlines.close_group(self._next)
         return min(self._deadlines.next(), self._in.assemblies.next_overdue())
 
     # -- exchanges opened here ---------------------------------------------------------
@@ -255,8 +259,7 @@ class Session:
         number = self._next
         self._next = number + 2
         self._ours[number] = (token, at, again)
-        if at < self._deadlines.earliest:
-            self._deadlines.earliest = at
+        self._deadlines.add(number, at)
         note = None if metadata is None else Note(metadata=metadata)
         if self._packing.active:
             data, note = self._packing.pack(data, note)
@@ -264,9 +267,7 @@ class Session:
         out.last_opened = number
         if kind == _TELL:
             self._tells.append(number)
-        route = out.routes.by_name.get((receiver, type_name))
-        if route is None or route.epoch != epoch:
-            route = out.routes.find(receiver, type_name, epoch)
+        route = out.routes.find(receiver, type_name, epoch)
         out.put(number, kind, milliseconds, route, data, note)
         return number
 
@@ -289,7 +290,6 @@ class Session:
     def expire(self, now: float) -> list[Any]:
         """Give up what is overdue; its tokens."""
         self._in.assemblies.expire(now)
-        self._deadlines.close_group(self._next)
         overdue = self._deadlines.due(now)
         tokens = [self._ours[number][0] for number in overdue]
         for number in overdue:
@@ -310,8 +310,7 @@ class Session:
         if self._packing.active:
             data, note = self._packing.pack(data, note)
         out = self._out
-        route = out.routes.by_name.get(("", type_name)) or out.routes.find("", type_name, 0)
-        out.put(exchange, _REPLY, 0, route, data, note)
+        out.put(exchange, _REPLY, 0, out.routes.find("", type_name, 0), data, note)
 
     def fail(self, exchange: int, failure: Failure) -> None:
         """Answer an exchange with an error."""
@@ -412,7 +411,6 @@ class Session:
     def next_frame(self, now: float) -> bytes | None:
         """The next frame to write; None if there is none now (see `held_until`)."""
         self._now = now
-        self._deadlines.close_group(self._next)
         frame = self._out.cut(now, len(self._ours), self._milliseconds)
         if self._tells:
             self._take_tells()
