@@ -45,7 +45,11 @@ class Answer:
     def resolve(self, name: str, data: bytes) -> None:
         """Answer with a message."""
         if not self.done:
-            self._finish()
+            self.done = True
+            if self._holder is not None:
+                self._holder.discard(self)
+            if self._watchers is not None:
+                self._tell_watchers()
             self._send(name, data)
 
     def reject(self, error: GridError) -> None:
@@ -88,9 +92,12 @@ class Answer:
         if self._holder is not None:
             self._holder.discard(self)
         if self._watchers is not None:
-            watchers, self._watchers = self._watchers, None
-            for watcher in watchers:
-                watcher()
+            self._tell_watchers()
+
+    def _tell_watchers(self) -> None:
+        watchers, self._watchers = self._watchers or (), None
+        for watcher in watchers:
+            watcher()
 
     def _send(self, name: str, data: bytes) -> None:
         raise NotImplementedError

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from grid._answer import Answer, FutureAnswer, Reply
+from grid._incoming import IncomingInterception
 from grid.codec import Codec
 from grid.deadline import Deadline
 from grid.errors import GridError, OutcomeUnknown, PeerNotServing, StaleEpoch, UnknownMailbox
@@ -62,6 +63,7 @@ class Dispatcher:
 
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
+        self.interception: IncomingInterception | None = None
         self.loop = asyncio.get_running_loop()
         self.state = State.STARTING
         self.peer = ""
@@ -133,6 +135,9 @@ class Dispatcher:
                 self._accept_when_claimed(receiver, epoch, type_name, data, metadata, answer)
                 return
             message = self.codec.decode(type_name, data)
+            if self.interception is not None:
+                self.interception.begin(mailbox, message, type_name, metadata, answer, self._gate)
+                return
             mailbox._put(message, type_name, metadata or _NOTHING, answer)
         except GridError as error:
             answer.reject(error)
@@ -173,7 +178,7 @@ class Dispatcher:
         return OutcomeUnknown(f"peer {self.peer!r} lost its lease before the answer")
 
     def _gate(self, receiver: str, epoch: int) -> Mailbox:
-        if self.state is not State.SERVING or self._lease is None or not self._lease.valid:
+        if self.state is not State.SERVING or not self.may_answer():
             raise PeerNotServing(self.peer, self._refusal())
         mailbox = self._mailboxes.get(receiver)
         if mailbox is None:

@@ -19,16 +19,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from threading import get_ident
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from google.protobuf.message import Message
 
 from grid import _trace
-from grid._answer import Answer, Reply, until_done
+from grid._answer import Answer, until_done
 from grid.codec import Codec
 from grid.deadline import Deadline, now
 from grid.errors import (
@@ -122,8 +122,9 @@ class Request(Generic[M]):
             return
         if answer.opens_stream:
             raise InvalidArgument("the answer to a stream", message, "accept() or fail()")
-        name, data = mailbox._encode(message, self._type_name)
-        if mailbox._is_here():
+        encode, limit = mailbox._codec.encode, mailbox._limit
+        name, data = encode(message, limit=limit, like=self._type_name)
+        if get_ident() == mailbox._thread:
             answer.resolve(name, data)
         else:
             mailbox._call(answer.resolve, name, data)
@@ -148,7 +149,7 @@ class Request(Generic[M]):
             return
         if not isinstance(error, GridError):
             error = RequestFailed(str(error) or type(error).__name__, code)
-        if self._mailbox._is_here():
+        if get_ident() == self._mailbox._thread:
             self._answer.reject(error)
         else:
             self._mailbox._call(self._answer.reject, error)
@@ -240,7 +241,7 @@ class Mailbox:
         self._released = False
         self._lost: GridError | None = None
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
+        self._thread = get_ident()
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "draining" if self._draining else "open"
@@ -336,7 +337,8 @@ class Mailbox:
             raise MailboxClosed(self.name)
         if len(self._queue) >= self.size + len(self._readers) + self._woken:
             raise ReceiverBusy(self.name, self.size)
-        answer.hold(self._unanswered)
+        answer._holder = self._unanswered  # this is Answer.hold
+        self._unanswered.add(answer)
         self._queue.append(Request(message, type_name, metadata, self, answer))
         if self._readers:
             self._wake()
@@ -369,15 +371,9 @@ class Mailbox:
     def _dropped(self, answer: Answer) -> None:  # in any thread, and perhaps after the loop
         self._call(answer.reject, RequestDropped(self.name))
 
-    def _is_here(self) -> bool:
-        return threading.get_ident() == self._thread
-
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function, *arguments)
-
-    def _encode(self, message: Message, request_type: str) -> Reply:
-        return self._codec.encode(message, limit=self._limit, like=request_type)
 
     def _wake(self) -> None:
         while self._readers:

@@ -21,7 +21,10 @@ class SessionAnswer(Answer):
     __slots__ = ("_exchange", "_link")
 
     def __init__(self, link: Link, exchange: int, at: float) -> None:
-        super().__init__(at)
+        # One is made for each request: what the base class does, without the call.
+        self.at = at
+        self.done = self.cancelled = False
+        self._holder = self._watchers = None
         self._link = link
         self._exchange = exchange
 

@@ -26,41 +26,52 @@ class Deadlines:
 
     Args:
         table: the open exchanges by number; the second part of each is its deadline.
+
+    Attributes:
+        last: the last number of the open group. Who adds very often sets this
+            and `earliest` itself, which is what `add` does, and calls
+            `close_group` now and then.
+        earliest: the earliest deadline in the open group.
     """
 
-    __slots__ = ("_count", "_earliest", "_first", "_heap", "_last", "_table")
+    __slots__ = ("_first", "_heap", "_table", "earliest", "last")
 
     def __init__(self, table: Mapping[int, tuple[Any, float, Any]]) -> None:
         self._table = table
         self._heap: list[tuple[float, int, int]] = []  # earliest deadline, first, last number
-        self._earliest = math.inf
         self._first = 0
-        self._last = 0
-        self._count = 0
+        self.last = 0
+        self.earliest = math.inf
 
     def add(self, number: int, at: float) -> bool:
         """Note the deadline of a number, larger than all before; True if it is the next one."""
-        if not self._count:
-            self._first = number
-        self._last = number
-        self._count += 1
-        sooner = at < self._earliest and (not self._heap or at < self._heap[0][0])
-        if at < self._earliest:
-            self._earliest = at
-        if self._count >= _GROUP:
-            self._close_group()
+        sooner = at < self.next()
+        self.last = number
+        if at < self.earliest:
+            self.earliest = at
+        if number - self._first >= _GROUP:
+            self.close_group()
         return sooner
+
+    def close_group(self) -> None:
+        """Let what comes now be of another group."""
+        if self.earliest < math.inf:
+            heappush(self._heap, (self.earliest, self._first, self.last))
+            self.earliest = math.inf
+        self._first = self.last + 1
+        if len(self._heap) > _GROUP + len(self._table):
+            self._rebuild()
 
     def next(self) -> float:
         """When `due` may have something to tell; infinite if never."""
-        return min(self._earliest, self._heap[0][0]) if self._heap else self._earliest
+        return min(self.earliest, self._heap[0][0]) if self._heap else self.earliest
 
     def due(self, now: float) -> list[int]:
         """The numbers of open exchanges whose deadline has come. Each is told once if
         it leaves the table then."""
         overdue: list[int] = []
-        if self._earliest <= now:
-            self._close_group()
+        if self.earliest <= now:
+            self.close_group()
         while self._heap and self._heap[0][0] <= now:
             _, first, last = heappop(self._heap)
             waiting: list[int] = []
@@ -78,14 +89,6 @@ class Deadlines:
         earliest = min((self._table[number][1] for number in numbers), default=math.inf)
         if earliest < math.inf:
             heappush(self._heap, (earliest, numbers[0], numbers[-1]))
-
-    def _close_group(self) -> None:
-        if self._count and self._earliest < math.inf:
-            heappush(self._heap, (self._earliest, self._first, self._last))
-        self._count = 0
-        self._earliest = math.inf
-        if len(self._heap) > _GROUP + len(self._table):
-            self._rebuild()
 
     def _rebuild(self) -> None:
         numbers = sorted(self._table)

@@ -189,22 +189,24 @@ class Inbox:
 
     def _take_plain(self, rows: Iterable[tuple[int, int, int, int, bytes]]) -> None:
         ours, events, routes = self.ours, self._events, self._routes
+        find, on_reply, on_request = routes.by_number.get, events.on_reply, events.on_request
         unfinished = self.assemblies.pending
-        for exchange, kind, value, route, data in rows:
+        for exchange, kind, value, number, data in rows:
             if unfinished and exchange in unfinished:
-                self._take(exchange, kind, value, route, data, None)
+                self._take(exchange, kind, value, number, data, None)
             elif kind == _REPLY:
-                type_name = routes[route].type_name  # before the exchange leaves the table
+                route = find(number) or routes[number]  # which raises, if there is none
                 entry = ours.pop(exchange, None)
                 if entry is None:
                     self.late += 1
                 else:
-                    events.on_reply(entry[0], type_name, data)
+                    on_reply(entry[0], route.type_name, data)
             elif kind == _REQUEST:
                 self._check_new(exchange)
-                events.on_request(exchange, kind, routes[route], data, value, None)
+                route = find(number) or routes[number]
+                on_request(exchange, kind, route, data, value, None)
             else:
-                self._take(exchange, kind, value, route, data, None)
+                self._take(exchange, kind, value, number, data, None)
 
     def _take(
         self, exchange: int, kind: int, value: int, route: int, data: bytes, note: Note | None

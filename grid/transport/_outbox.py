@@ -40,6 +40,7 @@ HOLD_SECONDS = 0.001
 LEAST_CAP = 32
 _FRAME_BYTES = 256 * 1024
 _LARGE_AT_ONCE = 2
+_STALE = 0.02  # seconds after which the time that remains is counted anew
 
 # exchange, kind, value, route, data, note
 Outbound = tuple[int, int, int, OutboundRoute, bytes, Note | None]
@@ -239,7 +240,7 @@ class Outbox:
         self.held_until = math.inf
         # With a chunk, which has a route too, no more than all.
         cap = min(max(LEAST_CAP, in_flight >> 1, self._heard_last), self.routes.limit - 1)
-        waited = self._left or now - self._sent_at > HOLD_SECONDS
+        waited = self._left or now - self._sent_at > _STALE
         batch = self._take(cap)
         while self._queue and not batch:
             batch = self._take(cap)  # all of it was withdrawn

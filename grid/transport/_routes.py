@@ -49,22 +49,22 @@ NO_ROUTE = OutboundRoute("", "", 0, number=0)
 class OutboundRoutes:
     """Gives out route numbers, from 1 to `limit`."""
 
-    __slots__ = ("_by_name", "_defined", "limit")
+    __slots__ = ("_defined", "by_name", "limit")
 
     def __init__(self) -> None:
         self.limit = 0
-        self._by_name: dict[tuple[str, str], OutboundRoute] = {}
+        self.by_name: dict[tuple[str, str], OutboundRoute] = {}
         self._defined: dict[OutboundRoute, None] = {}  # the first defined first
 
     def find(self, receiver: str, type_name: str, epoch: int) -> OutboundRoute:
         """The route of these names, the same one each time."""
-        route = self._by_name.get((receiver, type_name))
+        route = self.by_name.get((receiver, type_name))
         if route is None or route.epoch != epoch:
-            if len(self._by_name) >= self.limit + _MOST_UNUSED:
+            if len(self.by_name) >= self.limit + _MOST_UNUSED:
                 # Many were never defined: what they were for was taken back.
-                self._by_name = {(one.receiver, one.type_name): one for one in self._defined}
+                self.by_name = {(one.receiver, one.type_name): one for one in self._defined}
             route = OutboundRoute(receiver, type_name, epoch)
-            self._by_name[receiver, type_name] = route
+            self.by_name[receiver, type_name] = route
         return route
 
     def define(self, used: Sequence[OutboundRoute]) -> list[Route]:
@@ -92,8 +92,8 @@ class OutboundRoutes:
         number, oldest.number = oldest.number, _UNDEFINED
         del self._defined[oldest]
         name = (oldest.receiver, oldest.type_name)
-        if self._by_name.get(name) is oldest:
-            del self._by_name[name]
+        if self.by_name.get(name) is oldest:
+            del self.by_name[name]
         return number
 
 
@@ -117,11 +117,11 @@ class InboundRoute:
 class InboundRoutes:
     """What the other side's route numbers mean."""
 
-    __slots__ = ("_by_number", "_limit")
+    __slots__ = ("_limit", "by_number")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._by_number = {0: InboundRoute("", "", 0)}
+        self.by_number = {0: InboundRoute("", "", 0)}
 
     def define(self, routes: Iterable[Route]) -> None:
         """Take over definitions.
@@ -136,11 +136,11 @@ class InboundRoutes:
             if max(len(receiver), len(type_name)) > _LONGEST_NAME:
                 raise RouteError("a name in a route is too long")
             # Not the message itself, which would keep its whole frame in memory.
-            self._by_number[route.number] = InboundRoute(receiver, type_name, route.epoch)
+            self.by_number[route.number] = InboundRoute(receiver, type_name, route.epoch)
 
     def __getitem__(self, number: int) -> InboundRoute:
         """Raises `RouteError` for a number that was never defined."""
         try:
-            return self._by_number[number]
+            return self.by_number[number]
         except KeyError:
             raise RouteError(f"route {number} is not defined") from None

@@ -176,11 +176,6 @@ class Session:
         return len(self._streams)
 
     @property
-    def streams(self) -> int:
-        """Streams that are open in one direction at least."""
-        return len(self._streams)
-
-    @property
     def awaited(self) -> bool:
         """True if something is to come from the other side."""
         return bool(self._ours or self._streams)
@@ -224,6 +219,7 @@ class Session:
 
     def next_expiry(self) -> float:
         """When `expire` is to be called; infinite if there is no need."""
+        self._deadlines.close_group()
         return min(self._deadlines.next(), self._in.assemblies.next_overdue())
 
     # -- exchanges opened here ---------------------------------------------------------
@@ -259,7 +255,10 @@ class Session:
         number = self._next
         self._next = number + 2
         self._ours[number] = (token, at, again)
-        self._deadlines.add(number, at)
+        deadlines = self._deadlines  # what follows is Deadlines.add
+        deadlines.last = number
+        if at < deadlines.earliest:
+            deadlines.earliest = at
         note = None if metadata is None else Note(metadata=metadata)
         if self._packing.active:
             data, note = self._packing.pack(data, note)
@@ -267,7 +266,9 @@ class Session:
         out.last_opened = number
         if kind == _TELL:
             self._tells.append(number)
-        route = out.routes.find(receiver, type_name, epoch)
+        route = out.routes.by_name.get((receiver, type_name))
+        if route is None or route.epoch != epoch:
+            route = out.routes.find(receiver, type_name, epoch)
         out.put(number, kind, milliseconds, route, data, note)
         return number
 
@@ -310,7 +311,8 @@ class Session:
         if self._packing.active:
             data, note = self._packing.pack(data, note)
         out = self._out
-        out.put(exchange, _REPLY, 0, out.routes.find("", type_name, 0), data, note)
+        route = out.routes.by_name.get(("", type_name)) or out.routes.find("", type_name, 0)
+        out.put(exchange, _REPLY, 0, route, data, note)
 
     def fail(self, exchange: int, failure: Failure) -> None:
         """Answer an exchange with an error."""

@@ -87,7 +87,7 @@ def test_names_that_come_and_go_are_not_kept(define: bool) -> None:
         if define:
             sender.define([route])
     assert len(sender._defined) <= 16
-    assert len(sender._by_name) <= 16 + 4096
+    assert len(sender.by_name) <= 16 + 4096
 
 
 def test_a_name_that_stays_keeps_its_number_among_those_taken_back() -> None:
