@@ -55,6 +55,10 @@ class FaultProxy:
         self._refusing = True
         self._abort()
 
+    def refuse(self) -> None:
+        """Reset new connections as soon as they come; old ones go on."""
+        self._refusing = True
+
     def blackhole(self) -> None:
         """Take everything and forward nothing, on old and new connections."""
         self._flowing.clear()
