@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from grid._tasks import being_cancelled
 from grid.errors import ClientClosed, EtcdError
@@ -32,6 +33,8 @@ class Directory:
         self._etcd = etcd
         self._prefix = prefix(namespace, kind)
         self._known: dict[str, Registration] = {}
+        # What the view has for a key. Each request asks, so it is the dictionary's own.
+        self.find: Callable[[str], Registration | None] = self._known.get
         self._feed: asyncio.Task[None] | None = None
         self._loaded = False
         self._closed = False
@@ -39,10 +42,6 @@ class Directory:
 
     def __repr__(self) -> str:
         return f"<Directory {self._prefix}* {len(self._known)} known>"
-
-    def find(self, key: str) -> Registration | None:
-        """What the view has for a key. Costs nothing."""
-        return self._known.get(key)
 
     async def read(self, key: str) -> Registration | None:
         """What etcd has for a key now; many asking at once are one read.

@@ -75,7 +75,7 @@ class Router:
         """The answer to a message; errors and arguments are those of `Client.request`."""
         route = self._mailboxes.find(key)
         link = self._ready.get(route.address) if route is not None else None
-        if route is None or link is None or not timeout < FOREVER:
+        if route is None or link is None or not 0 < timeout < FOREVER:
             deadline = Deadline.after(timeout)
             parcel = Parcel(key, 0, type_name, data, metadata)
             return await self._ask_slowly(parcel, deadline, idempotent=idempotent, wait=wait)
@@ -101,8 +101,10 @@ class Router:
         except GridError as error:
             if not may_resend(error, self._retry, idempotent=idempotent, wait=wait):
                 raise
+            first = error
         parcel = Parcel(key, 0, type_name, data, metadata)
-        return await self.ask_again(parcel, Deadline(at, timeout), idempotent=idempotent, wait=wait)
+        deadline = Deadline(at, timeout)
+        return await self.ask_again(parcel, deadline, idempotent=idempotent, wait=wait, after=first)
 
     def send(
         self,
@@ -121,7 +123,9 @@ class Router:
             if isinstance(error, Overdue) and route is not None:
                 return _overdue(parcel.receiver, route, timeout)
             if may_resend(error, self._retry, idempotent=idempotent, wait=False):
-                return self.ask_again(parcel, deadline, idempotent=idempotent, wait=False)
+                return self.ask_again(
+                    parcel, deadline, idempotent=idempotent, wait=False, after=error
+                )
             return error
 
         def cancelled(sent: Sent) -> None:
@@ -167,7 +171,13 @@ class Router:
         return await self._resending(once, parcel.receiver, deadline)
 
     async def ask_again(
-        self, parcel: Parcel, deadline: Deadline, *, idempotent: bool, wait: bool
+        self,
+        parcel: Parcel,
+        deadline: Deadline,
+        *,
+        idempotent: bool,
+        wait: bool,
+        after: GridError,
     ) -> Reply:
         """Ask after a first attempt failed in a way that allows it."""
 
@@ -175,7 +185,9 @@ class Router:
             await self._read(parcel.receiver, deadline)
             return await self._ask_once(parcel, deadline, idempotent)
 
-        return await resend(once, self._retry, deadline, idempotent=idempotent, wait=wait)
+        return await resend(
+            once, self._retry, deadline, idempotent=idempotent, wait=wait, after=after
+        )
 
     def _start(self, asking: Coroutine[Any, Any, Reply]) -> asyncio.Task[Reply]:
         task = asyncio.create_task(asking, name="request")
@@ -193,7 +205,8 @@ class Router:
         except GridError as error:
             if not may_resend(error, self._retry, idempotent=idempotent, wait=wait):
                 raise
-        return await self.ask_again(parcel, deadline, idempotent=idempotent, wait=wait)
+            first = error
+        return await self.ask_again(parcel, deadline, idempotent=idempotent, wait=wait, after=first)
 
     async def _ask_once(self, parcel: Parcel, deadline: Deadline, idempotent: bool) -> Reply:
         route = self._mailboxes.find(parcel.receiver)
@@ -241,12 +254,13 @@ class Router:
         except GridError as error:
             if not may_resend(error, self._retry, idempotent=False, wait=False):
                 raise
+            first = error
 
         async def anew() -> T:
             await self._read(key, deadline)
             return await once()
 
-        return await resend(anew, self._retry, deadline, idempotent=False, wait=False)
+        return await resend(anew, self._retry, deadline, idempotent=False, wait=False, after=first)
 
     async def _route(self, key: str, deadline: Deadline) -> Registration:
         return self._mailboxes.find(key) or await self._read(key, deadline)
