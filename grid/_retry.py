@@ -1,10 +1,16 @@
 """Sending again, when that is safe, until the caller's deadline.
 
 A first try is made without any of this: tenacity costs more than a request.
+
+A breaker that refuses is not a try: nothing was sent, so it is not counted. It
+is there to refuse at once, and so it does, unless the caller is patient (`wait`,
+or `attempts=None`). Then the next try is made when the breaker may let it
+through, if that is before the deadline; if not, the refusal is raised at once.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,13 +19,18 @@ from tenacity import (
     AsyncRetrying,
     RetryCallState,
     retry_if_exception,
-    stop_after_attempt,
     wait_exponential,
     wait_random,
 )
 
 from grid.deadline import Deadline
-from grid.errors import GridError, OutcomeUnknown, ReceiverBusy, UnregisteredMailbox
+from grid.errors import (
+    BreakerOpen,
+    GridError,
+    OutcomeUnknown,
+    ReceiverBusy,
+    UnregisteredMailbox,
+)
 
 __all__ = ["Retry", "may_resend", "resend"]
 
@@ -32,7 +43,8 @@ class Retry:
 
     Attributes:
         attempts: how many times it is sent at most, the first included; 1 for
-            never again, None for as often as the deadline allows.
+            never again, None for as often as the deadline allows. What a breaker
+            refused was not sent.
         first_pause: seconds before the third attempt; doubles each time. The
             second follows at once, with the name resolved anew.
         longest_pause: seconds between attempts at most.
@@ -45,6 +57,8 @@ class Retry:
 
 def may_resend(error: GridError, policy: Retry, *, idempotent: bool, wait: bool) -> bool:
     """True if sending again is safe, may help, and is wanted."""
+    if isinstance(error, BreakerOpen):
+        return wait or policy.attempts is None
     if policy.attempts == 1 and not (wait and isinstance(error, ReceiverBusy)):
         return False
     if isinstance(error, OutcomeUnknown):
@@ -59,6 +73,7 @@ async def resend(
     *,
     idempotent: bool,
     wait: bool,
+    after: GridError,
 ) -> T:
     """Make further attempts after a first one failed.
 
@@ -67,8 +82,17 @@ async def resend(
         policy: how many and how far apart.
         deadline: when to give up; the last error is raised then.
         idempotent: try again after an unknown outcome, too.
-        wait: a full mailbox is worth trying until the deadline.
+        wait: a full mailbox, or an address that is left alone, is worth trying
+            until the deadline.
+        after: the error of the first one.
     """
+    refused = 0  # attempts of which nothing was sent
+    if isinstance(after, BreakerOpen):
+        refused = 1
+        rest = max(after.retry_in, policy.first_pause)
+        if deadline.remaining() <= rest:
+            raise after
+        await asyncio.sleep(rest)
 
     def is_safe(error: BaseException) -> bool:
         return isinstance(error, GridError) and may_resend(
@@ -79,19 +103,32 @@ async def resend(
         if deadline.remaining() <= state.upcoming_sleep:
             return True
         error = state.outcome.exception() if state.outcome else None
-        if policy.attempts is None or (wait and isinstance(error, ReceiverBusy)):
+        if policy.attempts is None or (wait and isinstance(error, (ReceiverBusy, BreakerOpen))):
             return False
-        return bool(stop_after_attempt(policy.attempts - 1)(state))
+        return state.attempt_number - refused >= policy.attempts - 1
+
+    backoff = wait_exponential(policy.first_pause, policy.longest_pause) + wait_random(
+        0, policy.first_pause
+    )
+
+    def pause(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        rest = error.retry_in if isinstance(error, BreakerOpen) else 0.0
+        return max(rest, backoff(state))
 
     retrying = AsyncRetrying(
         retry=retry_if_exception(is_safe),
         stop=is_over,
-        wait=wait_exponential(policy.first_pause, policy.longest_pause)
-        + wait_random(0, policy.first_pause),
+        wait=pause,
         reraise=True,
     )
 
     async def once() -> T:  # tenacity awaits only what it sees to be an async function
-        return await attempt()
+        nonlocal refused
+        try:
+            return await attempt()
+        except BreakerOpen:
+            refused += 1
+            raise
 
     return await retrying(once)

@@ -101,7 +101,7 @@ class Router:
         except GridError as error:
             if not may_resend(error, self._retry, idempotent=idempotent, wait=wait):
                 raise
-            first = error
+            first = error.with_traceback(None)  # which would hold this frame
         parcel = Parcel(key, 0, type_name, data, metadata)
         deadline = Deadline(at, timeout)
         return await self.ask_again(parcel, deadline, idempotent=idempotent, wait=wait, after=first)
@@ -205,7 +205,7 @@ class Router:
         except GridError as error:
             if not may_resend(error, self._retry, idempotent=idempotent, wait=wait):
                 raise
-            first = error
+            first = error.with_traceback(None)  # which would hold this frame
         return await self.ask_again(parcel, deadline, idempotent=idempotent, wait=wait, after=first)
 
     async def _ask_once(self, parcel: Parcel, deadline: Deadline, idempotent: bool) -> Reply:
@@ -254,7 +254,7 @@ class Router:
         except GridError as error:
             if not may_resend(error, self._retry, idempotent=False, wait=False):
                 raise
-            first = error
+            first = error.with_traceback(None)  # which would hold this frame
 
         async def anew() -> T:
             await self._read(key, deadline)

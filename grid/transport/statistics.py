@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from grid.transport.breaker import Breaker, BreakerState
+from grid.transport.breaker import BreakerState
 from grid.transport.protocol import Traffic
 
 if TYPE_CHECKING:
@@ -161,11 +161,6 @@ class BreakerStatistics:
 
     state: BreakerState
     trips: int
-
-    @classmethod
-    def of(cls, breaker: Breaker, at: float) -> BreakerStatistics:
-        """What is to be told of a breaker."""
-        return cls(breaker.state(at), breaker.trips)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

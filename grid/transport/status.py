@@ -19,12 +19,20 @@ from grid import errors
 from grid.errors import GridError
 from grid.wire_pb2 import Failure
 
-__all__ = ["NEVER_SENT", "decode_error", "decode_failure", "encode_error", "encode_failure"]
+__all__ = [
+    "NEVER_SENT",
+    "decode_error",
+    "decode_failure",
+    "encode_error",
+    "encode_failure",
+    "is_answer",
+]
 
 _TRAILER = "grid-error-bin"
 # HTTP/2 headers hold 8 KiB by default: the text, percent-encoded, and the trailer, in base64.
 _TEXT_ROOM = 3600
 _TRAILER_ROOM = 3000
+_ANSWER = "_answer"  # what marks a decoded error; it does not travel
 _SHORT = 500  # characters that each argument of an error keeps if they do not all fit
 
 _CODES: dict[type[GridError], grpc.StatusCode] = {
@@ -134,6 +142,23 @@ def decode_error(
         receiver: the name the request went to, for texts that do not say it.
         type_name: the request's type name, likewise.
     """
+    error = _decoded(code, text, trailers, receiver, type_name)
+    error.__dict__[_ANSWER] = True
+    return error
+
+
+def is_answer(error: BaseException) -> bool:
+    """True if a peer answered with this very error: it was decoded here."""
+    return bool(error.__dict__.get(_ANSWER))
+
+
+def _decoded(
+    code: grpc.StatusCode,
+    text: str,
+    trailers: tuple[tuple[str, str | bytes], ...],
+    receiver: str,
+    type_name: str,
+) -> GridError:
     for key, value in trailers:
         if key == _TRAILER and isinstance(value, bytes):
             error = _decode_trailer(value)
