@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from grid.config import ServerConfig
     from grid.errors import GridError
     from grid.etcd import EtcdConfig
+    from grid.interceptors import Filter, IncomingCall, Interceptor, OutgoingCall, Proceed
     from grid.mailbox import Mailbox, Request
     from grid.names import Kind
     from grid.query import Entity, EntityEvent, EntityFound, EntityLost, EntityWatch
@@ -47,11 +48,16 @@ __all__ = [
     "EntityLost",
     "EntityWatch",
     "EtcdConfig",
+    "Filter",
     "GridError",
     "Group",
+    "IncomingCall",
+    "Interceptor",
     "Kind",
     "Mailbox",
     "Outcome",
+    "OutgoingCall",
+    "Proceed",
     "Request",
     "Retry",
     "Ring",
@@ -72,6 +78,7 @@ _HOMES = {
     "config": ("ServerConfig",),
     "errors": ("GridError",),
     "etcd": ("EtcdConfig",),
+    "interceptors": ("Filter", "IncomingCall", "Interceptor", "OutgoingCall", "Proceed"),
     "mailbox": ("Mailbox", "Request"),
     "names": ("Kind",),
     "query": ("Entity", "EntityEvent", "EntityFound", "EntityLost", "EntityWatch"),

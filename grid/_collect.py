@@ -26,8 +26,11 @@ async def collect(
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             result.add({asking[future]: _outcome(future) for future in done})
     finally:
-        for future in waiting:
-            future.cancel()
+        for future in asking:
+            if future.done() and not future.cancelled():
+                future.exception()  # of several that are no `GridError` one is raised
+            else:
+                future.cancel()
 
 
 def _outcome(future: asyncio.Future[Message]) -> Outcome:

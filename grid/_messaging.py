@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from threading import get_ident
 from types import TracebackType
@@ -11,9 +11,11 @@ from typing import Self, TypeVar, overload
 
 from google.protobuf.message import Message
 
+from grid import _trace
 from grid._collect import collect
 from grid._directory import Directory
 from grid._environment import default_etcd, default_namespace
+from grid._outgoing import of_type, outgoing_interception
 from grid._retry import Retry
 from grid._router import Router
 from grid.broadcast import BroadcastResult, Group
@@ -28,6 +30,7 @@ from grid.errors import (
     WrongEventLoop,
 )
 from grid.etcd import EtcdClient, EtcdConfig
+from grid.interceptors import Filter, Interceptor, OutgoingCall
 from grid.names import Kind, check_name, prefix
 from grid.stream import OpeningStream, Stream
 from grid.transport.settings import SessionSettings
@@ -56,6 +59,8 @@ class Messaging:
         max_message_bytes: int = 100 * 1024 * 1024,
         compression: str | None = None,
         checksum: bool = False,
+        filters: Iterable[Filter[OutgoingCall]] = (),
+        interceptors: Iterable[Interceptor[OutgoingCall]] = (),
         codec: Codec = default_codec,
     ) -> None:
         self.namespace = default_namespace(namespace)
@@ -73,6 +78,10 @@ class Messaging:
         self._peers = Directory(self._etcd, self.namespace, Kind.PEER)
         self._router = Router(self._mailboxes, self._transport, retry, largest=max_message_bytes)
         self._keys: dict[str, str] = {}
+        self._interception = outgoing_interception(
+            filters, interceptors, self._router, codec, self._parcel_if_open
+        )
+        _trace.look_for_opentelemetry()
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
@@ -99,6 +108,8 @@ class Messaging:
         await self._peers.close()
         await self._router.close()
         await self._transport.close()
+        if self._interception is not None:
+            await self._interception.close()
         if self._owns_etcd:
             await self._etcd.close()
 
@@ -166,20 +177,26 @@ class Messaging:
             EtcdUnavailable: the name cannot be resolved.
         """
         self._check_open()
+        if self._interception is not None:
+            seconds = self.timeout if timeout is None else timeout
+            return await self._interception.request(
+                name, message, seconds, metadata, reply=reply, idempotent=idempotent, wait=wait
+            )
         key = self._keys.get(name) or self._key(name)
         type_name, data = self._encode(message, metadata)
         answered, payload = await self._router.ask(
             key,
             type_name,
             data,
-            metadata,
+            _trace.onward(metadata) if _trace.active else metadata,
             self.timeout if timeout is None else timeout,
             idempotent=idempotent,
             wait=wait,
         )
-        if reply is not None:
-            return self._decode_as(reply, answered, payload)
-        return self._codec.decode(answered, payload)
+        answer = self._codec.decode(answered, payload)
+        if reply is not None and not isinstance(answer, reply):
+            raise UnexpectedReply(reply.DESCRIPTOR.full_name, answer.DESCRIPTOR.full_name)
+        return answer
 
     def send(
         self,
@@ -196,11 +213,16 @@ class Messaging:
         Many can be sent without a task for each. The future resolves once: with
         the reply, an error, or the deadline. Cancelling it tells the receiver
         that nobody waits. Arguments, errors and resending are those of
-        `request`; what is wrong with the arguments is raised here.
+        `request`; what is wrong with the arguments is raised here. Where there
+        are interceptors or filters, each is a task, and raises nothing here.
         """
         self._check_open()
-        parcel = self._parcel(name, message, metadata)
         seconds = self.timeout if timeout is None else timeout
+        if self._interception is not None:
+            return self._interception.send(
+                name, message, seconds, metadata, reply=reply, idempotent=idempotent
+            )
+        parcel = self._parcel(name, message, metadata)
         decode = self._codec.decode if reply is None else partial(self._decode_as, reply)
         return self._router.send(parcel, seconds, decode, idempotent=idempotent)
 
@@ -222,9 +244,12 @@ class Messaging:
             the receiver may have it.
         """
         self._check_open()
+        seconds = self.timeout if timeout is None else timeout
+        if self._interception is not None:
+            await self._interception.tell(name, message, seconds, metadata)
+            return
         parcel = self._parcel(name, message, metadata)
-        deadline = Deadline.after(self.timeout if timeout is None else timeout)
-        await self._router.tell(parcel, deadline)
+        await self._router.tell(parcel, Deadline.after(seconds))
 
     def stream(
         self,
@@ -253,9 +278,12 @@ class Messaging:
 
         async def opening() -> Stream:
             self._check_open()
+            seconds = self.timeout if timeout is None else timeout
+            if self._interception is not None:
+                return await self._interception.stream(name, first, seconds, metadata)
             parcel = self._parcel(name, first, metadata)
-            deadline = Deadline.after(self.timeout if timeout is None else timeout)
-            return Stream(await self._router.stream(parcel, deadline), self._codec)
+            end = await self._router.stream(parcel, Deadline.after(seconds))
+            return Stream(end, self._codec)
 
         return OpeningStream(opening)
 
@@ -282,7 +310,8 @@ class Messaging:
         self._check_open()
         for name in group.members:
             check_name(name, Kind.MAILBOX)
-        self._encode(message, metadata)
+        if self._interception is None:  # or they may make it another message
+            self._encode(message, metadata)
         result = BroadcastResult()
         asking = {
             self.send(
@@ -317,10 +346,7 @@ class Messaging:
             self._thread = get_ident()
 
     def _decode_as(self, wanted: type[Message], name: str, data: bytes) -> Message:
-        message = self._codec.decode(name, data)
-        if not isinstance(message, wanted):
-            raise UnexpectedReply(wanted.DESCRIPTOR.full_name, message.DESCRIPTOR.full_name)
-        return message
+        return of_type(wanted, self._codec.decode(name, data))
 
     def _key(self, name: str) -> str:
         check_name(name, Kind.MAILBOX)
@@ -332,18 +358,24 @@ class Messaging:
     def _parcel(self, name: str, message: Message, metadata: Mapping[str, str] | None) -> Parcel:
         key = self._keys.get(name) or self._key(name)
         type_name, data = self._encode(message, metadata)
+        if _trace.active:
+            metadata = _trace.onward(metadata)
         return Parcel(key, 0, type_name, data, metadata)
+
+    def _parcel_if_open(self, call: OutgoingCall) -> Parcel:
+        self._check_open()
+        return self._parcel(call.name, call.message, call.metadata)
 
     def _encode(self, message: Message, metadata: Mapping[str, str] | None) -> tuple[str, bytes]:
         if metadata:
-            size = _size_of(metadata)
-            if size > _METADATA_BYTES:
-                raise MessageTooLarge(size, _METADATA_BYTES)
+            _check_size(metadata)
         return self._codec.encode(message, limit=self._limit)
 
 
-def _size_of(metadata: Mapping[str, str]) -> int:
+def _check_size(metadata: Mapping[str, str]) -> None:
     try:
-        return Delivery(metadata=metadata).ByteSize()
+        size = Delivery(metadata=metadata).ByteSize()
     except (TypeError, ValueError):
         raise InvalidArgument("metadata", metadata, "strings by strings") from None
+    if size > _METADATA_BYTES:
+        raise MessageTooLarge(size, _METADATA_BYTES)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from grid import _trace
 from grid._blocking import run_blocking
 from grid._definition import Act, BlockingAct, Definition, is_blocking
 from grid._peer import OpeningMailbox, Peer
@@ -260,6 +261,7 @@ def _make(definition: Definition, data: bytes) -> Act | BlockingAct:
 
 
 async def _act(act: Act | BlockingAct, actor: _Actor) -> None:
+    _trace.hand_out({})  # what it does is not part of its start
     if actor.blocking:
         await run_blocking(cast("BlockingAct", act), actor.context)
     else:

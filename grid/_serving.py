@@ -21,11 +21,12 @@ import contextlib
 import logging
 from collections.abc import Iterable
 
-from grid._answer import all_done
+from grid._answer import Answer, all_done
 from grid._control import serve_control
 from grid._definition import Definition
 from grid._dispatch import State
 from grid._host import new_socket_path, socket_name
+from grid._incoming import IncomingInterception
 from grid._leader import LEADER, lead
 from grid._membership import join
 from grid._peer import Peer
@@ -61,7 +62,13 @@ _LAST_ANSWERS = 0.5  # seconds for answers that are given but not written yet
 class Serving:
     """The running parts of a server, and the order in which they begin and end."""
 
-    def __init__(self, config: ServerConfig, codec: Codec, definitions: Iterable[Definition]):
+    def __init__(
+        self,
+        config: ServerConfig,
+        codec: Codec,
+        definitions: Iterable[Definition],
+        interception: IncomingInterception,
+    ) -> None:
         self._config = config
         self._etcd = EtcdClient(config.etcd)
         self._client: Client | None = None
@@ -85,6 +92,9 @@ class Serving:
             limit=config.max_message_bytes,
             socket=socket_name(socket) if socket else "",
         )
+        self._interception = interception
+        if interception:
+            self.peer.dispatcher.interception = interception
         self.runner = Runner(self.peer, lambda: self.client, definitions)
         self._membership_tasks: list[asyncio.Task[None]] = []
         self._keeper: asyncio.Task[None] | None = None
@@ -255,9 +265,9 @@ class Serving:
         # Mailboxes outside of actors: their owners may still answer what they hold.
         mailboxes = self.peer.dispatcher.mailboxes()
         answers = [answer for mailbox in mailboxes for answer in mailbox._unanswered]
-        if answers and not self._hurried.is_set():
+        if (answers or self._interception.busy) and not self._hurried.is_set():
             hurried = asyncio.create_task(self._hurried.wait())
-            everything = asyncio.create_task(all_done(answers))
+            everything = asyncio.create_task(self._all_answered(answers))
             await asyncio.wait(
                 [everything, hurried],
                 timeout=deadline.remaining(),
@@ -266,10 +276,15 @@ class Serving:
             everything.cancel()
             hurried.cancel()
 
+    async def _all_answered(self, answers: Iterable[Answer]) -> None:
+        await all_done(answers)
+        await self._interception.idle()
+
     async def _close(self, *, revoke: bool = True) -> None:
         dispatcher = self.peer.dispatcher
         for mailbox in dispatcher.mailboxes():
             mailbox._end(None)
+        await self._interception.close(_LAST_ANSWERS)
         if self._client is not None:
             await self._client.close()
         await self._service.stop(_LAST_ANSWERS)

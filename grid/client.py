@@ -43,6 +43,9 @@ class Client(Messaging):
         compression: pack larger messages by `zstd`, `gzip`, or the best that
             both sides have (`auto`); by default never.
         checksum: send a checksum with each message.
+        filters: async functions that say which messages are sent.
+        interceptors: async functions around each message that is sent, the
+            first outermost; for both see `grid.interceptors`.
         codec: the message types it knows; by default those of `grid.register`.
     """
 

@@ -17,6 +17,7 @@ from typing import Any, Literal, Self, TypeVar
 from grid._definition import Definition, check_definition, factory_of
 from grid._dispatch import State
 from grid._environment import default_etcd, default_namespace, run
+from grid._incoming import IncomingInterception
 from grid._peer import OpeningMailbox
 from grid._serving import Serving
 from grid.client import Client
@@ -24,6 +25,7 @@ from grid.codec import Codec, default_codec
 from grid.config import ServerConfig, check_annotations
 from grid.errors import ServerNotRunning
 from grid.etcd import EtcdConfig
+from grid.interceptors import Filter, IncomingCall, Interceptor
 
 __all__ = ["Server"]
 
@@ -57,6 +59,9 @@ class Server:
         reflection: offer gRPC reflection (needs the extra `reflection`).
         unix_socket: also listen on a unix socket, which processes of this user
             on this host use; by default unless `advertise` names an address.
+        filters: async functions that say which messages come to a mailbox.
+        interceptors: async functions around each message that comes for a
+            mailbox, the first outermost; for both see `grid.interceptors`.
         codec: the message types it knows; by default those of `grid.register`.
 
     Attributes:
@@ -79,6 +84,8 @@ class Server:
         max_message_bytes: int = 100 * 1024 * 1024,
         reflection: bool = False,
         unix_socket: bool | None = None,
+        filters: Iterable[Filter[IncomingCall]] = (),
+        interceptors: Iterable[Interceptor[IncomingCall]] = (),
         codec: Codec = default_codec,
     ) -> None:
         self.config = ServerConfig(
@@ -97,6 +104,7 @@ class Server:
             unix_socket=unix_socket,
         )
         self._codec = codec
+        self._interception = IncomingInterception(filters, interceptors)
         self._definitions: dict[str, Definition] = {}
         self._serving: Serving | None = None
 
@@ -204,7 +212,9 @@ class Server:
         if self._serving is not None:
             raise RuntimeError("a server starts once; make a new one")
         self.config.check()
-        self._serving = Serving(self.config, self._codec, self._definitions.values())
+        self._serving = Serving(
+            self.config, self._codec, self._definitions.values(), self._interception
+        )
         try:
             await self._serving.start()
         except BaseException:
