@@ -29,6 +29,15 @@ if TYPE_CHECKING:
     from grid.query import Entity, EntityEvent, EntityFound, EntityLost, EntityWatch
     from grid.ring import Ring
     from grid.server import Server
+    from grid.transport.breaker import BreakerPolicy, BreakerState
+    from grid.transport.statistics import (
+        BreakerStatistics,
+        ClientStatistics,
+        MailboxStatistics,
+        PoolStatistics,
+        ServerStatistics,
+        SessionStatistics,
+    )
     from grid.wire_pb2 import Ack, ActorStart, ActorStop, Delivery, EchoMsg
 
 __all__ = [
@@ -37,8 +46,12 @@ __all__ = [
     "ActorContext",
     "ActorStart",
     "ActorStop",
+    "BreakerPolicy",
+    "BreakerState",
+    "BreakerStatistics",
     "BroadcastResult",
     "Client",
+    "ClientStatistics",
     "Codec",
     "Delivery",
     "EchoMsg",
@@ -55,14 +68,18 @@ __all__ = [
     "Interceptor",
     "Kind",
     "Mailbox",
+    "MailboxStatistics",
     "Outcome",
     "OutgoingCall",
+    "PoolStatistics",
     "Proceed",
     "Request",
     "Retry",
     "Ring",
     "Server",
     "ServerConfig",
+    "ServerStatistics",
+    "SessionStatistics",
     "StopSignal",
     "errors",
     "register",
@@ -84,6 +101,15 @@ _HOMES = {
     "query": ("Entity", "EntityEvent", "EntityFound", "EntityLost", "EntityWatch"),
     "ring": ("Ring",),
     "server": ("Server",),
+    "transport.breaker": ("BreakerPolicy", "BreakerState"),
+    "transport.statistics": (
+        "BreakerStatistics",
+        "ClientStatistics",
+        "MailboxStatistics",
+        "PoolStatistics",
+        "ServerStatistics",
+        "SessionStatistics",
+    ),
     "wire_pb2": ("Ack", "ActorStart", "ActorStop", "Delivery", "EchoMsg"),
 }
 _MODULES = ("errors", "sync")

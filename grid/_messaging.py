@@ -33,6 +33,8 @@ from grid.etcd import EtcdClient, EtcdConfig
 from grid.interceptors import Filter, Interceptor, OutgoingCall
 from grid.names import Kind, check_name, prefix
 from grid.stream import OpeningStream, Stream
+from grid.transport.breaker import BreakerPolicy
+from grid.transport.guarded import GuardedTransport
 from grid.transport.settings import SessionSettings
 from grid.transport.transport import Parcel, Transport
 from grid.wire_pb2 import Delivery
@@ -59,6 +61,7 @@ class Messaging:
         max_message_bytes: int = 100 * 1024 * 1024,
         compression: str | None = None,
         checksum: bool = False,
+        breaker: BreakerPolicy | None = None,
         filters: Iterable[Filter[OutgoingCall]] = (),
         interceptors: Iterable[Interceptor[OutgoingCall]] = (),
         codec: Codec = default_codec,
@@ -73,7 +76,13 @@ class Messaging:
         self._settings = SessionSettings(
             max_message_bytes=max_message_bytes, compression=compression, checksum=checksum
         )
-        self._transport = Transport(settings=self._settings, sessions=sessions_per_peer)
+        self._transport = (
+            Transport(settings=self._settings, sessions=sessions_per_peer)
+            if breaker is None
+            else GuardedTransport(
+                breaker=breaker, settings=self._settings, sessions=sessions_per_peer
+            )
+        )
         self._mailboxes = Directory(self._etcd, self.namespace, Kind.MAILBOX)
         self._peers = Directory(self._etcd, self.namespace, Kind.PEER)
         self._router = Router(self._mailboxes, self._transport, retry, largest=max_message_bytes)
@@ -165,7 +174,8 @@ class Messaging:
             metadata: what the receiving actor shall know about the request.
             idempotent: acting on it twice does no harm, so also send it again
                 when the outcome is unknown.
-            wait: keep trying a full mailbox until the timeout.
+            wait: keep trying a full mailbox until the timeout, and a peer that its
+                breaker lets alone, if that ends before the timeout.
 
         Raises:
             InvalidName, InvalidArgument, UnsupportedMessage, MessageTooLarge: before any I/O.

@@ -48,6 +48,7 @@ from grid.etcd import EtcdClient
 from grid.names import Kind, advertised_address, full_name, peer_name
 from grid.transport.service import WireService
 from grid.transport.settings import SessionSettings
+from grid.transport.statistics import ServerStatistics, counted
 
 __all__ = ["Serving"]
 
@@ -114,6 +115,17 @@ class Serving:
                 codec=self._codec,
             )
         return self._client
+
+    def statistics(self) -> ServerStatistics:
+        """What there is now; see `Server.statistics`."""
+        counters, sessions = self._service.statistics()
+        dispatcher = self.peer.dispatcher
+        return ServerStatistics(
+            **counted(counters),
+            state=dispatcher.state,
+            sessions=sessions,
+            mailboxes=tuple(one.statistics() for one in dispatcher.mailboxes()),
+        )
 
     async def start(self) -> None:
         """Answer on the port and join; on any failure everything is undone.

@@ -43,6 +43,7 @@ from grid.errors import (
 )
 from grid.stream import Stream
 from grid.transport._stream_end import StreamEnd
+from grid.transport.statistics import MailboxStatistics
 from grid.wire_pb2 import Ack
 
 __all__ = ["Mailbox", "Request", "check_size"]
@@ -204,6 +205,8 @@ class Mailbox:
         "_lost",
         "_queue",
         "_readers",
+        "_received",
+        "_refused",
         "_release",
         "_released",
         "_thread",
@@ -235,6 +238,8 @@ class Mailbox:
         self._queue: deque[Request[Message]] = deque()
         self._readers: dict[asyncio.Future[None], None] = {}  # who waits, the longest first
         self._woken = 0
+        self._received = 0
+        self._refused = 0
         self._unanswered: set[Answer] = set()
         self._draining = False
         self._closed = False
@@ -255,6 +260,17 @@ class Mailbox:
     def closed(self) -> bool:
         """True once `close` was called, here or by the server."""
         return self._closed
+
+    def statistics(self) -> MailboxStatistics:
+        """What it holds, and what has come to it."""
+        return MailboxStatistics(
+            name=self.name,
+            queued=len(self._queue),
+            size=self.size,
+            unanswered=len(self._unanswered),
+            received=self._received,
+            refused=self._refused,
+        )
 
     # -- the owner's side --------------------------------------------------
 
@@ -334,9 +350,12 @@ class Mailbox:
             ReceiverBusy, MailboxClosed: it was not taken in.
         """
         if self._closed or self._draining:
+            self._refused += 1
             raise MailboxClosed(self.name)
         if len(self._queue) >= self.size + len(self._readers) + self._woken:
+            self._refused += 1
             raise ReceiverBusy(self.name, self.size)
+        self._received += 1
         answer._holder = self._unanswered  # this is Answer.hold
         self._unanswered.add(answer)
         self._queue.append(Request(message, type_name, metadata, self, answer))
@@ -346,6 +365,7 @@ class Mailbox:
     def _check_room(self, held: int) -> None:
         """Raise `ReceiverBusy` unless one more fits beside `held` that are still to be put."""
         if len(self._queue) + held >= self.size + len(self._readers) + self._woken:
+            self._refused += 1
             raise ReceiverBusy(self.name, self.size)
 
     def _drain(self) -> None:

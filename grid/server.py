@@ -26,6 +26,7 @@ from grid.config import ServerConfig, check_annotations
 from grid.errors import ServerNotRunning
 from grid.etcd import EtcdConfig
 from grid.interceptors import Filter, IncomingCall, Interceptor
+from grid.transport.statistics import ServerStatistics
 
 __all__ = ["Server"]
 
@@ -168,6 +169,13 @@ class Server:
     def state(self) -> State:
         """What it does with requests now."""
         return self._serving.peer.dispatcher.state if self._serving else State.STOPPED
+
+    def statistics(self) -> ServerStatistics:
+        """What it holds and does now, and what its sessions have carried; at any time.
+
+        Call it on the server's event loop.
+        """
+        return self._serving.statistics() if self._serving else ServerStatistics(state=self.state)
 
     @property
     def client(self) -> Client:

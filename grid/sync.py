@@ -24,6 +24,8 @@ from grid.errors import ClientClosed
 from grid.etcd import EtcdConfig
 from grid.names import Kind
 from grid.query import Entity, EntityEvent
+from grid.transport.breaker import BreakerPolicy
+from grid.transport.statistics import ClientStatistics
 
 __all__ = ["BlockingContext", "BlockingMailbox", "BlockingRequest", "Client"]
 
@@ -69,6 +71,7 @@ class Client:
         max_message_bytes: int = 100 * 1024 * 1024,
         compression: str | None = None,
         checksum: bool = False,
+        breaker: BreakerPolicy | None = None,
         codec: Codec = default_codec,
     ) -> None:
         self._loop = _shared.get()
@@ -84,6 +87,7 @@ class Client:
                 max_message_bytes=max_message_bytes,
                 compression=compression,
                 checksum=checksum,
+                breaker=breaker,
                 codec=codec,
             )
 
@@ -208,6 +212,14 @@ class Client:
     def wait_until_serving(self, peer: str, *, timeout: float | None = None) -> None:
         """As `grid.Client.wait_until_serving`."""
         self._call(self._client.wait_until_serving(peer, timeout=timeout))
+
+    def statistics(self) -> ClientStatistics:
+        """As `grid.Client.statistics`."""
+
+        async def told() -> ClientStatistics:
+            return self._client.statistics()
+
+        return _wait(self._loop, told())
 
     def _check_open(self) -> None:
         if self._closed:
