@@ -12,6 +12,8 @@ from typing import Any, Self, TypeVar
 
 from google.protobuf.message import Message
 
+from grid import _trace
+from grid._blocking_stream import BlockingStream
 from grid.actor import ActorContext, StopSignal
 from grid.deadline import Deadline
 from grid.mailbox import Mailbox, Request
@@ -43,6 +45,15 @@ class BlockingRequest:
         """As `grid.Request.fail`."""
         self._call(_do(lambda: self._request.fail(error, code=code)))
 
+    @property
+    def opens_stream(self) -> bool:
+        """True if the caller asks for a stream: answer with `accept` or `fail`."""
+        return self._request.opens_stream
+
+    def accept(self) -> BlockingStream:
+        """As `grid.Request.accept`; use it with `with`."""
+        return BlockingStream(self._call(_do(self._request.accept)), self._call)
+
 
 class BlockingMailbox:
     """A mailbox in a blocking actor: `for request in mailbox:`."""
@@ -73,7 +84,10 @@ class BlockingMailbox:
     def receive(self) -> BlockingRequest | None:
         """The next request, or None when the mailbox is closed or drained."""
         request = self._call(self._mailbox.receive())
-        return None if request is None else BlockingRequest(request, self._call)
+        if request is None:
+            return None
+        _trace.hand_out(request.metadata)  # so far it is the trace of the loop's task
+        return BlockingRequest(request, self._call)
 
     def close(self) -> None:
         """As `grid.Mailbox.close`."""

@@ -7,9 +7,11 @@ they may be used from any thread, from many at once.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -17,17 +19,20 @@ from google.protobuf.message import Message
 
 from grid import client as _client
 from grid._blocking import BlockingContext, BlockingMailbox, BlockingRequest
+from grid._blocking_stream import BlockingStream
 from grid._retry import Retry
 from grid.broadcast import BroadcastResult, Group
 from grid.codec import Codec, default_codec
 from grid.errors import ClientClosed
 from grid.etcd import EtcdConfig
+from grid.interceptors import Filter, Interceptor, OutgoingCall
 from grid.names import Kind
 from grid.query import Entity, EntityEvent
+from grid.stream import Stream
 from grid.transport.breaker import BreakerPolicy
 from grid.transport.statistics import ClientStatistics
 
-__all__ = ["BlockingContext", "BlockingMailbox", "BlockingRequest", "Client"]
+__all__ = ["BlockingContext", "BlockingMailbox", "BlockingRequest", "BlockingStream", "Client"]
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
@@ -57,7 +62,9 @@ class Client:
     """A blocking client; arguments and errors are those of `grid.Client`.
 
     Use it as `with Client("shop") as client:`, from as many threads as you like.
-    Interrupting a call (Ctrl-C) cancels it.
+    Interrupting a call (Ctrl-C) cancels it. Filters and interceptors are async
+    functions all the same: they run on the loop that blocking clients share, so
+    they must not block.
     """
 
     def __init__(
@@ -72,6 +79,8 @@ class Client:
         compression: str | None = None,
         checksum: bool = False,
         breaker: BreakerPolicy | None = None,
+        filters: Iterable[Filter[OutgoingCall]] = (),
+        interceptors: Iterable[Interceptor[OutgoingCall]] = (),
         codec: Codec = default_codec,
     ) -> None:
         self._loop = _shared.get()
@@ -88,6 +97,8 @@ class Client:
                 compression=compression,
                 checksum=checksum,
                 breaker=breaker,
+                filters=filters,
+                interceptors=interceptors,
                 codec=codec,
             )
 
@@ -138,10 +149,88 @@ class Client:
         wait: bool = False,
     ) -> Message: ...
 
-    def request(self, name: str, message: Message, **options: Any) -> Message:
+    def request(
+        self,
+        name: str,
+        message: Message,
+        *,
+        reply: type[Message] | None = None,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotent: bool = False,
+        wait: bool = False,
+    ) -> Message:
         """As `grid.Client.request`."""
-        answer: Message = self._call(self._client.request(name, message, **options))
+        asking: Any = self._client.request(
+            name,
+            message,
+            reply=reply,  # type: ignore[arg-type] # one of the two overloads
+            timeout=timeout,
+            metadata=metadata,
+            idempotent=idempotent,
+            wait=wait,
+        )
+        answer: Message = self._call(asking)
         return answer
+
+    def send(
+        self,
+        name: str,
+        message: Message,
+        *,
+        reply: type[Message] | None = None,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotent: bool = False,
+    ) -> concurrent.futures.Future[Message]:
+        """Send a message and go on: `future.result()` waits for the answer.
+
+        Cancelling the future tells the receiver that nobody waits. It resolves
+        once; arguments, errors and resending are those of `grid.Client.request`,
+        and all errors but `ClientClosed` are the future's.
+        """
+        self._check_open()
+
+        async def sent() -> Message:
+            return await self._client.send(
+                name,
+                message,
+                reply=reply,
+                timeout=timeout,
+                metadata=metadata,
+                idempotent=idempotent,
+            )
+
+        return asyncio.run_coroutine_threadsafe(sent(), self._loop)
+
+    def tell(
+        self,
+        name: str,
+        message: Message,
+        *,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """As `grid.Client.tell`."""
+        self._call(self._client.tell(name, message, timeout=timeout, metadata=metadata))
+
+    def stream(
+        self,
+        name: str,
+        first: Message,
+        *,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> BlockingStream:
+        """Open a stream, as `grid.Client.stream`: `with client.stream("feed", first) as stream:`.
+
+        It is open when this returns; use it with `with`, or close it.
+        """
+
+        async def opened() -> Stream:
+            return await self._client.stream(name, first, timeout=timeout, metadata=metadata)
+
+        return BlockingStream(self._call(opened()), partial(_wait, self._loop))
 
     def broadcast(
         self,
