@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from grid.query import Entity, EntityEvent, EntityFound, EntityLost, EntityWatch
     from grid.ring import Ring
     from grid.server import Server
+    from grid.stream import Stream
     from grid.transport.breaker import BreakerPolicy, BreakerState
     from grid.transport.statistics import (
         BreakerStatistics,
@@ -81,6 +82,7 @@ __all__ = [
     "ServerStatistics",
     "SessionStatistics",
     "StopSignal",
+    "Stream",
     "errors",
     "register",
     "sync",
@@ -101,6 +103,7 @@ _HOMES = {
     "query": ("Entity", "EntityEvent", "EntityFound", "EntityLost", "EntityWatch"),
     "ring": ("Ring",),
     "server": ("Server",),
+    "stream": ("Stream",),
     "transport.breaker": ("BreakerPolicy", "BreakerState"),
     "transport.statistics": (
         "BreakerStatistics",

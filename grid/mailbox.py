@@ -24,6 +24,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from threading import get_ident
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
+from weakref import WeakSet
 
 from google.protobuf.message import Message
 
@@ -175,6 +176,7 @@ class Request(Generic[M]):
         end = StreamEnd()
         if not self._answer.accept(end):
             raise StreamClosed("the caller no longer waits")
+        self._mailbox._add_stream(end)
         return Stream(end, self._mailbox._codec, self._type_name)
 
     def _check_open(self) -> None:
@@ -209,6 +211,7 @@ class Mailbox:
         "_refused",
         "_release",
         "_released",
+        "_streams",
         "_thread",
         "_unanswered",
         "_woken",
@@ -241,6 +244,7 @@ class Mailbox:
         self._received = 0
         self._refused = 0
         self._unanswered: set[Answer] = set()
+        self._streams: WeakSet[StreamEnd] | None = None
         self._draining = False
         self._closed = False
         self._released = False
@@ -303,7 +307,7 @@ class Mailbox:
         return await anext(self, None)
 
     async def close(self) -> None:
-        """Answer what is left, end the iteration, and free the name.
+        """Answer what is left, end the iteration and the streams, and free the name.
 
         Calling it again is harmless. Cancelling it does not keep the name.
         """
@@ -386,7 +390,14 @@ class Mailbox:
         self._queue.clear()
         for answer in tuple(self._unanswered):
             answer.reject(RequestDropped(self.name))
+        for stream in tuple(self._streams or ()):
+            stream.close(error or MailboxClosed(self.name))
         self._wake_all()
+
+    def _add_stream(self, stream: StreamEnd) -> None:
+        if self._streams is None:
+            self._streams = WeakSet()
+        self._streams.add(stream)
 
     def _dropped(self, answer: Answer) -> None:  # in any thread, and perhaps after the loop
         self._call(answer.reject, RequestDropped(self.name))

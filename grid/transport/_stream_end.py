@@ -140,6 +140,7 @@ class StreamEnd:
     """
 
     __slots__ = (
+        "__weakref__",
         "_error",
         "_items",
         "_port",
@@ -256,7 +257,9 @@ class StreamEnd:
 
     def close(self, error: GridError | None) -> None:
         """End the stream for both sides, after what was sent. Idempotent."""
-        if not self.over and self._port is not None:
+        if self.over:
+            return
+        if self._port is not None:
             self._port.end(error)
         self._items.clear()
         if not self.opened.done():

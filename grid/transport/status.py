@@ -52,6 +52,7 @@ _CODES: dict[type[GridError], grpc.StatusCode] = {
     errors.Filtered: grpc.StatusCode.PERMISSION_DENIED,
     errors.OutcomeUnknown: grpc.StatusCode.ABORTED,
     errors.RequestDropped: grpc.StatusCode.ABORTED,
+    errors.StreamClosed: grpc.StatusCode.CANCELLED,
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.AlreadyRegistered: grpc.StatusCode.ALREADY_EXISTS,
     errors.LeaseLost: grpc.StatusCode.UNAVAILABLE,
