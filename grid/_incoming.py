@@ -111,10 +111,17 @@ class _Passage:
 
     async def _pass(self) -> Any:
         call, interception = self._call, self._interception
-        seconds = None if call.deadline is None else call.deadline.remaining()
-        async with asyncio.timeout(seconds):
-            await interception._filter(call, "receiver")
-            return await interception._chain(self._deliver)(call)
+        deadline = call.deadline
+        limit = asyncio.timeout(None if deadline is None else deadline.remaining())
+        try:
+            async with limit:
+                await interception._filter(call, "receiver")
+                return await interception._chain(self._deliver)(call)
+        except TimeoutError as error:
+            if deadline is None or isinstance(error, GridError) or not limit.expired():
+                raise
+            what = f"interceptors of {self._mailbox.name!r}"
+            raise DeadlineExceeded(what, deadline.timeout) from None
 
     async def _deliver(self, call: IncomingCall) -> Message | None:
         mailbox = self._find(self._mailbox.key, self._mailbox.epoch)
@@ -178,9 +185,6 @@ class _Passage:
     def _refusal(self, error: BaseException) -> GridError:
         if isinstance(error, GridError):
             return error
-        deadline = self._call.deadline
-        if isinstance(error, TimeoutError) and deadline is not None and deadline.passed:
-            return DeadlineExceeded(f"interceptors of {self._mailbox.name!r}", deadline.timeout)
         _log.warning("a message to %r was refused", self._mailbox.name, exc_info=error)
         return RequestFailed(str(error) or type(error).__name__)
 
