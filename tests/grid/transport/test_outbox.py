@@ -188,6 +188,17 @@ def test_it_wakes_once_until_it_was_asked_in_vain() -> None:
     assert kit.wakes == 2
 
 
+def test_it_is_empty_when_there_is_nothing_to_send() -> None:
+    kit = Kit()
+    assert kit.out.empty
+    kit.out.say(Control(ping=1))
+    assert not kit.out.empty
+    kit.cut()
+    assert kit.out.empty
+    kit.put(bytes(LARGE_BYTES + 1))
+    assert not kit.out.empty
+
+
 def test_it_wakes_again_after_all_was_taken_back() -> None:
     kit = Kit()
     number = kit.put()

@@ -215,6 +215,71 @@ def test_a_stream_ended_within_a_large_item_leaves_nothing(by_reader: bool, chun
     pair.assert_nothing_is_left()
 
 
+@pytest.mark.parametrize("what", ["an answer", "an item"])
+def test_what_has_come_of_a_message_is_forgotten_when_it_is_given_up(what: str) -> None:
+    pair = Pair()
+    if what == "an item":
+        number = pair.stream()
+        pair.b.session.send_item(number, "Item", bytes(16 * MIB))
+    else:
+        number = pair.a.open("token")
+        pair.settle()
+        pair.b.session.reply(number, "Answer", bytes(16 * MIB))
+    assemblies = pair.a.session._in.assemblies
+    pair.step(pair.b)
+    assert assemblies.reserved == 16 * MIB
+    if what == "an item":
+        pair.a.session.end_stream(number, None)
+    else:
+        pair.a.session.cancel(number)
+    assert assemblies.reserved == 0
+    pair.step(pair.b)  # more comes before the other side knows
+    assert assemblies.reserved == 0
+    pair.settle()
+    assert pair.b.session.sent.bytes < MIB  # and the rest does not come
+    pair.assert_nothing_is_left()
+
+
+def test_an_answer_that_begins_when_nobody_waits_is_not_kept() -> None:
+    pair = Pair()
+    number = pair.a.open("token")
+    pair.settle()
+    pair.b.session.reply(number, "Answer", bytes(2 * MIB))
+    pair.a.session.cancel(number)
+    pair.step(pair.b)
+    assert pair.a.session._in.assemblies.reserved == 0
+    pair.settle()
+    pair.assert_nothing_is_left()
+
+
+def test_a_large_request_among_many_answers_is_cancelled_over_there() -> None:
+    pair = Pair()
+    for n in range(500):
+        pair.b.open(n)
+    pair.settle()
+    number = pair.a.open("token", data=bytes(2 * MIB))
+    for one in pair.a.incoming:
+        pair.a.session.reply(one.exchange, "Answer", bytes(8000))
+    while not pair.b.incoming:
+        pair.step(pair.a)
+    assert pair.a.session.queued  # answers that came after it
+    pair.a.session.cancel(number)
+    pair.settle()
+    assert len(pair.b.told("cancel")) == 1
+    pair.assert_nothing_is_left()
+
+
+def test_a_stream_that_breaks_within_a_large_item_ends_at_once() -> None:
+    pair = Pair()
+    number = pair.stream()
+    pair.b.session.send_item(number, "Item", bytes(64 * MIB))
+    assert exchanges(pair.b.cut(1.0)) == [(number, Frame.CHUNK)]
+    row = (number, Frame.ITEM, 3, 0, b"not the first")
+    pair.b.session.receive(frame(pair.a.session.sent.frames + 1, row), 1.0)
+    assert exchanges(pair.b.cut(1.0)) == [(number, Frame.END)]
+    assert pair.b.cut(1.0) is None
+
+
 @pytest.mark.parametrize("first", ["sender", "reader"])
 def test_a_large_item_before_the_end_of_both_directions_arrives(first: str) -> None:
     pair = Pair()
