@@ -6,9 +6,10 @@ starts, and settles with it when it ends:
 * An answer of the peer is a success, also an error of an actor, a full mailbox
   or a refusal: only a peer that is alive and reached can say that.
 * No connection, a connection that broke, and silence until the deadline are
-  failures. A deadline that passed while something came from the peer tells of
-  a slow actor and counts neither way. To be sure of that the peer is pinged
-  when a call starts and nothing has come from it for a second.
+  failures. A deadline that passed while the peer gave signs of life tells of a
+  slow actor and counts neither way. For that the peer is pinged when a call
+  starts and nothing has come from it for a second; so from a live peer something
+  comes in the second before each call, or during it.
 * A lost session is one failure, however many requests it carried: of those
   under way when it was counted no other counts.
 * A tell has no answer. That it is written is a success only if something came
@@ -39,6 +40,7 @@ from grid.transport.transport import Destination, Parcel, Transport
 
 __all__ = ["GuardedTransport"]
 
+_SILENCE = 1.0
 _FORGET = 600.0  # seconds without a call after which an address' breaker may go
 
 
@@ -72,7 +74,7 @@ class _Call:
         self._answers = answers
         pool = pools.get(guarded.breaker.address)
         if pool is not None:
-            pool.ask_for_sign()
+            pool.ask_for_sign(_SILENCE)
 
     def __enter__(self) -> None:
         pass
@@ -101,7 +103,7 @@ class _Call:
             self._permit.succeeded(now())
 
     def _is_failure(self, error: BaseException) -> bool:
-        if not counts_as_failure(error, heard=self._heard_at() > self._started):
+        if not counts_as_failure(error, heard=self._heard_at() > self._started - _SILENCE):
             return False
         if isinstance(error, OutcomeUnknown):
             if self._started <= self._guarded.lost_at:

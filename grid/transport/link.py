@@ -321,10 +321,10 @@ class Link:
             self._pinged_at = at
             self.session.ping(1)
 
-    def ask_for_sign(self) -> None:
-        """Ping a silent other side; whether it is there, `heard_at` then says."""
+    def ask_for_sign(self, silence: float) -> None:
+        """Ping the other side after so many seconds of silence; `heard_at` has its answer."""
         at = now()
-        if not self._pinged_at and self.heard_at and at - self._now > _TICK:
+        if not self._pinged_at and self.heard_at and at - self._now > silence:
             self._pinged_at = at
             self.session.ping(1)
 

@@ -211,10 +211,11 @@ class Pool:
         """When a frame came last, on the clock of `deadline.now`; 0 if none has."""
         return max((link.heard_at for link in self._links), default=0.0)
 
-    def ask_for_sign(self) -> None:
-        """Ping the other side where it is silent; whether it is there, `heard_at` then says."""
-        for link in self._links:
-            link.ask_for_sign()
+    def ask_for_sign(self, silence: float) -> None:
+        """Ping the other side after so many seconds of silence; `heard_at` has its answer."""
+        if now() - self.heard_at > silence:
+            for link in self._links:
+                link.ask_for_sign(silence)
 
     def statistics(self, breaker: BreakerStatistics | None = None) -> PoolStatistics:
         """What there is, and what all sessions have carried.
