@@ -1,15 +1,15 @@
-"""A session on a gRPC stream: reads frames, writes frames, keeps time.
+"""A session in use: the protocol, the wire that carries it, time, and who is told.
 
-Two tasks for a session, and none for a message: the reader gives each frame to
-the protocol, which tells what came; the writer writes the next frame as soon as
-the one before is written, and sleeps when there is none. One timer serves all
-deadlines, one looks after the other side.
+The wire moves frames; the session says what they mean; this ties them to
+futures, answers and streams. One timer serves all deadlines, one looks after
+the other side.
 
-Liveness has two layers. A process that is dead or frozen does not answer
-HTTP/2's own pings, which gRPC sends from threads of its own; so it is noticed
-in seconds, and a handler that merely keeps its event loop busy is not. Above
-that, while answers are awaited and nothing comes, the session pings; only if
-the other side's event loop stays silent for a minute is the session given up.
+Liveness has two layers. A process that is dead or stopped is noticed by its
+wire in seconds: gRPC's own pings, which it sends and answers from threads of
+its own, or the kernel. A handler that merely keeps its event loop busy is not.
+Above that, while answers are awaited and nothing comes, the session pings;
+only if the other side's event loop stays silent for a minute is the session
+given up.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-import grpc.aio
+import grpc
 
 from grid._answer import Answer, Reply
 from grid.deadline import now
@@ -40,7 +40,7 @@ _log = logging.getLogger("grid.transport")
 QUEUE = 1024  # deliveries that may wait before a session counts as busy at 3/4 of it
 _BUSY = QUEUE * 3 // 4
 _TICK = 1.0
-_LAST_FRAMES = 1.0  # seconds for the other side to end after this one has
+_STOPPED = 3.0  # seconds of silence after which a stopped process is given up
 _SILENCE = 60.0  # seconds without a sign of the other side's event loop
 
 # receiver, epoch, type name, data, metadata, where the answer goes
@@ -69,16 +69,22 @@ class Gate(Protocol):
 
 
 class Wire(Protocol):
-    """A stream of frames each way, encoded."""
+    """Moves frames between two processes.
 
-    async def read(self) -> bytes | None:
-        """The next frame; None at the end."""
+    Attributes:
+        status: the gRPC status it ended with, if any.
+    """
 
-    async def write(self, frame: bytes) -> None:
-        """Write a frame; returns when the next one may be written."""
+    status: grpc.StatusCode | None
 
-    async def finish(self) -> None:
-        """No more frames will be written."""
+    def wake(self) -> None:
+        """Ask the link for frames."""
+
+    async def carry(self, link: Link) -> str:
+        """Move frames until the end; returns why. Cancelling it ends it at once."""
+
+    def peer_is_stopped(self) -> bool:
+        """True if the other side's process is known to stand still."""
 
 
 class Overdue(GridError):
@@ -99,9 +105,10 @@ class Link:
         address: the other side's, for `statistics`.
         ready: done when the other side has said hello.
         parting: True once nothing new may be opened here.
+        closing: True once it ends when all is written.
+        given_up: done when the other side is held to be gone; its result is why.
         idle_limit: seconds without a delivery after which it closes.
         reason: once it is over, why.
-        status: the status of the stream, if that is why.
         round_trip: seconds that the last ping took.
         tells_refused: one-way messages of the other side that no mailbox took.
         largest: bytes of the largest message that both sides take.
@@ -115,61 +122,44 @@ class Link:
         self._wire = wire
         self._gate = gate
         self._loop = asyncio.get_running_loop()
-        self._waker: asyncio.Future[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._expiry_at = math.inf
         self._now = self._began = now()
         self._heard = 0
         self._silent_since = math.inf
         self._pinged_at = 0.0
-        self._closing = False
-        self._silent: asyncio.Future[None] = self._loop.create_future()
+        self.closing = False
+        self.given_up: asyncio.Future[str] = self._loop.create_future()
         self._used = 0
         self._last_used = self._now
         self.idle_limit = math.inf
         self.address = ""
         self.parting = False
         self.reason = ""
-        self.status: grpc.StatusCode | None = None
         self.round_trip = 0.0
         self.tells_refused = 0
         self.largest = settings.max_message_bytes
         self.ready: asyncio.Future[Hello] = self._loop.create_future()
         self.on_unwritten: Callable[[list[Unwritten]], None] = _fail_unwritten
         self.on_parting: Callable[[], None] = _nothing
-        self.session = Session(self, self._wake, dialled=dialled, settings=settings)
+        self.session = Session(self, wire.wake, dialled=dialled, settings=settings)
 
     # -- life ------------------------------------------------------------------------
 
     async def run(self) -> str:
         """Carry the session until it ends; returns why. Cancelling it ends it at once."""
-        reason = "it was closed"
         self._ticking = self._loop.call_later(_TICK, self._tick)
-        reader = asyncio.create_task(self._read(), name="session reader")
-        writer = asyncio.create_task(self._write(), name="session writer")
         try:
-            await asyncio.wait((reader, writer, self._silent), return_when=asyncio.FIRST_COMPLETED)
-            if not reader.done() and self._closing:
-                await asyncio.wait((reader,), timeout=_LAST_FRAMES)
-            if self._silent.done():
-                reason = f"nothing came for {_SILENCE:g} s"
-            else:
-                reason = self._outcome(reader if reader.done() else writer)
-            self._end(reason)
-            # gRPC cannot end a call in the midst of a write.
-            await asyncio.wait((writer,), timeout=_LAST_FRAMES)
+            self.end(await self._wire.carry(self))
         finally:
             self._ticking.cancel()
-            self._end(reason)
-            reader.cancel()
-            writer.cancel()
-            await asyncio.wait((reader, writer))
-        return reason
+            self.end("it was closed")
+        return self.reason
 
     def close(self) -> None:
         """Write what is queued, then end."""
-        self._closing = self.parting = True
-        self._wake()
+        self.closing = self.parting = True
+        self._wire.wake()
 
     @property
     def busy(self) -> bool:
@@ -185,61 +175,44 @@ class Link:
         """Tell the other side to open nothing more here."""
         self.session.say_goodbye(reason)
 
-    async def _read(self) -> str:
-        session, read = self.session, self._wire.read
-        while True:
-            frame = await read()
-            if frame is None:
-                return "the other side closed the session"
-            self._now = now()
-            try:
-                session.receive(frame, self._now)
-            except ProtocolViolation as error:
-                _log.warning("a session ends: %s", error)
-                return str(error)
-            if self.parting and self.idle:
-                self.close()
+    # -- what the wire asks and tells ----------------------------------------------------
 
-    async def _write(self) -> str:
-        session, write = self.session, self._wire.write
-        gate = self._gate
-        while not self.reason:
-            if gate is not None and not gate.may_answer():
-                session.revoke_replies(encode_failure(gate.late()))
-            frame = session.next_frame(now())
-            if frame is None:
-                if self._closing:
-                    await self._wire.finish()
-                    return "closed"
-                await self._wait()
-                continue
-            await write(frame)
-            for token in session.frame_written():
-                if not token.done():
-                    token.set_result(None)
-        return self.reason
-
-    async def _wait(self) -> None:
-        self._waker = self._loop.create_future()
-        held_until = self.session.held_until
-        if held_until == math.inf:
-            await self._waker
-            return
-        timer = self._loop.call_later(max(0.0, held_until - now()), self._wake)
+    def feed(self, frame: bytes) -> str | None:
+        """Take a frame; why the session must end, if it breaks the rules."""
+        self._now = now()
         try:
-            await self._waker
-        finally:
-            timer.cancel()
+            self.session.receive(frame, self._now)
+        except ProtocolViolation as error:
+            _log.warning("a session ends: %s", error)
+            return str(error)
+        if self.parting and self.idle:
+            self.close()
+        return None
 
-    def _wake(self) -> None:
-        if self._waker is not None and not self._waker.done():
-            self._waker.set_result(None)
+    def next_frame(self) -> bytes | None:
+        """The next frame to write; None if there is none now (see `held_until`)."""
+        gate = self._gate
+        if gate is not None and not gate.may_answer():
+            self.session.revoke_replies(encode_failure(gate.late()))
+        return self.session.next_frame(now())
 
-    def _end(self, reason: str) -> None:
+    def frame_written(self) -> None:
+        """The frame is written."""
+        for token in self.session.frame_written():
+            if not token.done():
+                token.set_result(None)
+
+    @property
+    def held_until(self) -> float:
+        """When to ask again for a frame, without being woken; infinite if never."""
+        return self.session.held_until
+
+    def end(self, reason: str) -> None:
+        """The wire is gone, or is to go; what is open ends now. Idempotent."""
         if self.reason:
             return
         self.reason = reason
-        self._wake()
+        self._wire.wake()
         self.parting = True
         self.on_parting()  # first, or what was not written would come back here
         lost = self.session.close()
@@ -254,17 +227,7 @@ class Link:
             answer.cancel()
         self.on_unwritten(lost.unwritten)
 
-    def _outcome(self, task: asyncio.Task[str]) -> str:
-        if task.cancelled():
-            return "the stream was cancelled"
-        error = task.exception()
-        if error is None:
-            return task.result()
-        if not isinstance(error, grpc.aio.AioRpcError):
-            _log.error("a session ends by a defect", exc_info=error)
-            return repr(error)
-        self.status = error.code()
-        return error.details() or error.code().name
+    # -- how it does ------------------------------------------------------------------------
 
     @property
     def heard_at(self) -> float:
@@ -313,13 +276,19 @@ class Link:
         if heard != self._heard or not self.session.awaited:
             self._heard, self._silent_since = heard, at
             return
-        if at - self._silent_since > _SILENCE:
-            _log.warning("a session ends: nothing came for %g s", _SILENCE)
-            if not self._silent.done():
-                self._silent.set_result(None)
+        silence = at - self._silent_since
+        if silence > _SILENCE:
+            self._give_up(f"nothing came for {_SILENCE:g} s")
+        elif silence > _STOPPED and self._wire.peer_is_stopped():
+            self._give_up("the other side's process is stopped")
         elif not self._pinged_at:
             self._pinged_at = at
             self.session.ping(1)
+
+    def _give_up(self, reason: str) -> None:
+        if not self.given_up.done():
+            _log.warning("a session ends: %s", reason)
+            self.given_up.set_result(reason)
 
     def ask_for_sign(self, silence: float) -> None:
         """Ping the other side after so many seconds of silence; `heard_at` has its answer."""

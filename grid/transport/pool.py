@@ -12,7 +12,7 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import grpc
 import grpc.aio
@@ -20,9 +20,11 @@ import grpc.aio
 from grid._tasks import being_cancelled
 from grid.deadline import now
 from grid.errors import ClientClosed, MessageTooLarge, PeerUnreachable
+from grid.transport._grpc_wire import GrpcWire
 from grid.transport._pool_policy import PoolPolicy
+from grid.transport._socket_wire import connect
 from grid.transport._stream_end import SessionPort, StreamEnd
-from grid.transport.link import Link, Overdue
+from grid.transport.link import Link, Overdue, Wire
 from grid.transport.protocol import Unwritten
 from grid.transport.service import SERVICE
 from grid.transport.settings import SessionSettings
@@ -57,23 +59,11 @@ _KEEPALIVE = (
 )
 
 
+_UNIX = "unix:"
+
+
 class NoSessions(Exception):
     """The peer has no `Session`: it is served by `Process`."""
-
-
-class _ClientWire:
-    """The dialling side of a stream of frames."""
-
-    __slots__ = ("_call", "finish", "write")
-
-    def __init__(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
-        self._call = call
-        self.write = call.write
-        self.finish = call.done_writing
-
-    async def read(self) -> bytes | None:
-        frame = await self._call.read()
-        return frame if isinstance(frame, bytes) else None
 
 
 class Pool:
@@ -81,7 +71,7 @@ class Pool:
 
     Args:
         address: where.
-        targets: what to dial for it, in gRPC's words, the best first.
+        targets: what to dial for it, a gRPC target or `unix:` and a path, the best first.
         settings: of each session.
         maximum: sessions at most.
         idle: seconds after which an unused session is closed.
@@ -263,25 +253,16 @@ class Pool:
         raise error
 
     async def _dial_one(self, target: str) -> Link:
-        channel = grpc.aio.insecure_channel(target, options=_KEEPALIVE)
-        try:
-            call: grpc.aio.StreamStreamCall[bytes, bytes] = channel.stream_stream(
-                f"/{SERVICE}/Session"
-            )()
-            link = Link(_ClientWire(call), dialled=True, settings=self._settings)
-            link.address = self.address
-            link.on_unwritten = self._take_back
-            link.on_parting = lambda: self._part(link)
-            link.idle_limit = self._idle * random.uniform(1 - _IDLE_JITTER, 1 + _IDLE_JITTER)
-            carrying = asyncio.create_task(
-                self._carry(link, channel, call), name=f"session {self.address}"
-            )
-        except BaseException:
-            await channel.close()
-            raise
+        wire, close = await self._connect(target)
+        link = Link(wire, dialled=True, settings=self._settings)
+        link.address = self.address
+        link.on_unwritten = self._take_back
+        link.on_parting = lambda: self._part(link)
+        link.idle_limit = self._idle * random.uniform(1 - _IDLE_JITTER, 1 + _IDLE_JITTER)
+        carrying = asyncio.create_task(self._carry(link, close), name=f"session {self.address}")
         self._links[link] = carrying
         try:
-            await self._greeted(link, carrying)
+            await self._greeted(link, wire, carrying)
         except BaseException:
             carrying.cancel()
             await asyncio.wait((carrying,))
@@ -292,7 +273,23 @@ class Pool:
         self._changed(self)
         return link
 
-    async def _greeted(self, link: Link, carrying: asyncio.Task[None]) -> None:
+    async def _connect(self, target: str) -> tuple[Wire, Callable[[], Awaitable[None]]]:
+        if target.startswith(_UNIX):
+            try:
+                return await connect(target.removeprefix(_UNIX)), _nothing
+            except OSError as error:
+                raise PeerUnreachable(self.address, str(error)) from None
+        channel = grpc.aio.insecure_channel(target, options=_KEEPALIVE)
+        call: grpc.aio.StreamStreamCall[bytes, bytes]
+        call = channel.stream_stream(f"/{SERVICE}/Session")()
+
+        async def close() -> None:
+            call.cancel()
+            await channel.close()
+
+        return GrpcWire(call.read, call.write, call.done_writing), close
+
+    async def _greeted(self, link: Link, wire: Wire, carrying: asyncio.Task[None]) -> None:
         await asyncio.wait(
             (link.ready, carrying),
             timeout=_DIAL_SECONDS,
@@ -300,25 +297,19 @@ class Pool:
         )
         if link.ready.done() and not link.ready.cancelled():
             return
-        if link.status is grpc.StatusCode.UNIMPLEMENTED:
+        if wire.status is grpc.StatusCode.UNIMPLEMENTED:
             raise NoSessions
         reason = link.reason or f"no answer within {_DIAL_SECONDS:g} s"
         raise PeerUnreachable(self.address, reason)
 
-    async def _carry(
-        self,
-        link: Link,
-        channel: grpc.aio.Channel,
-        call: grpc.aio.StreamStreamCall[bytes, bytes],
-    ) -> None:
+    async def _carry(self, link: Link, close: Callable[[], Awaitable[None]]) -> None:
         try:
             await link.run()
         finally:
             self._part(link)
             if self._links.pop(link, None) is not None:
                 self._ended = total((self._ended, link.statistics()))
-            call.cancel()
-            await channel.close()
+            await close()
 
     # -- losing --------------------------------------------------------------------------
 
@@ -364,6 +355,10 @@ class Pool:
             elif not one.token.done():
                 self._homeless.append(one)
                 self._expire_at(one.at)
+
+
+async def _nothing() -> None:
+    return
 
 
 def _reason(error: BaseException) -> str:

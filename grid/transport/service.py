@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 from typing import Any, NoReturn, Protocol
@@ -20,7 +21,9 @@ from grid.errors import (
     UndecodableMessage,
 )
 from grid.names import split_address
-from grid.transport.link import Gate, Link
+from grid.transport._grpc_wire import GrpcWire
+from grid.transport._socket_wire import SocketServer, SocketWire
+from grid.transport.link import Gate, Link, Wire
 from grid.transport.settings import SessionSettings
 from grid.transport.statistics import Counters, SessionStatistics, total
 from grid.transport.status import encode_error
@@ -91,14 +94,16 @@ class WireService:
         if reflection:
             self._add_reflection()
         self.port = self._bind(listen)
-        if unix_socket is not None:
-            self._server.add_insecure_port(f"unix:{unix_socket}")
+        self._socket = SocketServer(unix_socket, self._accept) if unix_socket else None
+        self._on_socket: set[asyncio.Task[None]] = set()
 
     async def start(self, gate: UnaryGate) -> None:
         """Give deliveries to a gate; health says NOT_SERVING until `set_serving`."""
         self._gate = gate
         await self.set_serving(False)
         await self._server.start()
+        if self._socket is not None:
+            await self._socket.start()
 
     async def set_serving(self, serving: bool) -> None:
         """What the health service says of the peer."""
@@ -116,7 +121,15 @@ class WireService:
         """Refuse new calls, let those under way end within `grace` seconds, cut the rest."""
         for link in self._links:
             link.say_goodbye("the peer stops")  # the other side ends it when it has its answers
-        await self._server.stop(grace)
+        if self._socket is not None:
+            self._socket.stop()
+        stopping = asyncio.create_task(self._server.stop(grace))
+        if self._on_socket:
+            await asyncio.wait(self._on_socket, timeout=grace)
+        for task in tuple(self._on_socket):
+            task.cancel()
+        await asyncio.gather(*self._on_socket, return_exceptions=True)
+        await stopping
 
     def _bind(self, listen: str) -> int:
         host, port = split_address(listen)
@@ -149,31 +162,27 @@ class WireService:
         return Delivery(typeName=name, data=payload).SerializeToString()
 
     async def _session(self, _: Any, context: _Context) -> None:
-        link = Link(_ServerWire(context), dialled=False, settings=self._settings, gate=self._gate)
-        link.address = context.peer()
+        await self._run(self._new_link(GrpcWire(context.read, context.write), context.peer()))
+
+    def _accept(self, wire: SocketWire) -> None:
+        link = self._new_link(wire, "unix socket")
+        wire.attach(link)
+        task = asyncio.create_task(self._run(link), name="session on a socket")
+        self._on_socket.add(task)
+        task.add_done_callback(self._on_socket.discard)
+
+    def _new_link(self, wire: Wire, address: str) -> Link:
+        link = Link(wire, dialled=False, settings=self._settings, gate=self._gate)
+        link.address = address
         self._links[link] = None
+        return link
+
+    async def _run(self, link: Link) -> None:
         try:
             await link.run()
         finally:
             del self._links[link]
             self._ended = total((self._ended, link.statistics()))
-
-
-class _ServerWire:
-    """The server's side of a stream of frames."""
-
-    __slots__ = ("_context", "write")
-
-    def __init__(self, context: _Context) -> None:
-        self._context = context
-        self.write = context.write
-
-    async def read(self) -> bytes | None:
-        frame = await self._context.read()
-        return frame if isinstance(frame, bytes) else None
-
-    async def finish(self) -> None:
-        """The stream ends when its handler does."""
 
 
 async def _abort(context: _Context, error: GridError) -> NoReturn:

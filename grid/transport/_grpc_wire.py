@@ -1,0 +1,137 @@
+"""A session on a gRPC stream.
+
+Two tasks for a session, and none for a message: the reader gives each frame to
+the link; the writer writes the next frame as soon as the one before is
+written, and sleeps when there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+
+from grid.deadline import now
+
+if TYPE_CHECKING:
+    from grid.transport.link import Link
+
+__all__ = ["GrpcWire"]
+
+_log = logging.getLogger("grid.transport")
+
+_LAST_FRAMES = 1.0  # seconds for the other side to end after this one has
+
+
+async def _nothing() -> None:
+    return
+
+
+class GrpcWire:
+    """One bidirectional gRPC call.
+
+    Args:
+        read: the call's; anything but bytes is the end.
+        write: the call's.
+        finish: the call's half-close, if it has one.
+
+    Attributes:
+        status: the status of the call, once it failed.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Awaitable[object]],
+        write: Callable[[Any], Awaitable[None]],
+        finish: Callable[[], Awaitable[None]] = _nothing,
+    ) -> None:
+        self._read_frame = read
+        self._write_frame = write
+        self._finish = finish
+        self._waker: asyncio.Future[None] | None = None
+        self.status: grpc.StatusCode | None = None
+
+    def wake(self) -> None:
+        """There is something to write, or the link is over."""
+        if self._waker is not None and not self._waker.done():
+            self._waker.set_result(None)
+
+    async def carry(self, link: Link) -> str:
+        """Carry frames both ways until the end; returns why. Cancelling it ends it at once."""
+        reader = asyncio.create_task(self._read(link), name="session reader")
+        writer = asyncio.create_task(self._write(link), name="session writer")
+        try:
+            done, _ = await asyncio.wait(
+                (reader, writer, link.given_up), return_when=asyncio.FIRST_COMPLETED
+            )
+            if link.given_up in done:
+                reason = link.given_up.result()
+            else:
+                if not reader.done() and link.closing:
+                    await asyncio.wait((reader,), timeout=_LAST_FRAMES)
+                reason = self._outcome(reader if reader.done() else writer)
+            link.end(reason)
+            # gRPC cannot end a call in the midst of a write.
+            await asyncio.wait((writer,), timeout=_LAST_FRAMES)
+        finally:
+            reader.cancel()
+            writer.cancel()
+            await asyncio.wait((reader, writer))
+        return reason
+
+    def peer_is_stopped(self) -> bool:
+        """False: gRPC's own pings notice a process that does not run."""
+        return False
+
+    async def _read(self, link: Link) -> str:
+        read, feed = self._read_frame, link.feed
+        while True:
+            frame = await read()
+            if not isinstance(frame, bytes):
+                return "the other side closed the session"
+            violation = feed(frame)
+            if violation is not None:
+                return violation
+
+    async def _write(self, link: Link) -> str:
+        write, next_frame, written = self._write_frame, link.next_frame, link.frame_written
+        while not link.reason:
+            frame = next_frame()
+            if frame is not None:
+                await write(frame)
+                written()
+            elif link.closing:
+                await self._finish()
+                return "closed"
+            else:
+                await self._wait(link.held_until)
+        return link.reason
+
+    async def _wait(self, held_until: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._waker = loop.create_future()
+        if held_until == math.inf:
+            await self._waker
+            return
+        timer = loop.call_later(max(0.0, held_until - now()), self.wake)
+        try:
+            await self._waker
+        finally:
+            timer.cancel()
+
+    def _outcome(self, task: asyncio.Task[str]) -> str:
+        if task.cancelled():
+            return "the stream was cancelled"
+        error = task.exception()
+        if error is None:
+            return task.result()
+        if not isinstance(error, grpc.aio.AioRpcError):
+            _log.error("a session ends by a defect", exc_info=error)
+            return repr(error)
+        self.status = error.code()
+        return error.details() or error.code().name

@@ -1,0 +1,246 @@
+"""A session on a unix socket, between two processes of one host.
+
+The frames are the same as on a gRPC stream; each comes after its length, four
+bytes, the highest first. What gRPC does beside that is not needed here: the
+socket lies in a folder that only its user can enter, one connection carries
+one session, and the kernel tells at once when a process is gone. Without
+gRPC's threads and HTTP/2 a lone request takes half of the time.
+
+There is no task here: the event loop's callbacks drive it. One frame is
+written at each turn of the loop, so that the other side works on it while the
+next one is cut. A process that is stopped, which holds its connections and
+answers nothing, is found by looking at its state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import os
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import grpc
+
+from grid.deadline import now
+
+if TYPE_CHECKING:
+    from grid.transport.link import Link
+
+__all__ = ["SocketServer", "SocketWire", "connect"]
+
+_log = logging.getLogger("grid.transport")
+
+_LENGTH = 4
+_LARGEST_FRAME = 8 * 1024 * 1024
+_LAST_FRAMES = 1.0  # seconds for the other side to end after this one has
+_CREDENTIALS = struct.Struct("3i")  # process, user, group
+
+
+class SocketWire(asyncio.Protocol):
+    """One connection.
+
+    Args:
+        opened: called with this wire once it is connected, to make its link.
+    """
+
+    def __init__(self, opened: Callable[[SocketWire], None] | None = None) -> None:
+        self._opened = opened
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._link: Link | None = None
+        self._closed: asyncio.Future[str] = self._loop.create_future()
+        self._early: list[bytes] = []  # what came before there was a link
+        self._parts: list[bytes] = []  # of a frame that has not come whole
+        self._have = 0
+        self._need = 0
+        self._paused = False
+        self._scheduled = False
+        self._held: asyncio.TimerHandle | None = None
+        self._process = 0
+        self.status: grpc.StatusCode | None = None
+
+    # -- what the link asks for ------------------------------------------------------
+
+    def wake(self) -> None:
+        """There is something to write, or the link is over."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._flush)
+
+    async def carry(self, link: Link) -> str:
+        """Carry frames both ways until the end; returns why. Cancelling it ends it at once."""
+        self.attach(link)
+        closed = asyncio.shield(self._closed)
+        try:
+            await asyncio.wait((closed, link.given_up), return_when=asyncio.FIRST_COMPLETED)
+            reason = self._closed.result() if self._closed.done() else link.given_up.result()
+            link.end(reason)
+        finally:
+            closed.cancel()
+            if self._held is not None:
+                self._held.cancel()
+            if self._transport is not None:
+                self._transport.abort()
+        return reason
+
+    def attach(self, link: Link) -> None:
+        """Give what comes to a link."""
+        if self._link is None:
+            self._link = link
+            early, self._early = self._early, []
+            for data in early:
+                self.data_received(data)
+            self.wake()
+
+    def peer_is_stopped(self) -> bool:
+        """True if the other side's process is there but does not run (SIGSTOP)."""
+        if not self._process:
+            return False
+        try:
+            stat = Path(f"/proc/{self._process}/stat").read_text()
+        except OSError:
+            return False
+        return stat.rpartition(")")[2].split()[0] in "Tt"
+
+    # -- what the event loop tells -----------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is there."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._process, user = _peer(transport.get_extra_info("socket"))
+        if user not in (os.getuid(), -1):
+            self._transport.abort()  # the folder's mode should have kept it out
+        elif self._opened is not None:
+            self._opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes came: none, one or many frames."""
+        if self._link is None:
+            self._early.append(data)
+            return
+        if self._parts:
+            self._parts.append(data)
+            self._have += len(data)
+            if self._have < self._need:
+                return
+            data = b"".join(self._parts)
+            self._parts.clear()
+        start, end = 0, len(data)
+        while end - start >= _LENGTH:
+            size = int.from_bytes(data[start : start + _LENGTH], "big")
+            after = start + _LENGTH + size
+            if size > _LARGEST_FRAME:
+                self._over(f"a frame of {size} bytes is larger than any may be")
+                return
+            if after > end:
+                break
+            self._feed(data[start + _LENGTH : after])
+            start = after
+        if start < end:
+            whole = int.from_bytes(data[start : start + _LENGTH], "big") + _LENGTH
+            self._need = whole if end - start >= _LENGTH else _LENGTH
+            self._parts.append(data[start:] if start else data)
+            self._have = end - start
+
+    def eof_received(self) -> bool:
+        """The other side writes nothing more: the session is over."""
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The connection is gone."""
+        self._over(str(error) if error is not None else "the other side closed the session")
+
+    def pause_writing(self) -> None:
+        """The other side does not read as fast as this one writes."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._paused = False
+        self.wake()
+
+    # -- inside ----------------------------------------------------------------------------
+
+    def _feed(self, frame: bytes) -> None:
+        link = self._link
+        if link is not None and not self._closed.done():
+            violation = link.feed(frame)
+            if violation is not None:
+                self._over(violation)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        link, transport = self._link, self._transport
+        if self._paused or link is None or transport is None or transport.is_closing():
+            return
+        frame = link.next_frame()
+        if frame is not None:
+            transport.write(len(frame).to_bytes(_LENGTH, "big") + frame)
+            link.frame_written()
+            self.wake()
+        elif link.closing:
+            self._finish(transport)
+        elif link.held_until < math.inf:
+            self._hold(link.held_until)
+
+    def _hold(self, until: float) -> None:
+        if self._held is not None:
+            self._held.cancel()
+        self._held = self._loop.call_later(max(0.0, until - now()), self.wake)
+
+    def _finish(self, transport: asyncio.Transport) -> None:
+        transport.close()  # when all is written
+
+    def _over(self, reason: str) -> None:
+        if not self._closed.done():
+            self._closed.set_result(reason)
+
+
+class SocketServer:
+    """Listens on a unix socket.
+
+    Args:
+        path: of the socket; removed at the end.
+        accept: called with each connection, to make its link.
+    """
+
+    def __init__(self, path: str, accept: Callable[[SocketWire], None]) -> None:
+        self.path = path
+        self._accept = accept
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Take connections. Raises `OSError` if the path cannot be had."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(lambda: SocketWire(self._accept), self.path)
+
+    def stop(self) -> None:
+        """Take no more connections; those there are go on."""
+        if self._server is not None:
+            self._server.close()
+            with contextlib.suppress(FileNotFoundError):
+                Path(self.path).unlink()
+
+
+async def connect(path: str) -> SocketWire:
+    """A connection to a socket. Raises `OSError` if there is none."""
+    loop = asyncio.get_running_loop()
+    _, wire = await loop.create_unix_connection(SocketWire, path)
+    return wire
+
+
+def _peer(connection: socket.socket | None) -> tuple[int, int]:
+    # The other side's process and user; 0 and -1 where the system does not tell.
+    option = getattr(socket, "SO_PEERCRED", None)
+    if connection is None or option is None:
+        return 0, -1
+    process, user, _ = _CREDENTIALS.unpack(
+        connection.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size)
+    )
+    return process, user
