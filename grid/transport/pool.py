@@ -46,7 +46,9 @@ _GROW_AGAIN = 1.0  # seconds after a further session could not be made
 
 _KEEPALIVE = (
     ("grpc.keepalive_time_ms", 3_000),
-    ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    # Without this, newer versions of gRPC wait for a minute whatever the line above says.
+    ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 0),
     ("grpc.http2.max_pings_without_data", 0),
     # Equal channels share a connection otherwise.

@@ -80,6 +80,7 @@ class WireService:
                 # Finds callers that are gone without a word.
                 ("grpc.keepalive_time_ms", 20_000),
                 ("grpc.keepalive_timeout_ms", 10_000),
+                ("grpc.http2.ping_timeout_ms", 10_000),
             )
         )
         handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {

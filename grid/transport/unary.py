@@ -84,6 +84,7 @@ class UnaryTransport:
             # into a hole, which is what finds a dead host.
             ("grpc.keepalive_time_ms", 310_000),
             ("grpc.keepalive_timeout_ms", 10_000),
+            ("grpc.http2.ping_timeout_ms", 10_000),
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 2_000),
             ("grpc.max_reconnect_backoff_ms", 2_000),
