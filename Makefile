@@ -7,7 +7,7 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo "docker compos
 PROTOC_PIN := grpcio-tools==1.66.2 setuptools==75.8.0
 CORE_TESTS := tests/faults $(addprefix tests/grid/test_, \
 	actors.py broadcast.py leader.py lost_leases.py mailbox.py requests.py \
-	server.py server_processes.py sync.py watch.py)
+	server.py server_processes.py statistics.py sync.py watch.py)
 PROTOS := $(shell find protos -name '*.proto')
 
 .DEFAULT_GOAL := help
