@@ -274,3 +274,41 @@ async def test_a_request_nobody_waits_for_is_not_handed_out() -> None:
     assert request.message == EchoMsg(msg="waited for")
     request.ack()
     await waited_for
+
+
+async def test_all_who_wait_hear_that_the_caller_left() -> None:
+    mailbox = make()
+    future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    answer = FutureAnswer(future)
+    mailbox._put(EchoMsg(), "grid.EchoMsg", {}, answer)
+    request = await take(mailbox)
+    waiting = [asyncio.create_task(request.until_cancelled()) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting.pop().cancel()
+    await asyncio.sleep(0)
+    assert not any(one.done() for one in waiting)
+    answer.cancel()
+    assert await asyncio.gather(*waiting) == [True, True]
+    assert request.cancelled
+    assert await request.until_cancelled()
+
+
+async def test_who_waits_for_the_caller_to_leave_ends_with_the_answer() -> None:
+    mailbox = make()
+    answer = put(mailbox)
+    request = await take(mailbox)
+    waiting = asyncio.create_task(request.until_cancelled())
+    await asyncio.sleep(0)
+    await asyncio.to_thread(request.ack)
+    assert await waiting is False
+    assert await request.until_cancelled() is False
+    assert (await answer)[0].endswith("Ack")
+
+
+async def test_waiting_for_the_caller_to_leave_does_not_keep_the_request() -> None:
+    mailbox = make()
+    answer = put(mailbox)
+    waiting = asyncio.create_task((await take(mailbox)).until_cancelled())
+    assert await waiting is False
+    with pytest.raises(RequestDropped):
+        await answer

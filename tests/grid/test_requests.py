@@ -242,8 +242,9 @@ async def test_a_cancelled_caller_is_seen_by_the_receiver(
     async with grid_server.open_mailbox("m") as mailbox:
         asking = asyncio.create_task(client.request("m", EchoMsg()))
         request = await take(mailbox)
+        working = [asyncio.create_task(request.until_cancelled()) for _ in range(2)]
         asking.cancel()
-        await wait_until(lambda: request.done, "the receiver sees that nobody waits")
+        assert await asyncio.wait_for(asyncio.gather(*working), 5) == [True, True]
         request.ack()
     assert asking.cancelled()
 

@@ -1,16 +1,27 @@
 """The blocking client does what the async one does, from any thread."""
 
 import asyncio
+import inspect
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 import grid
 from grid.embedded import Etcd
-from grid.errors import ClientClosed, UnregisteredMailbox
+from grid.errors import (
+    ClientClosed,
+    DeadlineExceeded,
+    Filtered,
+    InvalidName,
+    RequestFailed,
+    StreamClosed,
+    UnregisteredMailbox,
+)
 from grid.sync import Client
+from grid.testing import wait_until
 from grid.wire_pb2 import EchoMsg
 
 
@@ -25,6 +36,11 @@ class Peer:
             async for request in ctx.mailbox:
                 request.respond(request.message)
 
+        self.told: list[str] = []
+        self.cancelled = threading.Event()
+
+        self.server.define("noting", lambda _: self._note, mailbox=256)
+        self.server.define("blocking", lambda _: _echo_streams, mailbox=256)
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
@@ -35,6 +51,32 @@ class Peer:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
+
+    async def _note(self, ctx: grid.ActorContext) -> None:
+        async for request in ctx.mailbox:
+            assert isinstance(request.message, EchoMsg)
+            self.told.append(request.message.msg)
+            if request.message.msg == "wait":
+                await request.until_cancelled()
+                self.cancelled.set()
+            elif not request.opens_stream:
+                request.respond(EchoMsg(msg=",".join(self.told)))
+            else:
+                async with request.accept() as stream:
+                    async for item in stream:
+                        await stream.send(item)
+                    if request.message.msg == "fail":
+                        await stream.close("no more")
+
+
+def _echo_streams(ctx: grid.sync.BlockingContext) -> None:
+    for request in ctx.mailbox:
+        if not request.opens_stream:
+            request.ack()
+            continue
+        with request.accept() as stream:
+            for item in stream:
+                stream.send(item)
 
 
 @pytest.fixture
@@ -85,8 +127,127 @@ def test_a_closed_client_refuses(client: Client) -> None:
         client.query("peer")
     with pytest.raises(ClientClosed), client.watch("peer"):
         pass
+    with pytest.raises(ClientClosed):
+        client.send("e", EchoMsg())
+    with pytest.raises(ClientClosed):
+        client.tell("e", EchoMsg())
+    with pytest.raises(ClientClosed):
+        client.stream("e", EchoMsg())
 
 
 def test_wrong_arguments_are_refused_at_once() -> None:
     with pytest.raises(grid.GridError):
         Client("a.b")
+
+
+def _methods(cls: type) -> dict[str, inspect.Signature]:
+    public = inspect.getmembers(cls, inspect.isfunction)
+    return {name: inspect.signature(one) for name, one in public if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("name", sorted(_methods(grid.Client)))
+def test_a_call_takes_what_that_of_the_async_client_takes(name: str) -> None:
+    blocking = _methods(Client)[name]
+    assert blocking.parameters == _methods(grid.Client)[name].parameters
+    assert blocking.return_annotation != inspect.Signature.empty
+
+
+def test_it_is_made_as_the_async_client_is() -> None:
+    blocking, other = (dict(inspect.signature(one).parameters) for one in (Client, grid.Client))
+    assert blocking.pop("etcd").annotation != other.pop("etcd").annotation  # no client of etcd
+    assert blocking == other
+
+
+def test_many_are_sent_before_the_first_answer_is_waited_for(client: Client) -> None:
+    client.start_actor("echo", name="e")
+    sent = [client.send("e", EchoMsg(msg=str(i)), reply=EchoMsg) for i in range(100)]
+    assert [one.result(10) for one in sent] == [EchoMsg(msg=str(i)) for i in range(100)]
+    with pytest.raises(UnregisteredMailbox):
+        client.send("nobody", EchoMsg()).result(10)
+    with pytest.raises(InvalidName):
+        client.send("a b", EchoMsg()).result(10)
+
+
+def test_a_cancelled_future_is_seen_by_the_receiver(client: Client, peer: Peer) -> None:
+    client.start_actor("noting", name="n")
+    sent = client.send("n", EchoMsg(msg="wait"))
+    _wait_until(lambda: peer.told == ["wait"], "the request arrived")
+    assert sent.cancel()
+    assert peer.cancelled.wait(5)
+    with pytest.raises(CancelledError):
+        sent.result(5)
+
+
+def test_what_is_told_arrives_in_order(client: Client, peer: Peer) -> None:
+    client.start_actor("noting", name="n")
+    client.tell("n", EchoMsg(msg="a"), metadata={"x": "y"})
+    client.tell("n", EchoMsg(msg="b"))
+    assert client.request("n", EchoMsg(msg="c"), reply=EchoMsg).msg == "a,b,c"
+    with pytest.raises(UnregisteredMailbox):
+        client.tell("nobody", EchoMsg())
+
+
+@pytest.mark.parametrize("actor", ["noting", "blocking"])
+def test_a_stream_goes_both_ways(client: Client, actor: str) -> None:
+    client.start_actor(actor, name="n")
+    items = [EchoMsg(msg=str(i)) for i in range(1000)]
+    with client.stream("n", EchoMsg(msg="open")) as stream:
+        with pytest.raises(DeadlineExceeded):
+            stream.receive(timeout=0.05)
+
+        def send() -> None:
+            for item in items:
+                stream.send(item)
+            stream.finish()
+
+        with ThreadPoolExecutor(1) as threads:
+            sending = threads.submit(send)
+            assert stream.receive(timeout=5) == items[0]
+            assert list(stream) == items[1:]
+            sending.result(5)
+        assert stream.receive() is None
+        with pytest.raises(StreamClosed):
+            stream.send(EchoMsg())
+    stream.close()
+    assert "over" in repr(stream)
+    assert client.request("n", EchoMsg())
+
+
+def test_a_stream_ends_by_the_reason_of_the_other_side(client: Client) -> None:
+    client.start_actor("noting", name="n")
+    with client.stream("n", EchoMsg(msg="fail")) as stream:
+        stream.finish()
+        with pytest.raises(StreamClosed, match="no more"):
+            stream.receive()
+    with pytest.raises(UnregisteredMailbox):
+        client.stream("nobody", EchoMsg())
+
+
+def test_filters_and_interceptors_run_on_the_loop_of_the_client(
+    peer: Peer, grid_etcd: Etcd, grid_namespace: str
+) -> None:
+    threads: set[str] = set()
+
+    async def no_bad_ones(call: grid.OutgoingCall) -> bool:
+        threads.add(threading.current_thread().name)
+        return call.message != EchoMsg(msg="bad")
+
+    async def refuse(call: grid.OutgoingCall, proceed: grid.Proceed[grid.OutgoingCall]) -> Any:
+        if call.message == EchoMsg(msg="refused"):
+            raise RequestFailed("no")
+        return await proceed(call)
+
+    with Client(
+        grid_namespace, etcd=grid_etcd.endpoint, filters=[no_bad_ones], interceptors=[refuse]
+    ) as client:
+        client.start_actor("echo", name="e")
+        assert client.request("e", EchoMsg(msg="good"))
+        with pytest.raises(Filtered):
+            client.tell("e", EchoMsg(msg="bad"))
+        with pytest.raises(RequestFailed):
+            client.send("e", EchoMsg(msg="refused")).result(5)
+    assert threads == {"grid.sync"}
+
+
+def _wait_until(condition: Callable[[], bool], what: str) -> None:
+    asyncio.run(wait_until(condition, what))
