@@ -45,8 +45,8 @@ class Client(Messaging):
             both sides have (`auto`); by default never.
         checksum: send a checksum with each message.
         breaker: leave an address alone for a while when it fails again and
-            again (see `BreakerPolicy`); by default never. Requests then take
-            the longer way, which costs some microseconds each.
+            again (see `BreakerPolicy`); by default never. A request then takes
+            a longer way, which costs about 10 microseconds of CPU.
         filters: async functions that say which messages are sent.
         interceptors: async functions around each message that is sent, the
             first outermost; for both see `grid.interceptors`.

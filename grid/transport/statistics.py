@@ -104,7 +104,7 @@ class SessionStatistics(Counters):
 
     Attributes:
         address: the other side's; on the side that was dialled in gRPC's words,
-            e.g. `ipv4:127.0.0.1:40112`.
+            e.g. `ipv4:127.0.0.1:40112`, or `unix socket`.
         in_flight: open exchanges of both sides: requests without an answer,
             tells not yet written, streams.
         queued: deliveries that wait for a frame.
