@@ -32,6 +32,10 @@ class Client(Messaging):
     Use it as `async with Client("shop") as client:`, or close it. It connects
     when first used and belongs to the event loop that it is first used on.
 
+    What is sent while a request with a W3C trace context is handled carries that
+    on in its metadata (`traceparent`, `tracestate`), or the current span of
+    OpenTelemetry if that was imported before, unless it has its own.
+
     Args:
         namespace: the grid; by default `GRID_NAMESPACE`.
         etcd: endpoints as `host:port,host:port` or an `EtcdConfig`; by default
