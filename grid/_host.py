@@ -7,12 +7,16 @@ import hashlib
 import os
 import platform
 import secrets
+import socket
+import stat
 import tempfile
+import time
 from pathlib import Path
 
 __all__ = ["new_socket_path", "reachable_socket", "socket_name"]
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_LEFT_OVER = 60.0  # seconds
 _LONGEST_PATH = 100  # bytes; the system's own bound is 104 to 108
 
 
@@ -37,12 +41,37 @@ def new_socket_path() -> str | None:
         return None
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        owner = folder.stat()
+        owner = folder.lstat()
     except OSError:
         return None
-    if owner.st_uid != os.getuid() or owner.st_mode & 0o077:
+    private = stat.S_ISDIR(owner.st_mode) and not owner.st_mode & 0o077
+    if owner.st_uid != os.getuid() or not private:
         return None
+    _remove_leftovers(folder)
     return str(path)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    # Those of peers that were killed. A young one may be about to be listened on.
+    for path in folder.glob("*.sock"):
+        try:
+            old = time.time() - path.stat().st_mtime > _LEFT_OVER
+            if old and not _is_listened_on(path):
+                path.unlink()
+        except OSError:
+            continue
+
+
+def _is_listened_on(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return False
+        except BlockingIOError:  # its queue is full
+            return True
+    return True
 
 
 def socket_name(path: str) -> str:

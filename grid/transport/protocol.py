@@ -146,7 +146,7 @@ class Session:
         self._next = 1 if dialled else 2
         self._ours: dict[int, _Entry] = {}
         self._tells: deque[int] = deque()  # queued ones
-        self._being_written: list[Any] = []
+        self._being_written: list[int] = []  # tells
         self._deadlines = Deadlines(self._ours)
         self._packing = Packing(settings)
         self._now = 0.0
@@ -395,7 +395,6 @@ class Session:
         unwritten = self.take_unwritten()
         unwritten += [entry[2] for entry in self._ours.values() if entry[2] is not None]
         written = [entry[0] for entry in self._ours.values() if entry[2] is None]
-        written += self._being_written
         lost = Lost(
             written,
             unwritten,
@@ -420,8 +419,12 @@ class Session:
 
     def frame_written(self) -> list[Any]:
         """The frame is written; the tokens of the tells in it, which are done."""
-        done, self._being_written = self._being_written, []
-        return done
+        numbers, self._being_written = self._being_written, []
+        if not numbers:
+            return []
+        # What was given up while it was being written is gone from the table.
+        written = [self._ours.pop(number, None) for number in numbers]
+        return [entry[0] for entry in written if entry is not None]
 
     def _take_tells(self) -> None:
         tells, out, in_chunks = self._tells, self._out, []
@@ -430,9 +433,7 @@ class Session:
             if not out.is_written(number):
                 in_chunks.append(number)
                 continue
-            entry = self._ours.pop(number, None)
-            if entry is not None:
-                self._being_written.append(entry[0])
+            self._being_written.append(number)
         tells.extendleft(reversed(in_chunks))
 
     def _milliseconds(self, exchange: int) -> int:

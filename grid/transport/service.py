@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 from typing import Any, NoReturn, Protocol
 
@@ -30,6 +31,8 @@ from grid.transport.status import encode_error
 from grid.wire_pb2 import DESCRIPTOR, Delivery
 
 __all__ = ["ENVELOPE_ROOM", "FRAME_BYTES", "SERVICE", "UnaryGate", "WireService"]
+
+_log = logging.getLogger("grid.transport")
 
 SERVICE = DESCRIPTOR.services_by_name["wire"].full_name
 
@@ -104,7 +107,11 @@ class WireService:
         await self.set_serving(False)
         await self._server.start()
         if self._socket is not None:
-            await self._socket.start()
+            try:
+                await self._socket.start()
+            except OSError as error:  # others see that the path does not exist
+                _log.warning("no unix socket at %s: %s", self._socket.path, error)
+                self._socket = None
 
     async def set_serving(self, serving: bool) -> None:
         """What the health service says of the peer."""
