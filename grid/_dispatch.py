@@ -12,6 +12,7 @@ import asyncio
 import enum
 import math
 from collections.abc import Mapping
+from threading import get_ident
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -53,7 +54,8 @@ _local: dict[str, Dispatcher] = {}  # by advertised address; a port has one owne
 def local_dispatcher(address: str) -> Dispatcher | None:
     """The dispatcher of the peer at an address, if it lives on this event loop."""
     found = _local.get(address)
-    if found is None or found.loop is not asyncio.get_running_loop():
+    # A thread runs one loop at a time; to ask for it costs a system call.
+    if found is None or found.thread != get_ident() or found.loop.is_closed():
         return None
     return found
 
@@ -65,6 +67,7 @@ class Dispatcher:
         self.codec = codec
         self.interception: IncomingInterception | None = None
         self.loop = asyncio.get_running_loop()
+        self.thread = get_ident()
         self.state = State.STARTING
         self.peer = ""
         self._lease: Validity | None = None

@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from grid._answer import FutureAnswer, Reply, Unanswerable
+from grid._answer import Reply, Unanswerable
 from grid._directory import Directory
 from grid._dispatch import Dispatcher, local_dispatcher
 from grid._host import reachable_socket
-from grid._local import LocalCalls, LocalStreamAnswer
+from grid._local import LocalCalls, LocalLink, LocalStreamAnswer
 from grid._retry import Retry, may_resend, resend
 from grid._sent import Sent
 from grid.deadline import FOREVER, Deadline, now
@@ -74,7 +74,7 @@ class Router:
     ) -> Reply:
         """The answer to a message; errors and arguments are those of `Client.request`."""
         route = self._mailboxes.find(key)
-        link = self._ready.get(route.address) if route is not None else None
+        link = None if route is None else self._ready.get(route.address) or self._here(route)
         if route is None or link is None or not 0 < timeout < FOREVER:
             deadline = Deadline.after(timeout)
             parcel = Parcel(key, 0, type_name, data, metadata)
@@ -212,30 +212,23 @@ class Router:
         route = self._mailboxes.find(parcel.receiver)
         if route is None:
             route = await self._read(parcel.receiver, deadline)
-        here = local_dispatcher(route.address)
-        if here is not None:
-            return await self._ask_here(here, parcel, route, deadline)
-        to = self._destination(route)
         sent = parcel._replace(epoch=route.epoch)
-        return await self._transport.ask(to, sent, deadline, again=idempotent)
-
-    async def _ask_here(
-        self, here: Dispatcher, parcel: Parcel, route: Registration, deadline: Deadline
-    ) -> Reply:
-        future: asyncio.Future[Reply] = here.loop.create_future()
-        answer = FutureAnswer(future, deadline.at)
-        number = self._local.begin(future, deadline.at)
-        here.accept(parcel.receiver, route.epoch, *parcel[2:], answer)
+        here = self._here(route)
+        if here is None:
+            to = self._destination(route)
+            return await self._transport.ask(to, sent, deadline, again=idempotent)
+        future, number = here.request(*sent, deadline.at)
         try:
-            reply = await future
+            return await future
         except Overdue:
             raise _overdue(parcel.receiver, route, deadline.timeout) from None
-        finally:
-            self._local.end(number)
-            answer.cancel()
-        if not here.may_answer():
-            raise here.late()
-        return reply
+        except asyncio.CancelledError:
+            here.cancel(number)
+            raise
+
+    def _here(self, route: Registration) -> LocalLink | None:
+        found = local_dispatcher(route.address)
+        return None if found is None else self._local.link(found)
 
     async def _stream_here(self, here: Dispatcher, parcel: Parcel, deadline: Deadline) -> StreamEnd:
         end = StreamEnd()

@@ -54,6 +54,7 @@ class GrpcWire:
         self._write_frame = write
         self._finish = finish
         self._waker: asyncio.Future[None] | None = None
+        self._relieved: asyncio.Future[None] | None = None
         self.status: grpc.StatusCode | None = None
 
     def wake(self) -> None:
@@ -97,6 +98,8 @@ class GrpcWire:
             violation = feed(frame)
             if violation is not None:
                 return violation
+            while link.congested:
+                await self._relief()
 
     async def _write(self, link: Link) -> str:
         write, next_frame, written = self._write_frame, link.next_frame, link.frame_written
@@ -105,12 +108,18 @@ class GrpcWire:
             if frame is not None:
                 await write(frame)
                 written()
+                if self._relieved is not None and not self._relieved.done():
+                    self._relieved.set_result(None)
             elif link.closing:
                 await self._finish()
                 return "closed"
             else:
                 await self._wait(link.held_until)
         return link.reason
+
+    async def _relief(self) -> None:
+        self._relieved = asyncio.get_running_loop().create_future()
+        await self._relieved
 
     async def _wait(self, held_until: float) -> None:
         loop = asyncio.get_running_loop()

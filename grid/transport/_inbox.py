@@ -105,6 +105,7 @@ class Inbox:
         self._packing = packing
         self._routes = InboundRoutes(settings.max_routes)
         self._now = 0.0
+        self._unpacked = 0  # bytes, of the frame at hand
         self.ours = ours
         self.theirs: dict[int, Any] = {}
         self.streams: dict[int, Flow] = {}
@@ -126,6 +127,7 @@ class Inbox:
         if frame.number != self.frames + 1:
             raise ProtocolViolation(f"frame {frame.number} came after frame {self.frames}")
         self.frames += 1
+        self._unpacked = 0
         self.bytes += len(data)
         self._now = now
         self._out.heard(len(frame.exchange))
@@ -226,6 +228,9 @@ class Inbox:
         if note is not None:
             metadata = dict(note.metadata) or None
             try:
+                self._unpacked += note.unpacked_size
+                if self._unpacked > self._settings.max_message_bytes:
+                    raise PackingError("one frame unpacks to more than one message may")
                 data = self._packing.unpack(data, note)
             except PackingError as error:
                 self._refuse(exchange, Failure(code=_DATA_LOSS, text=str(error)))

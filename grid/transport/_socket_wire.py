@@ -60,6 +60,7 @@ class SocketWire(asyncio.Protocol):
         self._have = 0
         self._need = 0
         self._paused = False
+        self._deaf = False
         self._scheduled = False
         self._held: asyncio.TimerHandle | None = None
         self._process = 0
@@ -173,6 +174,9 @@ class SocketWire(asyncio.Protocol):
             violation = link.feed(frame)
             if violation is not None:
                 self._over(violation)
+            elif link.congested and not self._deaf and self._transport is not None:
+                self._deaf = True
+                self._transport.pause_reading()
 
     def _flush(self) -> None:
         self._scheduled = False
@@ -183,6 +187,9 @@ class SocketWire(asyncio.Protocol):
         if frame is not None:
             transport.write(len(frame).to_bytes(_LENGTH, "big") + frame)
             link.frame_written()
+            if self._deaf and not link.congested:
+                self._deaf = False
+                transport.resume_reading()
             self.wake()
         elif link.closing:
             self._finish(transport)

@@ -12,7 +12,7 @@ from collections import deque
 from typing import Protocol
 
 from grid._answer import Reply
-from grid.errors import GridError, StreamClosed
+from grid.errors import GridError, OutcomeUnknown, StreamClosed
 from grid.transport._flow import Flow
 from grid.transport.protocol import Session
 from grid.transport.status import encode_failure
@@ -205,6 +205,10 @@ class StreamEnd:
     def done(self) -> bool:
         """True if nothing more can come of it."""
         return self.over or self.opened.cancelled()
+
+    def set_result(self, _: Reply) -> None:
+        """It was answered like a request, which opens no stream."""
+        self.set_exception(OutcomeUnknown("the request for a stream was answered with a message"))
 
     def set_exception(self, error: GridError) -> None:
         """It was refused, or is cut."""

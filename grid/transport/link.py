@@ -27,6 +27,7 @@ from grid.deadline import now
 from grid.errors import GridError, MessageTooLarge, OutcomeUnknown
 from grid.transport._answers import SessionAnswer, StreamAnswer, TellAnswer
 from grid.transport._routes import InboundRoute
+from grid.transport._stream_end import StreamEnd
 from grid.transport.protocol import ProtocolViolation, Session, Unwritten
 from grid.transport.settings import SessionSettings
 from grid.transport.statistics import SessionStatistics, counted_by
@@ -39,6 +40,7 @@ _log = logging.getLogger("grid.transport")
 
 QUEUE = 1024  # deliveries that may wait before a session counts as busy at 3/4 of it
 _BUSY = QUEUE * 3 // 4
+_CONGESTED = 64 * QUEUE  # a side that sends and does not read shall not fill the memory
 _TICK = 1.0
 _STOPPED = 3.0  # seconds of silence after which a stopped process is given up
 _SILENCE = 60.0  # seconds without a sign of the other side's event loop
@@ -159,6 +161,7 @@ class Link:
     def close(self) -> None:
         """Write what is queued, then end."""
         self.closing = self.parting = True
+        self.session.release()
         self._wire.wake()
 
     @property
@@ -228,6 +231,11 @@ class Link:
         self.on_unwritten(lost.unwritten)
 
     # -- how it does ------------------------------------------------------------------------
+
+    @property
+    def congested(self) -> bool:
+        """True while the other side takes so little that nothing more should be read."""
+        return self.session.queued > _CONGESTED
 
     @property
     def heard_at(self) -> float:
@@ -425,6 +433,7 @@ class Link:
         token.cancel()
 
     def on_reply(self, token: Any, type_name: str, data: bytes) -> None:
+        # A stream's token takes a reply as a refusal; see StreamEnd.set_result.
         if not token.done():  # the caller may just have left
             token.set_result((type_name, data))
 
@@ -433,7 +442,11 @@ class Link:
             token.set_exception(decode_failure(failure))
 
     def on_accept(self, token: Any) -> None:
-        token.accepted()
+        if isinstance(token, StreamEnd):
+            token.accepted()
+        elif not token.done():
+            token.set_exception(OutcomeUnknown("a request was answered with a stream"))
+            self._give_up("a stream was opened that was not asked for")
 
     def on_item(self, token: Any, type_name: str, data: bytes) -> None:
         token.put(type_name, data)

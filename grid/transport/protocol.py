@@ -417,6 +417,10 @@ class Session:
             self._take_tells()
         return frame
 
+    def release(self) -> None:
+        """Hold no small frame back, for nothing more will come in."""
+        self._out.release()
+
     def frame_written(self) -> list[Any]:
         """The frame is written; the tokens of the tells in it, which are done."""
         numbers, self._being_written = self._being_written, []
@@ -424,6 +428,8 @@ class Session:
             return []
         # What was given up while it was being written is gone from the table.
         written = [self._ours.pop(number, None) for number in numbers]
+        if not self._ours:
+            self._out.release()  # to be written is all the answer that tells have
         return [entry[0] for entry in written if entry is not None]
 
     def _take_tells(self) -> None:

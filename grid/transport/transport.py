@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from grid._answer import Reply
 from grid.deadline import Deadline
@@ -61,6 +61,14 @@ class Parcel(NamedTuple):
     type_name: str
     data: bytes
     metadata: Mapping[str, str] | None
+
+
+class Cancellable(Protocol):
+    """What has exchanges open."""
+
+    def cancel(self, number: int) -> bool:
+        """Nobody waits for an exchange any more; False if it is not open here."""
+        ...
 
 
 class Transport:
@@ -158,7 +166,7 @@ class Transport:
             raise
         return end
 
-    def cancel(self, address: str, link: Link, number: int, token: object) -> None:
+    def cancel(self, address: str, link: Cancellable, number: int, token: object) -> None:
         """Nobody waits for an exchange any more, wherever it is by now."""
         if link.cancel(number):
             return
