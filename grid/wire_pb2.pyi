@@ -62,7 +62,7 @@ class EchoMsg(_message.Message):
     def __init__(self, msg: _Optional[str] = ...) -> None: ...
 
 class Frame(_message.Message):
-    __slots__ = ("number", "exchange", "kind", "value", "route", "data", "notes", "routes", "hello", "ping", "pong", "goodbye")
+    __slots__ = ("number", "exchange", "kind", "value", "route", "data", "notes", "routes", "hello", "ping", "pong", "goodbye", "bulk")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         REQUEST: _ClassVar[Frame.Kind]
@@ -105,6 +105,7 @@ class Frame(_message.Message):
     PING_FIELD_NUMBER: _ClassVar[int]
     PONG_FIELD_NUMBER: _ClassVar[int]
     GOODBYE_FIELD_NUMBER: _ClassVar[int]
+    BULK_FIELD_NUMBER: _ClassVar[int]
     number: int
     exchange: _containers.RepeatedScalarFieldContainer[int]
     kind: _containers.RepeatedScalarFieldContainer[Frame.Kind]
@@ -117,7 +118,8 @@ class Frame(_message.Message):
     ping: int
     pong: int
     goodbye: Goodbye
-    def __init__(self, number: _Optional[int] = ..., exchange: _Optional[_Iterable[int]] = ..., kind: _Optional[_Iterable[_Union[Frame.Kind, str]]] = ..., value: _Optional[_Iterable[int]] = ..., route: _Optional[_Iterable[int]] = ..., data: _Optional[_Iterable[bytes]] = ..., notes: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., routes: _Optional[_Iterable[_Union[Route, _Mapping]]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., ping: _Optional[int] = ..., pong: _Optional[int] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ...) -> None: ...
+    bulk: int
+    def __init__(self, number: _Optional[int] = ..., exchange: _Optional[_Iterable[int]] = ..., kind: _Optional[_Iterable[_Union[Frame.Kind, str]]] = ..., value: _Optional[_Iterable[int]] = ..., route: _Optional[_Iterable[int]] = ..., data: _Optional[_Iterable[bytes]] = ..., notes: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., routes: _Optional[_Iterable[_Union[Route, _Mapping]]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., ping: _Optional[int] = ..., pong: _Optional[int] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., bulk: _Optional[int] = ...) -> None: ...
 
 class Route(_message.Message):
     __slots__ = ("number", "receiver", "type_name", "epoch")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, cast
 
 from google.protobuf.message import DecodeError
 
+from grid.transport._bulk import split_bulk
 from grid.transport._flow import Flow, FlowError
 from grid.transport._large import Assemblies, AssemblyError
 from grid.transport._outbox import Control, Outbox
@@ -118,10 +119,11 @@ class Inbox:
         self.deliveries = 0
         self.bytes = 0
 
-    def receive(self, data: bytes, now: float) -> None:
+    def receive(self, data: bytes | memoryview, now: float) -> None:
         """Take a frame and tell what it brings; see `Session.receive`."""
+        head, bulk = split_bulk(data)
         try:
-            frame = Frame.FromString(data)
+            frame = Frame.FromString(cast("bytes", head))  # which takes any bytes-like object
         except DecodeError:
             raise ProtocolViolation("a frame is not an encoding of grid.Frame") from None
         if frame.number != self.frames + 1:
@@ -133,7 +135,7 @@ class Inbox:
         self._out.heard(len(frame.exchange))
         try:
             self._take_control(frame)
-            self._take_deliveries(frame)
+            self._take_deliveries(frame, bulk)
         except (RouteError, AssemblyError) as error:
             raise ProtocolViolation(str(error)) from None
 
@@ -172,10 +174,14 @@ class Inbox:
 
     # -- deliveries ----------------------------------------------------------------------
 
-    def _take_deliveries(self, frame: Frame) -> None:
+    def _take_deliveries(self, frame: Frame, bulk: memoryview | None) -> None:
         exchanges, kinds, values = frame.exchange, frame.kind, frame.value
-        routes, datas, notes = frame.route, frame.data, frame.notes
+        routes, notes = frame.route, frame.notes
+        datas: Sequence[Any] = frame.data
         count = len(exchanges)
+        if bulk is not None and count:
+            parts = kinds[-1] == Frame.CHUNK or exchanges[-1] in self.assemblies.pending
+            datas = [*datas, bulk if parts else bytes(bulk)]
         if not len(kinds) == len(values) == len(routes) == len(datas) == count:
             raise ProtocolViolation("the columns of a frame are not equally long")
         if len(notes) > count:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
 __all__ = ["Assemblies", "AssemblyError", "LargeMessage"]
 
@@ -38,7 +38,7 @@ class LargeMessage:
         self.delivery = delivery
         self.after = after
         self.followers: deque[Any] = deque()
-        self._data = data
+        self._data = memoryview(data)
         self._offset = 0
 
     @property
@@ -51,7 +51,7 @@ class LargeMessage:
         """True once a chunk was taken."""
         return self._offset > 0
 
-    def next_chunk(self, size: int) -> tuple[bytes, bool]:
+    def next_chunk(self, size: int) -> tuple[memoryview, bool]:
         """The next so many bytes, and whether they are the last."""
         start = self._offset
         self._offset = start + size
@@ -145,7 +145,8 @@ class Assemblies:
         if assembly is not None and len(assembly.data) < assembly.size:
             raise AssemblyError(f"exchange {exchange} brings less than it announced")
         self.drop(exchange)
-        return None if assembly is None else bytes(assembly.data)
+        # A bytearray does what bytes do here, and a copy of it would be dear.
+        return None if assembly is None else cast("bytes", assembly.data)
 
     def next_overdue(self) -> float:
         """When the next unfinished message is to be forgotten."""

@@ -24,8 +24,9 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from grid.transport._bulk import join_bulk
 from grid.transport._large import LargeMessage
 from grid.transport._routes import NO_ROUTE, OutboundRoute, OutboundRoutes
 from grid.transport.settings import CHUNK_BYTES, LARGE_BYTES
@@ -43,7 +44,7 @@ _LARGE_AT_ONCE = 2
 _STALE = 0.02  # seconds after which the time that remains is counted anew
 
 # exchange, kind, value, route, data, note
-Outbound = tuple[int, int, int, OutboundRoute, bytes, Note | None]
+Outbound = tuple[int, int, int, OutboundRoute, Any, Note | None]
 
 
 class Control(NamedTuple):
@@ -286,8 +287,10 @@ class Outbox:
     def _frame(self, batch: Sequence[Outbound], remaining: Callable[[int], int] | None) -> bytes:
         self._number += 1
         frame = Frame(number=self._number)
+        bulk: memoryview | None = None
         if batch:
-            exchange, kind, value, routes, data, notes = zip(*batch, strict=True)
+            exchange, kind, value, routes, column, notes = zip(*batch, strict=True)
+            data: Sequence[bytes] = column
             numbers = [route.number for route in routes]
             if min(numbers) < 0:
                 frame.routes.extend(self.routes.define(routes))
@@ -300,6 +303,8 @@ class Outbox:
             frame.kind.extend(kind)
             frame.value.extend(value)
             frame.route.extend(numbers)
+            if type(column[-1]) is memoryview:
+                data, bulk = column[:-1], column[-1]
             frame.data.extend(data)
             if any(notes):
                 self._add_notes(frame, notes)
@@ -307,6 +312,8 @@ class Outbox:
             self._add_control(frame, self._control)
             self._control = None
         encoded = frame.SerializeToString()
+        if bulk is not None:
+            encoded = join_bulk(encoded, bulk)
         self.deliveries_sent += len(batch)
         self.bytes_sent += len(encoded)
         return encoded

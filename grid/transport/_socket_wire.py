@@ -132,7 +132,7 @@ class SocketWire(asyncio.Protocol):
                 return
             data = b"".join(self._parts)
             self._parts.clear()
-        start, end = 0, len(data)
+        start, end, view = 0, len(data), memoryview(data)
         while end - start >= _LENGTH:
             size = int.from_bytes(data[start : start + _LENGTH], "big")
             after = start + _LENGTH + size
@@ -141,7 +141,7 @@ class SocketWire(asyncio.Protocol):
                 return
             if after > end:
                 break
-            self._feed(data[start + _LENGTH : after])
+            self._feed(view[start + _LENGTH : after])
             start = after
         if start < end:
             whole = int.from_bytes(data[start : start + _LENGTH], "big") + _LENGTH
@@ -168,7 +168,7 @@ class SocketWire(asyncio.Protocol):
 
     # -- inside ----------------------------------------------------------------------------
 
-    def _feed(self, frame: bytes) -> None:
+    def _feed(self, frame: memoryview) -> None:
         link = self._link
         if link is not None and not self._closed.done():
             violation = link.feed(frame)
@@ -185,7 +185,7 @@ class SocketWire(asyncio.Protocol):
             return
         frame = link.next_frame()
         if frame is not None:
-            transport.write(len(frame).to_bytes(_LENGTH, "big") + frame)
+            transport.writelines((len(frame).to_bytes(_LENGTH, "big"), frame))
             link.frame_written()
             if self._deaf and not link.congested:
                 self._deaf = False

@@ -180,7 +180,7 @@ class Link:
 
     # -- what the wire asks and tells ----------------------------------------------------
 
-    def feed(self, frame: bytes) -> str | None:
+    def feed(self, frame: bytes | memoryview) -> str | None:
         """Take a frame; why the session must end, if it breaks the rules."""
         self._now = now()
         try:

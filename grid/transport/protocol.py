@@ -465,7 +465,7 @@ class Session:
 
     # -- frames in --------------------------------------------------------------------------------
 
-    def receive(self, data: bytes, now: float) -> None:
+    def receive(self, data: bytes | memoryview, now: float) -> None:
         """Take a frame; what it brings is told to the events before this returns.
 
         Raises:
