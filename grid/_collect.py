@@ -21,9 +21,10 @@ async def collect(
     Who was not waited for, or all if this is cancelled, is told that nobody waits.
     """
     waiting = set(asking)
+    until = asyncio.FIRST_COMPLETED if first_only else asyncio.ALL_COMPLETED
     try:
         while waiting and not (first_only and result.successes):
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            done, waiting = await asyncio.wait(waiting, return_when=until)
             result.add({asking[future]: _outcome(future) for future in done})
     finally:
         for future in asking:

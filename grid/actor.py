@@ -41,27 +41,35 @@ class Actor(Protocol):
 class StopSignal:
     """Set when the actor shall end. True in a condition once it is set."""
 
+    __slots__ = ("_event", "_is_set", "reason")
+
     def __init__(self) -> None:
-        self._event = asyncio.Event()
+        self._is_set = False
+        self._event: asyncio.Event | None = None  # made when first waited for: few do
         self.reason = ""
 
     def __bool__(self) -> bool:
-        return self._event.is_set()
+        return self._is_set
 
     def __repr__(self) -> str:
         return f"<StopSignal {self.reason or 'not set'}>"
 
     def is_set(self) -> bool:
         """True once the actor shall end."""
-        return self._event.is_set()
+        return self._is_set
 
     async def wait(self) -> None:
         """Return once the actor shall end."""
-        await self._event.wait()
+        if not self._is_set:
+            if self._event is None:
+                self._event = asyncio.Event()
+            await self._event.wait()
 
     def _set(self, reason: str) -> None:
         self.reason = self.reason or reason
-        self._event.set()
+        self._is_set = True
+        if self._event is not None:
+            self._event.set()
 
 
 class ActorContext:

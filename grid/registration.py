@@ -7,6 +7,7 @@ matches: missing and unknown fields, `null`, and names in other case are fine.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -88,14 +89,19 @@ def decode_registration(stored: KeyValue) -> Registration:
         value = {name.lower(): one for name, one in value.items()}
     return Registration(
         stored.key,
-        _text(stored.key, value, "registry"),
-        _text(stored.key, value, "address"),
+        _shared(stored.key, value, "registry"),
+        _shared(stored.key, value, "address"),
         _texts(stored.key, value.get("annotations")),
         stored.create_revision,
         stored.lease,
         session if isinstance(session := value.get("session"), int) else 0,
-        _text(stored.key, value, "socket"),
+        _shared(stored.key, value, "socket"),
     )
+
+
+def _shared(key: str, value: dict[str, Any], field: str) -> str:
+    # All names of a peer say the same of it: kept once, not ten thousand times.
+    return sys.intern(_text(key, value, field))
 
 
 def _text(key: str, value: dict[str, Any], field: str) -> str:

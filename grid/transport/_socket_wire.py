@@ -38,7 +38,7 @@ _log = logging.getLogger("grid.transport")
 
 _LENGTH = 4
 _LARGEST_FRAME = 8 * 1024 * 1024
-_LAST_FRAMES = 1.0  # seconds for the other side to end after this one has
+_BUFFER = 1024 * 1024  # bytes that may wait, here and in the kernel; a few chunks
 _CREDENTIALS = struct.Struct("3i")  # process, user, group
 
 
@@ -114,7 +114,10 @@ class SocketWire(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there."""
         self._transport = cast("asyncio.Transport", transport)
-        self._process, user = _peer(transport.get_extra_info("socket"))
+        self._transport.set_write_buffer_limits(high=_BUFFER)
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+        self._process, user = _peer(connection)
         if user not in (os.getuid(), -1):
             self._transport.abort()  # the folder's mode should have kept it out
         elif self._opened is not None:
