@@ -1,4 +1,4 @@
-"""Requests that stay in the process: no network, and one timer for all deadlines."""
+"""What stays in the process: requests, with one timer for all deadlines, and streams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A peer of the grid: one gRPC port, one lease, and the actors on it."""
+"""A peer of the grid: one port, one lease, and the actors on it."""
 
 from __future__ import annotations
 

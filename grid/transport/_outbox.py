@@ -4,10 +4,11 @@ A frame is cut when the one before it is written, and takes what waits then: a
 lone caller's delivery goes out at once, and under load frames fill by
 themselves. Three rules bound that:
 
-* A frame takes at most half of what is in flight, and at least 32, so that
-  both sides work at the same time and not in turns; and so many bytes, and
-  never more names than the other side keeps numbers for. Before that side has
-  said how many these are, nothing but the hello goes out.
+* A frame takes at most half of what is in flight, or as many as the last one
+  that came in had, and at least 32, so that both sides work at the same time
+  and not in turns; and so many bytes, and never more names than the other side
+  keeps numbers for. Before that side has said how many these are, nothing but
+  the hello goes out.
 * A frame of fewer than 16 is held back while nothing came in since the last
   one went out, for a millisecond at most. Without that a busy sender falls
   into frames of one or two, each as dear as a full one, and stays there.

@@ -1,4 +1,4 @@
-"""The gRPC side of a peer: the service `grid.wire`, health, and reflection."""
+"""The side of a peer that is dialled: `grid.wire`, health, reflection, and a unix socket."""
 
 from __future__ import annotations
 
