@@ -25,7 +25,7 @@ def _host_id() -> str:
     # Containers of one host have one boot id, too; whether they also share the
     # socket's directory shows when its path, which is random, exists.
     try:
-        text = _BOOT_ID.read_text()
+        text = _BOOT_ID.read_text().strip()
     except OSError:
         text = platform.node()
     return hashlib.sha256(text.encode()).hexdigest()[:12]

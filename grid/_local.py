@@ -15,6 +15,7 @@ from grid.errors import GridError
 from grid.transport._deadlines import Deadlines
 from grid.transport._stream_end import LocalPort, StreamEnd
 from grid.transport.link import Overdue
+from grid.transport.protocol import Unwritten
 
 __all__ = ["LocalCalls", "LocalLink", "LocalStreamAnswer"]
 
@@ -107,6 +108,13 @@ class LocalLink:
         answer = _LocalAnswer(self._calls, here, future, at)
         here.accept(receiver, epoch, type_name, data, metadata, answer)
         return future, answer.number
+
+    def open(self, opening: Unwritten, *, again: bool = False) -> int:
+        """See `Link.open`; only for requests."""
+        answer = _LocalAnswer(self._calls, self._here, opening.token, opening.at)
+        _, _, receiver, epoch, type_name, data, metadata, _ = opening
+        self._here.accept(receiver, epoch, type_name, data, metadata, answer)
+        return answer.number
 
     def cancel(self, number: int) -> bool:
         """Nobody waits for a request any more; False if it is over."""

@@ -247,7 +247,8 @@ class Messaging:
         """Send a message that has no answer; returns when it is written to the session.
 
         Whether its mailbox takes it, or is full, nobody hears; what was not yet
-        written when a session is lost goes to the next one.
+        written when a session is lost goes to the next one. A Go peer, which has
+        no sessions, answers all the same, and is waited for.
 
         Raises:
             What `request` raises before it is written. After `OutcomeUnknown`

@@ -116,7 +116,7 @@ class Router:
     ) -> Sent:
         """Send a message now and let its answer come; see `Client.send`."""
         route = self._mailboxes.find(parcel.receiver)
-        link = self._ready.get(route.address) if route is not None else None
+        link = None if route is None else self._ready.get(route.address) or self._here(route)
         deadline = Deadline.after(timeout)
 
         def again(error: GridError) -> Coroutine[Any, Any, Reply] | GridError:
@@ -152,8 +152,8 @@ class Router:
                 to = self._destination(route)
                 await self._transport.tell(to, parcel._replace(epoch=route.epoch), deadline)
             else:
-                await asyncio.sleep(0)
                 here.accept(parcel.receiver, route.epoch, *parcel[2:], Unanswerable(deadline.at))
+                await asyncio.sleep(0)
 
         await self._resending(once, parcel.receiver, deadline)
 

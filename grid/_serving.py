@@ -47,7 +47,6 @@ from grid.errors import (
 from grid.etcd import EtcdClient
 from grid.names import Kind, advertised_address, full_name, peer_name
 from grid.transport.service import WireService
-from grid.transport.settings import SessionSettings
 from grid.transport.statistics import ServerStatistics, counted
 
 __all__ = ["Serving"]
@@ -77,7 +76,7 @@ class Serving:
         socket = new_socket_path() if config.wants_socket else None
         self._service = WireService(
             config.listen,
-            settings=SessionSettings(max_message_bytes=config.max_message_bytes),
+            settings=config.session_settings,
             reflection=config.reflection,
             unix_socket=socket,
         )
@@ -112,6 +111,8 @@ class Serving:
                 self._config.namespace,
                 etcd=self._etcd,
                 max_message_bytes=self._config.max_message_bytes,
+                compression=self._config.compression,
+                checksum=self._config.checksum,
                 codec=self._codec,
             )
         return self._client

@@ -18,6 +18,7 @@ from grid.names import (
     peer_name,
     split_address,
 )
+from grid.transport.settings import SessionSettings
 
 __all__ = ["ServerConfig", "check_annotations"]
 
@@ -39,6 +40,17 @@ class ServerConfig:
     max_message_bytes: int
     reflection: bool
     unix_socket: bool | None
+    compression: str | None
+    checksum: bool
+
+    @property
+    def session_settings(self) -> SessionSettings:
+        """How the peer's sessions are. Raises `InvalidArgument` for what cannot be."""
+        return SessionSettings(
+            max_message_bytes=self.max_message_bytes,
+            compression=self.compression,
+            checksum=self.checksum,
+        )
 
     @property
     def wants_socket(self) -> bool:
@@ -63,6 +75,7 @@ class ServerConfig:
         if self.max_message_bytes < 1:
             raise InvalidArgument("max_message_bytes", self.max_message_bytes, "1 or more")
         check_annotations(self.annotations)
+        _ = self.session_settings
         if self.on_lease_lost not in ("rejoin", "exit"):
             raise InvalidArgument("on_lease_lost", self.on_lease_lost, "'rejoin' or 'exit'")
 

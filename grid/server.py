@@ -60,6 +60,9 @@ class Server:
         reflection: offer gRPC reflection (needs the extra `reflection`).
         unix_socket: also listen on a unix socket, which processes of this user
             on this host use; by default unless `advertise` names an address.
+        compression: pack larger answers by `zstd`, `gzip`, or the best that both
+            sides have (`auto`); by default never. What clients send is theirs to pack.
+        checksum: send a checksum with each answer.
         filters: async functions that say which messages come to a mailbox.
         interceptors: async functions around each message that comes for a
             mailbox, the first outermost; for both see `grid.interceptors`.
@@ -85,6 +88,8 @@ class Server:
         max_message_bytes: int = 100 * 1024 * 1024,
         reflection: bool = False,
         unix_socket: bool | None = None,
+        compression: str | None = None,
+        checksum: bool = False,
         filters: Iterable[Filter[IncomingCall]] = (),
         interceptors: Iterable[Interceptor[IncomingCall]] = (),
         codec: Codec = default_codec,
@@ -103,6 +108,8 @@ class Server:
             max_message_bytes=max_message_bytes,
             reflection=reflection,
             unix_socket=unix_socket,
+            compression=compression,
+            checksum=checksum,
         )
         self._codec = codec
         self._interception = IncomingInterception(filters, interceptors)

@@ -167,20 +167,18 @@ class Failure(_message.Message):
     def __init__(self, code: _Optional[int] = ..., text: _Optional[str] = ..., error: _Optional[bytes] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("version", "max_message", "max_frame", "max_routes", "packings", "stream_credit")
+    __slots__ = ("version", "max_message", "max_routes", "packings", "stream_credit")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGE_FIELD_NUMBER: _ClassVar[int]
-    MAX_FRAME_FIELD_NUMBER: _ClassVar[int]
     MAX_ROUTES_FIELD_NUMBER: _ClassVar[int]
     PACKINGS_FIELD_NUMBER: _ClassVar[int]
     STREAM_CREDIT_FIELD_NUMBER: _ClassVar[int]
     version: int
     max_message: int
-    max_frame: int
     max_routes: int
     packings: _containers.RepeatedScalarFieldContainer[str]
     stream_credit: int
-    def __init__(self, version: _Optional[int] = ..., max_message: _Optional[int] = ..., max_frame: _Optional[int] = ..., max_routes: _Optional[int] = ..., packings: _Optional[_Iterable[str]] = ..., stream_credit: _Optional[int] = ...) -> None: ...
+    def __init__(self, version: _Optional[int] = ..., max_message: _Optional[int] = ..., max_routes: _Optional[int] = ..., packings: _Optional[_Iterable[str]] = ..., stream_credit: _Optional[int] = ...) -> None: ...
 
 class Goodbye(_message.Message):
     __slots__ = ("reason",)

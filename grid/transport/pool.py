@@ -190,14 +190,6 @@ class Pool:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def retire(self) -> None:
-        """Let all sessions write what they hold, then end them."""
-        for link in self._links:
-            link.close()
-        if self._links:
-            await asyncio.wait(self._links.values(), timeout=1.0)
-        await self.close()
-
     @property
     def heard_at(self) -> float:
         """When a frame came last, on the clock of `deadline.now`; 0 if none has."""

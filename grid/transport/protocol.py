@@ -64,7 +64,6 @@ _REQUEST, _REPLY, _ERROR, _TELL, _CANCEL = (
     Frame.TELL,
     Frame.CANCEL,
 )
-_FRAME_LIMIT = 4 * 1024 * 1024  # gRPC's own default
 
 
 class Unwritten(NamedTuple):
@@ -478,7 +477,6 @@ def _greeting(settings: SessionSettings) -> Hello:
     return Hello(
         version=VERSION,
         max_message=settings.max_message_bytes,
-        max_frame=_FRAME_LIMIT,
         max_routes=settings.max_routes,
         packings=available(),
         stream_credit=settings.stream_credit,

@@ -66,6 +66,9 @@ _CODES: dict[type[GridError], grpc.StatusCode] = {
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 _BY_NAME = {cls.__name__: cls for cls in _CODES}
 
+# The trailer of an answer whose error is all in its status.
+_OWN_CODE = b"[]"
+
 # The phrases of peers that send text only, and what they mean; first match wins.
 _PHRASES: tuple[tuple[str, Callable[[re.Match[str], str], GridError]], ...] = (
     ("grid: unknown mailbox", lambda _, name: errors.UnknownMailbox(name)),
@@ -98,7 +101,8 @@ def encode_error(
     """The status code, text and trailing metadata that carry an error."""
     text = _fitting(str(error))
     if type(error) is errors.RequestFailed:
-        return _code_named(error.code), text, ()
+        # Its code may be one that gRPC itself uses for a broken connection.
+        return _code_named(error.code), text, ((_TRAILER, _OWN_CODE),)
     code = _CODES.get(type(error))
     if code is None:
         return grpc.StatusCode.UNKNOWN, text, ()
@@ -162,6 +166,8 @@ def _decoded(
 ) -> GridError:
     for key, value in trailers:
         if key == _TRAILER and isinstance(value, bytes):
+            if value == _OWN_CODE:
+                return errors.RequestFailed(text, code.name)
             error = _decode_trailer(value)
             if error is not None:
                 return error

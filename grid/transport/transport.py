@@ -9,7 +9,13 @@ from typing import NamedTuple, Protocol
 
 from grid._answer import Reply
 from grid.deadline import Deadline
-from grid.errors import ClientClosed, DeadlineExceeded, StreamsUnsupported
+from grid.errors import (
+    ClientClosed,
+    DeadlineExceeded,
+    GridError,
+    PeerUnreachable,
+    StreamsUnsupported,
+)
 from grid.transport._stream_end import SessionPort, StreamEnd
 from grid.transport.link import Link, Overdue
 from grid.transport.pool import NoSessions, Pool
@@ -135,10 +141,15 @@ class Transport:
             raise
 
     async def tell(self, to: Destination, parcel: Parcel, deadline: Deadline) -> None:
-        """Send a message that has no answer; returns when it is written."""
+        """Send a message that has no answer; returns when it is written.
+
+        A peer without sessions answers all the same: then it returns when it did,
+        whatever it said.
+        """
         link = await self._link(to, deadline)
         if link is None:
-            raise StreamsUnsupported(to.address)
+            await self._tell_unary(to, parcel, deadline)
+            return
         written = asyncio.get_running_loop().create_future()
         number = link.open(Unwritten(written, Frame.TELL, *parcel, deadline.at))
         try:
@@ -248,6 +259,13 @@ class Transport:
 
     def _without_pool(self, addresses: Collection[str]) -> dict[str, PoolStatistics]:
         return {}
+
+    async def _tell_unary(self, to: Destination, parcel: Parcel, deadline: Deadline) -> None:
+        try:
+            await self._ask_unary(to, parcel, deadline)
+        except GridError as error:
+            if isinstance(error, PeerUnreachable | ClientClosed):
+                raise  # it was never sent
 
     async def _ask_unary(self, to: Destination, parcel: Parcel, deadline: Deadline) -> Reply:
         receiver, epoch, type_name, data, metadata = parcel

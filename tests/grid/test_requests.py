@@ -98,6 +98,28 @@ async def test_a_reply_is_of_the_type_asked_for(client: grid.Client, serve: Serv
         await client.request("echo", EchoMsg(msg="hi"), reply=grid.Ack)
 
 
+async def test_what_is_under_way_together_arrives_in_order(
+    client: grid.Client, grid_server: grid.Server, request: pytest.FixtureRequest
+) -> None:
+    if "unary" in request.node.name:
+        pytest.skip("single calls race")
+    async with grid_server.open_mailbox("m", size=100) as mailbox:
+        first = asyncio.create_task(client.request("m", EchoMsg(msg="first")))
+        (await take(mailbox)).ack()
+        await first
+        waiting: list[asyncio.Future[Any]] = []
+        for number in range(0, 60, 3):
+            waiting.append(client.send("m", EchoMsg(msg=str(number))))
+            waiting.append(asyncio.ensure_future(client.request("m", EchoMsg(msg=str(number + 1)))))
+            await asyncio.sleep(0)
+            await client.tell("m", EchoMsg(msg=str(number + 2)))
+        for number in range(60):
+            taken = await take(mailbox)
+            assert taken.message.msg == str(number)
+            taken.ack()
+        await asyncio.gather(*waiting)
+
+
 async def test_the_receiver_has_its_own_copy(client: grid.Client, serve: Serve) -> None:
     def change(request: AnyRequest) -> None:
         request.message.msg += "!"

@@ -12,7 +12,7 @@ from grid.errors import (
     InvalidName,
     MessageTooLarge,
     OutcomeUnknown,
-    StreamsUnsupported,
+    PeerUnreachable,
     UnregisteredMailbox,
 )
 from grid.registration import encode_registration
@@ -118,8 +118,8 @@ async def test_what_is_wrong_before_it_is_written_is_told(
         await client.tell("m", EchoMsg(msg="x" * (101 << 20)))
     key = f"{grid_namespace}.mailbox.go"
     await client._etcd.put(key, encode_registration(key, "127.0.0.1:1", "p"))
-    with pytest.raises(StreamsUnsupported):
-        await client.tell("go", EchoMsg())
+    with pytest.raises(PeerUnreachable):
+        await client.tell("go", EchoMsg(), timeout=1)
     await client._etcd.delete(key)
 
 

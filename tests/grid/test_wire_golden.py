@@ -243,13 +243,13 @@ async def test_what_stands_in_etcd(
 
     stored = await registry(etcd, space, address)
     owner = f'"address":"{address}","registry":"{name}"'
-    own = '["a<b","arch=x","zone=b"]'
-    ours = '"session":1'  # which Go skips
+    own = '"annotations":["a<b","arch=x","zone=b"],"session":1}'
+    none = '"annotations":null,"session":1}'  # of which Go skips the last
     assert {one.key: one.value.decode() for one in stored} == {
-        f"{space}.actor.n": f'{{"key":"{space}.actor.n",{owner},"annotations":null,{ours}}}',
-        f"{space}.mailbox.{name}": f'{{"key":"{space}.mailbox.{name}",{owner},"annotations":null,{ours}}}',
-        f"{space}.mailbox.n": f'{{"key":"{space}.mailbox.n",{owner},"annotations":null,{ours}}}',
-        f"{space}.peer.{name}": f'{{"key":"{space}.peer.{name}",{owner},"annotations":{own},{ours}}}',
+        f"{space}.actor.n": f'{{"key":"{space}.actor.n",{owner},{none}',
+        f"{space}.mailbox.{name}": f'{{"key":"{space}.mailbox.{name}",{owner},{none}',
+        f"{space}.mailbox.n": f'{{"key":"{space}.mailbox.n",{owner},{none}',
+        f"{space}.peer.{name}": f'{{"key":"{space}.peer.{name}",{owner},{own}',
         f"registry.uniq-lock.{address}": "",
     }
     (lease,) = {one.lease for one in stored}

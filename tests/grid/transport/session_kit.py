@@ -16,7 +16,6 @@ __all__ = ["HELLO", "Incoming", "Pair", "Side", "columns", "frame", "parsed"]
 HELLO = Hello(
     version=1,
     max_message=100 * 1024 * 1024,
-    max_frame=4 * 1024 * 1024,
     max_routes=4096,
     packings=["zstd", "gzip"],
     stream_credit=256,
