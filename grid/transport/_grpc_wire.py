@@ -55,6 +55,7 @@ class GrpcWire:
         self._finish = finish
         self._waker: asyncio.Future[None] | None = None
         self._relieved: asyncio.Future[None] | None = None
+        self.overlap = 2
         self.status: grpc.StatusCode | None = None
 
     def wake(self) -> None:

@@ -62,6 +62,7 @@ class Outbox:
 
     Args:
         wake: called when there is something to send and nothing was before.
+        overlap: the least number of frames that what is in flight is spread over.
 
     Attributes:
         held_until: after `cut` gave nothing: when to ask again; infinite if
@@ -78,6 +79,7 @@ class Outbox:
         "_large",
         "_left",
         "_number",
+        "_overlap",
         "_queue",
         "_sent_at",
         "_taken",
@@ -92,8 +94,9 @@ class Outbox:
         "written_up_to",
     )
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self, wake: Callable[[], None], overlap: int = 2) -> None:
         self._wake = wake
+        self._overlap = overlap
         self._waked = False
         self._queue: deque[Outbound] = deque()
         self._bytes = 0
@@ -246,7 +249,9 @@ class Outbox:
                 return None
         self.held_until = math.inf
         # With a chunk, which has a route too, no more than all.
-        cap = min(max(LEAST_CAP, in_flight >> 1, self._heard_last), self.routes.limit - 1)
+        cap = min(
+            max(LEAST_CAP, in_flight // self._overlap, self._heard_last), self.routes.limit - 1
+        )
         waited = self._left or now - self._sent_at > _STALE
         batch = self._take(cap)
         while self._queue and not batch:

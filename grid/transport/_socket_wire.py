@@ -64,6 +64,7 @@ class SocketWire(asyncio.Protocol):
         self._scheduled = False
         self._held: asyncio.TimerHandle | None = None
         self._process = 0
+        self.overlap = 4
         self.status: grpc.StatusCode | None = None
 
     # -- what the link asks for ------------------------------------------------------

@@ -75,8 +75,11 @@ class Wire(Protocol):
 
     Attributes:
         status: the gRPC status it ended with, if any.
+        overlap: into how many frames what is in flight is best divided; more,
+            where a frame costs less.
     """
 
+    overlap: int
     status: grpc.StatusCode | None
 
     def wake(self) -> None:
@@ -144,7 +147,9 @@ class Link:
         self.ready: asyncio.Future[Hello] = self._loop.create_future()
         self.on_unwritten: Callable[[list[Unwritten]], None] = _fail_unwritten
         self.on_parting: Callable[[], None] = _nothing
-        self.session = Session(self, wire.wake, dialled=dialled, settings=settings)
+        self.session = Session(
+            self, wire.wake, dialled=dialled, settings=settings, overlap=wire.overlap
+        )
 
     # -- life ------------------------------------------------------------------------
 

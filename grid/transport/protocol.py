@@ -116,6 +116,7 @@ class Session:
         wake: called when there is something to send and nothing was before.
         dialled: True for the side that opened the connection.
         settings: what this side takes and asks for.
+        overlap: the least number of frames that what is in flight is spread over.
     """
 
     __slots__ = (
@@ -140,6 +141,7 @@ class Session:
         *,
         dialled: bool,
         settings: SessionSettings,
+        overlap: int = 2,
     ) -> None:
         self._settings = settings
         self._next = 1 if dialled else 2
@@ -149,7 +151,7 @@ class Session:
         self._deadlines = Deadlines(self._ours)
         self._packing = Packing(settings)
         self._now = 0.0
-        self._out = Outbox(wake)
+        self._out = Outbox(wake, overlap)
         self._in = Inbox(
             events,
             self._out,
