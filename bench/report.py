@@ -18,6 +18,7 @@ from bench.picture import failover_svg, request_svg, transport_svg
 __all__ = ["as_json", "as_markdown", "print_tables", "settings", "write_docs"]
 
 _HEADINGS = ("case", "figure", "this grid", "yardstick", "ratio", "required", "")
+_HEADING = "### "
 _BEGIN, _END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
 _PICTURES = {"request": request_svg, "failover": failover_svg, "transport": transport_svg}
 _PACKAGES = ("grpcio", "protobuf", "uvloop")
@@ -81,15 +82,30 @@ def as_markdown(rows: list[Row]) -> str:
 
 
 def write_docs(rows: list[Row], folder: Path) -> None:
-    """Put the tables between the marks in `benchmarks.md`, and pictures of them beside it."""
+    """Renew the measured subjects' sections between the marks in `benchmarks.md`, and the
+    pictures of them beside it."""
     page = folder / "benchmarks.md"
     before, _, rest = page.read_text().partition(_BEGIN)
-    after = rest.partition(_END)[2]
-    made = "".join(f"* {name}: {value}\n" for name, value in settings().items())
-    page.write_text(f"{before}{_BEGIN}\n{made}\n{as_markdown(rows)}\n{_END}{after}")
+    between, _, after = rest.partition(_END)
+    sections = _sections(between)
+    made = ", ".join(f"{name} {value}" for name, value in settings().items())
+    for subject, group in _subjects(rows):
+        heading, _, table = as_markdown(group).partition("\n\n")
+        sections[subject] = f"{heading}\n\nMade with {made}.\n\n{table}"
+    page.write_text(f"{before}{_BEGIN}\n{''.join(map(_spaced, sections.values()))}{_END}{after}")
     for subject, picture in _PICTURES.items():
-        if any(row.subject == subject for row in rows) and (made := picture(rows)):
-            (folder / f"bench-{subject}.svg").write_text(made)
+        if any(row.subject == subject for row in rows) and (drawn := picture(rows)):
+            (folder / f"bench-{subject}.svg").write_text(drawn)
+
+
+def _sections(text: str) -> dict[str, str]:
+    """The sections of a page by subject, each with its heading."""
+    found = (part for part in text.split(_HEADING)[1:])
+    return {part.partition("\n")[0].strip(): _HEADING + part for part in found}
+
+
+def _spaced(section: str) -> str:
+    return section.strip() + "\n\n"
 
 
 def _subjects(rows: list[Row]) -> Iterator[tuple[str, list[Row]]]:

@@ -15,7 +15,6 @@ from grid.errors import GridError
 from grid.transport._deadlines import Deadlines
 from grid.transport._stream_end import LocalPort, StreamEnd
 from grid.transport.link import Overdue
-from grid.transport.protocol import Unwritten
 
 __all__ = ["LocalCalls", "LocalLink", "LocalStreamAnswer"]
 
@@ -102,17 +101,24 @@ class LocalLink:
         milliseconds: int = 0,
         again: bool = False,
     ) -> tuple[asyncio.Future[Reply], int]:
-        """See `Link.request`; there is nothing to resend here."""
-        here = self._here
-        future: asyncio.Future[Reply] = here.loop.create_future()
-        answer = _LocalAnswer(self._calls, here, future, at)
-        here.accept(receiver, epoch, type_name, data, metadata, answer)
-        return future, answer.number
+        """See `Link.request`."""
+        future: asyncio.Future[Reply] = self._here.loop.create_future()
+        return future, self.send(future, receiver, epoch, type_name, data, metadata, at)
 
-    def open(self, opening: Unwritten, *, again: bool = False) -> int:
-        """See `Link.open`; only for requests."""
-        answer = _LocalAnswer(self._calls, self._here, opening.token, opening.at)
-        _, _, receiver, epoch, type_name, data, metadata, _ = opening
+    def send(
+        self,
+        token: asyncio.Future[Any],
+        receiver: str,
+        epoch: int,
+        type_name: str,
+        data: bytes,
+        metadata: Mapping[str, str] | None,
+        at: float,
+        milliseconds: int = 0,
+        again: bool = False,
+    ) -> int:
+        """See `Link.send`; there is nothing to resend here."""
+        answer = _LocalAnswer(self._calls, self._here, token, at)
         self._here.accept(receiver, epoch, type_name, data, metadata, answer)
         return answer.number
 

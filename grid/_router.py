@@ -29,9 +29,7 @@ from grid.errors import DeadlineExceeded, GridError, UnregisteredMailbox
 from grid.registration import Registration
 from grid.transport._stream_end import StreamEnd
 from grid.transport.link import Overdue
-from grid.transport.protocol import Unwritten
 from grid.transport.transport import Destination, Parcel, Transport
-from grid.wire_pb2 import Frame
 
 __all__ = ["Router", "read_registration", "within"]
 
@@ -50,6 +48,7 @@ class Router:
         self._retry = retry
         self._local = LocalCalls()
         self._asking: set[asyncio.Task[Any]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._largest = largest
         self._destinations: dict[tuple[str, int, str], Destination] = {}
 
@@ -115,32 +114,40 @@ class Router:
         idempotent: bool,
     ) -> Sent:
         """Send a message now and let its answer come; see `Client.send`."""
-        route = self._mailboxes.find(parcel.receiver)
+        key, _, type_name, data, metadata = parcel
+        fits = 0 < timeout < FOREVER
+        at = now() + timeout if fits else Deadline.after(timeout).at
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        sent = Sent(self, parcel, at, timeout, idempotent, decode, self._loop)
+        route = self._mailboxes.find(key)
         link = None if route is None else self._ready.get(route.address) or self._here(route)
-        deadline = Deadline.after(timeout)
-
-        def again(error: GridError) -> Coroutine[Any, Any, Reply] | GridError:
-            if isinstance(error, Overdue) and route is not None:
-                return _overdue(parcel.receiver, route, timeout)
-            if may_resend(error, self._retry, idempotent=idempotent, wait=False):
-                return self.ask_again(
-                    parcel, deadline, idempotent=idempotent, wait=False, after=error
-                )
-            return error
-
-        def cancelled(sent: Sent) -> None:
-            if route is not None and link is not None:
-                self._transport.cancel(route.address, link, number, sent)
-
-        sent = Sent(decode=decode, again=again, start=self._start, cancelled=cancelled)
-        if route is None or link is None:
+        if route is None or link is None or not fits:
+            deadline = Deadline(at, timeout)
             sent.ask(self._ask_slowly(parcel, deadline, idempotent=idempotent, wait=False))
             return sent
-        opening = Unwritten(
-            sent, Frame.REQUEST, *parcel._replace(epoch=route.epoch), at=deadline.at
+        sent.route, sent.link = route, link
+        left = int(timeout * 1000) + 1
+        sent.number = link.send(
+            sent, key, route.epoch, type_name, data, metadata, at, left, idempotent
         )
-        number = link.open(opening, again=idempotent)
         return sent
+
+    def recover(self, sent: Sent, error: GridError) -> Coroutine[Any, Any, Reply] | GridError:
+        """What becomes of a message that was sent and failed; see `Sender`."""
+        if isinstance(error, Overdue) and sent.route is not None:
+            return _overdue(sent.parcel.receiver, sent.route, sent.timeout)
+        if not may_resend(error, self._retry, idempotent=sent.idempotent, wait=False):
+            return error
+        deadline = Deadline(sent.at, sent.timeout)
+        return self.ask_again(
+            sent.parcel, deadline, idempotent=sent.idempotent, wait=False, after=error
+        )
+
+    def abandon(self, sent: Sent) -> None:
+        """Nobody waits for what was sent; see `Sender`."""
+        if sent.route is not None and sent.link is not None:
+            self._transport.cancel(sent.route.address, sent.link, sent.number, sent)
 
     async def tell(self, parcel: Parcel, deadline: Deadline) -> None:
         """Send a message that has no answer."""
@@ -189,7 +196,8 @@ class Router:
             once, self._retry, deadline, idempotent=idempotent, wait=wait, after=after
         )
 
-    def _start(self, asking: Coroutine[Any, Any, Reply]) -> asyncio.Task[Reply]:
+    def start(self, asking: Coroutine[Any, Any, Reply]) -> asyncio.Task[Reply]:
+        """A task that ends with the client at the latest."""
         task = asyncio.create_task(asking, name="request")
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)

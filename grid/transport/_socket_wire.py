@@ -78,13 +78,11 @@ class SocketWire(asyncio.Protocol):
     async def carry(self, link: Link) -> str:
         """Carry frames both ways until the end; returns why. Cancelling it ends it at once."""
         self.attach(link)
-        closed = asyncio.shield(self._closed)
         try:
-            await asyncio.wait((closed, link.given_up), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((self._closed, link.given_up), return_when=asyncio.FIRST_COMPLETED)
             reason = self._closed.result() if self._closed.done() else link.given_up.result()
             link.end(reason)
         finally:
-            closed.cancel()
             if self._held is not None:
                 self._held.cancel()
             if self._transport is not None:
@@ -196,7 +194,7 @@ class SocketWire(asyncio.Protocol):
                 transport.resume_reading()
             self.wake()
         elif link.closing:
-            self._finish(transport)
+            transport.close()  # when all is written
         elif link.held_until < math.inf:
             self._hold(link.held_until)
 
@@ -204,9 +202,6 @@ class SocketWire(asyncio.Protocol):
         if self._held is not None:
             self._held.cancel()
         self._held = self._loop.call_later(max(0.0, until - now()), self.wake)
-
-    def _finish(self, transport: asyncio.Transport) -> None:
-        transport.close()  # when all is written
 
     def _over(self, reason: str) -> None:
         if not self._closed.done():

@@ -347,14 +347,36 @@ class Link:
         Raises:
             MessageTooLarge: the other side takes no message of this size.
         """
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        if again or at < self._expiry_at or len(data) > self.largest:
+            return future, self.send(
+                future, receiver, epoch, type_name, data, metadata, at, milliseconds, again
+            )
+        # What nearly every request comes to, without the call in between.
+        return future, self.session.open(
+            future, _REQUEST, receiver, epoch, type_name, data, metadata, at, milliseconds
+        )
+
+    def send(
+        self,
+        token: asyncio.Future[Any],
+        receiver: str,
+        epoch: int,
+        type_name: str,
+        data: bytes,
+        metadata: Mapping[str, str] | None,
+        at: float,
+        milliseconds: int,
+        again: bool = False,
+    ) -> int:
+        """Send a request whose answer goes to a given future; see `request`."""
         if len(data) > self.largest:
             raise MessageTooLarge(len(data), self.largest)
-        future: asyncio.Future[Reply] = self._loop.create_future()
         kept = None
         if again:
-            kept = Unwritten(future, Frame.REQUEST, receiver, epoch, type_name, data, metadata, at)
+            kept = Unwritten(token, Frame.REQUEST, receiver, epoch, type_name, data, metadata, at)
         number = self.session.open(
-            future,
+            token,
             _REQUEST,
             receiver,
             epoch,
@@ -367,7 +389,7 @@ class Link:
         )
         if at < self._expiry_at:
             self._schedule(at)
-        return future, number
+        return number
 
     def open(self, opening: Unwritten, *, again: bool = False) -> int:
         """Open any kind of exchange; see `request`."""
