@@ -1,5 +1,8 @@
 """`client.request` to an actor on another process's peer, against a bare grpc.aio echo.
 
+Both go over gRPC and TCP, as between hosts. What a unix socket makes of it between
+processes of one host is in the subject `transport`.
+
 Each round starts both servers anew and loads them in turn, so that neither the
 luck of one process nor a slow minute of the machine falls to one side only. A
 round during which other processes used the machine is taken again.
@@ -62,7 +65,7 @@ async def _round(
 ) -> None:
     async with (
         Child("bare_echo") as bare,
-        Child("echo_peer", namespace=namespace, etcd=etcd) as peer,
+        Child("echo_peer", namespace=namespace, etcd=etcd, unix_socket=False) as peer,
         grpc.aio.insecure_channel(bare.told["address"]) as channel,
         Client(namespace, etcd=etcd) as client,
     ):

@@ -59,7 +59,8 @@ async def bare_echo(given: dict[str, Any], orders: Orders) -> None:
 
 async def echo_peer(given: dict[str, Any], orders: Orders) -> None:
     """A peer with one actor that echoes out of its mailbox."""
-    addresses = {name: given[name] for name in ("listen", "advertise") if name in given}
+    names = ("listen", "advertise", "unix_socket")
+    addresses = {name: given[name] for name in names if name in given}
     server = Server(given["namespace"], etcd=given["etcd"], **addresses)
     server.define("echo", lambda _: echo_actor, mailbox=given.get("mailbox", 1024))
     async with server:
