@@ -55,7 +55,7 @@ def local_dispatcher(address: str) -> Dispatcher | None:
     """The dispatcher of the peer at an address, if it lives on this event loop."""
     found = _local.get(address)
     # A thread runs one loop at a time; to ask for it costs a system call.
-    if found is None or found.thread != get_ident() or found.loop.is_closed():
+    if found is None or found.thread != get_ident() or not found.loop.is_running():
         return None
     return found
 

@@ -344,7 +344,7 @@ class Messaging:
         # gRPC's channels and the views' tasks live on one loop. Asking for the running
         # loop costs a system call, so a request looks only at what changes with it.
         loop = self._loop
-        if loop is None or loop.is_closed() or get_ident() != self._thread:
+        if loop is None or not loop.is_running() or get_ident() != self._thread:
             self._check_loop()
 
     def _check_loop(self) -> None:

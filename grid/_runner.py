@@ -40,6 +40,7 @@ __all__ = ["Runner"]
 _log = logging.getLogger("grid.actor")
 
 _SAY_STUCK_AFTER = 10.0  # seconds
+_TIMER_GRAIN = 0.001  # seconds by which an event loop may call too early
 _UNWIND = 2.0  # seconds a cancelled actor may take to unwind before it is given up
 
 
@@ -236,7 +237,9 @@ async def _end(actor: _Actor, reason: str, grace: float) -> None:
     for mailbox in actor.mailboxes:
         mailbox._drain()
     if actor.hears_stop():
-        await asyncio.wait([actor.acting], timeout=grace)
+        over = Deadline.after(grace)
+        while not (actor.acting.done() or over.passed):
+            await asyncio.wait([actor.acting], timeout=over.remaining() + _TIMER_GRAIN)
     if not actor.acting.done():
         actor.acting.cancel(reason)
     if not await _ends(actor.acting):
