@@ -26,9 +26,10 @@ happens is told to a `SessionEvents`. It asks to be asked through `wake`, when
 there is something to send and was nothing before. All of it is called in one
 thread.
 
-Parts: `_outbox` cuts frames, `_routes` numbers names, `_large` cuts and joins
-large messages, `_flow` is one stream, `_deadlines` finds what is overdue,
-`_packing` compresses and checks.
+Parts: `_outbox` cuts frames and `_inbox` takes them apart, `_routes` numbers
+names, `_large` cuts and joins large messages (`_bulk` spares them copies),
+`_flow` is one stream, `_deadlines` finds what is overdue, `_packing` compresses
+and checks.
 """
 
 from __future__ import annotations
@@ -57,13 +58,7 @@ __all__ = [
     "Unwritten",
 ]
 
-_REQUEST, _REPLY, _ERROR, _TELL, _CANCEL = (
-    Frame.REQUEST,
-    Frame.REPLY,
-    Frame.ERROR,
-    Frame.TELL,
-    Frame.CANCEL,
-)
+_REPLY, _ERROR, _TELL, _CANCEL = Frame.REPLY, Frame.ERROR, Frame.TELL, Frame.CANCEL
 
 
 class Unwritten(NamedTuple):
