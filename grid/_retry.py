@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from tenacity import (
     AsyncRetrying,
@@ -27,6 +27,7 @@ from grid.deadline import Deadline
 from grid.errors import (
     BreakerOpen,
     GridError,
+    NotDelivered,
     OutcomeUnknown,
     ReceiverBusy,
     UnregisteredMailbox,
@@ -80,15 +81,15 @@ async def resend(
     Args:
         attempt: one attempt.
         policy: how many and how far apart.
-        deadline: when to give up; the last error is raised then.
+        deadline: when to give up; the last error is raised then, or, if it says
+            that nothing arrived but an attempt before may have, `OutcomeUnknown`.
         idempotent: try again after an unknown outcome, too.
         wait: a full mailbox, or an address that is left alone, is worth trying
             until the deadline.
         after: the error of the first one.
     """
-    refused = 0  # attempts of which nothing was sent
+    attempts = _Attempts(attempt, after)
     if isinstance(after, BreakerOpen):
-        refused = 1
         rest = max(after.retry_in, policy.first_pause)
         if deadline.remaining() <= rest:
             raise after
@@ -105,7 +106,7 @@ async def resend(
         error = state.outcome.exception() if state.outcome else None
         if policy.attempts is None or (wait and isinstance(error, (ReceiverBusy, BreakerOpen))):
             return False
-        return state.attempt_number - refused >= policy.attempts - 1
+        return state.attempt_number - attempts.refused >= policy.attempts - 1
 
     backoff = wait_exponential(policy.first_pause, policy.longest_pause) + wait_random(
         0, policy.first_pause
@@ -123,12 +124,34 @@ async def resend(
         reraise=True,
     )
 
-    async def once() -> T:  # tenacity awaits only what it sees to be an async function
-        nonlocal refused
-        try:
-            return await attempt()
-        except BreakerOpen:
-            refused += 1
-            raise
+    try:
+        return await retrying(attempts.once)
+    except NotDelivered as error:
+        if attempts.unknown:
+            raise OutcomeUnknown(f"an attempt may have arrived; the last: {error}") from error
+        raise
 
-    return await retrying(once)
+
+class _Attempts(Generic[T]):
+    """Makes attempts, and remembers what matters of how they ended.
+
+    Attributes:
+        refused: those of which nothing was sent.
+        unknown: True if one may have arrived.
+    """
+
+    def __init__(self, attempt: Callable[[], Awaitable[T]], after: GridError) -> None:
+        self._attempt = attempt
+        self.refused = int(isinstance(after, BreakerOpen))
+        self.unknown = isinstance(after, OutcomeUnknown)
+
+    async def once(self) -> T:
+        """One more."""
+        try:
+            return await self._attempt()
+        except BreakerOpen:
+            self.refused += 1
+            raise
+        except OutcomeUnknown:
+            self.unknown = True
+            raise

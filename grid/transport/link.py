@@ -374,7 +374,9 @@ class Link:
             raise MessageTooLarge(len(data), self.largest)
         kept = None
         if again:
-            kept = Unwritten(token, Frame.REQUEST, receiver, epoch, type_name, data, metadata, at)
+            kept = Unwritten(
+                token, _REQUEST, receiver, epoch, type_name, data, metadata, at, again=True
+            )
         number = self.session.open(
             token,
             _REQUEST,
@@ -391,11 +393,11 @@ class Link:
             self._schedule(at)
         return number
 
-    def open(self, opening: Unwritten, *, again: bool = False) -> int:
+    def open(self, opening: Unwritten) -> int:
         """Open any kind of exchange; see `request`."""
         if len(opening.data) > self.largest:
             raise MessageTooLarge(len(opening.data), self.largest)
-        token, kind, receiver, epoch, type_name, data, metadata, at = opening
+        token, kind, receiver, epoch, type_name, data, metadata, at, again, _ = opening
         left = 0 if at == math.inf else max(1, math.ceil((at - now()) * 1000))
         number = self.session.open(
             token,

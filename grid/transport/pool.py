@@ -19,7 +19,13 @@ import grpc.aio
 
 from grid._tasks import being_cancelled
 from grid.deadline import now
-from grid.errors import ClientClosed, MessageTooLarge, PeerUnreachable
+from grid.errors import (
+    ClientClosed,
+    MessageTooLarge,
+    NotDelivered,
+    OutcomeUnknown,
+    PeerUnreachable,
+)
 from grid.transport._grpc_wire import GrpcWire
 from grid.transport._pool_policy import PoolPolicy
 from grid.transport._socket_wire import connect
@@ -364,5 +370,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _fail(opening: Unwritten, error: BaseException) -> None:
+    if opening.written and isinstance(error, NotDelivered):
+        error = OutcomeUnknown(f"it was written once, and then: {error}")
     if not opening.token.done():
         opening.token.set_exception(error)

@@ -62,7 +62,12 @@ _REPLY, _ERROR, _TELL, _CANCEL = Frame.REPLY, Frame.ERROR, Frame.TELL, Frame.CAN
 
 
 class Unwritten(NamedTuple):
-    """An opening delivery that the other side cannot have acted on."""
+    """An opening delivery that may go to another session.
+
+    Attributes:
+        again: it may also go there when it was written here: twice does no harm.
+        written: it was, so that its outcome is unknown if it gets nowhere else.
+    """
 
     token: Any
     kind: int
@@ -72,6 +77,8 @@ class Unwritten(NamedTuple):
     data: bytes
     metadata: Mapping[str, str] | None
     at: float
+    again: bool = False
+    written: bool = False
 
 
 class Traffic(NamedTuple):
@@ -389,7 +396,8 @@ class Session:
     def close(self) -> Lost:
         """The session is over, whatever the reason. Idempotent: the second time nothing is lost."""
         unwritten = self.take_unwritten()
-        unwritten += [entry[2] for entry in self._ours.values() if entry[2] is not None]
+        kept = [entry[2] for entry in self._ours.values() if entry[2] is not None]
+        unwritten += [one._replace(written=True) for one in kept]
         written = [entry[0] for entry in self._ours.values() if entry[2] is None]
         lost = Lost(
             written,

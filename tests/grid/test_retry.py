@@ -7,7 +7,7 @@ import pytest
 
 from grid._retry import Retry, may_resend, resend
 from grid.deadline import Deadline
-from grid.errors import BreakerOpen, GridError, PeerUnreachable
+from grid.errors import BreakerOpen, GridError, OutcomeUnknown, PeerUnreachable
 
 ADDRESS = "10.0.0.1:7000"
 UNREACHABLE = PeerUnreachable(ADDRESS, "refused")
@@ -42,6 +42,24 @@ def attempts(*ends: GridError | str) -> tuple[Callable[[], Awaitable[str]], list
 )
 def test_only_the_patient_are_sent_again(policy: Retry, wait: bool, again: bool) -> None:
     assert may_resend(refused(), policy, idempotent=True, wait=wait) is again
+
+
+async def test_what_may_have_arrived_once_does_not_end_as_not_delivered() -> None:
+    lost = OutcomeUnknown("the connection broke")
+    policy = Retry(attempts=3, first_pause=0.001)
+    for ends in ((UNREACHABLE, UNREACHABLE), (lost, UNREACHABLE)):
+        attempt, made = attempts(*ends)
+        after = UNREACHABLE if lost in ends else lost
+        with pytest.raises(OutcomeUnknown, match="refused"):
+            await resend(
+                attempt, policy, Deadline.after(5), idempotent=True, wait=False, after=after
+            )
+        assert len(made) == 2
+    attempt, _ = attempts(UNREACHABLE, UNREACHABLE)
+    with pytest.raises(PeerUnreachable):
+        await resend(
+            attempt, policy, Deadline.after(5), idempotent=True, wait=False, after=UNREACHABLE
+        )
 
 
 async def test_refusals_use_up_no_attempts_and_are_waited_for() -> None:
