@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import grid
-from examples.corpus.app import server
+from examples.corpus.app import LARGEST, server
 from examples.corpus.count import Tally, count
 from examples.corpus.failover import Failover, kill_leader
 from examples.corpus.job import Job, NoProgress
@@ -117,7 +117,7 @@ async def _run(options: _Options, console: Console) -> bool:
         config = grid.EtcdConfig.parse(etcd.endpoint)
         async with (
             Peers(options.peers, environment=environment, log=log) as peers,
-            grid.Client(_NAMESPACE, etcd=config, timeout=30.0) as client,
+            grid.Client(_NAMESPACE, etcd=config, timeout=30.0, max_message_bytes=LARGEST) as client,
         ):
             await peers.wait_until_serving(client)
             console.print(f"{len(peers.names)} peers, etcd at {etcd.endpoint}")

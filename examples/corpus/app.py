@@ -17,7 +17,9 @@ WORKER = "worker-"  # and then the name of its peer
 
 _log = logging.getLogger("examples.corpus")
 
-server = grid.Server("corpus", lease=2.0)
+LARGEST = 4 * 1024 * 1024  # bytes of a file, and of its tokens
+
+server = grid.Server("corpus", lease=2.0, max_message_bytes=LARGEST)
 
 
 @server.actor("leader")

@@ -230,8 +230,10 @@ class SocketServer:
         """Take no more connections; those there are go on."""
         if self._server is not None:
             self._server.close()
-            with contextlib.suppress(FileNotFoundError):
-                Path(self.path).unlink()
+            path = Path(self.path)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+                path.parent.rmdir()  # if no other peer is in it
 
 
 async def connect(path: str) -> SocketWire:

@@ -46,7 +46,8 @@ async def figures(tmp_path: Path, *arguments: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = found["rows"]
     assert rows
     assert all(set(row) == ROW_KEYS for row in rows)
-    assert all(row["ours"] > 0 for row in rows)
+    # One of two watches sees a key's end first, and it need not be the bare one.
+    assert all(row["ours"] > 0 or "key's end" in row["figure"] for row in rows)
     return rows
 
 

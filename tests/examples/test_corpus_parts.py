@@ -11,6 +11,7 @@ import grid
 from examples.corpus.count import Tally, count
 from examples.corpus.job import Job, NoProgress, printable
 from examples.corpus_pb2 import CountFile
+from grid.embedded import Etcd
 
 
 @pytest.fixture
@@ -88,14 +89,22 @@ async def test_a_worker_that_comes_later_is_found(
 
 
 async def test_files_that_cannot_be_sent_or_read_are_refused(
-    grid_server: grid.Server, grid_client: grid.Client, sources: list[Path], tmp_path: Path
+    grid_server: grid.Server,
+    grid_client: grid.Client,
+    grid_namespace: str,
+    grid_etcd: Etcd,
+    sources: list[Path],
+    tmp_path: Path,
 ) -> None:
     big, gone = tmp_path / "big.py", tmp_path / "gone.py"
     big.write_bytes(b"a" * 5_000_000)
     grid_server.define("worker", lambda _: steady, mailbox=16)
     await grid_client.start_actor("worker", name="worker-1")
-    job = Job(grid_client, [big, *sources, gone])
-    await job.run()
+    async with grid.Client(
+        grid_namespace, etcd=grid_etcd.endpoint, max_message_bytes=4_000_000
+    ) as client:
+        job = Job(client, [big, *sources, gone])
+        await job.run()
     assert job.tally.agrees_with(directly(sources))
     assert "too large" in job.refused[big]
     assert job.refused[gone] == "No such file or directory"
