@@ -105,6 +105,7 @@ class Directory:
             rest = min(2 * rest, _LONGEST_REST)
 
     async def _read(self, key: str) -> Registration | None:
+        before = self._known.get(key)
         try:
             stored = await self._etcd.get(key)
         except EtcdError:
@@ -115,6 +116,11 @@ class Directory:
         if stored is None:
             self._known.pop(key, None)
             return None
+        # What was known before the read began cannot be later than what it brings,
+        # unless etcd lost its data and counts anew.
+        outlived = before is not None and before.epoch > stored.create_revision
+        if outlived and self._known.get(key) is before:
+            del self._known[key]
         self._put(stored)
         return self._known.get(key)
 
