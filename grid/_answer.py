@@ -39,7 +39,7 @@ class Answer:
         self.at = at
         self.done = False
         self.cancelled = False
-        self._holder: set[Answer] | None = None
+        self._holder: set[Answer] | None = None  # left when done
         self._watchers: list[Callable[[], object]] | None = None
 
     def resolve(self, name: str, data: bytes) -> None:
@@ -67,11 +67,6 @@ class Answer:
     def accept(self, stream: Any) -> bool:
         """Open the stream that was asked for; False if nobody waits for it any more."""
         raise NotImplementedError
-
-    def hold(self, holder: set[Answer]) -> None:
-        """Be a member of a set until done."""
-        self._holder = holder
-        holder.add(self)
 
     def watch(self, watcher: Callable[[], object]) -> None:
         """Call a function once, when done; at once if it is. There may be several."""

@@ -20,7 +20,7 @@ from grid._retry import Retry
 from grid._router import Router
 from grid.broadcast import BroadcastResult, Group
 from grid.codec import Codec, default_codec
-from grid.deadline import Deadline
+from grid.deadline import Deadline, check_timeout
 from grid.errors import (
     ClientClosed,
     IncompleteBroadcast,
@@ -67,12 +67,16 @@ class Messaging:
         codec: Codec = default_codec,
     ) -> None:
         self.namespace = default_namespace(namespace)
-        self.timeout = timeout
+        self.timeout = check_timeout(timeout)
         self._mailbox_prefix = prefix(self.namespace, Kind.MAILBOX)
         self._owns_etcd = not isinstance(etcd, EtcdClient)
         self._etcd = etcd if isinstance(etcd, EtcdClient) else EtcdClient(default_etcd(etcd))
         self._limit = max_message_bytes
         self._codec = codec
+        if not isinstance(sessions_per_peer, int) or sessions_per_peer < 1:
+            raise InvalidArgument("sessions_per_peer", sessions_per_peer, "1 or more")
+        if not isinstance(breaker, BreakerPolicy | None):
+            raise InvalidArgument("breaker", breaker, "a BreakerPolicy")
         self._settings = SessionSettings(
             max_message_bytes=max_message_bytes, compression=compression, checksum=checksum
         )
@@ -188,7 +192,7 @@ class Messaging:
         """
         self._check_open()
         if self._interception is not None:
-            seconds = self.timeout if timeout is None else timeout
+            seconds = self.timeout if timeout is None else check_timeout(timeout)
             return await self._interception.request(
                 name, message, seconds, metadata, reply=reply, idempotent=idempotent, wait=wait
             )
@@ -199,7 +203,7 @@ class Messaging:
             type_name,
             data,
             _trace.onward(metadata) if _trace.active else metadata,
-            self.timeout if timeout is None else timeout,
+            self.timeout if timeout is None else check_timeout(timeout),
             idempotent=idempotent,
             wait=wait,
         )
@@ -227,7 +231,7 @@ class Messaging:
         are interceptors or filters, each is a task, and raises nothing here.
         """
         self._check_open()
-        seconds = self.timeout if timeout is None else timeout
+        seconds = self.timeout if timeout is None else check_timeout(timeout)
         if self._interception is not None:
             return self._interception.send(
                 name, message, seconds, metadata, reply=reply, idempotent=idempotent
@@ -255,7 +259,7 @@ class Messaging:
             the receiver may have it.
         """
         self._check_open()
-        seconds = self.timeout if timeout is None else timeout
+        seconds = self.timeout if timeout is None else check_timeout(timeout)
         if self._interception is not None:
             await self._interception.tell(name, message, seconds, metadata)
             return
@@ -289,7 +293,7 @@ class Messaging:
 
         async def opening() -> Stream:
             self._check_open()
-            seconds = self.timeout if timeout is None else timeout
+            seconds = self.timeout if timeout is None else check_timeout(timeout)
             if self._interception is not None:
                 return await self._interception.stream(name, first, seconds, metadata)
             parcel = self._parcel(name, first, metadata)

@@ -243,7 +243,8 @@ class Router:
         answer = LocalStreamAnswer(end, self._largest, deadline.at)
         here.accept(*parcel, answer)
         try:
-            await within(deadline, parcel.receiver, end.opened)
+            name = parcel.receiver.rpartition(".")[2]
+            await within(deadline, f"a stream to {name!r}", end.opened)
         except BaseException:
             answer.cancel()
             raise

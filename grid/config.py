@@ -76,6 +76,8 @@ class ServerConfig:
             raise InvalidArgument("max_message_bytes", self.max_message_bytes, "1 or more")
         check_annotations(self.annotations)
         _ = self.session_settings
+        if self.unix_socket not in (None, True, False):
+            raise InvalidArgument("unix_socket", self.unix_socket, "True, False or None")
         if self.on_lease_lost not in ("rejoin", "exit"):
             raise InvalidArgument("on_lease_lost", self.on_lease_lost, "'rejoin' or 'exit'")
 

@@ -13,7 +13,7 @@ from functools import partial
 
 from grid.errors import InvalidArgument
 
-__all__ = ["FOREVER", "Deadline", "now"]
+__all__ = ["FOREVER", "Deadline", "check_timeout", "now"]
 
 FOREVER = 1e9  # seconds; gRPC and event loops take no endless time
 
@@ -23,6 +23,13 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 # Seconds on a clock that never goes back and runs through a suspend. A partial is
 # called without a frame of its own, and this is read several times a request.
 now: Callable[[], float] = partial(time.clock_gettime, _CLOCK)
+
+
+def check_timeout(seconds: float) -> float:
+    """The seconds themselves; raises `InvalidArgument` if they are not a number."""
+    if not isinstance(seconds, int | float) or seconds != seconds:
+        raise InvalidArgument("timeout", seconds, "a number of seconds")
+    return seconds
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,11 +51,7 @@ class Deadline:
         Raises:
             InvalidArgument: it is not a number.
         """
-        if not seconds <= FOREVER:
-            if seconds != seconds:
-                raise InvalidArgument("timeout", seconds, "a number of seconds")
-            return cls(now() + FOREVER, seconds)
-        return cls(now() + seconds, seconds)
+        return cls(now() + min(check_timeout(seconds), FOREVER), seconds)
 
     def remaining(self) -> float:
         """Seconds left, never below 0."""

@@ -170,7 +170,7 @@ class Request(Generic[M]):
             StreamClosed: the caller no longer waits.
         """
         if not self._answer.opens_stream:
-            raise InvalidArgument("a stream from", self._type_name, "a request that opens one")
+            raise InvalidArgument("what is accepted", self._type_name, "a request for a stream")
         if self._answer.done:
             self._check_open()
         end = StreamEnd()
@@ -360,7 +360,7 @@ class Mailbox:
             self._refused += 1
             raise ReceiverBusy(self.name, self.size)
         self._received += 1
-        answer._holder = self._unanswered  # this is Answer.hold
+        answer._holder = self._unanswered
         self._unanswered.add(answer)
         self._queue.append(Request(message, type_name, metadata, self, answer))
         if self._readers:

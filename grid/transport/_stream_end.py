@@ -15,7 +15,7 @@ from grid._answer import Reply
 from grid.errors import GridError, OutcomeUnknown, StreamClosed
 from grid.transport._flow import Flow
 from grid.transport.protocol import Session
-from grid.transport.status import encode_failure
+from grid.transport.status import decode_failure, encode_failure
 
 __all__ = ["LocalPort", "SessionPort", "StreamEnd", "StreamPort"]
 
@@ -129,7 +129,9 @@ class LocalPort:
 
     def end(self, error: GridError | None) -> None:
         """See `StreamPort`."""
-        self._far.ended(whole=True, error=error)
+        # As over a session: an error of its own, without this side's traceback.
+        told = None if error is None else decode_failure(encode_failure(error))
+        self._far.ended(whole=True, error=told)
 
 
 class StreamEnd:

@@ -42,5 +42,7 @@ class SessionSettings:
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise InvalidArgument(name, value, f"{least} or more")
+        if not isinstance(self.checksum, bool):
+            raise InvalidArgument("checksum", self.checksum, "True or False")
         if self.compression not in (None, "auto", "zstd", "gzip"):
             raise InvalidArgument("compression", self.compression, "'auto', 'zstd', 'gzip' or None")

@@ -302,3 +302,45 @@ async def test_what_does_not_end_does_not_keep_the_process(
         assert time.monotonic() - began < 8
     what = "a thread" if stuck == "pool" else stuck
     assert any(f"the process ends without what still runs: {what}" in line for line in peer.err)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("timeout", "1"),
+        ("timeout", float("nan")),
+        ("sessions_per_peer", 0),
+        ("sessions_per_peer", "2"),
+        ("max_message_bytes", 0),
+        ("compression", "lz4"),
+        ("checksum", "yes"),
+        ("breaker", "yes"),
+    ],
+)
+async def test_a_client_that_cannot_work_is_refused(argument: str, value: Any) -> None:
+    with pytest.raises(InvalidArgument, match=argument):
+        grid.Client("shop", **{argument: value})
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("compression", "lz4"), ("checksum", 1), ("unix_socket", "here")]
+)
+async def test_a_peer_whose_sessions_cannot_work_is_refused(argument: str, value: Any) -> None:
+    server = grid.Server("shop", etcd="127.0.0.1:1", **{argument: value})
+    with pytest.raises(InvalidArgument, match=argument):
+        await server.start()
+
+
+async def test_a_timeout_that_is_no_number_is_refused(
+    grid_server: grid.Server, grid_client: grid.Client
+) -> None:
+    anything: Any = "1"
+    async with grid_server.open_mailbox("m"):
+        with pytest.raises(InvalidArgument, match="timeout"):
+            await grid_client.request("m", grid.EchoMsg(), timeout=anything)
+        with pytest.raises(InvalidArgument, match="timeout"):
+            grid_client.send("m", grid.EchoMsg(), timeout=anything)
+        with pytest.raises(InvalidArgument, match="timeout"):
+            await grid_client.tell("m", grid.EchoMsg(), timeout=anything)
+        with pytest.raises(InvalidArgument, match="timeout"):
+            await grid_client.stream("m", grid.EchoMsg(), timeout=anything)
