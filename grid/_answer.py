@@ -45,7 +45,7 @@ class Answer:
     def resolve(self, name: str, data: bytes) -> None:
         """Answer with a message."""
         if not self.done:
-            self.done = True
+            self.done = True  # what `_finish` does, without the call: it is on each answer's way
             if self._holder is not None:
                 self._holder.discard(self)
             if self._watchers is not None:

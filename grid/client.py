@@ -13,6 +13,7 @@ from grid.errors import (
     GridError,
     InvalidArgument,
     NotDelivered,
+    OutcomeUnknown,
     PeerUnreachable,
     UnknownActor,
     UnregisteredMailbox,
@@ -182,7 +183,7 @@ class Client(Messaging):
 
         Raises:
             UnregisteredMailbox: there is no such peer.
-            PeerUnreachable, DeadlineExceeded: it does not answer.
+            PeerUnreachable, OutcomeUnknown, DeadlineExceeded: it does not answer.
         """
         self._check_open()
         deadline = Deadline.after(self.timeout if timeout is None else timeout)
@@ -207,8 +208,8 @@ class Client(Messaging):
             try:
                 if await self.check(peer, timeout=deadline.remaining()) == "SERVING":
                     return
-            except NotDelivered:
-                pass  # not there yet, or not reachable yet
+            except (NotDelivered, OutcomeUnknown):
+                pass  # not there yet, not reachable yet, or its connection broke
             await asyncio.sleep(min(pause, deadline.remaining()))
             pause = min(2 * pause, 0.5)
         raise DeadlineExceeded(f"peer {peer!r} to serve", deadline.timeout)

@@ -69,7 +69,7 @@ class Flow:
 
     def sent(self, size: int) -> int:
         """Account for an item that goes out; its number."""
-        self._spent_out += 1 + (size >> _UNIT_SHIFT)
+        self._spent_out += cost(size)
         self._out += 1
         return self._out
 
@@ -92,11 +92,11 @@ class Flow:
         if self._spent_in >= self._granted_in:
             raise FlowError(f"item {number} came without credit")
         self._in = number
-        self._spent_in += 1 + (size >> _UNIT_SHIFT)
+        self._spent_in += cost(size)
 
     def consumed(self, size: int) -> int:
         """The owner read an item; the new total to grant, 0 for not worth telling yet."""
-        self._consumed += 1 + (size >> _UNIT_SHIFT)
+        self._consumed += cost(size)
         total = self._consumed + self._window
         if total - self._granted_in < (self._window + 1) >> 1:
             return 0

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from grid.transport.compression import (
+    ChecksumError,
     CompressionError,
     available,
     checksum,
     choose,
     compress,
     decompress,
+    verify,
+    worth,
 )
 from grid.transport.settings import SessionSettings
 from grid.wire_pb2 import Note
@@ -44,7 +47,7 @@ class Packing:
         """The bytes to send, and what must be said of them."""
         if self._algorithm is not None and len(data) >= self._settings.compress_from:
             packed = compress(self._algorithm, data)
-            if len(packed) < len(data):
+            if worth(len(data), len(packed)):
                 note = Note() if note is None else note
                 note.packing, note.unpacked_size = self._algorithm, len(data)
                 data = packed
@@ -66,12 +69,12 @@ class Packing:
         Raises:
             PackingError: they are not as they were sent, or would be too many.
         """
-        if note.HasField("checksum") and checksum(data) != note.checksum:
-            raise PackingError("the message was damaged on its way: its checksum is wrong")
-        if not note.packing:
-            return data
         limit = self._settings.max_message_bytes
         try:
+            if note.HasField("checksum"):
+                verify(data, note.checksum)
+            if not note.packing:
+                return data
             return decompress(note.packing, data, note.unpacked_size, limit)
-        except CompressionError as error:
+        except (ChecksumError, CompressionError) as error:
             raise PackingError(str(error)) from None

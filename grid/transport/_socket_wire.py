@@ -85,9 +85,13 @@ class SocketWire(asyncio.Protocol):
         finally:
             if self._held is not None:
                 self._held.cancel()
-            if self._transport is not None:
-                self._transport.abort()
+            await self.close()
         return reason
+
+    async def close(self) -> None:
+        """End the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def attach(self, link: Link) -> None:
         """Give what comes to a link."""

@@ -168,11 +168,6 @@ class StreamEnd:
         """True once neither direction goes on."""
         return not (self._sending or self._receiving)
 
-    @property
-    def finished(self) -> bool:
-        """True once this side may not send any more."""
-        return not self._sending
-
     # -- what comes from the other side ------------------------------------------------
 
     def bind(self, port: StreamPort) -> None:

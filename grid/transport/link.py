@@ -34,7 +34,7 @@ from grid.transport.statistics import SessionStatistics, counted_by
 from grid.transport.status import decode_failure, encode_failure
 from grid.wire_pb2 import Failure, Frame, Hello
 
-__all__ = ["Accept", "Gate", "Link", "Overdue", "Wire"]
+__all__ = ["Gate", "Link", "Overdue", "Wire"]
 
 _log = logging.getLogger("grid.transport")
 
@@ -44,9 +44,6 @@ _CONGESTED = 64 * QUEUE  # a side that sends and does not read shall not fill th
 _TICK = 1.0
 _STOPPED = 3.0  # seconds of silence after which a stopped process is given up
 _SILENCE = 60.0  # seconds without a sign of the other side's event loop
-
-# receiver, epoch, type name, data, metadata, where the answer goes
-Accept = Callable[[str, int, str, bytes, Mapping[str, str] | None, Answer], None]
 
 
 class Gate(Protocol):

@@ -266,6 +266,8 @@ class Pool:
         except BaseException:
             carrying.cancel()
             await asyncio.wait((carrying,))
+            if self._links.pop(link, None) is not None:  # cancelled before it began
+                await close()
             raise
         if link.parting:
             raise PeerUnreachable(self.address, link.reason or "it takes nothing new")
@@ -276,9 +278,10 @@ class Pool:
     async def _connect(self, target: str) -> tuple[Wire, Callable[[], Awaitable[None]]]:
         if target.startswith(_UNIX):
             try:
-                return await connect(target.removeprefix(_UNIX)), _nothing
+                wire = await connect(target.removeprefix(_UNIX))
             except OSError as error:
                 raise PeerUnreachable(self.address, str(error)) from None
+            return wire, wire.close
         channel = grpc.aio.insecure_channel(target, options=_KEEPALIVE)
         call: grpc.aio.StreamStreamCall[bytes, bytes]
         call = channel.stream_stream(f"/{SERVICE}/Session")()
@@ -355,10 +358,6 @@ class Pool:
             elif not one.token.done():
                 self._homeless.append(one)
                 self._expire_at(one.at)
-
-
-async def _nothing() -> None:
-    return
 
 
 def _reason(error: BaseException) -> str:

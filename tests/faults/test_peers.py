@@ -25,6 +25,7 @@ from grid.errors import (
 from grid.testing import wait_until
 from grid.transport.transport import Destination, Parcel
 from grid.wire_pb2 import EchoMsg
+from tests.grid.etcd_kit import free_ports
 from tests.grid.proxy import FaultProxy
 
 LEASE = 2.0
@@ -149,6 +150,25 @@ async def test_a_killed_peers_requests_end_at_once_as_unknown(
     with pytest.raises((PeerUnreachable, UnknownMailbox)):
         await grid_client.request("e", EchoMsg(), timeout=2)
     assert peer.address
+
+
+async def test_who_waits_for_a_peer_outlives_a_connection_that_breaks(
+    grid_etcd: Etcd, grid_client: grid.Client, grid_namespace: str
+) -> None:
+    listen = f"127.0.0.1:{free_ports(1)[0]}"
+    async with FaultProxy(listen) as proxy:
+        server = grid.Server(
+            grid_namespace, etcd=grid_etcd.endpoint, listen=listen, advertise=proxy.endpoint
+        )
+        async with server:
+            assert await grid_client.check(server.name) == "SERVING"
+            proxy.blackhole()
+            before = proxy.taken
+            waiting = asyncio.create_task(grid_client.wait_until_serving(server.name, timeout=20))
+            await wait_until(lambda: proxy.taken > before, "it has asked")
+            proxy.cut()
+            proxy.heal()
+            await waiting
 
 
 async def test_a_peer_cut_off_from_etcd_fences_itself_before_its_names_go(

@@ -16,6 +16,7 @@ class FaultProxy:
     Attributes:
         endpoint: "127.0.0.1:PORT", where to connect to.
         accepted: how many connections have come so far.
+        taken: how many bytes have come so far, from both sides.
     """
 
     def __init__(self, target: str) -> None:
@@ -30,6 +31,7 @@ class FaultProxy:
         self._seconds = 0.0
         self.endpoint = ""
         self.accepted = 0
+        self.taken = 0
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -120,6 +122,7 @@ class FaultProxy:
         sender = self._start(self._forward(queue, writer))
         try:
             while data := await reader.read(1 << 16):
+                self.taken += len(data)
                 queue.put_nowait((loop.time() + self._seconds, data))
             queue.put_nowait((loop.time() + self._seconds, b""))
             await sender

@@ -9,6 +9,7 @@ import pytest
 
 from grid.errors import ClientClosed, DeadlineExceeded, OutcomeUnknown, PeerUnreachable
 from grid.testing import wait_until
+from grid.transport.settings import SessionSettings
 from grid.transport.transport import Transport
 from tests.grid.proxy import FaultProxy
 from tests.grid.transport.link_kit import (
@@ -184,6 +185,20 @@ async def test_closing_ends_those_who_wait_for_a_dial() -> None:
         assert {type(end) for end in ends} == {ClientClosed}
         with pytest.raises(ClientClosed):
             await ask(way, address)
+
+
+async def test_closing_at_any_moment_of_a_dial_leaves_no_session() -> None:
+    async with serving(Gatekeeper()) as (address, _):
+        for turns in range(40):
+            way = Transport(settings=SessionSettings(), sessions=1)
+            asking = asyncio.create_task(ask(way, address))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            pool = next(iter(way.pools), None)
+            await way.close()
+            (end,) = await asyncio.gather(asking, return_exceptions=True)
+            assert end == b"x" or isinstance(end, ClientClosed | OutcomeUnknown), (turns, end)
+            assert pool is None or not pool.links, turns
 
 
 async def test_an_unused_session_is_closed_and_pings_are_no_use(proxy: FaultProxy) -> None:
