@@ -1,0 +1,233 @@
+"""The definition of one state, and how names are read from what the caller gave."""
+
+from __future__ import annotations
+
+import builtins
+import functools
+from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias, TypedDict, TypeVar, Unpack, cast
+
+from machine.errors import InvalidArgument, did_you_mean, near_names
+
+__all__ = [
+    "EXCEPTION",
+    "FIELDS",
+    "RELATIONS",
+    "Changes",
+    "Names",
+    "Relation",
+    "State",
+    "flatten",
+    "keywords_checked",
+]
+
+EXCEPTION = "Exception"
+"""The one built-in state: active while there is an error that nobody has dealt with."""
+
+Names: TypeAlias = "str | Iterable[Names]"
+"""One name, or any nested iterable of names."""
+
+
+class Relation(StrEnum):
+    """A kind of relation between two states, in the order in which they are always listed."""
+
+    ADD = "add"
+    REQUIRE = "require"
+    REMOVE = "remove"
+    AFTER = "after"
+
+
+RELATIONS = tuple(Relation)
+FIELDS = ("auto", "multi", "require", "add", "remove", "after", "tags", "args")
+
+
+def flatten(names: Names, argument: str = "names") -> tuple[str, ...]:
+    """The names in order, each once. Raises InvalidArgument for anything that is not a name."""
+    found: dict[str, None] = {}
+    _collect(names, argument, found, 0)
+    return tuple(found)
+
+
+def _collect(names: object, argument: str, found: dict[str, None], depth: int) -> None:
+    if isinstance(names, str):
+        found[str(names)] = None
+        return
+    if isinstance(names, Set) and not isinstance(names, Mapping):
+        names = sorted(names, key=str)  # a set has no order of its own that would last
+    elif isinstance(names, Mapping) or not isinstance(names, Iterable) or isinstance(names, bytes):
+        raise InvalidArgument(
+            f"{argument} takes a name or names, not {_shown(names)}",
+            argument=argument,
+            hint=_cure(names),
+        )
+    elif isinstance(names, type):
+        raise InvalidArgument(
+            f"{argument} takes names, not the class {names.__name__}",
+            argument=argument,
+            hint=_cure(names),
+        )
+    if depth > 20:
+        raise InvalidArgument(f"{argument} is nested more than 20 deep", argument=argument)
+    for name in names:
+        _collect(name, argument, found, depth + 1)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return f"{type(value).__name__} {value!r}"
+
+
+def _cure(value: object) -> str | None:
+    if value is builtins.Exception:
+        return "The state is machine.EXCEPTION; the bare word is Python's class."
+    if value is None:
+        return "Leave it out, or give ()."
+    return None
+
+
+class Changes(TypedDict, total=False):
+    """What can be replaced in a state; the fields of State."""
+
+    auto: bool
+    multi: bool
+    require: Names
+    add: Names
+    remove: Names
+    after: Names
+    tags: Names
+    args: type | None
+
+
+Callee = TypeVar("Callee", bound=Callable[..., object])
+
+
+def keywords_checked(function: Callee) -> Callee:
+    """The same function, but a misspelt keyword raises InvalidArgument and names the right one."""
+    known = frozenset(FIELDS)
+
+    @functools.wraps(function)
+    def checked(*args: object, **given: object) -> object:
+        for name in given:
+            if name not in known:
+                raise _unknown_field(name)
+        return function(*args, **given)
+
+    return cast("Callee", checked)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class State:
+    """The definition of one state: two flags, four relations, tags, and the type of its arguments.
+
+    Relations and tags are given as one name or any nested iterable of names and kept as tuples without
+    duplicates. Whether the names exist is checked by the Schema. Raises InvalidArgument for a wrong type.
+    Immutable, so safe in every thread.
+    """
+
+    auto: bool = False
+    multi: bool = False
+    require: tuple[str, ...] = ()
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    args: type | None = None
+
+    @keywords_checked
+    def __init__(
+        self,
+        *,
+        auto: bool = False,
+        multi: bool = False,
+        require: Names = (),
+        add: Names = (),
+        remove: Names = (),
+        after: Names = (),
+        tags: Names = (),
+        args: type | None = None,
+    ) -> None:
+        put = object.__setattr__
+        put(self, "auto", _flag(auto, "auto"))
+        put(self, "multi", _flag(multi, "multi"))
+        put(self, "require", flatten(require, "require"))
+        put(self, "add", flatten(add, "add"))
+        put(self, "remove", flatten(remove, "remove"))
+        put(self, "after", flatten(after, "after"))
+        put(self, "tags", flatten(tags, "tags"))
+        if args is not None and not isinstance(args, type):
+            raise InvalidArgument(
+                f"args takes a class, not {_shown(args)}",
+                argument="args",
+                hint="Give a dataclass or a TypedDict, not an instance of it.",
+            )
+        put(self, "args", args)
+
+    def relation(self, kind: Relation | str) -> tuple[str, ...]:
+        """The names of one relation: `state.relation("add") == state.add`."""
+        match Relation(kind):
+            case Relation.ADD:
+                return self.add
+            case Relation.REQUIRE:
+                return self.require
+            case Relation.REMOVE:
+                return self.remove
+            case Relation.AFTER:
+                return self.after
+
+    def has_tag(self, tag: str) -> bool:
+        """Whether the state has this tag, or, with `key:value` tags, a tag of this key."""
+        return any(one == tag or one.partition(":")[0] == tag for one in self.tags)
+
+    def extend(self, other: State) -> State:
+        """The union of both: all relations and tags, true flags win, `other`'s args if it has any."""
+        return State(
+            auto=self.auto or other.auto,
+            multi=self.multi or other.multi,
+            require=(self.require, other.require),
+            add=(self.add, other.add),
+            remove=(self.remove, other.remove),
+            after=(self.after, other.after),
+            tags=(self.tags, other.tags),
+            args=other.args or self.args,
+        )
+
+    @keywords_checked
+    def replace(self, **changes: Unpack[Changes]) -> State:
+        """The same state with what was given in place of what it had; `()` empties a relation."""
+        return State(
+            auto=changes.get("auto", self.auto),
+            multi=changes.get("multi", self.multi),
+            require=changes.get("require", self.require),
+            add=changes.get("add", self.add),
+            remove=changes.get("remove", self.remove),
+            after=changes.get("after", self.after),
+            tags=changes.get("tags", self.tags),
+            args=changes.get("args", self.args),
+        )
+
+    def normalised(self, name: str) -> State:
+        """As the state called `name` has it: not in its own Remove and After, and Add wins over Remove."""
+        remove = tuple(one for one in self.remove if one != name and one not in self.add)
+        after = tuple(one for one in self.after if one != name)
+        if remove == self.remove and after == self.after:
+            return self
+        return self.replace(remove=remove, after=after)
+
+
+def _flag(value: object, argument: str) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidArgument(
+            f"{argument} is True or False, not {_shown(value)}", argument=argument
+        )
+    return value
+
+
+def _unknown_field(name: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"a state has no {name!r}{did_you_mean(near_names(name, FIELDS))}",
+        argument=name,
+        hint=f"It has: {', '.join(FIELDS)}.",
+    )
