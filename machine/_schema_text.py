@@ -49,7 +49,7 @@ def shorthand(name: str, state: State) -> str:
 
 
 def parse_states(text: str) -> dict[str, State]:
-    """The states of a text in the short form. Raises SchemaError with every place that cannot be read."""
+    """The states of a text in the short form. Raises SchemaError with all that is unreadable."""
     if not isinstance(text, str):
         raise InvalidArgument(
             f"parse takes a str, not {type(text).__name__}", argument="text", hint=f"Like {FORM!r}."
@@ -169,14 +169,14 @@ def _loaded(text: str) -> type | None:
     return found if isinstance(found, type) else None
 
 
-def yaml_load(text: str) -> object:
+def yaml_load(text: str, place: str) -> object:
     """What the YAML text says. Raises MissingExtra without PyYAML, SchemaError for bad YAML."""
     yaml = _yaml()
     try:
         return cast("Callable[[str], object]", yaml["safe_load"])(text)
     except cast("type[Exception]", yaml["YAMLError"]) as error:
         raise SchemaError(
-            Problem("syntax", text=f"cannot be read: {error}"), place="YAML"
+            Problem("syntax", text=f"cannot be read: {error}"), place=place
         ) from error
 
 
@@ -188,7 +188,7 @@ def yaml_dump(data: object) -> str:
 
 def _yaml() -> dict[str, object]:
     try:
-        import yaml  # type: ignore[import-untyped,unused-ignore] # noqa: PLC0415
+        import yaml  # type: ignore[import-untyped,unused-ignore]
     except ImportError as error:
         raise MissingExtra("PyYAML", "yaml", "schemas as YAML") from error
     return dict(vars(yaml))

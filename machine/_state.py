@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import functools
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias, TypedDict, TypeVar, Unpack, cast
@@ -54,7 +54,7 @@ def _collect(names: object, argument: str, found: dict[str, None], depth: int) -
     if isinstance(names, str):
         found[str(names)] = None
         return
-    if isinstance(names, Set) and not isinstance(names, Mapping):
+    if isinstance(names, set | frozenset):
         names = sorted(names, key=str)  # a set has no order of its own that would last
     elif isinstance(names, Mapping) or not isinstance(names, Iterable) or isinstance(names, bytes):
         raise InvalidArgument(
@@ -122,9 +122,9 @@ def keywords_checked(function: Callee) -> Callee:
 class State:
     """The definition of one state: two flags, four relations, tags, and the type of its arguments.
 
-    Relations and tags are given as one name or any nested iterable of names and kept as tuples without
-    duplicates. Whether the names exist is checked by the Schema. Raises InvalidArgument for a wrong type.
-    Immutable, so safe in every thread.
+    Relations and tags are given as one name or any nested iterable of names and kept as tuples
+    without duplicates. Whether the names exist is checked by the Schema. Raises InvalidArgument for
+    a wrong type. Immutable, so safe in every thread.
     """
 
     auto: bool = False
@@ -182,7 +182,7 @@ class State:
         return any(one == tag or one.partition(":")[0] == tag for one in self.tags)
 
     def extend(self, other: State) -> State:
-        """The union of both: all relations and tags, true flags win, `other`'s args if it has any."""
+        """The union of both: relations, tags, true flags; `other`'s args if it has any."""
         return State(
             auto=self.auto or other.auto,
             multi=self.multi or other.multi,
@@ -209,7 +209,7 @@ class State:
         )
 
     def normalised(self, name: str) -> State:
-        """As the state called `name` has it: not in its own Remove and After, and Add wins over Remove."""
+        """As state `name` has it: not in its own Remove and After, and Add wins over Remove."""
         remove = tuple(one for one in self.remove if one != name and one not in self.add)
         after = tuple(one for one in self.after if one != name)
         if remove == self.remove and after == self.after:

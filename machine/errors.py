@@ -1,7 +1,7 @@
 """Every error of this package: one root, and a class for each cause.
 
-Each error knows, where it applies, the machine's id, the state, the handler's name and the source event,
-and its text ends with what to do next. All of them can be pickled.
+Each error knows, where it applies, the machine's id, the state, the handler's name and the source
+event, and its text ends with what to do next. All of them can be pickled.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def did_you_mean(near: Iterable[str]) -> str:
 class MachineError(Exception):
     """The root of all errors of this package.
 
-    `text` says what happened, `hint` what to do next. `machine`, `state`, `handler` and `source` are None
-    where they do not apply.
+    `text` says what happened, `hint` what to do next. `machine`, `state`, `handler` and `source`
+    are None where they do not apply.
     """
 
     def __init__(
@@ -75,8 +75,10 @@ class MachineError(Exception):
 
     def __str__(self) -> str:
         where = f"[{self.machine}] " if self.machine else ""
-        hint = f" {self.hint}" if self.hint else ""
-        return f"{where}{self.text}{hint}"
+        if not self.hint:
+            return f"{where}{self.text}"
+        stop = "" if self.text.endswith((".", "?", "!", ":")) else "."
+        return f"{where}{self.text}{stop} {self.hint}"
 
     def __reduce__(self) -> tuple[object, ...]:
         return _restore, (type(self), self.args, dict(self.__dict__))
@@ -93,7 +95,7 @@ def _restore(
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with a schema. `relation` and `other` are "" where they do not apply."""
+    """One thing that is wrong with a schema; "" where `relation` or `other` do not apply."""
 
     code: str
     state: str = ""
@@ -106,7 +108,7 @@ class Problem:
 
 
 class SchemaError(MachineError, ValueError):
-    """A definition of states cannot work. `problems` holds everything that is wrong with it, not only the first."""
+    """A definition of states cannot work. `problems` holds all that is wrong with it."""
 
     problems: tuple[Problem, ...]
 
@@ -154,7 +156,7 @@ class UnknownState(MachineError, KeyError):
 
 
 class InvalidArgument(MachineError, ValueError):
-    """A call was given something it cannot take. `argument` is the parameter's name, if there is one."""
+    """A call was given something it cannot take. `argument` is the parameter's name."""
 
     def __init__(
         self,
@@ -170,7 +172,7 @@ class InvalidArgument(MachineError, ValueError):
 
 
 class InvalidHandler(MachineError, ValueError):
-    """A handler cannot be bound: it names no state, or has a parameter or a form that cannot be served."""
+    """A handler cannot be bound: it names no state, or has a form that cannot be served."""
 
     def __init__(
         self,
@@ -304,7 +306,7 @@ class MachineDisposed(MachineError, RuntimeError):
 
 
 class WaitTimeout(MachineError, TimeoutError):
-    """What was waited for did not happen in time. The wait itself stays valid and can be tried again."""
+    """What was waited for did not happen in time. The wait stays valid and can be tried again."""
 
     def __init__(
         self,
@@ -326,7 +328,7 @@ class WaitTimeout(MachineError, TimeoutError):
 
 
 class NoEventLoop(MachineError, RuntimeError):
-    """An async handler, or an await, needs a running event loop and there is none in this thread."""
+    """An async handler, or an await, needs a running event loop; this thread has none."""
 
     def __init__(
         self,
@@ -347,7 +349,7 @@ class NoEventLoop(MachineError, RuntimeError):
 
 
 class ImportMismatch(MachineError, ValueError):
-    """A snapshot does not fit this machine. `missing` and `unexpected` have the differing state names."""
+    """A snapshot does not fit this machine; `missing` and `unexpected` are state names."""
 
     def __init__(
         self,

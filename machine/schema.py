@@ -3,9 +3,9 @@
     schema = Schema({"Open": State(remove="Closed"), "Closed": State(auto=True, remove="Open")})
     schema == Schema.parse("Open -Closed; Closed* -Open")
 
-What must hold: every name in a relation is a state; nothing requires itself, not even around corners;
-nothing requires what it removes; no handler's method name can be read in two ways. All that is wrong
-is told at once, in one SchemaError.
+What must hold: every name in a relation is a state; nothing requires itself, not even around
+corners; nothing requires what it removes; no handler's method name can be read in two ways. All
+that is wrong is told at once, in one SchemaError.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Literal, TypeAlias, Unpack, cast
 
+from machine import _schema_parts as parts
 from machine import _schema_text as text_form
+from machine._schema_parts import Definition
 from machine._schema_rules import check, check_groups, check_order
 from machine._state import EXCEPTION, RELATIONS, Changes, Names, Relation, State, flatten
 from machine.errors import InvalidArgument, Problem, SchemaError, UnknownState
@@ -24,22 +26,22 @@ from machine.errors import InvalidArgument, Problem, SchemaError, UnknownState
 __all__ = ["EXCEPTION", "RELATIONS", "Names", "Relation", "Schema", "State", "as_schema"]
 
 _IMPLIED = State(multi=True)
-Definition: TypeAlias = State | Mapping[str, object] | None
 Requires: TypeAlias = Literal["error", "follow", "drop"]
 
 
 class Schema(Mapping[str, State]):
     """States by name, in their official order, normalised and checked.
 
-    `states` has a State, a mapping of a State's fields, or None (no relations) for each name. `order` is
-    the official order and must name every state; without it the order is that of the definition. A
-    missing Exception is appended last, as a Multi state. `groups` names lists of states, for tools.
+    `states` has a State, a mapping of a State's fields, or None (no relations) for each name.
+    `order` is the official order and must name every state; without it the order is that of the
+    definition. A missing Exception is appended last, as a Multi state. `groups` names lists of
+    states, for tools.
 
-    Normalised means: a state is not in its own Remove and After, and what it adds it does not remove.
-    Raises SchemaError with all problems. Immutable and hashable, safe in every thread.
+    Normalised means: a state is not in its own Remove and After, and what it adds it does not
+    remove. Raises SchemaError with all problems. Immutable and hashable, safe in every thread.
     """
 
-    __slots__ = ("_fingerprint", "_groups", "_hash", "_names", "_states")
+    __slots__ = ("_fingerprint", "_groups", "_hash", "_names", "_overruled", "_states")
 
     def __init__(
         self,
@@ -59,16 +61,22 @@ class Schema(Mapping[str, State]):
         types: Mapping[str, type] | None,
     ) -> None:
         problems: list[Problem] = []
-        built = text_form.read_states(_named(states, "states"), types, problems)
+        built = text_form.read_states(parts.definitions(states, "states"), types, problems)
         built.setdefault(EXCEPTION, _IMPLIED)
+        self._overruled = tuple(
+            (name, other)
+            for name, state in built.items()
+            for other in state.remove
+            if other != name and other in state.add
+        )
         built = {str(name): state.normalised(name) for name, state in built.items()}
         problems += check(built)
         names = tuple(built)
         if order is not None:
-            names = tuple(_ordered(order))
+            names = tuple(parts.in_order(order))
             problems += check_order(names, built)
             names = names if EXCEPTION in names else (*names, EXCEPTION)
-        flat = _read_groups(groups or {}, problems)
+        flat = parts.read_groups(groups or {}, problems)
         problems += check_groups(flat, built)
         if problems:
             raise SchemaError(problems, place=place)
@@ -123,7 +131,7 @@ class Schema(Mapping[str, State]):
         return f"Schema.parse({str(self)!r})"
 
     def __str__(self) -> str:
-        """The short form, as `Schema.parse` reads it: all but the groups and the types of arguments."""
+        """The short form, as `Schema.parse` reads it; without groups and types of arguments."""
         return "; ".join(text_form.shorthand(*item) for item in self._written().items())
 
     # What is in it
@@ -137,6 +145,11 @@ class Schema(Mapping[str, State]):
     def groups(self) -> Mapping[str, tuple[str, ...]]:
         """Named lists of states."""
         return MappingProxyType(self._groups)
+
+    @property
+    def overruled(self) -> tuple[tuple[str, str], ...]:
+        """Pairs (state, other) whose Remove was dropped, because the state also adds the other."""
+        return self._overruled
 
     def index(self, name: str) -> int:
         """The position of a state in `names`. Raises UnknownState."""
@@ -165,9 +178,9 @@ class Schema(Mapping[str, State]):
         return {other: kinds for other, kinds in found if kinds}
 
     def fingerprint(self) -> str:
-        """A short hex text, the same in every process for the same names, order, relations, tags and groups.
+        """A hex text, the same in every process for equal names, order, relations and groups.
 
-        The types of arguments do not count: they are the program's, not the machine's.
+        Tags count, the types of arguments do not: they are the program's, not the machine's.
         """
         if not self._fingerprint:
             data = self.to_dict()
@@ -183,8 +196,8 @@ class Schema(Mapping[str, State]):
     def parse(cls, text: str) -> Schema:
         """The schema of a text like `"A*! ?B,C +D -E >F #tag; B; C"`.
 
-        `*` is Auto, `!` Multi, `?` Require, `+` Add, `-` Remove, `>` After, `#` tags; states are separated
-        by semicolons or line ends. Raises SchemaError with every place that cannot be read.
+        `*` is Auto, `!` Multi, `?` Require, `+` Add, `-` Remove, `>` After, `#` tags; states are
+        separated by semicolons or line ends. Raises SchemaError with every place that is wrong.
         """
         return cls(text_form.parse_states(text))
 
@@ -203,9 +216,9 @@ class Schema(Mapping[str, State]):
     ) -> Schema:
         """The schema of plain data: `{"states": {...}, "order": [...], "groups": {...}}`.
 
-        A state is a mapping of its fields or None. Types of arguments stand as `module:name` and are
-        looked up in `types`; without `types`, among the modules imported already, and what is not found
-        is left out. Raises SchemaError that names `place` and where in the data each problem is.
+        A state is a mapping of its fields or None. Types of arguments stand as `module:name` and
+        are looked up in `types`; without `types`, among the modules imported already, and what is
+        not found is left out. Raises SchemaError that names `place`, and where each problem is.
         """
         return _from_data(cls, data, types, place or "data")
 
@@ -220,7 +233,7 @@ class Schema(Mapping[str, State]):
         """The schema of a JSON text; errors as in `from_dict`."""
         place = place or "JSON"
         try:
-            data = json.loads(text, object_pairs_hook=_no_duplicates)
+            data = json.loads(text, object_pairs_hook=parts.no_duplicates)
         except ValueError as error:
             problem = Problem("syntax", text=f"cannot be read: {error}")
             raise SchemaError(problem, place=place) from error
@@ -235,7 +248,7 @@ class Schema(Mapping[str, State]):
         cls, text: str, *, types: Mapping[str, type] | None = None, place: str = ""
     ) -> Schema:
         """The schema of a YAML text; errors as in `from_dict`, MissingExtra without PyYAML."""
-        return _from_data(cls, text_form.yaml_load(text), types, place or "YAML")
+        return _from_data(cls, text_form.yaml_load(text, place or "YAML"), types, place or "YAML")
 
     # Other schemas made of it
 
@@ -246,13 +259,13 @@ class Schema(Mapping[str, State]):
             del written[EXCEPTION]
         return written
 
-    def merge(self, *others: Schema | Mapping[str, Definition] | str) -> Schema:
-        """All states of both; a later definition replaces an earlier one of that name as a whole."""
+    def merge(self, *others: Mapping[str, Definition] | str | type) -> Schema:
+        """All states of both; a later definition of a name replaces an earlier one as a whole."""
         states: dict[str, Definition] = dict(self._written())
         groups: dict[str, Names] = dict(self._groups)
         for other in others:
-            schema = other if isinstance(other, Schema) else None
-            added = schema._written() if schema else as_states(other)
+            schema = _declared(other)
+            added = dict(schema._written() if schema else parts.definitions(other, "states"))
             if added.get(EXCEPTION) == _IMPLIED and EXCEPTION in states:
                 added = {name: state for name, state in added.items() if name != EXCEPTION}
             states |= added
@@ -279,9 +292,9 @@ class Schema(Mapping[str, State]):
         return self.with_states({name: (self[name] if state is None else state).replace(**changes)})
 
     def prefix(self, text: str) -> Schema:
-        """All states, also inside relations, and all groups with `text` before their names; not Exception."""
+        """All states (but Exception) and groups with `text` before their names, everywhere."""
         new = {name: name if name == EXCEPTION else f"{text}{name}" for name in self}
-        states = {new[name]: _renamed(state, new) for name, state in self._written().items()}
+        states = {new[name]: parts.renamed(state, new) for name, state in self._written().items()}
         groups = {
             f"{text}{group}": [new[name] for name in names] for group, names in self._groups.items()
         }
@@ -290,8 +303,8 @@ class Schema(Mapping[str, State]):
     def only(self, *names: Names, require: Requires = "error") -> Schema:
         """Only these states, and of relations and groups what is between them.
 
-        A Require of a state that is left out is a SchemaError; with `require="follow"` such states come
-        along, with "drop" the Require goes too.
+        A Require of a state that is left out is a SchemaError; with `require="follow"` such states
+        come along, with "drop" the Require goes too.
         """
         kept = dict.fromkeys(flatten(names))
         for name in kept:
@@ -303,7 +316,7 @@ class Schema(Mapping[str, State]):
                 f"require is 'error', 'follow' or 'drop', not {require!r}", argument="require"
             )
         states = {
-            name: _restricted(name, state, {*kept, EXCEPTION}, strict=require == "error")
+            name: parts.restricted(name, state, {*kept, EXCEPTION}, strict=require == "error")
             for name, state in self._written().items()
             if name in kept
         }
@@ -337,85 +350,41 @@ class Schema(Mapping[str, State]):
 
 
 def as_schema(value: object) -> Schema:
-    """The schema of a Schema, a States class, a text in the short form, a mapping, or None (no states)."""
-    if isinstance(value, Schema):
-        return value
-    declared = getattr(value, "schema", None) if isinstance(value, type) else None
-    if isinstance(declared, Schema):
+    """The schema of a Schema, a States class, a text in the short form, a mapping, or None."""
+    declared = _declared(value)
+    if declared is not None:
         return declared
-    if value is None:
-        return Schema({})
-    if isinstance(value, str):
-        return Schema.parse(value)
-    return Schema(_named(value, "schema"))
+    return Schema(parts.definitions({} if value is None else value, "schema"))
 
 
-def as_states(value: Mapping[str, Definition] | str) -> dict[str, Definition]:
-    """The definitions of a mapping or of a text in the short form, not checked yet."""
-    if isinstance(value, str):
-        return dict(text_form.parse_states(value))
-    return dict(_named(value, "states"))
+def _declared(value: object) -> Schema | None:
+    found = getattr(value, "schema", None) if isinstance(value, type) else value
+    return found if isinstance(found, Schema) else None
 
 
 def _rebuild(states: dict[str, State], groups: dict[str, tuple[str, ...]]) -> Schema:
     return Schema(states, groups=groups)
 
 
-def _named(value: object, argument: str) -> Mapping[str, Definition]:
-    if isinstance(value, type) and isinstance(getattr(value, "schema", None), Schema):
-        return cast("Schema", value.schema)  # type: ignore[attr-defined]
-    if not isinstance(value, Mapping):
-        raise InvalidArgument(
-            f"{argument} is a mapping of names to states, not {type(value).__name__} {value!r}",
-            argument=argument,
-            hint='Like {"Open": State(remove="Closed"), "Closed": None}.',
-        )
-    for name in value:
-        if not isinstance(name, str):
-            raise InvalidArgument(
-                f"{argument} has the key {name!r}, which is no str", argument=argument
-            )
-    return value
-
-
 def _mapping(value: object) -> dict[str, object]:
     return cast("dict[str, object]", value)
-
-
-def _ordered(order: object) -> Iterator[str]:
-    if isinstance(order, str) or not isinstance(order, Iterable):
-        raise InvalidArgument(f"order is an iterable of names, not {order!r}", argument="order")
-    for name in order:
-        yield from flatten(name, "order")
-
-
-def _read_groups(
-    groups: Mapping[str, Names], problems: list[Problem]
-) -> dict[str, tuple[str, ...]]:
-    read: dict[str, tuple[str, ...]] = {}
-    for group, members in groups.items():
-        try:
-            read[str(group)] = flatten(members, f"groups.{group}")
-        except InvalidArgument as error:
-            problems.append(Problem("bad-value", other=str(group), text=str(error)))
-    return read
 
 
 def _from_data(
     kind: type[Schema], data: object, types: Mapping[str, type] | None, place: str
 ) -> Schema:
-    parts = _data_part(data, "the top", place)
-    for key in parts:
+    top = parts.data_part(data, "the top", place)
+    for key in top:
         if key not in {"states", "order", "groups"}:
             text = f"the top has {key!r}; it may have 'states', 'order' and 'groups'"
             raise SchemaError(Problem("bad-value", text=text), place=place)
-    states = _data_part(parts.get("states"), "states", place)
-    groups = _data_part(parts.get("groups") or {}, "groups", place)
+    states = parts.data_part(top.get("states"), "states", place)
+    groups = parts.data_part(top.get("groups") or {}, "groups", place)
     schema = kind.__new__(kind)
     try:
         schema._build(
             cast("Mapping[str, Definition]", states),
-            cast("Iterable[str] | None", parts.get("order")),
+            cast("Iterable[str] | None", top.get("order")),
             cast("Mapping[str, Names]", groups),
             place,
             types,
@@ -423,50 +392,3 @@ def _from_data(
     except InvalidArgument as error:
         raise SchemaError(Problem("bad-value", text=str(error)), place=place) from error
     return schema
-
-
-def _data_part(value: object, name: str, place: str) -> dict[str, object]:
-    if not isinstance(value, Mapping):
-        text = f"{name} is a mapping, not {type(value).__name__} {value!r}"
-        raise SchemaError(Problem("bad-value", text=text), place=place)
-    for key in value:
-        if not isinstance(key, str):
-            text = f"{name} has the key {key!r}, which is no text; put it in quotes"
-            raise SchemaError(Problem("bad-value", text=text), place=place)
-    return dict(value)
-
-
-def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    data = dict(pairs)
-    if len(data) != len(pairs):
-        seen = [key for key, _ in pairs]
-        double = next(key for key in seen if seen.count(key) > 1)
-        raise ValueError(f"{double!r} is there twice; keep one")
-    return data
-
-
-def _renamed(state: State, new: Mapping[str, str]) -> State:
-    return state.replace(
-        require=[new[name] for name in state.require],
-        add=[new[name] for name in state.add],
-        remove=[new[name] for name in state.remove],
-        after=[new[name] for name in state.after],
-    )
-
-
-def _restricted(name: str, state: State, kept: set[str], *, strict: bool) -> State:
-    lost = [other for other in state.require if other not in kept]
-    if lost and strict:
-        text = (
-            f"{name!r} requires {', '.join(lost)}, which would be left out; "
-            'take it too (require="follow"), or give require="drop"'
-        )
-        raise SchemaError(
-            Problem("require-left-out", name, Relation.REQUIRE.value, lost[0], text=text)
-        )
-    return state.replace(
-        require=[other for other in state.require if other in kept],
-        add=[other for other in state.add if other in kept],
-        remove=[other for other in state.remove if other in kept],
-        after=[other for other in state.after if other in kept],
-    )
