@@ -1,0 +1,360 @@
+"""A transition carried out: negotiation, commit, final handlers, and what follows.
+
+The phases (reference 2.5, 2.6, 2.8, 2.9):
+
+1. The relations have spoken already: the move says whether they accept it.
+2. Negotiation handlers are asked; the first False, raise or overrun rejects
+   the transition, and nothing has changed. In a transition that the machine
+   made of Auto states, a state that is rejected in its Enter handler, or on
+   the way to it, is struck out alone, with what only it implied.
+3. The commit: ticks, active states, and the end of contexts.
+4. Final handlers are told, exits first. When one fails, its state and those
+   after it go back to what they were before, one tick each; those before it
+   stand. The transition is canceled, though something of it remains.
+5. If anything has changed, the Auto states that are not active are tried, in
+   a mutation of their own that goes before all others.
+
+What a handler raises becomes the state Exception, by a mutation that goes
+before all others. If it was raised while Exception itself was being added, it
+is only logged and remembered: otherwise this would not end.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from typing import Any
+
+from machine import _watchdog
+from machine._compile import Configuration, Move
+from machine._core import Core
+from machine._plans import Call, Plan
+from machine.contexts import StateContext
+from machine.errors import HandlerTimeout, InvalidHandler
+from machine.handlers import Role
+from machine.kinds import Kind
+from machine.mutation import Mutation
+from machine.schema import EXCEPTION
+from machine.transition import Transition
+
+__all__ = ["Engine"]
+
+_log = logging.getLogger("machine")
+_monotonic = time.monotonic
+_EXCEPTION_ARG = "error"
+
+
+class _Stopped(Exception):
+    """A handler said no, or failed; the transition ends here."""
+
+
+class Engine(Core):
+    """The part of a machine that carries out transitions."""
+
+    __slots__ = ()
+
+    def _perform(self, mutation: Mutation) -> bool:
+        compiled = self._compiled
+        index = compiled.index
+        called = tuple([index[name] for name in mutation.called])
+        move = compiled.move(self._config, mutation.kind, called, mutation.auto)
+        self._transitions += 1
+        tx = Transition(self._self, mutation, move, self._ticks, self._transitions)
+        self._transition = tx
+        if mutation.check and not tx.accepted:
+            tx.accepted = any(compiled.multi[at] for at in called)
+        for tracer in self._tracers:
+            tracer.transition_init(tx)
+            tracer.transition_start(tx)
+        watched = self._shape is not None
+        if watched:
+            _watchdog.enter(self)
+        try:
+            self._carry_out(tx, move)
+        except _Stopped:
+            tx.accepted = False
+        except BaseException:
+            tx.accepted = False
+            raise
+        finally:
+            if watched:
+                _watchdog.leave(self)
+            self._conclude(tx)
+        if not tx.accepted:
+            return False
+        return mutation.check or tx._move.holds
+
+    def _carry_out(self, tx: Transition, move: Move) -> None:
+        mutation = tx.mutation
+        plan: Plan | None = None
+        if tx.accepted and self._shape is not None:
+            plan = self._shape.plan(move)
+        struck: set[int] = set()
+        if plan is not None and plan.negotiation:
+            self._negotiate(tx, plan, struck)
+        if not tx.accepted or mutation.check:
+            return
+        if mutation.auto:
+            move = self._rest_of_auto(tx, move, struck)
+            if self._shape is not None:
+                plan = self._shape.plan(move)
+        self._commit(tx, move.target, move.ticks)
+        for tracer in self._tracers:
+            tracer.transition_finals(tx)
+        reached = len(move.exits) + len(move.enters)
+        try:
+            if plan is not None and plan.finals:
+                reached = self._tell(tx, move, plan)
+        finally:
+            if self._waiters is not None:
+                self._waiters.reached(move, reached - len(move.exits), mutation)
+
+    def _rest_of_auto(self, tx: Transition, move: Move, struck: set[int]) -> Move:
+        """What is left of an auto mutation when some of its states were rejected."""
+        target = [at for at in move.target.order if at not in struck]
+        if not target:
+            raise _Stopped
+        kept = tuple(at for at in move.called if at in target)
+        rest = self._compiled.move(move.before, Kind.ADD, kept, True)
+        tx._move = rest
+        return rest
+
+    def _commit(
+        self, tx: Transition, target: Configuration, changes: tuple[tuple[int, int], ...]
+    ) -> None:
+        ticks = self._ticks.copy()
+        for at, more in changes:
+            ticks[at] += more
+        self._ticks = tx._ticks_after = ticks
+        self._config = target
+        tx.committed = True
+        contexts = self._contexts
+        if contexts:
+            for at, _ in changes:
+                ended = contexts.pop(at, None)
+                if ended is not None:
+                    ended._expire()
+
+    def _conclude(self, tx: Transition) -> None:
+        """Everything after the handlers, whatever they did."""
+        mutation = tx.mutation
+        before, after = tx._ticks_before, self._ticks
+        if tx._ticks_after is None:
+            tx._ticks_after = after
+        if self.on_change is not None and not mutation.check:
+            try:
+                self.on_change(self._self, tx.time_before, tx.time_after)
+            except Exception:
+                _log.exception("[%s] on_change raised", self.id)
+        if tx.accepted and before is not after and not mutation.auto:
+            self._queue_autos(tx)
+        tx.completed = True
+        for tracer in self._tracers:
+            tracer.transition_end(tx)
+        if self._waiters is not None and before is not after:
+            self._waiters.changed(before, after)
+        if not self._plain and self._shape is None:
+            self._settle_plain()
+
+    def _queue_autos(self, tx: Transition) -> None:
+        autos = self._config.autos
+        move = tx._move
+        if not (autos and move.ticks and move.follow_up) or self._disposing:
+            return
+        names = tuple(self._compiled.names[at] for at in autos)
+        mutation = Mutation(Kind.ADD, names, auto=True, cause=tx.mutation.cause)
+        mutation.source = tx.mutation.source
+        self._put_first(mutation)
+
+    def _put_first(self, mutation: Mutation) -> None:
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.appendleft(mutation)
+        for tracer in self._tracers:
+            tracer.mutation_queued(self._self, mutation)
+
+    # -- handlers ------------------------------------------------------------------------
+
+    def _negotiate(self, tx: Transition, plan: Plan, struck: set[int]) -> None:
+        skip = ""
+        for call in plan.negotiation:
+            if struck and (call.name == skip or _is_moot(call, struck)):
+                continue
+            answer = self._call(tx, call)
+            if answer is None or answer is True:
+                continue
+            if answer is not False:
+                self._bad_answer(tx, call, answer)
+            if not tx.mutation.auto or not self._may_strike(call):
+                self._note("ops", f"[cancel] ({' '.join(tx.target)}) by {call.name}")
+                raise _Stopped
+            role, state, other = call.handler.place
+            struck.add(other if role is Role.BETWEEN else state)
+            skip = call.name
+
+    def _may_strike(self, call: Call) -> bool:
+        """Whether a rejection concerns one Auto state, and not the whole auto mutation."""
+        role, state, other = call.handler.place
+        if role is Role.ENTER:
+            return self._compiled.auto[state]
+        return role is Role.BETWEEN and state != other and self._compiled.auto[other]
+
+    def _bad_answer(self, tx: Transition, call: Call, answer: object) -> None:
+        if hasattr(answer, "close"):
+            answer.close()  # a coroutine that nobody will await
+        error = InvalidHandler(
+            f"{call.name} returned {answer!r}; a negotiation handler returns True, False or None",
+            handler=call.name,
+            machine=self.id,
+        )
+        self._raised(tx, call, error)
+        raise _Stopped
+
+    def _tell(self, tx: Transition, move: Move, plan: Plan) -> int:
+        """Call the final handlers; how many states were reached."""
+        call: Call | None = None
+        try:
+            for call in plan.finals:
+                answer = self._call(tx, call)
+                if answer is not None and hasattr(answer, "send"):
+                    self._start(tx, call, answer)
+        except BaseException:
+            assert call is not None  # noqa: S101 - only calls raise here
+            self._repair(tx, move, call.position)
+            raise
+        return len(move.exits) + len(move.enters)
+
+    def _call(self, tx: Transition, call: Call) -> Any:
+        """Call a handler, look at the time it took and at what it raised."""
+        self._running = tx.handler = call.name
+        for tracer in self._tracers:
+            tracer.handler_start(tx, call.handler)
+        began = self._since = _monotonic()
+        answer: Any = False
+        try:
+            if call.bare:
+                if call.owned:
+                    answer = call.function(self._owners[call.group])
+                else:
+                    answer = call.function()
+            else:
+                answer = call.handler.invoke(self._owners[call.group], tx)
+        except Exception as error:
+            if not self._options.catch:
+                raise
+            self._raised(tx, call, error)
+            raise _Stopped from None
+        finally:
+            if self._tracers:
+                for tracer in self._tracers:
+                    tracer.handler_end(tx, call.handler, answer is not False)
+        took = _monotonic() - began
+        if took > self._options.handler_timeout:
+            self._overran(tx, call, took, answer)
+        return answer
+
+    def _start(self, tx: Transition, call: Call, work: Any) -> None:
+        """Begin the task of an `async def` handler."""
+        place = call.handler.place
+        context = self._context(place[1] if place[0] is Role.STATE else -1)
+        try:
+            context._start(work, call.name)
+        except Exception as error:
+            self._raised(tx, call, error)
+            raise _Stopped from None
+
+    def _context(self, state: int) -> StateContext:
+        """The context of a state's current tick; of the machine itself for -1."""
+        contexts = self._contexts
+        if contexts is None:
+            contexts = self._contexts = {}
+        context = contexts.get(state)
+        if context is None:
+            self._plain = False
+            name = self._compiled.names[state] if state >= 0 else self.id
+            tick = self._ticks[state] if state >= 0 else 0
+            context = contexts[state] = StateContext(self, name, tick)
+        return context
+
+    # -- failures ------------------------------------------------------------------------
+
+    def _repair(self, tx: Transition, move: Move, position: int) -> None:
+        """Take back the states whose final handlers did not complete, one tick each."""
+        before = move.before.order
+        back = move.exits[position:]
+        entered = move.enters[max(0, position - len(move.exits)) :]
+        off = [state for state in entered if state not in before]
+        if not (back or off):
+            return
+        stays = [state for state in move.target.order if state not in off]
+        target = self._compiled.configuration((*stays, *back))
+        self._commit(tx, target, tuple((state, 1) for state in (*back, *off)))
+        self._note("ops", f"[recover] partial final states as ({' '.join(target.names)})")
+
+    def _raised(self, tx: Transition, call: Call, error: BaseException) -> None:
+        """What a handler raised becomes the state Exception."""
+        tx.error = error
+        error.add_note(_story_of(self.id, tx, call.name))
+        _log.error("[%s] %s raised in %s", self.id, call.name, tx.mutation, exc_info=error)
+        self._note("ops", f"[cancel] ({' '.join(tx.target)}) by recover")
+        self._fail(tx, call, error)
+
+    def _fail(self, tx: Transition, call: Call, error: BaseException) -> None:
+        self._record(error)
+        if EXCEPTION in tx.mutation.called:
+            return
+        args = {
+            _EXCEPTION_ARG: error,
+            "handler": call.name,
+            "called": tx.mutation.called,
+            "before": tx.before,
+            "transition": tx.id,
+        }
+        mutation = Mutation(Kind.ADD, (EXCEPTION,), args, cause=tx.mutation)
+        mutation.source = tx.mutation.source
+        self._put_first(mutation)
+
+    def _overran(self, tx: Transition, call: Call, took: float, answer: object) -> None:
+        """A handler has come back too late: its transition is canceled."""
+        options = self._options
+        if hasattr(answer, "close"):
+            answer.close()
+        error = HandlerTimeout(
+            call.name, options.handler_timeout, machine=self.id, source=tx.mutation.source
+        )
+        tx.error = error
+        error.add_note(_story_of(self.id, tx, call.name))
+        self._note("ops", f"[cancel] ({' '.join(tx.target)}) by timeout")
+        _log.warning("[%s] %s took %.3f s in %s", self.id, call.name, took, tx.mutation)
+        if took > options.handler_timeout + options.handler_deadline:
+            self._drop_queue()
+            self._fail(tx, call, error)
+            self._backoff_until = _monotonic() + options.handler_backoff
+        raise _Stopped
+
+    def _background_failed(self, error: BaseException, state: str, name: str) -> None:
+        error.add_note(f"in {name}, a task of {state} of the machine {self.id!r}")
+        _log.error("[%s] %s, a task of %s, raised", self.id, name, state, exc_info=error)
+        self._add_error((EXCEPTION,), error, {"handler": name, "state": state}, None)
+
+    def _add_error(
+        self, states: tuple[str, ...], error: BaseException, args: Any, source: Any
+    ) -> Any:
+        raise NotImplementedError
+
+
+def _is_moot(call: Call, struck: set[int]) -> bool:
+    role, _, other = call.handler.place
+    return role is Role.BETWEEN and other in struck
+
+
+def _story_of(machine: str, tx: Transition, handler: str) -> str:
+    """Which handler of which mutation, and what led to it."""
+    causes = []
+    one: Mutation | None = tx.mutation
+    while one is not None and len(causes) < 8:
+        source = "" if one.source is None else f" from {one.source.machine}"
+        causes.append(f"{one}{source}")
+        one = one.cause
+    return f"in {handler} of the machine {machine!r}: {' <- '.join(causes)}"

@@ -1,0 +1,118 @@
+"""Which handlers a move calls, in which order: worked out once for all machines alike.
+
+Machines whose handlers come from the same classes have the same `Shape`, so
+the plan of a move is made once for all of them; an owner is found by the
+number of its group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from machine.handlers import Handler, Role
+from machine.kinds import Kind
+
+if TYPE_CHECKING:
+    from machine._compile import Move
+
+__all__ = ["Call", "Plan", "Shape"]
+
+
+class Call:
+    """A handler to be called at some place of a plan.
+
+    Attributes:
+        handler: what to call.
+        group: the number of the group it comes from.
+        position: in a plan's finals, how many states' final handlers stand before this one's.
+    """
+
+    __slots__ = ("bare", "function", "group", "handler", "name", "owned", "position")
+
+    def __init__(self, handler: Handler, group: int, position: int) -> None:
+        self.handler = handler
+        self.group = group
+        self.position = position
+        self.name = handler.name
+        self.function: Any = handler.function
+        self.owned = handler.owned
+        self.bare = handler.bare
+
+
+class Plan:
+    """The handlers of one move.
+
+    Attributes:
+        negotiation: to be asked, in order.
+        finals: to be told, in order; AnyState last.
+    """
+
+    __slots__ = ("finals", "negotiation")
+
+    def __init__(self, negotiation: Sequence[Call], finals: Sequence[Call]) -> None:
+        self.negotiation = tuple(negotiation)
+        self.finals = tuple(finals)
+
+
+class Shape:
+    """Groups of handlers in their order, as many machines may have them."""
+
+    def __init__(self, groups: Sequence[Sequence[Handler]]) -> None:
+        self._table: dict[tuple[int, int, int], list[tuple[Handler, int]]] = {}
+        for number, group in enumerate(groups):
+            for handler in group:
+                self._table.setdefault(handler.place, []).append((handler, number))
+        self._pairs = any(place[0] is Role.BETWEEN for place in self._table)
+        self._plans: dict[Move, Plan] = {}
+
+    def forget(self) -> None:
+        """Drop the plans."""
+        self._plans.clear()
+
+    def plan(self, move: Move) -> Plan:
+        """The handlers of a move."""
+        found = self._plans.get(move)
+        if found is None:
+            found = Plan(
+                [call for place in _negotiation(move, self._pairs) for call in self._at(place)],
+                [call for at, place in _finals(move) for call in self._at(place, at)],
+            )
+            self._plans[move] = found
+        return found
+
+    def has(self, role: Role) -> bool:
+        """True if there is any handler of a role."""
+        return any(place[0] is role for place in self._table)
+
+    def _at(self, place: tuple[int, int, int], position: int = 0) -> list[Call]:
+        return [Call(handler, group, position) for handler, group in self._table.get(place, ())]
+
+
+def _negotiation(move: Move, pairs: bool) -> Iterator[tuple[int, int, int]]:
+    for state in move.exits:
+        yield Role.EXIT, state, -1
+    for state in move.enters:
+        yield Role.ENTER, state, -1
+    if pairs:
+        before, target = move.before.order, move.target.order
+        if move.kind is not Kind.REMOVE:
+            for state in target:
+                if state in before:
+                    yield Role.BETWEEN, state, state
+        for one in before:
+            for other in target:
+                if one != other:
+                    yield Role.BETWEEN, one, other
+    yield Role.ANY_ENTER, -1, -1
+
+
+def _finals(move: Move) -> Iterator[tuple[int, tuple[int, int, int]]]:
+    position = 0
+    for state in move.exits:
+        yield position, (Role.END, state, -1)
+        position += 1
+    for state in move.enters:
+        yield position, (Role.STATE, state, -1)
+        position += 1
+    yield position, (Role.ANY_STATE, -1, -1)

@@ -1,0 +1,420 @@
+"""A machine: many states that are active together, their relations, clocks and handlers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import secrets
+import threading
+import time
+import typing
+from asyncio import events
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Generic, TypeVar, overload
+from weakref import WeakValueDictionary
+
+from machine._binder import Binder
+from machine._checks import Checks, Names
+from machine._compile import Move, compiled_of
+from machine._engine import Engine
+from machine._life import Life
+from machine._waiting import Waiting
+from machine.errors import InvalidArgument
+from machine.kinds import Kind
+from machine.mutation import Event, Mutation, Source, source_of
+from machine.options import Options
+from machine.result import CANCELED, Result
+from machine.schema import EXCEPTION, Schema, as_schema
+from machine.states import StateName, States
+from machine.tracer import Tracer
+from machine.transition import Transition
+
+__all__ = ["Machine"]
+
+S = TypeVar("S")
+A = TypeVar("A")
+
+_DEFAULTS = Options()
+_numbers = itertools.count()
+From = Event | Source | None
+
+
+class Machine(Binder, Waiting, Checks, Life, Engine, Generic[S]):
+    """States that are active together, bound by relations, each with a clock.
+
+        class DoorStates(States):
+            Opened = state(remove="Closed")
+            Closed = state(auto=True, remove=Opened)
+
+        class Door(Machine[DoorStates]):
+            def OpenedState(self) -> None:
+                print("come in")
+
+        door = Door()
+        door.add(DoorStates.Opened)
+
+    Mutations may come from any thread, any task and from handlers. On an idle
+    machine they are carried out before the call returns, with everything that
+    follows from them; while somebody else is at it they are queued.
+
+    Args:
+        schema: a `States` class, a `Schema`, its text or mapping. A subclass
+            may name it in its brackets, or with `class Door(Machine, schema=...)`.
+        id: unique to whoever looks at several machines; random by default.
+        handlers: objects whose methods are handlers, or mappings of handler
+            names to functions; see `machine.handlers`. The methods of a
+            subclass of Machine come first.
+        parent: a machine that this one belongs to, and ends with.
+        tags: free words, such as `key:value`.
+        tracers: who looks on from the beginning.
+        options: limits and timeouts.
+
+    Raises:
+        SchemaError, InvalidHandler, InvalidArgument: what it is made of is wrong.
+
+    Attributes:
+        on_error: called with each error that the machine gets.
+        on_change: called with the machine, its time before and its time after
+            each transition.
+        machine_tick: how often its state was imported.
+    """
+
+    __slots__ = ()
+
+    _schema: Any = None
+
+    def __init_subclass__(cls, schema: object = None, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        if schema is not None:
+            cls._schema = as_schema(schema)
+            return
+        for base in getattr(cls, "__orig_bases__", ()):
+            for argument in typing.get_args(base):
+                if isinstance(argument, type) and issubclass(argument, States):
+                    cls._schema = argument
+
+    def __init__(
+        self,
+        schema: type[S] | Schema | Mapping[str, Any] | str | None = None,
+        *,
+        id: str | None = None,  # noqa: A002 - the word of the design
+        handlers: object = (),
+        parent: Machine[Any] | None = None,
+        tags: Iterable[str] = (),
+        tracers: Sequence[Tracer] = (),
+        options: Options | None = None,
+    ) -> None:
+        given = schema if schema is not None else self._schema
+        compiled = compiled_of(given if isinstance(given, Schema) else as_schema(given))
+        name = secrets.token_hex(8) if id is None else id
+        super().__init__(compiled, name, _DEFAULTS if options is None else options)
+        self._loop = events._get_running_loop()
+        if tags:
+            self.tags = tuple(tags)
+        for tracer in tracers:
+            self.bind_tracer(tracer)
+        if type(self) is not Machine:
+            self._bind_own()
+        if handlers != ():
+            for group in handlers if isinstance(handlers, list | tuple) else (handlers,):
+                self.bind(group)
+        if parent is not None:
+            self._join(parent)
+
+    def _join(self, parent: Machine[Any]) -> None:
+        self._parent = parent
+        if parent._children is None:
+            parent._children = WeakValueDictionary()
+        parent._children[next(_numbers)] = self
+        for tracer in parent._tracers:
+            tracer.submachine(parent, self)
+
+    @property
+    def parent(self) -> Machine[Any] | None:
+        """The machine that this one belongs to."""
+        return typing.cast("Machine[Any] | None", self._parent)
+
+    @property
+    def children(self) -> tuple[Machine[Any], ...]:
+        """The submachines that are alive and not disposed."""
+        children = (self._children or {}).values()
+        return tuple(typing.cast("Machine[Any]", one) for one in children if not one._disposed)
+
+    @property
+    def options(self) -> Options:
+        """Limits and timeouts."""
+        return self._options
+
+    @property
+    def err(self) -> BaseException | None:
+        """The last error; it stays when Exception is removed."""
+        return self._err
+
+    @property
+    def transition(self) -> Transition | None:
+        """The transition that is being carried out, if one is."""
+        return self._transition
+
+    @property
+    def backoff(self) -> bool:
+        """True for a while after a handler hung: nothing is added or removed."""
+        return self._backoff_until > time.monotonic()
+
+    # -- mutations -----------------------------------------------------------------------
+
+    @overload
+    def add(self, state: StateName[A], /, *, args: A, source: From = ...) -> Result: ...
+    @overload
+    def add(
+        self, *states: Names, args: Mapping[str, Any] | None = ..., source: From = ...
+    ) -> Result: ...
+    def add(self, *states: Any, args: Any = None, source: From = None) -> Result:
+        """Activate states.
+
+        Args:
+            states: one by one, or in iterables. None at all is a transition
+                that changes nothing.
+            args: for the handlers: a mapping, or an instance of the args class
+                that the state declares.
+            source: the event for which this is done, for those who look on.
+
+        Returns:
+            Executed: they are active. Canceled: relations or a handler rejected
+            it, a handler failed, the queue is full, or the machine is disposed.
+            Queued: somebody else is at it, or this is a handler; it follows.
+
+        Raises:
+            UnknownState, InvalidArgument: nothing was done.
+            MutationLoop: handlers cause each other without an end.
+        """
+        if self._plain and args is None and self._busy.acquire(False):
+            return self._quick(Kind.ADD, self._config.adds, states)
+        return self._mutate(Kind.ADD, states, args, source)
+
+    def remove(
+        self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
+    ) -> Result:
+        """Deactivate states; as `add`. Executed: none of them is active."""
+        if self._plain and args is None and self._busy.acquire(False):
+            return self._quick(Kind.REMOVE, self._config.removes, states)
+        return self._mutate(Kind.REMOVE, states, args, source)
+
+    def set(
+        self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
+    ) -> Result:
+        """Activate these states and deactivate all others; as `add`. None: deactivate all."""
+        if self._plain and args is None and self._busy.acquire(False):
+            return self._quick(Kind.SET, self._config.sets, states)
+        return self._mutate(Kind.SET, states, args, source)
+
+    def toggle(
+        self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
+    ) -> Result:
+        """Remove these states if all are active, else add them."""
+        if self.is_(*states):
+            return self.remove(*states, args=args, source=source)
+        return self.add(*states, args=args, source=source)
+
+    def _quick(
+        self, kind: Kind, memo: dict[tuple[str, ...], Move], states: tuple[Any, ...]
+    ) -> Result:
+        """A mutation that nobody looks at. The lock is held; see `_core`."""
+        before = self._ticks
+        try:
+            if self._queue or not self._plain:
+                memo = {}
+            try:
+                move = memo.get(states)
+            except TypeError:  # a list among them
+                move = None
+            if move is None:
+                move = self._find(kind, states)
+            if self._queue or not self._plain:
+                move = None
+            else:
+                self._queue_tick += 1
+                if move.all_ticks:
+                    ticks = before.copy()
+                    for at, more in move.all_ticks:
+                        ticks[at] += more
+                    self._ticks = ticks
+                    self._config = move.final
+        finally:
+            self._busy.release()
+        if move is None:
+            return self._mutate(kind, states, None)
+        if not self._plain and self._waiters is not None:
+            self._waiters.changed(before, self._ticks)  # somebody began to wait meanwhile
+        if self._queue:
+            self._drain()
+        return move.result
+
+    def prepend(
+        self,
+        kind: Kind | str,
+        *states: Names,
+        args: Mapping[str, Any] | None = None,
+        source: From = None,
+    ) -> Result:
+        """A mutation that goes before all that are queued; from a handler it is the next one."""
+        if self._disposing:
+            return CANCELED
+        return self._prepend(self._mutation(Kind(kind), states, args, source))
+
+    def can_add(
+        self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
+    ) -> Result:
+        """Whether `add` would be accepted: asks relations and negotiation handlers, changes nothing."""
+        return self._ask(Kind.ADD, states, args, source)
+
+    def can_remove(
+        self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
+    ) -> Result:
+        """Whether `remove` would be accepted; as `can_add`."""
+        return self._ask(Kind.REMOVE, states, args, source)
+
+    def _ask(self, kind: Kind, states: tuple[Any, ...], args: Any, source: From) -> Result:
+        if self._disposing or (self._backoff_until and self._backing_off()):
+            return CANCELED
+        mutation = self._mutation(kind, states, args, source)
+        mutation.check = True
+        return self._prepend(mutation)
+
+    def _mutation(self, kind: Kind, states: tuple[Any, ...], args: Any, source: From) -> Mutation:
+        mutation = Mutation(kind, self._names(states), args, source=source_of(source))
+        if args is not None:
+            self._check_args(mutation)
+        return mutation
+
+    # -- errors --------------------------------------------------------------------------
+
+    def add_err(
+        self,
+        error: BaseException | None,
+        *,
+        args: Mapping[str, Any] | None = None,
+        source: From = None,
+    ) -> Result:
+        """Make an error the machine's: `err` holds it, and `Exception` becomes active.
+
+        Never refused for a full queue or a backoff. None and CancelledError
+        are no errors, and canceled.
+
+        Args:
+            error: handlers of `Exception` get it as `error`.
+            args: more for these handlers.
+        """
+        return self._add_error((EXCEPTION,), error, args, source)
+
+    def add_err_state(
+        self,
+        state: str,
+        error: BaseException | None,
+        *,
+        args: Mapping[str, Any] | None = None,
+        source: From = None,
+    ) -> Result:
+        """As `add_err`, and activate a state for this kind of error as well."""
+        return self._add_error((*self._names((state,)), EXCEPTION), error, args, source)
+
+    def _add_error(
+        self, states: tuple[str, ...], error: BaseException | None, args: Any, source: Any
+    ) -> Result:
+        if error is None or isinstance(error, asyncio.CancelledError):
+            return CANCELED
+        if not isinstance(error, BaseException):
+            raise InvalidArgument(
+                f"an error is an exception, not {type(error).__name__}", argument="error"
+            )
+        given = dict(self._mutation(Kind.ADD, (), args, None).values)
+        self._record(error)
+        if self._disposing:
+            return CANCELED
+        mutation = Mutation(Kind.ADD, tuple(dict.fromkeys(states)), {**given, "error": error})
+        mutation.source = source_of(source)
+        if self._busy.acquire(False):
+            if not self._queue:
+                self._queue_tick += 1
+                return self._drain_with(mutation)
+            self._busy.release()
+        return self._enqueue(mutation, limited=False)
+
+    @contextlib.contextmanager
+    def catching(
+        self, state: str = EXCEPTION, *, args: Mapping[str, Any] | None = None
+    ) -> Iterator[None]:
+        """What the body raises becomes the machine's error, and goes no further.
+
+        For work outside of handlers. KeyboardInterrupt and CancelledError pass.
+        """
+        try:
+            yield
+        except Exception as error:
+            self.add_err_state(state, error, args=args)
+
+    # -- serialised work -----------------------------------------------------------------
+
+    def eval(
+        self, source: str, function: Callable[[], object], *, timeout: float | None = None
+    ) -> bool:
+        """Run a function while no transition runs and no handler.
+
+        Args:
+            source: who asks, for logs.
+            function: must be quick; what it raises comes out here.
+            timeout: seconds to wait for a turn; `eval_timeout` by default.
+
+        Returns:
+            True if it ran. False if it did not have a turn in time (then it
+            never runs), in a handler of this machine (which would wait for
+            itself), and on a disposed machine.
+        """
+        if not isinstance(source, str) or not source:
+            raise InvalidArgument("eval needs to know who asks", argument="source")
+        if self._disposing:
+            return False
+        if self._thread == threading.get_ident():
+            if self._transition is not None and self._running:
+                self._add_error((EXCEPTION,), _nested(self.id, source), None, None)
+            return False
+        turn = _Turn(function)
+        mutation = Mutation(Kind.ADD, ())
+        mutation._function = turn.take
+        result = self._prepend(mutation)
+        if result.queued:
+            with contextlib.suppress(TimeoutError):
+                result.wait(self._options.eval_timeout if timeout is None else timeout)
+        return turn.end()
+
+
+class _Turn:
+    """A function that runs once, unless it was given up before."""
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        self._function = function
+        self._lock = threading.Lock()  # held for good by who comes first
+        self._ran = False
+        self._error: BaseException | None = None
+
+    def take(self) -> None:
+        if self._lock.acquire(False):
+            self._ran = True
+            try:
+                self._function()
+            except Exception as error:
+                self._error = error
+
+    def end(self) -> bool:
+        self._lock.acquire(False)
+        if self._error is not None:
+            raise self._error
+        return self._ran
+
+
+def _nested(machine: str, source: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"eval {source!r} inside a handler would wait for itself",
+        machine=machine,
+        hint="Call the function directly: a handler has the machine to itself.",
+    )

@@ -1,0 +1,126 @@
+"""Something that comes to be once, and that tasks and threads wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from asyncio import events
+from collections.abc import Callable, Generator
+
+from machine.errors import MachineError, WaitTimeout
+
+__all__ = ["Wait"]
+
+_Future = asyncio.Future[None]
+_EVENTS = threading.Lock()  # over who makes the event of a wait
+
+
+class Wait:
+    """What the `when...` methods give: done once, and for all who wait.
+
+    `await wait` in any event loop, `wait.wait(timeout)` in a thread without
+    one, `wait.done` to look. It stays done. Cancelling a task that awaits it
+    cancels nothing for the others.
+
+    Raises, when awaited:
+        MachineDisposed: the machine ended before it came to be.
+        CancelledError: the wait was cancelled with `cancel`.
+    """
+
+    __slots__ = ("__weakref__", "_done", "_error", "_event", "_futures", "_on_cancel", "_what")
+
+    def __init__(self, what: str, on_cancel: Callable[[Wait], None] | None = None) -> None:
+        self._what = what
+        self._on_cancel = on_cancel
+        self._done = False
+        self._error: BaseException | None = None
+        self._futures: list[_Future] = []
+        self._event: threading.Event | None = None
+
+    def __repr__(self) -> str:
+        state = "open" if not self._done else "done" if self._error is None else "failed"
+        return f"<Wait {self._what} {state}>"
+
+    @property
+    def done(self) -> bool:
+        """True once nobody has to wait any more, however it ended."""
+        return self._done
+
+    @property
+    def error(self) -> BaseException | None:
+        """What awaiting it raises; None while it is open, and if it came to be."""
+        return self._error
+
+    def __await__(self) -> Generator[_Future, None, None]:
+        if not self._done:
+            future: _Future = events.get_running_loop().create_future()
+            self._futures.append(future)
+            if not self._done:  # it may have been done by another thread meanwhile
+                yield from future
+        self._check()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Block this thread until it is done.
+
+        Not for the thread of an event loop, nor for a handler: what is waited
+        for would wait for it.
+
+        Args:
+            timeout: seconds.
+
+        Raises:
+            WaitTimeout: it was not done in time; it stays open.
+            MachineDisposed, CancelledError: as awaiting it does.
+        """
+        if not self._done:
+            with _EVENTS:
+                if self._event is None:
+                    self._event = threading.Event()
+            # Who ends it sets `_done` before it looks for the event.
+            if not self._done and not self._event.wait(timeout):
+                raise WaitTimeout(self._what, timeout or 0.0)
+        self._check()
+
+    def cancel(self) -> None:
+        """Nobody is interested any more: all who wait get CancelledError."""
+        if not self._done:
+            self._end(asyncio.CancelledError(self._what))
+            if self._on_cancel is not None:
+                self._on_cancel(self)
+
+    def _resolve(self) -> None:
+        self._end(None)
+
+    def _fail(self, error: MachineError) -> None:
+        self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        if self._done:
+            return
+        self._error = error
+        self._done = True
+        futures, self._futures = self._futures, []
+        for future in futures:
+            _wake(future)
+        if self._event is not None:
+            self._event.set()
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error.with_traceback(None)
+
+
+def _wake(future: _Future) -> None:
+    loop = future.get_loop()
+    if events._get_running_loop() is loop:
+        _finish(future)
+        return
+    try:
+        loop.call_soon_threadsafe(_finish, future)
+    except RuntimeError:  # the loop is closed, and with it all who waited in it
+        pass
+
+
+def _finish(future: _Future) -> None:
+    if not future.done():
+        future.set_result(None)
