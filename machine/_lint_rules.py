@@ -16,7 +16,7 @@ __all__ = ["RULES", "Finding"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something in a schema to think about. `level` is "warning", or "info" for matters of taste."""
+    """Something in a schema to think about. `level` is "warning" or "info"."""
 
     code: str
     state: str
@@ -40,15 +40,15 @@ def _brought(schema: Schema, name: str) -> tuple[dict[str, str], dict[str, str]]
     return first, second
 
 
-def _required(schema: Schema, name: str) -> dict[str, None]:
-    """All that must be active for a state to be, itself first."""
+def _required(schema: Schema, name: str, relation: Relation = Relation.REQUIRE) -> dict[str, None]:
+    """All that must be active for a state to be, itself first; or so for another relation."""
     found: dict[str, None] = {name: None}
-    todo = list(schema[name].require)
+    todo = list(schema[name].relation(relation))
     while todo:
         other = todo.pop(0)
         if other not in found:
             found[other] = None
-            todo += schema[other].require
+            todo += schema[other].relation(relation)
     return found
 
 
@@ -75,7 +75,8 @@ def add_depth(schema: Schema) -> Iterator[Finding]:
                 if other != name and other not in first and other not in second:
                     text = (
                         f"adding {name} does not reach {other}: Add goes two levels deep "
-                        f"({name} -> {second[via]} -> {via}); add {other!r} to {name} or {second[via]}"
+                        f"({name} -> {second[via]} -> {via}); "
+                        f"add {other!r} to {name} or {second[via]}"
                     )
                     yield Finding("add-too-deep", name, Relation.ADD.value, other, text)
 
@@ -88,8 +89,8 @@ def add_late_remove(schema: Schema) -> Iterator[Finding]:
             late = [one for one in schema[other].remove if one != name and one not in settled]
             if late:
                 text = (
-                    f"adding {name} brings {other} along at the second level (via {via}), where what it "
-                    f"removes ({', '.join(late)}) stays until the next transition; "
+                    f"adding {name} brings {other} along at the second level (via {via}), "
+                    f"where what it removes ({', '.join(late)}) stays until the next transition; "
                     f"add {other!r} to {name} itself"
                 )
                 yield Finding("remove-too-late", name, Relation.ADD.value, other, text)
@@ -100,7 +101,7 @@ def add_excluded(schema: Schema) -> Iterator[Finding]:
         for other in state.add:
             if name in schema[other].remove:
                 text = (
-                    f"{name} adds {other}, which removes {name}: adding {name} is always canceled; "
+                    f"{name} adds {other}, which removes {name}: adding {name} is canceled; "
                     f"drop one of the two"
                 )
                 yield Finding("add-excludes-itself", name, Relation.ADD.value, other, text)
@@ -121,8 +122,9 @@ def add_unmet(schema: Schema) -> Iterator[Finding]:
             for need in schema[other].require:
                 if need not in there:
                     text = (
-                        f"{name} adds {other}, which requires {need}, which {name} does not bring along; "
-                        f"without it {other} is left out silently. Let {name} add or require {need!r}"
+                        f"{name} adds {other}, which requires {need}, which {name} does not bring "
+                        f"along; without it {other} is left out silently. "
+                        f"Let {name} add or require {need!r}"
                     )
                     yield Finding("add-unmet-require", name, Relation.ADD.value, other, text)
 
@@ -133,8 +135,8 @@ def add_sticky(schema: Schema) -> Iterator[Finding]:
             for other in state.add:
                 if other not in state.require:
                     text = (
-                        f"{name} is Multi and adds {other}: while {name} is active, every transition "
-                        f"adds {other} again; use require={other!r} if that is not meant"
+                        f"{name} is Multi and adds {other}: while {name} is active, every "
+                        f"transition adds {other} again; use require={other!r} if that is not meant"
                     )
                     yield Finding("multi-add", name, Relation.ADD.value, other, text, "info")
 
@@ -144,19 +146,21 @@ def after_order(schema: Schema) -> Iterator[Finding]:
         for other in state.after:
             if name in _required(schema, other):
                 text = (
-                    f"{name} comes after {other}, which requires {name}; requirements come first, "
-                    f"so drop after={other!r}"
+                    f"{name} comes after {other}, which requires {name}: what is required should "
+                    f"come first, so drop after={other!r}"
                 )
                 yield Finding("after-against-require", name, Relation.AFTER.value, other, text)
-            elif other not in _required(schema, name):
-                between = _between(schema, name, other)
-                if between is not None:
-                    text = (
-                        f"{name} after {other} holds only when they are neighbours; an active state "
-                        f"between them, like {between}, hides it. Use require={other!r}, or do "
-                        f"not rely on it"
-                    )
-                    yield Finding("after-not-sure", name, Relation.AFTER.value, other, text)
+                continue
+            ordered = other in _required(schema, name)
+            in_cycle = name in _required(schema, other, Relation.AFTER)
+            between = None if ordered or in_cycle else _between(schema, name, other)
+            if between is not None:
+                text = (
+                    f"{name} after {other} holds only when they are neighbours; an active state "
+                    f"between them, like {between}, hides it. Use require={other!r}, or do not "
+                    f"rely on it"
+                )
+                yield Finding("after-not-sure", name, Relation.AFTER.value, other, text)
 
 
 def _between(schema: Schema, name: str, other: str) -> str | None:
@@ -182,22 +186,23 @@ def autos(schema: Schema) -> Iterator[Finding]:
     for name in auto:
         if schema[name].multi:
             text = (
-                f"{name} is Auto and Multi: it is activated once and does not tick again by itself; "
-                f"add it from a handler, or drop one flag"
+                f"{name} is Auto and Multi: it is activated once and does not tick again by "
+                f"itself; add it from a handler, or drop one flag"
             )
             yield Finding("auto-multi", name, "", "", text)
         removed = any(name in state.remove for state in schema.values())
         if not schema[name].require and not removed:
             text = (
-                f"{name} is Auto, requires nothing, and nothing removes it: it is always on after the "
-                f"first change; give it a require, or drop auto"
+                f"{name} is Auto, requires nothing, and nothing removes it: it is always on "
+                f"after the first change; give it a require, or drop auto"
             )
             yield Finding("auto-always-on", name, "", "", text, "info")
     for one, other in combinations(auto, 2):
         if _exclude(schema, one, other) and not _needs_exclude(schema, one, other):
+            wins = one if other in schema[one].remove else other
             text = (
-                f"{one} and {other} are Auto and exclude each other: when both could come, "
-                f"{one} does, as the first in order; tell them apart with require"
+                f"{one} and {other} are Auto and exclude each other: when both could come, only "
+                f"{wins} does; tell them apart with require"
             )
             yield Finding("auto-exclusive", one, Relation.REMOVE.value, other, text)
 
@@ -230,7 +235,8 @@ def one_sided(schema: Schema) -> Iterator[Finding]:
             if name not in schema[other].remove and _looks_mutual(schema, name, other):
                 text = (
                     f"{name} removes {other}, but not the other way round: while {name} is active, "
-                    f"adding {other} is canceled; give {other} remove={name!r} if they should alternate"
+                    f"adding {other} is canceled; "
+                    f"give {other} remove={name!r} if they should alternate"
                 )
                 yield Finding("one-sided-remove", name, Relation.REMOVE.value, other, text, "info")
 

@@ -200,22 +200,27 @@ class _StatesMeta(type):
             for key, value in body.items():
                 filled[key] = value
             body = filled
+        for key, value in list(body.items()):
+            if isinstance(value, _DeclaredState | _DeclaredGroup):  # put there past __setitem__
+                body[key] = value
         made = super().__new__(mcs, name, bases, dict(body), **options)
         _finish(made, body)
         return made
 
-    def __setattr__(cls, name: str, value: object) -> None:
-        if name.startswith("_"):
-            super().__setattr__(name, value)
-            return
-        raise InvalidArgument(
-            f"{cls.__name__}.{name} cannot be set, the states of a class are fixed",
-            argument=name,
-            hint=f"Declare it in a subclass of {cls.__name__}.",
-        )
+    if not TYPE_CHECKING:  # a type checker would take any attribute for settable
 
-    def __delattr__(cls, name: str) -> None:
-        raise InvalidArgument(f"{cls.__name__}.{name} cannot be deleted", argument=name)
+        def __setattr__(cls, name: str, value: object) -> None:
+            if name.startswith("_"):
+                super().__setattr__(name, value)
+                return
+            raise InvalidArgument(
+                f"{cls.__name__}.{name} cannot be set, the states of a class are fixed",
+                argument=name,
+                hint=f"Declare it in a subclass of {cls.__name__}.",
+            )
+
+        def __delattr__(cls, name: str) -> None:
+            raise InvalidArgument(f"{cls.__name__}.{name} cannot be deleted", argument=name)
 
     def __call__(cls, *args: object, **named: object) -> NoReturn:
         raise InvalidArgument(
@@ -283,8 +288,8 @@ def _own(kind: type, part: int) -> Mapping[str, object]:
 class States(metaclass=_StatesMeta):
     """The base of declarations. It has the state Exception, which every machine knows.
 
-    `schema`, `names` and `groups` are made when the class is, which raises SchemaError with all that
-    is wrong. The class has no instances and cannot be changed.
+    `schema`, `names` and `groups` are made when the class is, which raises SchemaError with all
+    that is wrong. The class has no instances and cannot be changed.
     """
 
     schema: ClassVar[Schema]
