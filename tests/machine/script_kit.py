@@ -18,6 +18,11 @@ def script_ids(name: str) -> list[str]:
     return [row["id"] for row in scripts(name)]
 
 
+def needs_handlers(row: dict[str, Any]) -> bool:
+    """Whether a handler of the row does something."""
+    return "raises" in row or "returns_false" in row
+
+
 def closed(one: Any) -> str:
     """c for a wait that is done and a context that has expired, o for one that is open."""
     over = one.done if isinstance(one, Wait) else one.expired

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from machine.machine import Machine
 
 from machine.kinds import Kind
 from machine.lists import states_add, states_equal
 from machine.schema import EXCEPTION, RELATIONS, Schema, State
 from machine.states import States, group, state
 from machine.times import Time, is_active_tick
-from tests.machine.vector_kit import AnyMachine, no_rels
+from machine.tracer import Tracer
+from machine.transition import Transition
+from tests.machine.vector_kit import AnyMachine, Recorder, Vector, apply, build, no_rels
 
 
 def test_u2_results_kinds_and_relations_as_text() -> None:
@@ -25,12 +26,56 @@ def test_u2_results_kinds_and_relations_as_text() -> None:
     assert [str(one) for one in RELATIONS] == ["add", "require", "remove", "after"]
 
 
-def test_u3_steps_of_a_transition() -> None:
-    machine: AnyMachine = Machine("A; B +A")
-    seen: list[str] = []
-    machine.bind({"BState": lambda transition: seen.extend(map(str, transition.steps))})
-    machine.add("B")
-    assert seen
+class Listener(Tracer):
+    """Keeps steps and lines."""
+
+    def __init__(self) -> None:
+        self.steps: set[str] = set()
+        self.lines: list[str] = []
+
+    def transition_end(self, tx: Transition) -> None:
+        self.steps.update(map(str, tx.steps))
+
+    def note(self, machine: AnyMachine, level: str, text: str) -> None:
+        self.lines.append(text)
+
+
+STEPS = [
+    ("A; B +A", "", "+B", "called B, implied A by B, activate A, activate B"),
+    ("A; B; C -D; D", "D", "=C,D", "called C, called D, blocked D by C"),
+    ("A; B; C ?D; D", "A", "=C,A", "called C, rejected C by D"),
+    ("A; B", "A", "-A", "deactivate A"),
+]
+
+
+@pytest.mark.parametrize(("schema", "init", "op", "steps"), STEPS)
+def test_u3_steps_of_a_transition(schema: str, init: str, op: str, steps: str) -> None:
+    machine = build(schema, init)
+    listener = Listener()
+    machine.bind_tracer(listener)
+    apply(machine, op)
+    assert set(steps.split(", ")) <= listener.steps
+
+
+CANCELS = [
+    ("28", "A", {"returns_false": ("DEnter",)}, "=D", "[cancel] (D) by DEnter"),
+    ("28", "A", {"returns_false": ("DEnter",)}, "+D", "[cancel] (D A) by DEnter"),
+    ("35", "A", {"returns_false": ("AExit",)}, "-A", "[cancel] () by AExit"),
+    ("64", "A", {"raises": ("BEnter",)}, "+B", "[cancel] (B A) by recover"),
+    ("65", "", {"raises": ("BState",)}, "+A,B,C", "[cancel] (A B C) by recover"),
+]
+
+
+@pytest.mark.parametrize(("row", "init", "doing", "op", "line"), CANCELS)
+def test_28_lines_about_what_canceled(
+    row: str, init: str, doing: dict[str, tuple[str, ...]], op: str, line: str
+) -> None:
+    machine = no_rels(init)
+    listener = Listener()
+    machine.bind_tracer(listener)
+    Recorder(machine, Vector(id=row, schema="", steps=(), **doing))  # type: ignore[arg-type]
+    apply(machine, op)
+    assert line in listener.lines
 
 
 def test_u6_a_definition_is_normalised() -> None:
