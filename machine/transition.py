@@ -120,10 +120,10 @@ class Transition:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """What relations did, one by one: worked out when asked for."""
-        from machine._steps import steps_of
+        """What relations did, one by one, and a handler's no: worked out when asked for."""
+        from machine._steps import steps_of_transition
 
-        return steps_of(self._compiled, self._move)
+        return steps_of_transition(self._compiled, self)
 
     @property
     def _compiled(self) -> Compiled:
