@@ -70,6 +70,9 @@ class _Player:
         return {name: self._handler(name + suffix) for name in every}
 
     def _handler(self, name: str) -> Callable[..., object]:
+        if not self.traced:
+            return lambda: self._called(name)
+
         def handler(event: Event) -> bool | None:
             if not name.startswith(event.name):
                 raise AssertionError(f"{event.name} is called as {name}")
