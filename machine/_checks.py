@@ -36,9 +36,15 @@ class Checks(Core):
     def is_(self, *states: Names) -> bool:
         """True if all these states are active; also for none. Unknown ones are not."""
         active = self._config.active
-        if active.issuperset(states):
-            return not self._disposed
-        return any(type(s) is not str for s in states) and active.issuperset(_flat(states))
+        try:
+            for state in states:
+                if state not in active:
+                    break
+            else:
+                return True if states else not self._disposed
+        except TypeError:  # a list is not hashable
+            pass
+        return not all(type(s) is str for s in states) and active.issuperset(_flat(states))
 
     def not_(self, *states: Names) -> bool:
         """True if none of these states is active; also for none.
@@ -144,7 +150,8 @@ class Checks(Core):
     @property
     def queue(self) -> tuple[Mutation, ...]:
         """What waits for its turn, the next one first."""
-        return tuple(mutation for mutation in self._queue or () if mutation._function is None)
+        waiting = tuple(self._queue or ())  # a copy, as other threads go on
+        return tuple(mutation for mutation in waiting if mutation._function is None)
 
     @property
     def queue_len(self) -> int:

@@ -40,9 +40,10 @@ from machine._compile import Compiled, Configuration, Move
 from machine.contexts import StateContext
 from machine.errors import MutationLoop, UnknownState
 from machine.kinds import Kind
-from machine.mutation import Mutation, source_of
+from machine.mutation import Event, Mutation, Source, source_of
 from machine.options import Options
 from machine.result import CANCELED, EXECUTED, Result
+from machine.schema import EXCEPTION
 from machine.tracer import Tracer
 from machine.transition import Transition
 from machine.waits import Wait
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from machine._waiters import Waiters
     from machine.binding import Binding
 
-__all__ = ["Core"]
+__all__ = ["Core", "loop_of"]
 
 _log = logging.getLogger("machine")
 _queueing = threading.Lock()  # over what is added to a queue, of any machine
@@ -94,21 +95,20 @@ class Core:
         "_transition",
         "_transitions",
         "_waiters",
+        "_on_change",
         "id",
         "machine_tick",
-        "on_change",
         "on_error",
     )
 
     id: str
     on_error: Callable[[BaseException], object] | None
-    on_change: Callable[[Any, Any, Any], object] | None
 
     def __init__(self, compiled: Compiled, id: str, options: Options) -> None:  # noqa: A002
         self.id = id
         self.machine_tick = 0
         self.on_error = None
-        self.on_change = None
+        self._on_change: Callable[[Any, Any, Any], object] | None = None
         self._compiled = compiled
         self._config: Configuration = compiled.empty
         self._ticks = [0] * len(compiled.names)
@@ -135,7 +135,7 @@ class Core:
         self._disposing = False
         self._disposed = False
         self._on_dispose: list[Callable[[], object]] | None = None
-        self._gone: Wait | None = None
+        self._gone: tuple[Wait, ...] = ()
         self._parent: Core | None = None
         self._children: WeakValueDictionary[int, Core] | None = None
         self._tags: tuple[str, ...] = ()
@@ -146,6 +146,9 @@ class Core:
         raise NotImplementedError
 
     def _finish_dispose(self) -> None:
+        raise NotImplementedError
+
+    def _context(self, state: int) -> StateContext:
         raise NotImplementedError
 
     # -- states by name ------------------------------------------------------------------
@@ -180,21 +183,36 @@ class Core:
         return move
 
     def _settle_plain(self) -> None:
-        """Work out whether anybody looks on."""
-        self._plain = not (
+        """Work out whether anybody looks on.
+
+        Who begins to look registers first and clears the flag afterwards, so
+        it is looked at once more after it was set.
+        """
+        self._plain = False
+        if not self._is_watched():
+            self._plain = True
+            if self._is_watched():
+                self._plain = False
+
+    def _is_watched(self) -> bool:
+        return bool(
             self._shape
             or self._tracers
             or self._waiters
             or self._contexts
             or self._disposing
             or self._backoff_until
-            or self.on_change
+            or self._on_change
         )
 
     # -- mutating ------------------------------------------------------------------------
 
     def _mutate(
-        self, kind: Kind, states: tuple[Any, ...], args: object, source: object = None
+        self,
+        kind: Kind,
+        states: tuple[Any, ...],
+        args: object,
+        source: Event | Source | None = None,
     ) -> Result:
         """The long way of a mutation: look at everything, then run or queue it."""
         if self._disposing:
@@ -217,8 +235,7 @@ class Core:
         return self._enqueue(mutation)
 
     def _enqueue(self, mutation: Mutation, *, limited: bool = True) -> Result:
-        queue = self._queue
-        if limited and queue is not None and len(queue) >= self._options.queue_limit:
+        if limited and self._is_refused(mutation):
             return CANCELED
         same = self._collapses(mutation)
         if same is not None:
@@ -237,6 +254,15 @@ class Core:
         self._drain()
         return result.final
 
+    def _is_refused(self, mutation: Mutation) -> bool:
+        """True if the queue is full, and this mutation does not change Exception."""
+        queue = self._queue
+        if queue is None or len(queue) < self._options.queue_limit:
+            return False
+        if EXCEPTION not in mutation.called or mutation.kind is Kind.SET:
+            return True
+        return (EXCEPTION in self._config.active) is (mutation.kind is Kind.ADD)
+
     def _prepend(self, mutation: Mutation) -> Result:
         """Put a mutation before all others, and run it if nobody drains."""
         self._trace_cause(mutation)
@@ -252,10 +278,12 @@ class Core:
 
     def _collapses(self, mutation: Mutation) -> Result | None:
         """The result of the last in the queue, if this one asks for the same again."""
-        queue = self._queue
-        if not queue or mutation.args:
+        if not self._queue or mutation.args:
             return None
-        last = queue[-1]
+        try:
+            last = self._queue[-1]
+        except IndexError:  # another thread has just taken it
+            return None
         same = (
             last.kind is mutation.kind
             and not last.args
@@ -280,13 +308,7 @@ class Core:
             mutation.cause = running.mutation
             mutation.depth = running.mutation.depth + 1
         if mutation.depth > self._options.chain_limit:
-            raise MutationLoop(
-                f"{mutation.depth} mutations caused each other",
-                cycle=_last_causes(mutation),
-                machine=self.id,
-                handler=self._running or None,
-                source=running.mutation.source,
-            )
+            raise loop_of(mutation, self.id, self._running)
 
     # -- draining ------------------------------------------------------------------------
 
@@ -339,8 +361,10 @@ class Core:
                 executed = self._run_one(mutation)
             else:
                 executed = mutation._context.run(self._run_one, mutation)
-        except BaseException as error:  # noqa: BLE001 - raised when the queue is empty
-            interrupt = interrupt or error
+        except BaseException as error:
+            if interrupt is not None:
+                raise  # the second one: somebody really wants to get out
+            interrupt = error
         if mutation.result is not None:
             mutation.result._settle(EXECUTED if executed else CANCELED)
         if self._waiters is not None:
@@ -420,10 +444,17 @@ def _queued(mutation: Mutation, tick: int) -> Result:
     return result
 
 
-def _last_causes(mutation: Mutation) -> list[str]:
-    causes = []
+def loop_of(mutation: Mutation, machine: str, handler: str) -> MutationLoop:
+    """The error of a mutation with too many causes."""
+    causes: list[str] = []
     one: Mutation | None = mutation
     while one is not None and len(causes) < 6:
         causes.append(str(one))
         one = one.cause
-    return causes[::-1]
+    return MutationLoop(
+        f"{mutation.depth} mutations caused each other",
+        cycle=causes[::-1],
+        machine=machine,
+        handler=handler or None,
+        source=mutation.source,
+    )

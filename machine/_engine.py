@@ -28,7 +28,7 @@ from typing import Any
 
 from machine import _watchdog
 from machine._compile import Configuration, Move
-from machine._core import Core
+from machine._core import Core, loop_of
 from machine._plans import Call, Plan
 from machine.contexts import StateContext
 from machine.errors import HandlerTimeout, InvalidHandler
@@ -113,8 +113,6 @@ class Engine(Core):
     def _rest_of_auto(self, tx: Transition, move: Move, struck: set[int]) -> Move:
         """What is left of an auto mutation when some of its states were rejected."""
         target = [at for at in move.target.order if at not in struck]
-        if not target:
-            raise _Stopped
         kept = tuple(at for at in move.called if at in target)
         rest = self._compiled.move(move.before, Kind.ADD, kept, True)
         tx._move = rest
@@ -142,9 +140,9 @@ class Engine(Core):
         before, after = tx._ticks_before, self._ticks
         if tx._ticks_after is None:
             tx._ticks_after = after
-        if self.on_change is not None and not mutation.check:
+        if self._on_change is not None and not mutation.check:
             try:
-                self.on_change(self._self, tx.time_before, tx.time_after)
+                self._on_change(self._self, tx.time_before, tx.time_after)
             except Exception:
                 _log.exception("[%s] on_change raised", self.id)
         if tx.accepted and before is not after and not mutation.auto:
@@ -163,11 +161,15 @@ class Engine(Core):
         if not (autos and move.ticks and move.follow_up) or self._disposing:
             return
         names = tuple(self._compiled.names[at] for at in autos)
-        mutation = Mutation(Kind.ADD, names, auto=True, cause=tx.mutation.cause)
-        mutation.source = tx.mutation.source
-        self._put_first(mutation)
+        self._put_first(Mutation(Kind.ADD, names, auto=True, cause=tx.mutation), tx)
 
-    def _put_first(self, mutation: Mutation) -> None:
+    def _put_first(self, mutation: Mutation, tx: Transition) -> None:
+        """What the machine itself adds goes before all that is queued."""
+        mutation.source = tx.mutation.source
+        if mutation.depth > self._options.chain_limit:
+            self._record(loop_of(mutation, self.id, tx.handler))
+            _log.error("[%s] %s", self.id, self._err)
+            return
         if self._queue is None:
             self._queue = deque()
         self._queue.appendleft(mutation)
@@ -191,6 +193,8 @@ class Engine(Core):
                 raise _Stopped
             role, state, other = call.handler.place
             struck.add(other if role is Role.BETWEEN else state)
+            if struck.issuperset(tx._move.target.order):
+                raise _Stopped
             skip = call.name
 
     def _may_strike(self, call: Call) -> bool:
@@ -257,9 +261,8 @@ class Engine(Core):
     def _start(self, tx: Transition, call: Call, work: Any) -> None:
         """Begin the task of an `async def` handler."""
         place = call.handler.place
-        context = self._context(place[1] if place[0] is Role.STATE else -1)
         try:
-            context._start(work, call.name)
+            self._context(place[1] if place[0] is Role.STATE else -1)._start(work, call.name)
         except Exception as error:
             self._raised(tx, call, error)
             raise _Stopped from None
@@ -271,11 +274,20 @@ class Engine(Core):
             contexts = self._contexts = {}
         context = contexts.get(state)
         if context is None:
-            self._plain = False
             name = self._compiled.names[state] if state >= 0 else self.id
             tick = self._ticks[state] if state >= 0 else 0
             context = contexts[state] = StateContext(self, name, tick)
+            self._plain = False
+            self._expire_old()
         return context
+
+    def _expire_old(self) -> None:
+        """End the contexts whose states have ticked."""
+        for state, context in tuple((self._contexts or {}).items()):
+            if state >= 0 and self._ticks[state] != context.tick:
+                if self._contexts is not None:
+                    self._contexts.pop(state, None)
+                context._expire()
 
     # -- failures ------------------------------------------------------------------------
 
@@ -312,8 +324,7 @@ class Engine(Core):
             "transition": tx.id,
         }
         mutation = Mutation(Kind.ADD, (EXCEPTION,), args, cause=tx.mutation)
-        mutation.source = tx.mutation.source
-        self._put_first(mutation)
+        self._put_first(mutation, tx)
 
     def _overran(self, tx: Transition, call: Call, took: float, answer: object) -> None:
         """A handler has come back too late: its transition is canceled."""
@@ -351,7 +362,7 @@ def _is_moot(call: Call, struck: set[int]) -> bool:
 
 def _story_of(machine: str, tx: Transition, handler: str) -> str:
     """Which handler of which mutation, and what led to it."""
-    causes = []
+    causes: list[str] = []
     one: Mutation | None = tx.mutation
     while one is not None and len(causes) < 8:
         source = "" if one.source is None else f" from {one.source.machine}"

@@ -269,8 +269,9 @@ class Life(Core):
         if self._waiters is not None:
             self._waiters.close(MachineDisposed(self.id))
         self._call_on_dispose()
-        if self._gone is not None:
-            self._gone._resolve()
+        gone, self._gone = self._gone, ()
+        for wait in gone:
+            wait._resolve()
 
     def _call_on_dispose(self) -> None:
         functions, self._on_dispose = self._on_dispose or [], None

@@ -26,14 +26,13 @@ def topology(require: Sequence[Sequence[int]], roots: Sequence[int]) -> list[int
 
     Args:
         require: for each state the states that it needs.
-        roots: all states, in the order in which they are visited.
+        roots: all states; those that need others are visited in this order.
     """
-    needed = {other for others in require for other in others}
     position = [-1] * len(require)
     seen = [False] * len(require)
     count = 0
     for root in roots:
-        if seen[root] or not (require[root] or root in needed):
+        if seen[root] or not require[root]:
             continue
         seen[root] = True
         walk = [(root, iter(require[root]))]

@@ -2,15 +2,23 @@
 
 Everything is looked at after a transition, by what its clocks say and not by
 whether it was accepted: a transition that breaks in a final handler has still
-changed something. A wait for the same thing is the same object while it is
-open, so that many waiters cost one entry.
+changed something.
+
+A wait that nobody holds any more is forgotten: the entries refer to it weakly,
+and whoever awaits it holds it. So a wait that timed out leaves nothing.
+
+Threads: an entry is put into its table first and its condition is looked at
+afterwards; a transition changes the clocks first and looks into the tables
+afterwards. Whichever comes second sees the other. The tables are changed by
+single operations of dicts, and read as copies.
 """
 
 from __future__ import annotations
 
-import threading
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from machine.waits import Wait
 
@@ -22,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Condition", "Waiters"]
 
+_log = logging.getLogger("machine")
+
 Condition = Callable[[Sequence[int]], bool]  # of the ticks of all states
 
 
@@ -29,121 +39,131 @@ class _Entry:
     """One open wait.
 
     Attributes:
-        key: what makes another one the same.
-        states: the states whose ticks it depends on; None for all.
-        holds: whether it has come to be; looked at when one of them has ticked.
+        wait: weakly, who waits.
+        states: the states it depends on; none: all.
+        holds: whether it has come to be.
+        args: what a state must begin with.
     """
 
-    __slots__ = ("holds", "key", "states", "wait")
+    __slots__ = ("args", "holds", "states", "wait")
 
     def __init__(
-        self, key: object, wait: Wait, states: Sequence[int] | None, holds: Condition
+        self,
+        wait: ref[Wait],
+        states: Sequence[int] = (),
+        holds: Condition | None = None,
+        args: Mapping[str, Any] | None = None,
     ) -> None:
-        self.key = key
         self.wait = wait
-        self.states = states
+        self.states = tuple(states)
         self.holds = holds
+        self.args = args
+
+    def resolve(self) -> None:
+        wait = self.wait()
+        if wait is not None:
+            wait._resolve()
+
+
+_Table = dict[int, _Entry]
 
 
 class Waiters:
-    """The open waits of a machine. Its methods may be called from any thread."""
+    """The open waits of a machine."""
 
     def __init__(self, machine: Core) -> None:
         self._machine = machine
-        self._lock = threading.RLock()
-        self._entries: dict[object, _Entry] = {}
-        self._by_state: dict[int, dict[object, _Entry]] = {}
-        self._queries: dict[object, _Entry] = {}
-        self._args: dict[object, tuple[int, Mapping[str, Any], Wait]] = {}
-        self._ticks: dict[object, tuple[int, Wait]] = {}
-        self._ends: Wait | None = None
+        self._by_state: dict[int, _Table] = {}
+        self._queries: _Table = {}
+        self._args: _Table = {}
+        self._queue_ticks: dict[int, tuple[int, _Entry]] = {}
+        self._ends: _Table = {}
 
     def __len__(self) -> int:
-        ends = self._ends is not None
-        return len(self._entries) + len(self._args) + len(self._ticks) + ends
+        tables = (*self._by_state.values(), self._queries, self._args, self._ends)
+        return sum(map(len, tables)) + len(self._queue_ticks)
 
     # -- waiting -------------------------------------------------------------------------
 
-    def until(self, key: object, what: str, states: Sequence[int] | None, holds: Condition) -> Wait:
+    def until(self, what: str, states: Sequence[int], holds: Condition) -> Wait:
         """A wait for a condition of the ticks.
 
         Args:
-            key: what makes another wait the same.
             what: is waited for, in words.
-            states: on whose ticks the condition depends; None for all.
+            states: on whose ticks the condition depends; none: all.
             holds: the condition.
         """
-        with self._lock:
-            found = self._entries.get(key)
-            if found is not None:
-                return found.wait
-            wait = Wait(what, lambda _: self._forget(key))
-            if holds(self._machine._ticks):
-                wait._resolve()
-                return wait
-            entry = self._entries[key] = _Entry(key, wait, states, holds)
-            if states is None:
-                self._queries[key] = entry
-            else:
-                for state in states:
-                    self._by_state.setdefault(state, {})[key] = entry
-            self._machine._plain = False
-            return wait
+        tables = [self._by_state.setdefault(state, {}) for state in states] or [self._queries]
+        wait, entry = self._enter(what, tables, states, holds)
+        if holds(self._machine._ticks):
+            self._leave(tables, id(entry))
+            wait._resolve()
+        return wait
 
-    def until_args(self, state: int, args: Mapping[str, Any], what: str) -> Wait:
+    def until_args(self, what: str, state: int, args: Mapping[str, Any]) -> Wait:
         """A wait for a state to begin with arguments that have these among them."""
-        with self._lock:
-            for other, wanted, wait in self._args.values():
-                if other == state and wanted == args:
-                    return wait
-            key = object()
-            wait = Wait(what, lambda _: self._args.pop(key, None))
-            self._args[key] = (state, dict(args), wait)
-            self._machine._plain = False
-            return wait
+        return self._enter(what, [self._args], (state,), args=dict(args))[0]
 
-    def until_tick(self, tick: int, what: str) -> Wait:
+    def until_tick(self, what: str, tick: int) -> Wait:
         """A wait for the queue to have come to a tick."""
-        with self._lock:
-            found = self._ticks.get(tick)
-            if found is not None:
-                return found[1]
-            wait = Wait(what, lambda _: self._ticks.pop(tick, None))
-            if self._machine._queue_tick >= tick:
-                wait._resolve()
-                return wait
-            self._ticks[tick] = (tick, wait)
-            self._machine._plain = False
-            return wait
+        key = 0
+
+        def forget(_: object) -> None:
+            self._queue_ticks.pop(key, None)
+
+        wait = Wait(what, forget)
+        entry = _Entry(ref(wait, forget))
+        key = id(entry)
+        self._queue_ticks[key] = (tick, entry)
+        self._machine._plain = False
+        self.queue_moved(self._machine._queue_tick)
+        return wait
 
     def until_queue_ends(self) -> Wait:
         """A wait for the end of the drain; done if nobody drains."""
-        with self._lock:
-            if self._ends is None:
-                self._ends = Wait("the end of the queue", self._forget_ends)
-                self._machine._plain = False
-            if not self._machine._busy.locked():
-                ends, self._ends = self._ends, None
-                ends._resolve()
-                return ends
-            return self._ends
+        wait, _ = self._enter("the end of the queue", [self._ends])
+        if not self._machine._busy.locked():
+            self.queue_ended(self._machine._queue_tick)
+        return wait
+
+    def _enter(
+        self,
+        what: str,
+        tables: Sequence[_Table],
+        states: Sequence[int] = (),
+        holds: Condition | None = None,
+        args: Mapping[str, Any] | None = None,
+    ) -> tuple[Wait, _Entry]:
+        key = 0
+
+        def forget(_: object) -> None:
+            self._leave(tables, key)
+
+        wait = Wait(what, forget)
+        entry = _Entry(ref(wait, forget), states, holds, args)
+        key = id(entry)
+        for table in tables:
+            table[key] = entry
+        self._machine._plain = False
+        return wait, entry
+
+    def _leave(self, tables: Sequence[_Table], key: int) -> None:
+        for table in tables:
+            table.pop(key, None)
 
     # -- what happens --------------------------------------------------------------------
 
     def changed(self, before: Sequence[int], after: Sequence[int]) -> None:
         """Ticks have changed."""
-        if not self._entries:
-            return
-        with self._lock:
-            found = dict(self._queries)
-            if self._by_state:
-                for state, entries in self._by_state.items():
-                    if before[state] != after[state]:
-                        found.update(entries)
-            for entry in found.values():
-                if entry.holds(after):
-                    self._forget(entry.key)
-                    entry.wait._resolve()
+        found = dict(self._queries)
+        for state, table in tuple(self._by_state.items()):
+            if before[state] != after[state]:
+                found.update(table)
+        for key, entry in found.items():
+            if entry.holds is not None and _holds(entry.holds, after):
+                self._leave([self._table(state) for state in entry.states], key)
+                self._queries.pop(key, None)
+                entry.resolve()
 
     def reached(self, move: Move, count: int, mutation: Mutation) -> None:
         """The final handlers of so many states that enter were reached, or one more."""
@@ -151,71 +171,55 @@ class Waiters:
             return
         states = move.enters[: count + 1]
         values = mutation.values
-        with self._lock:
-            for key, (state, wanted, wait) in tuple(self._args.items()):
-                if state in states and _within(wanted, values):
-                    del self._args[key]
-                    wait._resolve()
+        for key, entry in tuple(self._args.items()):
+            if entry.states[0] in states and _within(entry.args or {}, values):
+                self._args.pop(key, None)
+                entry.resolve()
 
     def queue_moved(self, tick: int) -> None:
         """The queue has come to a tick."""
-        if not self._ticks:
-            return
-        with self._lock:
-            for wanted, wait in tuple(self._ticks.values()):
-                if tick >= wanted:
-                    del self._ticks[wanted]
-                    wait._resolve()
+        for key, (wanted, entry) in tuple(self._queue_ticks.items()):
+            if tick >= wanted:
+                self._queue_ticks.pop(key, None)
+                entry.resolve()
 
     def queue_ended(self, tick: int) -> None:
         """Nothing is left in the queue."""
         self.queue_moved(tick)
-        if self._ends is not None:
-            with self._lock:
-                ends, self._ends = self._ends, None
-            if ends is not None:
-                ends._resolve()
+        for key, entry in tuple(self._ends.items()):
+            self._ends.pop(key, None)
+            entry.resolve()
 
     def close(self, error: MachineError) -> None:
         """End all waits with an error."""
-        with self._lock:
-            waits = [entry.wait for entry in self._entries.values()]
-            waits += [wait for _, _, wait in self._args.values()]
-            waits += [wait for _, wait in self._ticks.values()]
-            waits += [self._ends] if self._ends is not None else []
-            for table in (self._entries, self._by_state, self._queries, self._args, self._ticks):
-                table.clear()
-            self._ends = None
-        for wait in waits:
-            wait._fail(error)
+        tables = (*self._by_state.values(), self._queries, self._args, self._ends)
+        entries = [entry for table in tables for entry in tuple(table.values())]
+        entries += [entry for _, entry in tuple(self._queue_ticks.values())]
+        for table in tables:
+            table.clear()
+        self._queue_ticks.clear()
+        for entry in entries:
+            wait = entry.wait()
+            if wait is not None:
+                wait._fail(error)
 
     def reindex(self, moved: Mapping[int, int]) -> None:
-        """The states have other indexes now."""
-        with self._lock:
-            for entry in self._entries.values():
-                if entry.states is not None:
-                    entry.states = [moved[state] for state in entry.states]
-            by_state, self._by_state = self._by_state, {}
-            for state, entries in by_state.items():
-                self._by_state[moved[state]] = entries
-            for key, (state, wanted, wait) in tuple(self._args.items()):
-                self._args[key] = (moved[state], wanted, wait)
+        """The states have other indexes now; nothing is being waited for meanwhile."""
+        self._by_state = {moved[state]: table for state, table in self._by_state.items()}
+        tables = (*self._by_state.values(), self._args)
+        for entry in {id(one): one for table in tables for one in table.values()}.values():
+            entry.states = tuple(moved[state] for state in entry.states)
 
-    def _forget(self, key: object) -> None:
-        with self._lock:
-            entry = self._entries.pop(key, None)
-            if entry is None:
-                return
-            self._queries.pop(key, None)
-            for state in entry.states or ():
-                entries = self._by_state.get(state)
-                if entries is not None:
-                    entries.pop(key, None)
-                    if not entries:
-                        del self._by_state[state]
+    def _table(self, state: int) -> _Table:
+        return self._by_state.get(state, {})
 
-    def _forget_ends(self, _: Wait) -> None:
-        self._ends = None
+
+def _holds(condition: Condition, ticks: Sequence[int]) -> bool:
+    try:
+        return condition(ticks)
+    except Exception:
+        _log.exception("a query that somebody waits for raised")
+        return False
 
 
 def _within(wanted: Mapping[str, Any], values: Mapping[str, Any]) -> bool:

@@ -48,7 +48,7 @@ class Waiting(Core):
         def holds(ticks: Sequence[int]) -> bool:
             return any(tick % 2 for tick in compiled(ticks, names))
 
-        return self._until(("any", frozenset(names)), f"any of {' '.join(names)}", names, holds)
+        return self._until(f"any of {' '.join(names)}", names, holds)
 
     def when_time(self, states: Names, times: Sequence[int]) -> Wait:
         """Each of these states has reached its tick; they need not stay there together.
@@ -67,9 +67,8 @@ class Waiting(Core):
         def holds(ticks: Sequence[int]) -> bool:
             return all(a >= b for a, b in zip(ticks_of(ticks, names), wanted, strict=True))
 
-        pairs = tuple(zip(names, wanted, strict=True))
-        what = " ".join(f"{name}:{tick}" for name, tick in pairs)
-        return self._until(("time", frozenset(pairs)), what, names, holds)
+        pairs = zip(names, wanted, strict=True)
+        return self._until(" ".join(f"{name}:{tick}" for name, tick in pairs), names, holds)
 
     def when_ticks(self, state: str, ticks: int) -> Wait:
         """A state has ticked so many times from now on."""
@@ -90,7 +89,7 @@ class Waiting(Core):
         if self._disposing:
             return self._closed()
         what = f"{name} with {', '.join(f'{k}={v!r}' for k, v in wanted.items()) or 'any args'}"
-        return self._waits().until_args(self._compiled.index[name], wanted, what)
+        return self._waits().until_args(what, self._compiled.index[name], wanted)
 
     def when_query(self, query: Callable[[Mapping[str, int]], bool]) -> Wait:
         """A function of the clock gives True; it is asked now and after each change.
@@ -100,12 +99,11 @@ class Waiting(Core):
                 thread of the transition. What it raises fails the wait's maker
                 now, and is logged and taken for False later.
         """
-        compiled = self._compiled
 
         def holds(ticks: Sequence[int]) -> bool:
-            return bool(query(dict(zip(compiled.names, ticks, strict=False))))
+            return bool(query(dict(zip(self._compiled.names, ticks, strict=True))))
 
-        return self._until(("query", query), f"the query {query!r}", None, holds)
+        return self._until(f"the query {query!r}", (), holds)
 
     def when_queue(self, result: Result | int) -> Wait:
         """A queued mutation has run, whatever it came to; done at once for others."""
@@ -117,7 +115,7 @@ class Waiting(Core):
             return self._done()
         if self._disposing:
             return self._closed()
-        return self._waits().until_tick(result, f"queue tick {result}")
+        return self._waits().until_tick(f"queue tick {result}", result)
 
     def when_queue_ends(self) -> Wait:
         """Nothing is left in the queue; done at once if nobody drains."""
@@ -133,11 +131,11 @@ class Waiting(Core):
         """The machine has been disposed."""
         if self._disposed:
             return self._done()
-        if self._gone is None:
-            self._gone = Wait("the end of the machine")
-            if self._disposed:
-                self._gone._resolve()
-        return self._gone
+        wait = Wait("the end of the machine")
+        self._gone = (*self._gone, wait)
+        if self._disposed:
+            wait._resolve()
+        return wait
 
     def state_ctx(self, state: str) -> StateContext:
         """The context of a state as it is now; expires when the state's clock ticks.
@@ -157,9 +155,6 @@ class Waiting(Core):
 
     # -- inside --------------------------------------------------------------------------
 
-    def _context(self, state: int) -> StateContext:
-        raise NotImplementedError
-
     def _waits(self) -> Waiters:
         if self._waiters is None:
             self._waiters = Waiters(self)
@@ -172,19 +167,17 @@ class Waiting(Core):
             return all(tick % 2 == odd for tick in ticks_of(ticks, names))
 
         what = f"{'' if odd else 'not '}{' '.join(names)}"
-        return self._until((odd, frozenset(names)), what, names, holds)
+        return self._until(what, names, holds) if names else self._done()
 
     def _until(
         self,
-        key: object,
         what: str,
-        names: tuple[str, ...] | None,
+        names: tuple[str, ...],
         holds: Callable[[Sequence[int]], bool],
     ) -> Wait:
         if self._disposing:
             return self._closed()
-        states = None if names is None else self._indexes(names)
-        return self._waits().until(key, what, states, holds)
+        return self._waits().until(what, self._indexes(names), holds)
 
     def _ticks_of(self, ticks: Sequence[int], names: tuple[str, ...]) -> list[int]:
         index = self._compiled.index

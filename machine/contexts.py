@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from asyncio import events
 from collections.abc import Coroutine
 from types import TracebackType
@@ -103,10 +104,10 @@ class StateContext:
         task = loop.create_task(work)
         if name is not None:
             task.set_name(name)
-        if self.expired:
-            task.cancel()
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        if self.expired:
+            task.cancel()
         return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
@@ -122,8 +123,9 @@ class StateContext:
         for task in tuple(self._tasks):
             _soon(running, task.get_loop(), task.cancel)
         for task, scopes in tuple(self._scopes.items()):
-            for scope in scopes:
-                _soon(running, task.get_loop(), scope.cancel)
+            for scope in tuple(scopes):
+                # Never at once: it may be the task that runs just now.
+                _soon(None, task.get_loop(), scope.cancel)
         if self._wait is not None:
             self._wait._resolve()
 
@@ -182,7 +184,5 @@ def _soon(
     if running is loop:
         call()
         return
-    try:
+    with contextlib.suppress(RuntimeError):  # the loop is closed, and its tasks are gone
         loop.call_soon_threadsafe(call)
-    except RuntimeError:  # the loop is closed, and its tasks are gone
-        pass

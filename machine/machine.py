@@ -28,6 +28,7 @@ from machine.options import Options
 from machine.result import CANCELED, Result
 from machine.schema import EXCEPTION, Schema, as_schema
 from machine.states import StateName, States
+from machine.times import Time
 from machine.tracer import Tracer
 from machine.transition import Transition
 
@@ -76,8 +77,6 @@ class Machine(Stories, Binder, Waiting, Checks, Life, Engine, Generic[S]):
 
     Attributes:
         on_error: called with each error that the machine gets.
-        on_change: called with the machine, its time before and its time after
-            each transition.
         machine_tick: how often its state was imported.
     """
 
@@ -139,8 +138,10 @@ class Machine(Stories, Binder, Waiting, Checks, Life, Engine, Generic[S]):
     @property
     def children(self) -> tuple[Machine[Any], ...]:
         """The submachines that are alive and not disposed."""
-        children = (self._children or {}).values()
-        return tuple(typing.cast("Machine[Any]", one) for one in children if not one._disposed)
+        if self._children is None:
+            return ()
+        alive = [child for child in self._children.values() if not child._disposed]
+        return tuple(typing.cast("Machine[Any]", child) for child in alive)
 
     @property
     def options(self) -> Options:
@@ -151,6 +152,16 @@ class Machine(Stories, Binder, Waiting, Checks, Life, Engine, Generic[S]):
     def err(self) -> BaseException | None:
         """The last error; it stays when Exception is removed."""
         return self._err
+
+    @property
+    def on_change(self) -> Callable[[Machine[S], Time, Time], object] | None:
+        """Called after each transition with the machine, its time before and its time after."""
+        return self._on_change
+
+    @on_change.setter
+    def on_change(self, function: Callable[[Machine[S], Time, Time], object] | None) -> None:
+        self._on_change = function
+        self._settle_plain()
 
     @property
     def transition(self) -> Transition | None:
@@ -240,13 +251,15 @@ class Machine(Stories, Binder, Waiting, Checks, Life, Engine, Generic[S]):
                     for at, more in move.all_ticks:
                         ticks[at] += more
                     self._ticks = ticks
-                    self._config = move.final
+                self._config = move.final
         finally:
             self._busy.release()
         if move is None:
             return self._mutate(kind, states, None)
-        if not self._plain and self._waiters is not None:
-            self._waiters.changed(before, self._ticks)  # somebody began to wait meanwhile
+        if not self._plain:  # somebody began to look meanwhile
+            if self._waiters is not None:
+                self._waiters.changed(before, self._ticks)
+            self._expire_old()
         if self._queue:
             self._drain()
         return move.result

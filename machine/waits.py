@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from asyncio import events
 from collections.abc import Callable, Generator
@@ -20,7 +21,8 @@ class Wait:
 
     `await wait` in any event loop, `wait.wait(timeout)` in a thread without
     one, `wait.done` to look. It stays done. Cancelling a task that awaits it
-    cancels nothing for the others.
+    cancels nothing for the others. The machine forgets a wait that nobody
+    holds.
 
     Raises, when awaited:
         MachineDisposed: the machine ended before it came to be.
@@ -55,8 +57,12 @@ class Wait:
         if not self._done:
             future: _Future = events.get_running_loop().create_future()
             self._futures.append(future)
-            if not self._done:  # it may have been done by another thread meanwhile
-                yield from future
+            try:
+                if not self._done:  # it may have been done by another thread meanwhile
+                    yield from future
+            finally:
+                with contextlib.suppress(ValueError):
+                    self._futures.remove(future)
         self._check()
 
     def wait(self, timeout: float | None = None) -> None:
@@ -84,9 +90,10 @@ class Wait:
     def cancel(self) -> None:
         """Nobody is interested any more: all who wait get CancelledError."""
         if not self._done:
+            on_cancel = self._on_cancel
             self._end(asyncio.CancelledError(self._what))
-            if self._on_cancel is not None:
-                self._on_cancel(self)
+            if on_cancel is not None:
+                on_cancel(self)
 
     def _resolve(self) -> None:
         self._end(None)
@@ -99,6 +106,7 @@ class Wait:
             return
         self._error = error
         self._done = True
+        self._on_cancel = None
         futures, self._futures = self._futures, []
         for future in futures:
             _wake(future)
@@ -115,10 +123,8 @@ def _wake(future: _Future) -> None:
     if events._get_running_loop() is loop:
         _finish(future)
         return
-    try:
+    with contextlib.suppress(RuntimeError):  # the loop is closed, and with it all who waited
         loop.call_soon_threadsafe(_finish, future)
-    except RuntimeError:  # the loop is closed, and with it all who waited in it
-        pass
 
 
 def _finish(future: _Future) -> None:
