@@ -33,18 +33,18 @@ class Checks(Core):
 
     # -- active states -------------------------------------------------------------------
 
-    def is_(self, *states: Names) -> bool:
+    def is_(self, state: Names = (), *more: Names) -> bool:
         """True if all these states are active; also for none. Unknown ones are not."""
         active = self._config.active
-        try:
-            for state in states:
-                if state not in active:
-                    break
-            else:
-                return True if states else not self._disposed
-        except TypeError:  # a list is not hashable
-            pass
-        return not all(type(s) is str for s in states) and active.issuperset(_flat(states))
+        if not more:
+            try:
+                if state in active:
+                    return True
+            except TypeError:  # a list is not hashable
+                pass
+            if type(state) is str:
+                return False
+        return not self._disposed and active.issuperset(_flat((state, *more)))
 
     def not_(self, *states: Names) -> bool:
         """True if none of these states is active; also for none.

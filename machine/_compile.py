@@ -61,6 +61,7 @@ class Move:
     Attributes:
         kind: of the mutation.
         called: the called states, once each.
+        names: their names.
         before: the configuration it starts in.
         accepted: False if the relations reject it.
         target: the configuration it leads to.
@@ -85,6 +86,7 @@ class Move:
         "follow_up",
         "holds",
         "kind",
+        "names",
         "result",
         "target",
         "ticks",
@@ -100,6 +102,7 @@ class Move:
     ) -> None:
         self.kind = kind
         self.called = called
+        self.names: tuple[str, ...] = ()
         self.before = before
         self.target = target
         self.accepted = accepted
@@ -246,6 +249,7 @@ class Compiled:
         move.holds = move.kind is not Kind.REMOVE or not any(s in new for s in move.called)
         if move.accepted and move.holds:
             move.result = EXECUTED
+        move.names = tuple(self.names[state] for state in move.called)
         called = {self.names[state] for state in move.called}
         move.follow_up = not (move.kind is Kind.ADD and called in _HEALTH)
 

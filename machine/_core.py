@@ -29,6 +29,7 @@ import contextvars
 import logging
 import threading
 import time
+from array import array
 from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from machine._waiters import Waiters
     from machine.binding import Binding
 
-__all__ = ["Core", "loop_of"]
+__all__ = ["Core", "loop_of", "zeros"]
 
 _log = logging.getLogger("machine")
 _queueing = threading.Lock()  # over what is added to a queue, of any machine
@@ -77,6 +78,7 @@ class Core:
         "_err",
         "_gone",
         "_loop",
+        "_on_change",
         "_on_dispose",
         "_options",
         "_owners",
@@ -95,7 +97,6 @@ class Core:
         "_transition",
         "_transitions",
         "_waiters",
-        "_on_change",
         "id",
         "machine_tick",
         "on_error",
@@ -111,7 +112,7 @@ class Core:
         self._on_change: Callable[[Any, Any, Any], object] | None = None
         self._compiled = compiled
         self._config: Configuration = compiled.empty
-        self._ticks = [0] * len(compiled.names)
+        self._ticks = zeros(len(compiled.names))
         self._options = options
         self._busy = threading.Lock()
         self._plain = True
@@ -146,6 +147,9 @@ class Core:
         raise NotImplementedError
 
     def _finish_dispose(self) -> None:
+        raise NotImplementedError
+
+    def not_(self, *states: Any) -> bool:
         raise NotImplementedError
 
     def _context(self, state: int) -> StateContext:
@@ -210,6 +214,7 @@ class Core:
     def _mutate(
         self,
         kind: Kind,
+        memo: dict[tuple[str, ...], Move],
         states: tuple[Any, ...],
         args: object,
         source: Event | Source | None = None,
@@ -219,12 +224,21 @@ class Core:
             return CANCELED
         if self._backoff_until and kind is not Kind.SET and self._backing_off():
             return CANCELED
-        names = self._names(states)
-        queue = self._queue
-        if kind is Kind.REMOVE and not queue and self._transition is not None:
-            if not self._config.active.intersection(names):
-                return EXECUTED
-        mutation = Mutation(kind, names, args, source=source_of(source))
+        move: Move | None = None
+        try:
+            move = memo[states]
+            names = move.names
+        except (KeyError, TypeError):  # not seen yet, or a list among them
+            names = self._names(states)
+            if self._transition is None:
+                self._find(kind, states)
+        nested = self._transition is not None
+        if nested and kind is Kind.REMOVE and not self._queue and self.not_(*names):
+            return EXECUTED
+        mutation = Mutation(kind, names, args)
+        mutation._move = move
+        if source is not None:
+            mutation.source = source_of(source)
         if args is not None:
             self._check_args(mutation)
         if self._busy.acquire(False):
@@ -305,8 +319,7 @@ class Core:
             mutation._context = contextvars.copy_context()
             return
         if mutation.cause is None:
-            mutation.cause = running.mutation
-            mutation.depth = running.mutation.depth + 1
+            mutation.set_cause(running.mutation)
         if mutation.depth > self._options.chain_limit:
             raise loop_of(mutation, self.id, self._running)
 
@@ -442,6 +455,11 @@ class Core:
 def _queued(mutation: Mutation, tick: int) -> Result:
     result = mutation.result = Result(tick, Wait(f"{mutation} to run"))
     return result
+
+
+def zeros(count: int) -> array[int]:
+    """So many clocks that have not ticked. An array, because it is copied at each commit."""
+    return array("Q", bytes(8 * count))
 
 
 def loop_of(mutation: Mutation, machine: str, handler: str) -> MutationLoop:

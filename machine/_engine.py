@@ -24,7 +24,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, NoReturn
 
 from machine import _watchdog
 from machine._compile import Configuration, Move
@@ -42,6 +43,7 @@ __all__ = ["Engine"]
 
 _log = logging.getLogger("machine")
 _monotonic = time.monotonic
+_NEVER = float("inf")
 _EXCEPTION_ARG = "error"
 
 
@@ -55,62 +57,85 @@ class Engine(Core):
     __slots__ = ()
 
     def _perform(self, mutation: Mutation) -> bool:
-        compiled = self._compiled
-        index = compiled.index
-        called = tuple([index[name] for name in mutation.called])
-        move = compiled.move(self._config, mutation.kind, called, mutation.auto)
+        move = mutation._move
+        if move is None or move.before is not self._config:
+            called = self._indexes(mutation.called)
+            move = self._compiled.move(self._config, mutation.kind, called, mutation.auto)
         self._transitions += 1
-        tx = Transition(self._self, mutation, move, self._ticks, self._transitions)
-        self._transition = tx
+        tx = self._transition = Transition(
+            self._self, mutation, move, self._ticks, self._transitions
+        )
         if mutation.check and not tx.accepted:
-            tx.accepted = any(compiled.multi[at] for at in called)
-        for tracer in self._tracers:
-            tracer.transition_init(tx)
-            tracer.transition_start(tx)
-        watched = self._shape is not None
-        if watched:
-            _watchdog.enter(self)
+            tx.accepted = any(self._compiled.multi[at] for at in move.called)
+        if self._tracers:
+            for tracer in self._tracers:
+                tracer.transition_init(tx)
+                tracer.transition_start(tx)
         try:
-            self._carry_out(tx, move)
+            if tx.accepted:
+                self._carry_out(tx, move)
         except _Stopped:
             tx.accepted = False
         except BaseException:
             tx.accepted = False
             raise
         finally:
-            if watched:
-                _watchdog.leave(self)
             self._conclude(tx)
-        if not tx.accepted:
-            return False
-        return mutation.check or tx._move.holds
+        return tx.accepted and (mutation.check or tx._move.holds)
 
     def _carry_out(self, tx: Transition, move: Move) -> None:
+        shape = self._shape
+        if shape is None:
+            self._negotiated(tx, move, None, ())
+            return
+        plan = shape.plan(move)
+        _watchdog.busy.add(self)
+        self._since = _NEVER  # until the first handler begins
+        if _watchdog.asleep:
+            _watchdog.wake()
+        try:
+            struck: Collection[int] = ()
+            if plan.negotiation:
+                if tx.mutation.auto:
+                    struck = self._negotiate_auto(tx, plan)
+                else:
+                    refused = self._call(tx, plan.negotiation, False)
+                    if refused is not None:
+                        self._reject(tx, refused)
+            self._negotiated(tx, move, plan, struck)
+        finally:
+            _watchdog.busy.discard(self)
+
+    def _negotiated(
+        self, tx: Transition, move: Move, plan: Plan | None, struck: Collection[int]
+    ) -> None:
+        """Nobody has rejected it: commit, and tell the final handlers."""
         mutation = tx.mutation
-        plan: Plan | None = None
-        if tx.accepted and self._shape is not None:
-            plan = self._shape.plan(move)
-        struck: set[int] = set()
-        if plan is not None and plan.negotiation:
-            self._negotiate(tx, plan, struck)
-        if not tx.accepted or mutation.check:
+        if mutation.check:
             return
         if mutation.auto:
             move = self._rest_of_auto(tx, move, struck)
             if self._shape is not None:
                 plan = self._shape.plan(move)
         self._commit(tx, move.target, move.ticks)
-        for tracer in self._tracers:
-            tracer.transition_finals(tx)
-        reached = len(move.exits) + len(move.enters)
+        if self._tracers:
+            for tracer in self._tracers:
+                tracer.transition_finals(tx)
+        reached = len(move.enters)
         try:
             if plan is not None and plan.finals:
-                reached = self._tell(tx, move, plan)
+                self._call(tx, plan.finals, True)
+        except BaseException:
+            assert plan is not None  # noqa: S101 - only its calls raise
+            position = next(call.position for call in plan.finals if call.name == tx.handler)
+            reached = position - len(move.exits)
+            self._repair(tx, move, position)
+            raise
         finally:
             if self._waiters is not None:
-                self._waiters.reached(move, reached - len(move.exits), mutation)
+                self._waiters.reached(move, reached, mutation)
 
-    def _rest_of_auto(self, tx: Transition, move: Move, struck: set[int]) -> Move:
+    def _rest_of_auto(self, tx: Transition, move: Move, struck: Collection[int]) -> Move:
         """What is left of an auto mutation when some of its states were rejected."""
         target = [at for at in move.target.order if at not in struck]
         kept = tuple(at for at in move.called if at in target)
@@ -121,7 +146,7 @@ class Engine(Core):
     def _commit(
         self, tx: Transition, target: Configuration, changes: tuple[tuple[int, int], ...]
     ) -> None:
-        ticks = self._ticks.copy()
+        ticks = self._ticks[:]
         for at, more in changes:
             ticks[at] += more
         self._ticks = tx._ticks_after = ticks
@@ -140,25 +165,33 @@ class Engine(Core):
         before, after = tx._ticks_before, self._ticks
         if tx._ticks_after is None:
             tx._ticks_after = after
-        if self._on_change is not None and not mutation.check:
-            try:
-                self._on_change(self._self, tx.time_before, tx.time_after)
-            except Exception:
-                _log.exception("[%s] on_change raised", self.id)
-        if tx.accepted and before is not after and not mutation.auto:
-            self._queue_autos(tx)
-        tx.completed = True
-        for tracer in self._tracers:
-            tracer.transition_end(tx)
-        if self._waiters is not None and before is not after:
-            self._waiters.changed(before, after)
-        if not self._plain and self._shape is None:
-            self._settle_plain()
+        try:
+            if self._on_change is not None and not mutation.check:
+                self._tell_change(tx)
+            changed = before is not after
+            if tx.accepted and changed and self._config.autos and not mutation.auto:
+                self._queue_autos(tx)
+            tx.completed = True
+            if self._tracers:
+                for tracer in self._tracers:
+                    tracer.transition_end(tx)
+        finally:
+            if self._waiters is not None and before is not after:
+                self._waiters.changed(before, after)
+            if not self._plain and self._shape is None:
+                self._settle_plain()
+
+    def _tell_change(self, tx: Transition) -> None:
+        assert self._on_change is not None  # noqa: S101 - the caller has looked
+        try:
+            self._on_change(self._self, tx.time_before, tx.time_after)
+        except Exception:
+            _log.exception("[%s] on_change raised", self.id)
 
     def _queue_autos(self, tx: Transition) -> None:
         autos = self._config.autos
         move = tx._move
-        if not (autos and move.ticks and move.follow_up) or self._disposing:
+        if not (move.ticks and move.follow_up) or self._disposing:
             return
         names = tuple(self._compiled.names[at] for at in autos)
         self._put_first(Mutation(Kind.ADD, names, auto=True, cause=tx.mutation), tx)
@@ -178,24 +211,84 @@ class Engine(Core):
 
     # -- handlers ------------------------------------------------------------------------
 
-    def _negotiate(self, tx: Transition, plan: Plan, struck: set[int]) -> None:
-        skip = ""
-        for call in plan.negotiation:
-            if struck and (call.name == skip or _is_moot(call, struck)):
-                continue
-            answer = self._call(tx, call)
+    def _call(self, tx: Transition, calls: Sequence[Call], final: bool) -> Call | None:
+        """Call handlers; look at the time each takes, and at what it raises.
+
+        Args:
+            final: whether what they return does not matter, but for a coroutine.
+
+        Returns:
+            The first negotiation handler that said no.
+        """
+        owners, tracers = self._owners, self._tracers
+        limit = self._options.handler_timeout
+        now = _monotonic()
+        for call in calls:
+            self._running = tx.handler = call.name
+            self._since = began = now
+            if tracers:
+                for tracer in tracers:
+                    tracer.handler_start(tx, call.handler)
+            answer: Any = False
+            try:
+                if call.bare is not None:
+                    answer = call.bare(owners[call.group])
+                else:
+                    answer = call.handler.invoke(owners[call.group], tx)
+            except Exception as error:
+                if not self._options.catch:
+                    raise
+                self._raised(tx, call, error)
+                raise _Stopped from None
+            finally:
+                if tracers:
+                    for tracer in tracers:
+                        tracer.handler_end(tx, call.handler, answer is not False)
+            now = _monotonic()
+            if now - began > limit:
+                self._overran(tx, call, now - began, answer)
             if answer is None or answer is True:
                 continue
-            if answer is not False:
+            if not final:
+                if answer is False:
+                    return call
                 self._bad_answer(tx, call, answer)
-            if not tx.mutation.auto or not self._may_strike(call):
-                self._note("ops", f"[cancel] ({' '.join(tx.target)}) by {call.name}")
-                raise _Stopped
+            if hasattr(answer, "send"):
+                self._start(tx, call, answer)
+        return None
+
+    def _negotiate_auto(self, tx: Transition, plan: Plan) -> set[int]:
+        """Ask the handlers of an auto mutation, which may reject single states.
+
+        Which pairs are asked is settled when the first pair is: those of states
+        that were struck before, by their Enter handlers, are not.
+        """
+        struck: set[int] = set()
+        moot: frozenset[int] | None = None
+        skip = ""
+        target = tx._move.target.order
+        for call in plan.negotiation:
             role, state, other = call.handler.place
-            struck.add(other if role is Role.BETWEEN else state)
-            if struck.issuperset(tx._move.target.order):
-                raise _Stopped
-            skip = call.name
+            if role is Role.BETWEEN:
+                moot = frozenset(struck) if moot is None else moot
+                if other in moot:
+                    continue
+            elif role is Role.ANY_ENTER and struck and struck.issuperset(target):
+                break
+            if struck and call.name == skip:
+                continue
+            if self._call(tx, (call,), False) is not None:
+                if not self._may_strike(call):
+                    self._reject(tx, call)
+                struck.add(other if role is Role.BETWEEN else state)
+                skip = call.name
+        if struck and struck.issuperset(target):
+            raise _Stopped
+        return struck
+
+    def _reject(self, tx: Transition, call: Call) -> NoReturn:
+        self._note("ops", f"[cancel] ({' '.join(tx.target)}) by {call.name}")
+        raise _Stopped
 
     def _may_strike(self, call: Call) -> bool:
         """Whether a rejection concerns one Auto state, and not the whole auto mutation."""
@@ -204,7 +297,7 @@ class Engine(Core):
             return self._compiled.auto[state]
         return role is Role.BETWEEN and state != other and self._compiled.auto[other]
 
-    def _bad_answer(self, tx: Transition, call: Call, answer: object) -> None:
+    def _bad_answer(self, tx: Transition, call: Call, answer: object) -> NoReturn:
         if hasattr(answer, "close"):
             answer.close()  # a coroutine that nobody will await
         error = InvalidHandler(
@@ -214,49 +307,6 @@ class Engine(Core):
         )
         self._raised(tx, call, error)
         raise _Stopped
-
-    def _tell(self, tx: Transition, move: Move, plan: Plan) -> int:
-        """Call the final handlers; how many states were reached."""
-        call: Call | None = None
-        try:
-            for call in plan.finals:
-                answer = self._call(tx, call)
-                if answer is not None and hasattr(answer, "send"):
-                    self._start(tx, call, answer)
-        except BaseException:
-            assert call is not None  # noqa: S101 - only calls raise here
-            self._repair(tx, move, call.position)
-            raise
-        return len(move.exits) + len(move.enters)
-
-    def _call(self, tx: Transition, call: Call) -> Any:
-        """Call a handler, look at the time it took and at what it raised."""
-        self._running = tx.handler = call.name
-        for tracer in self._tracers:
-            tracer.handler_start(tx, call.handler)
-        began = self._since = _monotonic()
-        answer: Any = False
-        try:
-            if call.bare:
-                if call.owned:
-                    answer = call.function(self._owners[call.group])
-                else:
-                    answer = call.function()
-            else:
-                answer = call.handler.invoke(self._owners[call.group], tx)
-        except Exception as error:
-            if not self._options.catch:
-                raise
-            self._raised(tx, call, error)
-            raise _Stopped from None
-        finally:
-            if self._tracers:
-                for tracer in self._tracers:
-                    tracer.handler_end(tx, call.handler, answer is not False)
-        took = _monotonic() - began
-        if took > self._options.handler_timeout:
-            self._overran(tx, call, took, answer)
-        return answer
 
     def _start(self, tx: Transition, call: Call, work: Any) -> None:
         """Begin the task of an `async def` handler."""
@@ -353,11 +403,6 @@ class Engine(Core):
         self, states: tuple[str, ...], error: BaseException, args: Any, source: Any
     ) -> Any:
         raise NotImplementedError
-
-
-def _is_moot(call: Call, struck: set[int]) -> bool:
-    role, _, other = call.handler.place
-    return role is Role.BETWEEN and other in struck
 
 
 def _story_of(machine: str, tx: Transition, handler: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from machine._compile import Compiled, compiled_of
-from machine._core import Core
+from machine._core import Core, zeros
 from machine.errors import ImportMismatch, InvalidArgument, MachineDisposed, SchemaError
 from machine.kinds import Kind
 from machine.schema import Schema, as_schema
@@ -98,7 +99,7 @@ class Life(Core):
         finally:
             self._busy.release()
         if _RESTORED in self._compiled.index:
-            self._mutate(Kind.ADD, (_RESTORED,), None)
+            self._mutate(Kind.ADD, {}, (_RESTORED,), None)
 
     def _import(self, snapshot: Snapshot) -> None:
         if snapshot.id != self.id:
@@ -109,7 +110,7 @@ class Life(Core):
         before = self._ticks
         if snapshot.names != self._compiled.names:
             self._use(compiled_of(_reordered(self._compiled.schema, snapshot.names)))
-        ticks = list(snapshot.ticks)
+        ticks = array("Q", snapshot.ticks)
         self._ticks = ticks
         active = tuple(at for at, tick in enumerate(ticks) if tick % 2)
         self._config = self._compiled.configuration(active)
@@ -167,7 +168,7 @@ class Life(Core):
         """Go over to another schema or order; the lock is held."""
         old = self._compiled
         moved = {at: compiled.index[name] for at, name in enumerate(old.names)}
-        ticks = [0] * len(compiled.names)
+        ticks = zeros(len(compiled.names))
         for at, tick in enumerate(self._ticks):
             ticks[moved[at]] = tick
         order = tuple(moved[at] for at in self._config.order)
@@ -235,7 +236,7 @@ class Life(Core):
         if self._disposing:
             return
         if _START in self._config.active:
-            self._mutate(Kind.REMOVE, (_START,), None)
+            self._mutate(Kind.REMOVE, {}, (_START,), None)
         self._disposing = True
         self._plain = False
         if self._busy.acquire(False):

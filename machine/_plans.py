@@ -7,7 +7,7 @@ number of its group.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from machine.handlers import Handler, Role
@@ -24,20 +24,26 @@ class Call:
 
     Attributes:
         handler: what to call.
+        name: of the handler.
+        bare: takes the owner and nothing else, of handlers that declare nothing; None of others.
         group: the number of the group it comes from.
         position: in a plan's finals, how many states' final handlers stand before this one's.
     """
 
-    __slots__ = ("bare", "function", "group", "handler", "name", "owned", "position")
+    __slots__ = ("bare", "group", "handler", "name", "position")
 
     def __init__(self, handler: Handler, group: int, position: int) -> None:
         self.handler = handler
         self.group = group
         self.position = position
         self.name = handler.name
-        self.function: Any = handler.function
-        self.owned = handler.owned
-        self.bare = handler.bare
+        self.bare: Callable[[Any], Any] | None = None
+        if handler.bare:
+            self.bare = handler.function if handler.owned else _without_owner(handler.function)
+
+
+def _without_owner(function: Callable[[], Any]) -> Callable[[Any], Any]:
+    return lambda _: function()
 
 
 class Plan:

@@ -2,7 +2,7 @@
 
 A plain handler runs on the thread of whoever mutates, so nobody but it can end
 it. One thread for all machines looks a few times a second at those that are in
-a handler; it sleeps while there are none. What it finds is logged with the
+a handler; it sleeps while there are none, and who begins wakes it. What it finds is logged with the
 stack of the handler, while it hangs.
 """
 
@@ -18,36 +18,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from machine._engine import Engine
 
-__all__ = ["enter", "leave"]
+__all__ = ["asleep", "busy", "wake"]
 
 _log = logging.getLogger("machine")
 
 _PERIOD = 0.1  # seconds between two looks
-_NEVER = float("inf")
 _ROUNDS = 20  # looks that find nothing before it goes to sleep
 
-_busy: dict[int, Engine] = {}
+busy: set[Engine] = set()
 _work = threading.Event()
 _started = False
-_asleep = True
+asleep = True
 
 
-def enter(machine: Engine) -> None:
-    """The handlers of a machine may run from now on."""
-    machine._since = _NEVER  # until the first handler begins
-    _busy[id(machine)] = machine
-    if _asleep:
-        _wake()
-
-
-def leave(machine: Engine) -> None:
-    """No handler of a machine runs any more."""
-    _busy.pop(id(machine), None)
-
-
-def _wake() -> None:
-    global _started, _asleep
-    _asleep = False
+def wake() -> None:
+    """There is something to look at again."""
+    global _started, asleep
+    asleep = False
     _work.set()
     if not _started:
         _started = True
@@ -55,25 +42,25 @@ def _wake() -> None:
 
 
 def _look() -> None:
-    global _asleep
+    global asleep
     reported: dict[int, float] = {}
     while True:
         quiet = 0
         while quiet < _ROUNDS:
             time.sleep(_PERIOD)
-            busy = list(_busy.items())
-            quiet = 0 if busy else quiet + 1
+            machines = tuple(busy)
+            quiet = 0 if machines else quiet + 1
             now = time.monotonic()
-            for key, machine in busy:
-                since = machine._since
+            for machine in machines:
+                key, since = id(machine), machine._since
                 if now - since > machine._options.handler_timeout and reported.get(key) != since:
                     reported[key] = since
                     _report(machine, now - since)
         reported.clear()
         _work.clear()
-        _asleep = True
-        if _busy:
-            _asleep = False
+        asleep = True
+        if busy:
+            asleep = False
             continue
         _work.wait()
 

@@ -202,7 +202,7 @@ class Machine(Stories, Binder, Waiting, Checks, Life, Engine, Generic[S]):
         """
         if self._plain and args is None and self._busy.acquire(False):
             return self._quick(Kind.ADD, self._config.adds, states)
-        return self._mutate(Kind.ADD, states, args, source)
+        return self._mutate(Kind.ADD, self._config.adds, states, args, source)
 
     def remove(
         self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
@@ -210,7 +210,7 @@ class Machine(Stories, Binder, Waiting, Checks, Life, Engine, Generic[S]):
         """Deactivate states; as `add`. Executed: none of them is active."""
         if self._plain and args is None and self._busy.acquire(False):
             return self._quick(Kind.REMOVE, self._config.removes, states)
-        return self._mutate(Kind.REMOVE, states, args, source)
+        return self._mutate(Kind.REMOVE, self._config.removes, states, args, source)
 
     def set(
         self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
@@ -218,7 +218,7 @@ class Machine(Stories, Binder, Waiting, Checks, Life, Engine, Generic[S]):
         """Activate these states and deactivate all others; as `add`. None: deactivate all."""
         if self._plain and args is None and self._busy.acquire(False):
             return self._quick(Kind.SET, self._config.sets, states)
-        return self._mutate(Kind.SET, states, args, source)
+        return self._mutate(Kind.SET, self._config.sets, states, args, source)
 
     def toggle(
         self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
@@ -247,7 +247,7 @@ class Machine(Stories, Binder, Waiting, Checks, Life, Engine, Generic[S]):
             else:
                 self._queue_tick += 1
                 if move.all_ticks:
-                    ticks = before.copy()
+                    ticks = before[:]
                     for at, more in move.all_ticks:
                         ticks[at] += more
                     self._ticks = ticks
@@ -255,7 +255,7 @@ class Machine(Stories, Binder, Waiting, Checks, Life, Engine, Generic[S]):
         finally:
             self._busy.release()
         if move is None:
-            return self._mutate(kind, states, None)
+            return self._mutate(kind, {}, states, None)
         if not self._plain:  # somebody began to look meanwhile
             if self._waiters is not None:
                 self._waiters.changed(before, self._ticks)

@@ -14,6 +14,7 @@ from machine.kinds import Kind
 from machine.result import Result
 
 if TYPE_CHECKING:
+    from machine._compile import Move
     from machine.machine import Machine
     from machine.transition import Transition
 
@@ -54,22 +55,17 @@ class Mutation:
         result: what it came to; queued until it ran.
     """
 
-    __slots__ = (
-        "_context",
-        "_function",
-        "_kept",
-        "_values",
-        "args",
-        "auto",
-        "called",
-        "cause",
-        "check",
-        "depth",
-        "kind",
-        "queue_tick",
-        "result",
-        "source",
-    )
+    # Class attributes, as most mutations have none of these.
+    auto = False
+    check = False
+    cause: Mutation | None = None
+    depth = 0
+    queue_tick = 0
+    result: Result | None = None
+    _function: Callable[[], object] | None = None
+    _move: Move | None = None  # what it comes to where it was made
+    _context: Context | None = None
+    _values: Mapping[str, Any] | None = None
 
     def __init__(
         self,
@@ -85,21 +81,18 @@ class Mutation:
         self.kind = kind
         self.called = called
         self.args = args
-        self.auto = auto
-        self.check = check
         self.source = source
-        self.cause = cause
-        self.depth = 0
+        if auto:
+            self.auto = True
+        if check:
+            self.check = True
         if cause is not None:
-            self.depth = cause.depth + 1
-            if self.depth % _DEEPEST == 0:
-                self.cause = cause.without_cause()
-        self.queue_tick = 0
-        self.result: Result | None = None
-        self._function: Callable[[], object] | None = None
-        self._context: Context | None = None
-        self._kept = 0
-        self._values: Mapping[str, Any] | None = None
+            self.set_cause(cause)
+
+    def set_cause(self, cause: Mutation) -> None:
+        """It was made by a handler of that mutation."""
+        self.depth = cause.depth + 1
+        self.cause = cause if self.depth % _DEEPEST else cause.without_cause()
 
     def __repr__(self) -> str:
         return f"<Mutation {self}>"

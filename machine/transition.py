@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, Any
 
 from machine.times import Time
@@ -29,39 +30,27 @@ class Transition:
         number: of the transition, counted by the machine.
     """
 
-    __slots__ = (
-        "_move",
-        "_ticks_after",
-        "_ticks_before",
-        "accepted",
-        "committed",
-        "completed",
-        "error",
-        "handler",
-        "machine",
-        "mutation",
-        "number",
-    )
+    # Class attributes, until they change.
+    completed = False
+    committed = False
+    handler = ""
+    error: BaseException | None = None
+    _ticks_after: array[int] | None = None
 
     def __init__(
         self,
         machine: Machine[Any],
         mutation: Mutation,
         move: Move,
-        ticks: list[int],
+        ticks: array[int],
         number: int,
     ) -> None:
         self.machine = machine
         self.mutation = mutation
         self.accepted = move.accepted
-        self.completed = False
-        self.committed = False
-        self.handler = ""
-        self.error: BaseException | None = None
         self.number = number
         self._move = move
         self._ticks_before = ticks
-        self._ticks_after: list[int] | None = None
 
     def __repr__(self) -> str:
         done = "accepted" if self.accepted else "canceled"
@@ -112,7 +101,7 @@ class Transition:
         """The ticks of all states after it; until it commits, those it will lead to."""
         if self._ticks_after is not None:
             return Time(self._ticks_after, self._compiled.names)
-        ticks = self._ticks_before.copy()
+        ticks = self._ticks_before[:]
         if self.accepted:
             for at, more in self._move.ticks:
                 ticks[at] += more

@@ -326,10 +326,13 @@ class Model:
     ) -> bool:
         """Ask the handlers. In an auto transition `target` loses the auto states refused."""
         for handler, state in self._questions(mutation, target, exits, enters):
+            if handler == "AnyEnter" and mutation.auto and not target:
+                return False
             answer = self._call(mutation, handler)
             if answer == "no" and mutation.auto and state and self.states[state].auto:
-                target.remove(state)
-                answer = "yes" if target else "no"
+                if state in target:
+                    target.remove(state)
+                answer = "yes"
             if answer != "yes":
                 return False
         return True
@@ -346,8 +349,9 @@ class Model:
         for name in list(target):
             if name in before and mutation.kind != "-":
                 yield name + name, None
+        pairs_to = list(target)  # what is struck from here on is still asked about
         for name in before:
-            for other in list(target):
+            for other in pairs_to:
                 if name != other:
                     yield name + other, other
         yield "AnyEnter", None
