@@ -201,7 +201,7 @@ async def wait_until(
         if answer:
             return
         await asyncio.sleep(pause)
-    raise _fail(machine, f"not within {timeout:g} s: {what or condition!r}")
+    raise _fail(machine, f"not within {timeout:g} s: {what or repr(condition)}")
 
 
 def wait_until_blocking(
@@ -218,7 +218,7 @@ def wait_until_blocking(
         if condition():
             return
         time.sleep(pause)
-    raise _fail(machine, f"not within {timeout:g} s: {what or condition!r}")
+    raise _fail(machine, f"not within {timeout:g} s: {what or repr(condition)}")
 
 
 def _looks(give_up_at: float) -> Iterator[float]:
