@@ -19,6 +19,7 @@ from machine._checks import Checks, Names
 from machine._compile import Move, compiled_of
 from machine._engine import Engine
 from machine._life import Life
+from machine._pictures import Pictures
 from machine._stories import Stories
 from machine._waiting import Waiting
 from machine.errors import InvalidArgument
@@ -42,7 +43,7 @@ _numbers = itertools.count()
 From = Event | Source | None
 
 
-class Machine(Stories, Binder, Waiting, Checks, Life, Engine, Generic[S]):
+class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Engine, Generic[S]):
     """States that are active together, bound by relations, each with a clock.
 
         class DoorStates(States):

@@ -18,6 +18,7 @@ from typing import Literal, TypeAlias, Unpack, cast
 
 from machine import _schema_parts as parts
 from machine import _schema_text as text_form
+from machine._pictures import Pictures
 from machine._schema_parts import Definition
 from machine._schema_rules import check, check_groups, check_order
 from machine._state import EXCEPTION, RELATIONS, Changes, Names, Relation, State, flatten
@@ -29,7 +30,7 @@ _IMPLIED = State(multi=True)
 Requires: TypeAlias = Literal["error", "follow", "drop"]
 
 
-class Schema(Mapping[str, State]):
+class Schema(Pictures, Mapping[str, State]):
     """States by name, in their official order, normalised and checked.
 
     `states` has a State, a mapping of a State's fields, or None (no relations) for each name.
