@@ -421,7 +421,7 @@ class Core:
         if self.on_error is not None:
             try:
                 self.on_error(error)
-            except Exception:
+            except Exception:  # noqa: BLE001 - a user's function
                 _log.exception("[%s] on_error raised", self.id)
 
     def _background_failed(self, error: BaseException, state: str, name: str) -> None:

@@ -185,7 +185,7 @@ class Engine(Core):
         assert self._on_change is not None  # noqa: S101 - the caller has looked
         try:
             self._on_change(self._self, tx.time_before, tx.time_after)
-        except Exception:
+        except Exception:  # noqa: BLE001 - a user's function
             _log.exception("[%s] on_change raised", self.id)
 
     def _queue_autos(self, tx: Transition) -> None:
@@ -199,7 +199,7 @@ class Engine(Core):
     def _put_first(self, mutation: Mutation, tx: Transition) -> None:
         """What the machine itself adds goes before all that is queued."""
         mutation.source = tx.mutation.source
-        if mutation.depth > self._options.chain_limit:
+        if mutation.auto and mutation.depth > self._options.chain_limit:
             self._record(loop_of(mutation, self.id, tx.handler))
             _log.error("[%s] %s", self.id, self._err)
             return
@@ -227,35 +227,39 @@ class Engine(Core):
             self._running = tx.handler = call.name
             self._since = began = now
             if tracers:
-                for tracer in tracers:
-                    tracer.handler_start(tx, call.handler)
-            answer: Any = False
-            try:
-                if call.bare is not None:
-                    answer = call.bare(owners[call.group])
-                else:
-                    answer = call.handler.invoke(owners[call.group], tx)
-            except Exception as error:
-                if not self._options.catch:
-                    raise
-                self._raised(tx, call, error)
-                raise _Stopped from None
-            finally:
-                if tracers:
-                    for tracer in tracers:
-                        tracer.handler_end(tx, call.handler, answer is not False)
+                answer = self._call_traced(tx, call)
+            else:
+                try:
+                    if call.bare is not None:
+                        answer = call.bare(owners[call.group])
+                    else:
+                        answer = call.handler.invoke(owners[call.group], tx)
+                except Exception as error:  # noqa: BLE001 - it is handed on
+                    self._raised(tx, call, error)
             now = _monotonic()
             if now - began > limit:
                 self._overran(tx, call, now - began, answer)
             if answer is None or answer is True:
                 continue
-            if not final:
-                if answer is False:
-                    return call
-                self._bad_answer(tx, call, answer)
-            if hasattr(answer, "send"):
+            if final:
                 self._start(tx, call, answer)
+            elif self._refuses(tx, call, answer):
+                return call
         return None
+
+    def _call_traced(self, tx: Transition, call: Call) -> Any:
+        """Call one handler, with tracers before and after it."""
+        for tracer in self._tracers:
+            tracer.handler_start(tx, call.handler)
+        answer: Any = False
+        try:
+            answer = call.handler.invoke(self._owners[call.group], tx)
+        except Exception as error:  # noqa: BLE001 - it is handed on
+            self._raised(tx, call, error)
+        finally:
+            for tracer in self._tracers:
+                tracer.handler_end(tx, call.handler, answer is not False)
+        return answer
 
     def _negotiate_auto(self, tx: Transition, plan: Plan) -> set[int]:
         """Ask the handlers of an auto mutation, which may reject single states.
@@ -297,25 +301,24 @@ class Engine(Core):
             return self._compiled.auto[state]
         return role is Role.BETWEEN and state != other and self._compiled.auto[other]
 
-    def _bad_answer(self, tx: Transition, call: Call, answer: object) -> NoReturn:
-        if hasattr(answer, "close"):
-            answer.close()  # a coroutine that nobody will await
-        error = InvalidHandler(
-            f"{call.name} returned {answer!r}; a negotiation handler returns True, False or None",
-            handler=call.name,
-            machine=self.id,
-        )
-        self._raised(tx, call, error)
-        raise _Stopped
+    def _refuses(self, tx: Transition, call: Call, answer: Any) -> bool:
+        """True if a negotiation handler said no; what is neither yes nor no is an error."""
+        if answer is not False:
+            if hasattr(answer, "close"):
+                answer.close()  # a coroutine that nobody will await
+            text = f"{call.name} returned {answer!r}; it may return True, False or None"
+            self._raised(tx, call, InvalidHandler(text, handler=call.name, machine=self.id))
+        return True
 
     def _start(self, tx: Transition, call: Call, work: Any) -> None:
-        """Begin the task of an `async def` handler."""
+        """Begin the task of an `async def` handler; other results do not matter."""
+        if not hasattr(work, "send"):
+            return
         place = call.handler.place
         try:
             self._context(place[1] if place[0] is Role.STATE else -1)._start(work, call.name)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is handed on
             self._raised(tx, call, error)
-            raise _Stopped from None
 
     def _context(self, state: int) -> StateContext:
         """The context of a state's current tick; of the machine itself for -1."""
@@ -354,13 +357,19 @@ class Engine(Core):
         self._commit(tx, target, tuple((state, 1) for state in (*back, *off)))
         self._note("ops", f"[recover] partial final states as ({' '.join(target.names)})")
 
-    def _raised(self, tx: Transition, call: Call, error: BaseException) -> None:
-        """What a handler raised becomes the state Exception."""
+    def _raised(self, tx: Transition, call: Call, error: Exception) -> NoReturn:
+        """What a handler raised becomes the state Exception, and ends the transition.
+
+        Called where it was caught, so that with `catch` off it goes on from there.
+        """
+        if not self._options.catch:
+            raise error
         tx.error = error
         error.add_note(_story_of(self.id, tx, call.name))
         _log.error("[%s] %s raised in %s", self.id, call.name, tx.mutation, exc_info=error)
         self._note("ops", f"[cancel] ({' '.join(tx.target)}) by recover")
         self._fail(tx, call, error)
+        raise _Stopped from None
 
     def _fail(self, tx: Transition, call: Call, error: BaseException) -> None:
         self._record(error)

@@ -279,7 +279,7 @@ class Life(Core):
         for function in functions:
             try:
                 function()
-            except Exception:
+            except Exception:  # noqa: BLE001 - a user's function
                 _log.exception("[%s] an on_dispose function raised", self.id)
 
 

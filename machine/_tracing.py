@@ -45,7 +45,7 @@ def _guarded(method: Callable[..., None]) -> Callable[..., None]:
     def call(*args: Any) -> None:
         try:
             method(*args)
-        except Exception:
+        except Exception:  # noqa: BLE001 - a user's function
             _log.exception("the tracer's %s raised", method.__qualname__)
 
     return call

@@ -217,7 +217,7 @@ class Waiters:
 def _holds(condition: Condition, ticks: Sequence[int]) -> bool:
     try:
         return condition(ticks)
-    except Exception:
+    except Exception:  # noqa: BLE001 - a user's function
         _log.exception("a query that somebody waits for raised")
         return False
 

@@ -165,7 +165,7 @@ def _parameters(
             continue
         elif parameter.kind is parameter.POSITIONAL_ONLY:
             raise InvalidHandler(
-                f"{name} has the parameter {parameter.name!r}, which can only be passed by position",
+                f"{name} has the parameter {parameter.name!r}, which has no name to be passed by",
                 handler=name,
                 machine=machine,
                 hint=f"Handlers get by name: {', '.join(sorted(_RESERVED))}, and arguments.",
@@ -238,8 +238,7 @@ def from_class(compiled: Compiled, cls: type, prefix: str, machine: str) -> list
             place = _by_name(compiled, attribute, prefix, machine)
             places = () if place is None else (place,)
         owned = not isinstance(raw, staticmethod)
-        for place in places:
-            found.append(Handler(name_of(compiled, place), place, function, owned, machine))
+        found += [Handler(name_of(compiled, p), p, function, owned, machine) for p in places]
     return found
 
 
@@ -278,7 +277,7 @@ def _marked(compiled: Compiled, function: object, machine: str) -> tuple[Place, 
                     near=near_names(state, compiled.names),
                 )
         indexes = [compiled.index[state] for state in states]
-        places.append((role, *(indexes + [-1, -1])[:2]))
+        places.append((role, *[*indexes, -1, -1][:2]))
     return tuple(places)
 
 

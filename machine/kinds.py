@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 __all__ = ["Kind"]
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """What a mutation does with the states that it calls."""
 
     ADD = "add"
@@ -17,7 +17,4 @@ class Kind(str, Enum):
     SET = "set"
     """Activate them, and deactivate all others."""
 
-    __hash__ = object.__hash__  # by identity: kinds are part of keys
-
-    def __str__(self) -> str:
-        return self.value
+    __hash__ = str.__hash__  # that of enums is slow, and kinds are parts of keys

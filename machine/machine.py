@@ -18,7 +18,7 @@ from machine._binder import Binder
 from machine._checks import Checks, Names
 from machine._compile import Move, compiled_of
 from machine._engine import Engine
-from machine._life import Life
+from machine._life import Life, Snapshot
 from machine._pictures import Pictures
 from machine._stories import Stories
 from machine._waiting import Waiting
@@ -131,6 +131,14 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Engine, Generic[
         for tracer in parent._tracers:
             tracer.submachine(parent, self)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """State, without behaviour: handlers that are not methods of a subclass stay behind.
+
+        What a subclass keeps in its attributes goes along, and must be picklable.
+        """
+        made = (type(self), self.schema, self._options, self._tags, self.export())
+        return _restored, made, getattr(self, "__dict__", None) or None
+
     @property
     def parent(self) -> Machine[Any] | None:
         """The machine that this one belongs to."""
@@ -234,18 +242,13 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Engine, Generic[
     ) -> Result:
         """A mutation that nobody looks at. The lock is held; see `_core`."""
         before = self._ticks
+        move: Move | None = None
         try:
-            if self._queue or not self._plain:
-                memo = {}
-            try:
-                move = memo.get(states)
-            except TypeError:  # a list among them
-                move = None
-            if move is None:
-                move = self._find(kind, states)
-            if self._queue or not self._plain:
-                move = None
-            else:
+            if self._plain and not self._queue:
+                try:
+                    move = memo[states]
+                except (KeyError, TypeError):  # not seen yet, or a list among them
+                    move = self._find(kind, states)
                 self._queue_tick += 1
                 if move.all_ticks:
                     ticks = before[:]
@@ -257,13 +260,17 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Engine, Generic[
             self._busy.release()
         if move is None:
             return self._mutate(kind, {}, states, None)
-        if not self._plain:  # somebody began to look meanwhile
-            if self._waiters is not None:
-                self._waiters.changed(before, self._ticks)
-            self._expire_old()
+        if not self._plain:
+            self._seen_late(before)
         if self._queue:
             self._drain()
         return move.result
+
+    def _seen_late(self, before: Sequence[int]) -> None:
+        """Somebody began to look while a mutation went on unseen."""
+        if self._waiters is not None:
+            self._waiters.changed(before, self._ticks)
+        self._expire_old()
 
     def prepend(
         self,
@@ -280,7 +287,10 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Engine, Generic[
     def can_add(
         self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
     ) -> Result:
-        """Whether `add` would be accepted: asks relations and negotiation handlers, changes nothing."""
+        """Whether `add` would be accepted: relations and negotiation handlers are asked.
+
+        Nothing changes, if the handlers keep to answering.
+        """
         return self._ask(Kind.ADD, states, args, source)
 
     def can_remove(
@@ -365,7 +375,7 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Engine, Generic[
         """
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - this is what it is for
             self.add_err_state(state, error, args=args)
 
     # -- serialised work -----------------------------------------------------------------
@@ -403,6 +413,19 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Engine, Generic[
         return turn.end()
 
 
+def _restored(
+    cls: type[Machine[Any]],
+    schema: Schema,
+    options: Options,
+    tags: tuple[str, ...],
+    snapshot: Snapshot,
+) -> Machine[Any]:
+    machine = cls.__new__(cls)
+    Machine.__init__(machine, schema, id=snapshot.id, tags=tags, options=options)
+    machine._import(snapshot)
+    return machine
+
+
 class _Turn:
     """A function that runs once, unless it was given up before."""
 
@@ -417,7 +440,7 @@ class _Turn:
             self._ran = True
             try:
                 self._function()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - raised at the one who asked
                 self._error = error
 
     def end(self) -> bool:
