@@ -329,17 +329,16 @@ class Core:
         """Run a mutation, then the queue; the lock is held, and let go of."""
         interrupt: BaseException | None = None
         executed = False
+        self._thread = threading.get_ident()
         try:
-            self._thread = threading.get_ident()
             try:
                 executed = self._perform(mutation)
             except BaseException as error:  # noqa: BLE001 - raised below, after the queue
                 interrupt = error
             while self._queue:
                 interrupt = self._next(interrupt)
-            self._after_drain()
         finally:
-            self._busy.release()
+            self._end_drain()
         if self._queue:
             self._drain()
         if interrupt is not None:
@@ -350,13 +349,12 @@ class Core:
         """Work the queue off, unless somebody does."""
         interrupt: BaseException | None = None
         while self._queue and self._busy.acquire(False):
+            self._thread = threading.get_ident()
             try:
-                self._thread = threading.get_ident()
                 while self._queue:
                     interrupt = self._next(interrupt)
-                self._after_drain()
             finally:
-                self._busy.release()
+                self._end_drain()
         if interrupt is not None:
             raise interrupt
 
@@ -378,10 +376,11 @@ class Core:
             if interrupt is not None:
                 raise  # the second one: somebody really wants to get out
             interrupt = error
-        if mutation.result is not None:
-            mutation.result._settle(EXECUTED if executed else CANCELED)
-        if self._waiters is not None:
-            self._waiters.queue_moved(self._queue_tick)
+        finally:
+            if mutation.result is not None:
+                mutation.result._settle(EXECUTED if executed else CANCELED)
+            if self._waiters is not None:
+                self._waiters.queue_moved(self._queue_tick)
         return interrupt
 
     def _run_one(self, mutation: Mutation) -> bool:
@@ -390,9 +389,19 @@ class Core:
             return True
         return self._perform(mutation)
 
-    def _after_drain(self) -> None:
+    def _end_drain(self) -> None:
+        """Nobody drains any more: let go of the lock, whatever else happens."""
         self._transition = None
         self._thread = 0
+        try:
+            self._after_drain()
+        finally:
+            self._busy.release()
+        waiters = self._waiters
+        if waiters is not None and not self._busy.locked():
+            waiters.queue_ended(self._queue_tick)  # who came after we had looked
+
+    def _after_drain(self) -> None:
         for tracer in self._tracers:
             tracer.queue_end(self._self)
         if self._waiters is not None:

@@ -4,17 +4,19 @@ Everything is looked at after a transition, by what its clocks say and not by
 whether it was accepted: a transition that breaks in a final handler has still
 changed something.
 
-A wait that nobody holds any more is forgotten: the entries refer to it weakly,
-and whoever awaits it holds it. So a wait that timed out leaves nothing.
+A wait that nobody holds any more is forgotten: the entries refer to it weakly.
+While a task awaits it, it is held here. So a wait that timed out leaves nothing.
 
 Threads: an entry is put into its table first and its condition is looked at
 afterwards; a transition changes the clocks first and looks into the tables
 afterwards. Whichever comes second sees the other. The tables are changed by
-single operations of dicts, and read as copies.
+single operations of dicts, and read as copies that are made in one step: the
+garbage collector may forget a wait at any moment.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -78,9 +80,10 @@ class Waiters:
         self._args: _Table = {}
         self._queue_ticks: dict[int, tuple[int, _Entry]] = {}
         self._ends: _Table = {}
+        self._awaited: dict[asyncio.Future[None], Wait] = {}
 
     def __len__(self) -> int:
-        tables = (*self._by_state.values(), self._queries, self._args, self._ends)
+        tables = (*self._by_state.copy().values(), self._queries, self._args, self._ends)
         return sum(map(len, tables)) + len(self._queue_ticks)
 
     # -- waiting -------------------------------------------------------------------------
@@ -111,7 +114,7 @@ class Waiters:
         def forget(_: object) -> None:
             self._queue_ticks.pop(key, None)
 
-        wait = Wait(what, forget)
+        wait = Wait(what, forget, self._awaited)
         entry = _Entry(ref(wait, forget))
         key = id(entry)
         self._queue_ticks[key] = (tick, entry)
@@ -139,7 +142,7 @@ class Waiters:
         def forget(_: object) -> None:
             self._leave(tables, key)
 
-        wait = Wait(what, forget)
+        wait = Wait(what, forget, self._awaited)
         entry = _Entry(ref(wait, forget), states, holds, args)
         key = id(entry)
         for table in tables:
@@ -155,10 +158,10 @@ class Waiters:
 
     def changed(self, before: Sequence[int], after: Sequence[int]) -> None:
         """Ticks have changed."""
-        found = dict(self._queries)
-        for state, table in tuple(self._by_state.items()):
+        found = self._queries.copy()
+        for state, table in self._by_state.copy().items():
             if before[state] != after[state]:
-                found.update(table)
+                found |= table.copy()
         for key, entry in found.items():
             if entry.holds is not None and _holds(entry.holds, after):
                 self._leave([self._table(state) for state in entry.states], key)
@@ -171,14 +174,14 @@ class Waiters:
             return
         states = move.enters[: count + 1]
         values = mutation.values
-        for key, entry in tuple(self._args.items()):
+        for key, entry in self._args.copy().items():
             if entry.states[0] in states and _within(entry.args or {}, values):
                 self._args.pop(key, None)
                 entry.resolve()
 
     def queue_moved(self, tick: int) -> None:
         """The queue has come to a tick."""
-        for key, (wanted, entry) in tuple(self._queue_ticks.items()):
+        for key, (wanted, entry) in self._queue_ticks.copy().items():
             if tick >= wanted:
                 self._queue_ticks.pop(key, None)
                 entry.resolve()
@@ -186,15 +189,15 @@ class Waiters:
     def queue_ended(self, tick: int) -> None:
         """Nothing is left in the queue."""
         self.queue_moved(tick)
-        for key, entry in tuple(self._ends.items()):
+        for key, entry in self._ends.copy().items():
             self._ends.pop(key, None)
             entry.resolve()
 
     def close(self, error: MachineError) -> None:
         """End all waits with an error."""
-        tables = (*self._by_state.values(), self._queries, self._args, self._ends)
-        entries = [entry for table in tables for entry in tuple(table.values())]
-        entries += [entry for _, entry in tuple(self._queue_ticks.values())]
+        tables = (*self._by_state.copy().values(), self._queries, self._args, self._ends)
+        entries = [entry for table in tables for entry in table.copy().values()]
+        entries += [entry for _, entry in self._queue_ticks.copy().values()]
         for table in tables:
             table.clear()
         self._queue_ticks.clear()

@@ -7,12 +7,13 @@ import contextlib
 import threading
 from asyncio import events
 from collections.abc import Callable, Generator
+from typing import TypeAlias
 
 from machine.errors import MachineError, WaitTimeout
 
 __all__ = ["Wait"]
 
-_Future = asyncio.Future[None]
+_Future: TypeAlias = "asyncio.Future[None]"
 _EVENTS = threading.Lock()  # over who makes the event of a wait
 
 
@@ -29,10 +30,25 @@ class Wait:
         CancelledError: the wait was cancelled with `cancel`.
     """
 
-    __slots__ = ("__weakref__", "_done", "_error", "_event", "_futures", "_on_cancel", "_what")
+    __slots__ = (
+        "__weakref__",
+        "_awaited",
+        "_done",
+        "_error",
+        "_event",
+        "_futures",
+        "_on_cancel",
+        "_what",
+    )
 
-    def __init__(self, what: str, on_cancel: Callable[[Wait], None] | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        on_cancel: Callable[[Wait], None] | None = None,
+        awaited: dict[_Future, Wait] | None = None,
+    ) -> None:
         self._what = what
+        self._awaited = awaited  # holds this while a task waits, which else nobody might hold
         self._on_cancel = on_cancel
         self._done = False
         self._error: BaseException | None = None
@@ -57,10 +73,14 @@ class Wait:
         if not self._done:
             future: _Future = events.get_running_loop().create_future()
             self._futures.append(future)
+            if self._awaited is not None:
+                self._awaited[future] = self
             try:
                 if not self._done:  # it may have been done by another thread meanwhile
                     yield from future
             finally:
+                if self._awaited is not None:
+                    self._awaited.pop(future, None)
                 with contextlib.suppress(ValueError):
                     self._futures.remove(future)
         self._check()
