@@ -250,11 +250,13 @@ class Core:
 
     def _enqueue(self, mutation: Mutation, *, limited: bool = True) -> Result:
         if limited and self._is_refused(mutation):
+            self._drain()  # we may have held the lock when others wanted to
             return CANCELED
         same = self._collapses(mutation)
         if same is not None:
             self._note("ops", f"[queue:skipped] Duplicate detected for {mutation}")
-            return same
+            self._drain()
+            return same.final
         self._trace_cause(mutation)
         with _queueing:
             if self._queue is None:
