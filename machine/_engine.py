@@ -45,6 +45,7 @@ _log = logging.getLogger("machine")
 _monotonic = time.monotonic
 _NEVER = float("inf")
 _EXCEPTION_ARG = "error"
+_MOST_FAILURES = 10  # of handlers of Auto states, one after another, before they are given up
 
 
 class _Stopped(Exception):
@@ -194,15 +195,17 @@ class Engine(Core):
         if not (move.ticks and move.follow_up) or self._disposing:
             return
         names = tuple(self._compiled.names[at] for at in autos)
-        self._put_first(Mutation(Kind.ADD, names, auto=True, cause=tx.mutation), tx)
+        mutation = Mutation(Kind.ADD, names, auto=True, cause=tx.mutation)
+        mutation.failures = tx.mutation.failures
+        if mutation.failures < _MOST_FAILURES and mutation.depth <= self._options.chain_limit:
+            self._put_first(mutation, tx)
+            return
+        loop = loop_of(mutation, self.id, tx.handler)
+        _log.error("[%s] gives up on %s: %s", self.id, ", ".join(names), loop.text)
 
     def _put_first(self, mutation: Mutation, tx: Transition) -> None:
         """What the machine itself adds goes before all that is queued."""
         mutation.source = tx.mutation.source
-        if mutation.auto and mutation.depth > self._options.chain_limit:
-            self._record(loop_of(mutation, self.id, tx.handler))
-            _log.error("[%s] %s", self.id, self._err)
-            return
         if self._queue is None:
             self._queue = deque()
         self._queue.appendleft(mutation)
@@ -383,6 +386,7 @@ class Engine(Core):
             "transition": tx.id,
         }
         mutation = Mutation(Kind.ADD, (EXCEPTION,), args, cause=tx.mutation)
+        mutation.failures = tx.mutation.failures + 1
         self._put_first(mutation, tx)
 
     def _overran(self, tx: Transition, call: Call, took: float, answer: object) -> None:

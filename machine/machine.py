@@ -95,11 +95,35 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Engine, Generic[
                 if isinstance(argument, type) and issubclass(argument, States):
                     cls._schema = argument
 
+    @overload
     def __init__(
         self,
-        schema: type[S] | Schema | Mapping[str, Any] | str | None = None,
+        schema: type[S],
         *,
-        id: str | None = None,  # noqa: A002 - the word of the design
+        id: str | None = ...,
+        handlers: object = ...,
+        parent: Machine[Any] | None = ...,
+        tags: Iterable[str] = ...,
+        tracers: Sequence[Tracer] = ...,
+        options: Options | None = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Machine[Any],
+        schema: Schema | Mapping[str, Any] | str | None = ...,
+        *,
+        id: str | None = ...,
+        handlers: object = ...,
+        parent: Machine[Any] | None = ...,
+        tags: Iterable[str] = ...,
+        tracers: Sequence[Tracer] = ...,
+        options: Options | None = ...,
+    ) -> None: ...
+    def __init__(
+        self,
+        schema: Any = None,
+        *,
+        id: str | None = None,
         handlers: object = (),
         parent: Machine[Any] | None = None,
         tags: Iterable[str] = (),
@@ -375,7 +399,7 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Engine, Generic[
         """
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - this is what it is for
+        except Exception as error:
             self.add_err_state(state, error, args=args)
 
     # -- serialised work -----------------------------------------------------------------
@@ -440,7 +464,7 @@ class _Turn:
             self._ran = True
             try:
                 self._function()
-            except Exception as error:  # noqa: BLE001 - raised at the one who asked
+            except Exception as error:
                 self._error = error
 
     def end(self) -> bool:

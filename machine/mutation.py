@@ -51,6 +51,7 @@ class Mutation:
         source: the event it was made for, if the caller named one.
         cause: the mutation whose handler made it, if one did.
         depth: how many causes there are.
+        failures: how many of them were errors of handlers, the last ones.
         queue_tick: at which tick of the queue it runs; 0 if it was put to the front.
         result: what it came to; queued until it ran.
     """
@@ -60,6 +61,7 @@ class Mutation:
     check = False
     cause: Mutation | None = None
     depth = 0
+    failures = 0
     queue_tick = 0
     result: Result | None = None
     _function: Callable[[], object] | None = None

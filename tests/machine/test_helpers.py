@@ -39,7 +39,7 @@ def in_thread(function: Callable[[], object]) -> object:
     def run() -> None:
         try:
             found.append(function())
-        except Exception as error:  # noqa: BLE001 - for the caller
+        except Exception as error:
             found.append(error)
 
     thread = threading.Thread(target=run)
@@ -322,7 +322,7 @@ def test_conditions_are_values() -> None:
     condition = Condition(is_=["A", "B"], any_="C", not_="D", clock={"A": 1})
     data = json.loads(json.dumps(condition.to_dict()))
     assert data == {"is_": ["A", "B"], "any_": ["C"], "not_": ["D"], "clock": {"A": 1}}
-    assert Condition.from_dict(data) == condition == pickle.loads(pickle.dumps(condition))  # noqa: S301
+    assert Condition.from_dict(data) == condition == pickle.loads(pickle.dumps(condition))
     assert hash(condition) == hash(Condition.from_dict(data))
     assert Condition().to_dict() == {}
     assert condition.states == ("A", "B", "C", "D")
@@ -452,7 +452,7 @@ async def test_a_loop_ends_with_its_state() -> None:
 async def test_a_loop_that_runs_wild_is_an_error() -> None:
     async def state(ctx: Any) -> None:
         loop = StateLoop(ctx, threshold=10, window=60)
-        while loop.ok():  # noqa: ASYNC110 - that is what is wrong with it
+        while loop.ok():
             await asyncio.sleep(0)
 
     machine = make(handlers={"AState": state})

@@ -156,7 +156,7 @@ def test_a_snapshot_brings_back_time_and_active_states(data: st.DataObject) -> N
     machine = AnyMachine(schema)
     carry_out(machine, data.draw(steps_of(schema)))
     other = AnyMachine(schema, id=machine.id)
-    other.import_(pickle.loads(pickle.dumps(machine.export())))  # noqa: S301
+    other.import_(pickle.loads(pickle.dumps(machine.export())))
     assert other.time().equal(machine.time())
     assert set(other.active) == set(machine.active)
     assert other.string_all() == machine.string_all()
@@ -167,7 +167,7 @@ def test_a_snapshot_brings_back_time_and_active_states(data: st.DataObject) -> N
 @given(st.data())
 def test_a_schema_survives_text_and_pickle(data: st.DataObject) -> None:
     schema = data.draw(schemas())
-    for twin in (Schema.parse(str(schema)), pickle.loads(pickle.dumps(schema))):  # noqa: S301
+    for twin in (Schema.parse(str(schema)), pickle.loads(pickle.dumps(schema))):
         assert twin == schema
         assert hash(twin) == hash(schema)
         assert str(twin) == str(schema)
