@@ -152,7 +152,9 @@ class PrometheusTracer(Tracer):
 
     def schema_changed(self, machine: Machine[Any], old: Schema) -> None:
         """There are other states."""
-        self._describe(machine, self._machines[machine])
+        series = self._machines.get(machine)
+        if series is not None:
+            self._describe(machine, series)
 
     def _describe(self, machine: Machine[Any], series: _Series) -> None:
         schema = machine.schema
@@ -180,21 +182,28 @@ class PrometheusTracer(Tracer):
 
     def mutation_queued(self, machine: Machine[Any], mutation: Mutation) -> None:
         """One more waits."""
-        self._machines[machine].set("queue_size", len(machine.queue))
+        series = self._machines.get(machine)
+        if series is not None:
+            series.set("queue_size", len(machine.queue))
 
     def queue_end(self, machine: Machine[Any]) -> None:
         """None waits."""
         self._sweep()
-        if machine in self._machines:
-            self._machines[machine].set("queue_size", len(machine.queue))
+        series = self._machines.get(machine)
+        if series is not None:
+            series.set("queue_size", len(machine.queue))
 
     def transition_init(self, tx: Transition) -> None:
         """Take the time."""
-        self._machines[tx.machine].began = time.perf_counter()
+        series = self._machines.get(tx.machine)
+        if series is not None:
+            series.began = time.perf_counter()
 
     def handler_start(self, tx: Transition, handler: Handler) -> None:
         """Count it."""
-        self._machines[tx.machine].count("handlers", 1)
+        series = self._machines.get(tx.machine)
+        if series is not None:
+            series.count("handlers", 1)
 
     def transition_end(self, tx: Transition) -> None:
         """Count it."""
@@ -225,7 +234,7 @@ class _Series:
         self._metrics, self._label, self._keep = metrics, label, keep
         self._values = dict.fromkeys(_GAUGES, 0)
         self._ended = False
-        self.began = 0.0
+        self.began = time.perf_counter()
         with metrics.lock:
             metrics.users[label] = metrics.users.get(label, 0) + 1
         self._gauges = {name: one.labels(label) for name, one in metrics.gauges.items()}

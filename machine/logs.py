@@ -19,7 +19,6 @@ and filters.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
@@ -141,7 +140,7 @@ class MachineLogger(Tracer):
         self.checks = checks
         self.traces = traces
         self._standard = {**_STANDARD, **(levels or {})}
-        self._calls = _Calls()
+        self._called: dict[int, dict[int, int]] = {}  # by transition: how often which handler
 
     def log(self, machine: Machine[Any], text: str, *, event: Event | None = None) -> None:
         """A line of the program itself: `[extern] text`; from any thread.
@@ -211,8 +210,19 @@ class MachineLogger(Tracer):
     def handler_start(self, tx: Transition, handler: Handler) -> None:
         """`[handler:0] AEnter`: the number is that of the group of handlers."""
         if self._wants(Level.OPS) and not self._hides(tx.mutation):
-            number = self._calls.group(tx, handler)
-            self._line(tx, Level.OPS, f"[handler:{number}] {handler.name}")
+            self._line(tx, Level.OPS, f"[handler:{self._group(tx, handler)}] {handler.name}")
+
+    def _group(self, tx: Transition, handler: Handler) -> int:
+        """The number of the handler's group; groups of one class share their handlers."""
+        groups = [at for at, one in enumerate(tx.machine.handlers) if handler in one.handlers]
+        called = self._called.setdefault(id(tx), {})
+        before = called.get(id(handler), 0)
+        called[id(handler)] = before + 1
+        return groups[before % len(groups)] if groups else 0
+
+    def transition_end(self, tx: Transition) -> None:
+        """Nothing is written."""
+        self._called.pop(id(tx), None)
 
     def handler_end(self, tx: Transition, handler: Handler, accepted: bool) -> None:
         """`[handler:end] AEnter`."""
@@ -282,25 +292,6 @@ class MachineLogger(Tracer):
         extra = {"machine_id": machine.id, "machine_level": str(level), "transition": transition}
         line = f"{prefix}{' '.join(text.splitlines())}".rstrip()
         self.logger.log(standard, "%s", line, extra=extra, exc_info=error)
-
-
-class _Calls(threading.local):
-    """Which group of handlers is called: the same handler stands once for each group it is in."""
-
-    def __init__(self) -> None:
-        self._machine = ""
-        self._number = 0
-        self._started: dict[int, int] = {}
-
-    def group(self, tx: Transition, handler: Handler) -> int:
-        """The number of the group whose handler begins now."""
-        if (self._machine, self._number) != (tx.machine.id, tx.number):
-            self._machine, self._number = tx.machine.id, tx.number
-            self._started = {}
-        groups = [at for at, one in enumerate(tx.machine.handlers) if handler in one.handlers]
-        before = self._started.get(id(handler), 0)
-        self._started[id(handler)] = before + 1
-        return groups[before % len(groups)] if groups else 0
 
 
 def level_of(level: Level | str | int) -> Level:

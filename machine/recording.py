@@ -143,6 +143,8 @@ class Recorder(Tracer):
 
     def transition_end(self, tx: Transition) -> None:
         """Write its outcome."""
+        if not self._transitions:
+            return  # this was bound in the midst of it
         mutation = tx.mutation
         with self._lock:
             self._ticks = list(tx._ticks_before if tx._ticks_after is None else tx._ticks_after)
@@ -165,7 +167,7 @@ class Recorder(Tracer):
     # -- writing -------------------------------------------------------------------------
 
     def _write(self, line: dict[str, Any]) -> None:
-        if self._file is not None:
+        if self._file is not None and self._machine:
             self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
 
     def close(self) -> None:

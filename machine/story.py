@@ -84,7 +84,7 @@ class StoryTracer(Tracer):
         self._open: dict[str, Deed] = {}
         self._last: dict[tuple[str, str], Deed] = {}
         self._tried: dict[tuple[str, str], Deed] = {}
-        self._errors: dict[str, tuple[str, Deed]] = {}
+        self._errors: OrderedDict[str, tuple[str, Deed]] = OrderedDict()
         with _tracers_lock:
             _tracers.add(self)
 
@@ -178,7 +178,9 @@ class StoryTracer(Tracer):
 
     def handler_start(self, tx: Transition, handler: Handler) -> None:
         """Remember that it was called, and that this thread is in it."""
-        self._open[tx.id].handlers.append(handler.name)
+        deed = self._open.get(tx.id)
+        if deed is not None:
+            deed.handlers.append(handler.name)
         calls = _running.__dict__.setdefault("calls", [])
         calls.append((tx.id, handler.name))
 
@@ -190,7 +192,9 @@ class StoryTracer(Tracer):
 
     def transition_end(self, tx: Transition) -> None:
         """Complete its deed, and put the story into what was raised."""
-        deed = self._open.pop(tx.id)
+        deed = self._open.pop(tx.id, None)
+        if deed is None:
+            return  # this was bound in the midst of it
         deed.accepted = tx.accepted
         deed._move = tx._compiled, tx._move
         if not tx.accepted:
@@ -219,13 +223,12 @@ class StoryTracer(Tracer):
                 for state in deed.called:
                     if state not in deed.ticks:
                         self._tried[deed.machine, state] = deed
-            if tx.error is not None:
-                self._errors[deed.machine] = (deed.error, deed)
-                return
-            error = _error_in(tx.mutation)
+            error = tx.error or _error_in(tx.mutation)
             known = self._errors.get(deed.machine)
-            if error is not None and (known is None or known[0] != _text(error)):
+            if error is not None and (tx.error or known is None or known[0] != _text(error)):
                 self._errors[deed.machine] = (_text(error), deed)
+                while len(self._errors) > self.keep:
+                    self._errors.popitem(last=False)
 
     def _annotate(self, error: BaseException, deed: Deed) -> None:
         told = Story(deed.machine, "", "What led to it:", self._back(deed))

@@ -280,13 +280,18 @@ def test_checks_are_left_out_unless_asked_for(make: Make, lines: Lines) -> None:
 
 def test_each_group_of_handlers_has_its_number(make: Make, lines: Lines) -> None:
     class Group:
-        def AEnter(self) -> None: ...  # noqa: N802
+        def AEnter(self) -> None: ...
 
     groups: list[object] = [Group(), {"AState": lambda: None}, Group()]
     machine, _ = make("A", handlers=groups)
     machine.add("A")
     called = [line for line in lines.texts if line.startswith("[handler")]
-    assert called == ["[handler:0] AEnter", "[handler:2] AEnter", "[handler:1] AState"]
+    assert called == [
+        "[handler:0] AEnter",
+        "[handler:0] AState",
+        "[handler:2] AEnter",
+        "[handler:1] AState",
+    ]
 
 
 def test_bindings_and_the_end(make: Make, lines: Lines) -> None:

@@ -66,9 +66,9 @@ def test_who_called_and_from_where(tracer: StoryTracer) -> None:
 
 def test_back_through_handlers_and_auto_states(tracer: StoryTracer) -> None:
     class Handlers:
-        def DialingEnter(self) -> None: ...  # noqa: N802
+        def DialingEnter(self) -> None: ...
 
-        def ConnectedState(self, machine: AnyMachine) -> None:  # noqa: N802
+        def ConnectedState(self, machine: AnyMachine) -> None:
             machine.add("Shown")
 
     machine = machine_of(tracer, "Dialing; Connected* ?Dialing; Shown +Bright; Bright")
@@ -289,3 +289,14 @@ def test_checks_and_evals_tell_nothing(tracer: StoryTracer) -> None:
 def test_sites_read_well() -> None:
     assert str(Site("/somewhere/app.py", 3, "main")) == "/somewhere/app.py:3 in main"
     assert str(Site(str(Path.cwd() / "app.py"), 3, "main")) == "app.py:3 in main"
+
+
+def test_bound_in_the_midst_of_a_transition(
+    tracer: StoryTracer, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine: AnyMachine = Machine("A; B", id="m")
+    machine.bind({"AEnter": lambda: machine.bind_tracer(tracer), "AState": lambda: None})
+    machine.add("A")
+    machine.add("B")
+    assert [deed.called for deed in machine.story("B")] == [("B",)]
+    assert not caplog.records
