@@ -1,1 +1,1 @@
-"""Grids to run and to read: `hello`, the quickstart, and `corpus`, a whole job."""
+"""Grids and machines to run and to read: `hello`, `corpus`, a whole job, and `fileproc`."""

@@ -1,0 +1,75 @@
+"""What may become of a file, and of all of them together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from machine import EXCEPTION, States, group, state
+
+__all__ = ["BatchStates", "Body", "FileStates", "Pause", "Receipt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a step has made: a file here, and its size."""
+
+    path: Path
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the server says that it has got."""
+
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """How long a step that failed is left alone."""
+
+    seconds: float
+
+
+class FileStates(States):
+    """Download, process, upload: each step begins by itself when the one before it is done.
+
+    A step is active while it works, and its result (`Downloaded`...) blocks it from then on. That
+    is also all that a retry needs: `BackingOff` ends and blocks the steps that use the network,
+    and when it ends itself, the step without a result begins anew.
+    """
+
+    ErrNetwork = state(multi=True, add=EXCEPTION, require=EXCEPTION)
+    """The error may pass."""
+
+    Start = state()
+    """Without it no step works: who removes it ends them."""
+
+    Downloading = state(auto=True, require=Start, remove="Downloaded")
+    Downloaded = state(remove=Downloading, args=Body)
+    Processing = state(auto=True, require=[Start, Downloaded], remove="Processed")
+    Processed = state(require=Downloaded, remove=Processing, args=Body)
+    Uploading = state(auto=True, require=[Start, Processed], remove="Uploaded")
+    Uploaded = state(require=Processed, remove=[Uploading, Start], args=Receipt)
+
+    BackingOff = state(
+        require=Start, remove=[EXCEPTION, ErrNetwork, Downloading, Uploading], args=Pause
+    )
+    Failed = state(remove=Start)
+    Canceled = state(remove=Start)
+
+    Network = group(Downloading, Uploading)
+    Working = group(Downloading, Processing, Uploading, BackingOff)
+    Ended = group(Uploaded, Failed, Canceled)
+
+
+class BatchStates(States):
+    """All files together."""
+
+    Start = state()
+    FileEnded = state(multi=True)
+    """Comes again for each file that has ended, whichever way."""
+    Finished = state(auto=True, require=FileEnded)
+    """All files have ended."""
+    Canceled = state()
