@@ -279,8 +279,11 @@ def test_checks_are_left_out_unless_asked_for(make: Make, lines: Lines) -> None:
 
 
 def test_each_group_of_handlers_has_its_number(make: Make, lines: Lines) -> None:
+    other, _ = make("A", handlers={"AState": lambda: None})
+
     class Group:
-        def AEnter(self) -> None: ...
+        def AEnter(self) -> None:
+            other.add("A")
 
     groups: list[object] = [Group(), {"AState": lambda: None}, Group()]
     machine, _ = make("A", handlers=groups)
