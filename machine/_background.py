@@ -10,8 +10,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from machine.contexts import StateContext
 from machine.errors import InvalidArgument, MachineError
+from machine.machine import Machine
 
-__all__ = ["BusyLoop", "Pool", "StateLoop", "interval", "sleep"]
+__all__ = ["BusyLoop", "Pool", "StateLoop", "go_after", "healthcheck", "interval", "sleep"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -73,6 +74,40 @@ async def interval(
             if answer is False:
                 return True
     return False
+
+
+async def healthcheck(ctx: StateContext, machine: Machine[Any], every: float = 30.0) -> None:
+    """Add `Healthcheck` now and again while a context lasts: who looks on sees that it lives.
+
+    Args:
+        every: seconds between two of them.
+    """
+    machine.add("Healthcheck")
+    await interval(ctx, every, lambda: machine.add("Healthcheck"))
+
+
+def go_after(
+    ctx: StateContext,
+    seconds: float,
+    function: Callable[P, object],
+    /,
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> asyncio.Task[Any]:
+    """Call a function, plain or async, after some seconds, in a task of a context; not if it has expired then.
+
+    What it raises becomes the machine's error. Cancel the task to take it back.
+
+    Raises:
+        NoEventLoop: no loop runs in this thread.
+    """
+
+    async def wait() -> object:
+        await asyncio.sleep(seconds)
+        answer = function(*args, **kwargs)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    return ctx.create_task(wait(), name=getattr(function, "__qualname__", None))
 
 
 class BusyLoop(MachineError, RuntimeError):

@@ -6,10 +6,15 @@ loop; the others of that name are async. All seconds are floats.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from machine._background import BusyLoop, Pool, StateLoop, interval, sleep
+from machine._background import (
+    BusyLoop,
+    Pool,
+    StateLoop,
+    go_after,
+    healthcheck,
+    interval,
+    sleep,
+)
 from machine._joins import (
     Came,
     group_when,
@@ -36,10 +41,10 @@ from machine._mutating import (
     retry_mutation,
     retry_mutation_blocking,
 )
+from machine._small import MutationCanceled, executed, implements, remove_multi, tag_value
 from machine.arguments import args_for_log, args_from, args_match, args_to_dict, loggable
 from machine.conditions import Condition, accept_if, needs_args, reject_if
 from machine.fan_out import FanOut, fan_out
-from machine.machine import Machine
 from machine.mirror import mirror
 from machine.ready_made_handlers import dispose, dispose_with
 
@@ -48,6 +53,7 @@ __all__ = [
     "Came",
     "Condition",
     "FanOut",
+    "MutationCanceled",
     "Pool",
     "StateLoop",
     "accept_if",
@@ -66,8 +72,12 @@ __all__ = [
     "cant_remove",
     "dispose",
     "dispose_with",
+    "executed",
     "fan_out",
+    "go_after",
     "group_when",
+    "healthcheck",
+    "implements",
     "in_group",
     "interval",
     "loggable",
@@ -81,23 +91,10 @@ __all__ = [
     "retry_mutation_blocking",
     "sleep",
     "states_of_group",
+    "tag_value",
     "wait_for_all",
     "wait_for_all_blocking",
     "wait_for_any",
     "wait_for_any_blocking",
     "when_group",
 ]
-
-
-def remove_multi(state: str) -> Callable[..., None]:
-    """A final handler that removes its Multi state right away, for states that are messages.
-
-    class Inbox(Machine[InboxStates]):
-        def MessageEnter(self, text: str) -> bool: ...
-        MessageState = remove_multi(InboxStates.Message)
-    """
-
-    def handler(*_owner: object, machine: Machine[Any]) -> None:
-        machine.remove(state)
-
-    return handler

@@ -24,6 +24,7 @@ from machine import (
 )
 from machine.errors import EvalTimeout
 from machine.helpers import Condition, Pool, StateLoop
+from machine.ready_made import Basic
 
 AnyMachine = Machine[Any]
 
@@ -39,7 +40,7 @@ def in_thread(function: Callable[[], object]) -> object:
     def run() -> None:
         try:
             found.append(function())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - for the caller
             found.append(error)
 
     thread = threading.Thread(target=run)
@@ -267,6 +268,21 @@ def test_messages_are_removed_right_away() -> None:
         assert machine.tick("Message") == 6
 
 
+def test_small_things() -> None:
+    machine = make("A; B ?A")
+    assert helpers.executed(machine.add("A")).executed
+    machine.set()
+    with pytest.raises(helpers.MutationCanceled, match="to begin B was canceled"):
+        helpers.executed(machine.add("B"), "to begin B")
+    assert helpers.implements(machine, ["A", "Exception"])
+    assert helpers.implements(machine, machine.schema)
+    assert not helpers.implements(machine, Basic)
+    assert helpers.implements(make(Basic), Basic)
+    tags = ["plain", "key:value", "key:other", "url:http://x"]
+    found = [helpers.tag_value(tags, key) for key in ("plain", "key", "url", "none")]
+    assert found == ["", "value", "http://x", None]
+
+
 def test_a_mirror_shows_what_the_other_does() -> None:
     machine = make("A! -B; B -A; C ?B", id="m")
     machine.add("A")
@@ -431,6 +447,23 @@ async def test_interval() -> None:
         await helpers.interval(ctx, 0, three)
 
 
+async def test_healthchecks_and_what_comes_later() -> None:
+    machine = make("Healthcheck!; A")
+    ctx = machine.state_ctx("A")
+    task = ctx.create_task(helpers.healthcheck(ctx, machine, 0.001))
+    await machine.when_ticks_eq("Healthcheck", 5)
+
+    async def value(number: int) -> int:
+        return number
+
+    assert await helpers.go_after(ctx, 0, value, 3) == 3
+    assert await helpers.go_after(ctx, 0, lambda: "plain") == "plain"
+    late = helpers.go_after(ctx, 60, pytest.fail, "the context has expired")
+    machine.add("A")
+    await asyncio.wait([task, late])
+    assert late.cancelled()
+
+
 async def test_a_loop_ends_with_its_state() -> None:
     rounds: list[int] = []
 
@@ -452,7 +485,7 @@ async def test_a_loop_ends_with_its_state() -> None:
 async def test_a_loop_that_runs_wild_is_an_error() -> None:
     async def state(ctx: Any) -> None:
         loop = StateLoop(ctx, threshold=10, window=60)
-        while loop.ok():
+        while loop.ok():  # noqa: ASYNC110 - that is what is wrong with it
             await asyncio.sleep(0)
 
     machine = make(handlers={"AState": state})
