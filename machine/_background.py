@@ -94,7 +94,7 @@ def go_after(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> asyncio.Task[Any]:
-    """Call a function, plain or async, after some seconds, in a task of a context; not if it has expired then.
+    """Call a function, plain or async, after some seconds, if a context lasts until then.
 
     What it raises becomes the machine's error. Cancel the task to take it back.
 
