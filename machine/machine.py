@@ -123,7 +123,7 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Engine, Generic[
         self,
         schema: Any = None,
         *,
-        id: str | None = None,
+        id: str | None = None,  # noqa: A002 - the word of the design
         handlers: object = (),
         parent: Machine[Any] | None = None,
         tags: Iterable[str] = (),
@@ -399,7 +399,7 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Engine, Generic[
         """
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - this is what it is for
             self.add_err_state(state, error, args=args)
 
     # -- serialised work -----------------------------------------------------------------
@@ -464,7 +464,7 @@ class _Turn:
             self._ran = True
             try:
                 self._function()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - raised at the one who asked
                 self._error = error
 
     def end(self) -> bool:

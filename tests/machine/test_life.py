@@ -86,7 +86,7 @@ class Work(States):
         (lambda m: m.set_schema("On; Off"), SchemaError, "Broken"),
         (lambda m: m.verify_states(["On"]), SchemaError, "Off"),
         (lambda m: Machine("A ?A"), SchemaError, "A"),
-        (lambda m: Machine(cast(Any, 42)), MachineError, "42"),
+        (lambda m: Machine(cast("Any", 42)), MachineError, "42"),
         (lambda m: Options(queue_limit=0), InvalidArgument, "queue_limit"),
     ],
 )

@@ -97,10 +97,10 @@ def test_what_is_in_the_file(path: Path) -> None:
 
 def test_the_same_again(path: Path) -> None:
     class Handlers:
-        def AState(self, machine: AnyMachine) -> None:  # noqa: N802
+        def AState(self, machine: AnyMachine) -> None:
             machine.add("B")
 
-        def CEnter(self, allowed: bool) -> bool:  # noqa: N802
+        def CEnter(self, allowed: bool) -> bool:
             return allowed
 
     def work(machine: AnyMachine) -> None:
@@ -187,13 +187,13 @@ def test_arguments_are_those_of_then(path: Path) -> None:
     seen: list[Any] = []
 
     class Handlers:
-        def AEnter(self, event: Event) -> None:  # noqa: N802
+        def AEnter(self, event: Event) -> None:
             seen.append(dict(event.args))
 
-        def PEnter(self, args: object) -> None:  # noqa: N802
+        def PEnter(self, args: object) -> None:
             seen.append(args)
 
-        def ExceptionEnter(self, error: BaseException) -> None:  # noqa: N802
+        def ExceptionEnter(self, error: BaseException) -> None:
             seen.append(error)
 
     args = {"n": 1, "pair": (1, [2, (3,)]), "point": Point(1, 2), "map": {"a": None}}
@@ -246,7 +246,7 @@ def test_imports_and_larger_schemas(path: Path) -> None:
 
 def test_a_machine_of_ones_own(path: Path) -> None:
     class Door(Machine[Any], schema="A; B"):
-        def AState(self) -> None:  # noqa: N802
+        def AState(self) -> None:
             self.add("B")
 
     with Recorder(path) as recorder:
@@ -262,11 +262,11 @@ def test_a_machine_of_ones_own(path: Path) -> None:
 
 async def test_async_handlers_are_left_out(path: Path) -> None:
     class Handlers:
-        async def AState(self, machine: AnyMachine) -> None:  # noqa: N802
+        async def AState(self, machine: AnyMachine) -> None:
             await asyncio.sleep(0)
             machine.add("B")
 
-        def BState(self, machine: AnyMachine) -> None:  # noqa: N802
+        def BState(self, machine: AnyMachine) -> None:
             machine.add("C")
 
     machine: AnyMachine = Machine("A; B; C", id="m", handlers=Handlers())

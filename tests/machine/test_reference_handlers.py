@@ -168,9 +168,9 @@ def test_101_handlers_are_detached() -> None:
 class Misspelt:
     """Handlers of a state that is not there."""
 
-    def AEnter(self) -> None: ...  # noqa: N802
+    def AEnter(self) -> None: ...
 
-    def ZEnter(self) -> None: ...  # noqa: N802
+    def ZEnter(self) -> None: ...
 
 
 def test_102_a_handler_of_an_unknown_state() -> None:
@@ -184,9 +184,9 @@ def test_102_a_handler_of_an_unknown_state() -> None:
 class Named(Machine[Any]):
     """A machine whose own methods are handlers, and of which not all are."""
 
-    def AEnter(self) -> None: ...  # noqa: N802
+    def AEnter(self) -> None: ...
 
-    def AState(self) -> None:  # noqa: N802
+    def AState(self) -> None:
         self.add("B")
 
     def unrelated(self) -> None: ...

@@ -206,18 +206,18 @@ class Dialog(Machine[Any]):
 
     fetched = 0
 
-    def ButtonClickedState(self, button: str) -> None:  # noqa: N802
+    def ButtonClickedState(self, button: str) -> None:
         assert button == "red"
         self.add("ShowingDialog")
         self.remove("ButtonClicked")
 
-    async def DownloadingDataState(self, ctx: StateContext) -> None:  # noqa: N802
+    async def DownloadingDataState(self, ctx: StateContext) -> None:
         await asyncio.sleep(SHORT)
         assert not ctx.expired
         self.fetched += 1
         self.add("DataDownloaded")
 
-    def DataDownloadedState(self) -> None:  # noqa: N802
+    def DataDownloadedState(self) -> None:
         self.add("DialogVisible")
 
 

@@ -191,7 +191,7 @@ def test_an_inherited_state_must_not_be_hidden() -> None:
 
         class Bad(Door):
             @property
-            def Opened(self) -> str:  # type: ignore[override]  # noqa: N802
+            def Opened(self) -> str:  # type: ignore[override]
                 return ""
 
     with pytest.raises(SchemaError, match="is a state and, inherited, also a group"):

@@ -67,7 +67,7 @@ def test_a_time_cannot_change() -> None:
 
 
 def test_copies_keep_the_names() -> None:
-    for twin in (pickle.loads(pickle.dumps(T)), copy.copy(T), copy.deepcopy(T)):  # noqa: S301
+    for twin in (pickle.loads(pickle.dumps(T)), copy.copy(T), copy.deepcopy(T)):
         assert twin.equal(T)
         assert isinstance(twin, Time)
 
