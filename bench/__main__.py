@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-SUBJECTS = ("request", "names", "failover", "local", "transport")
+SUBJECTS = ("request", "names", "failover", "local", "transport", "machine")
 
 # What the `grid` command sets, too: gRPC's older poller saves a thread's wake-up
 # a call. It counts for both sides of every comparison.
@@ -62,6 +62,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, metavar="S", help="of one throughput round")
     parser.add_argument("--names", type=int, metavar="N", help="mailboxes to open")
     parser.add_argument("--actors", type=int, metavar="N", help="idle actors to weigh")
+    parser.add_argument("--machines", type=int, metavar="N", help="idle state machines to weigh")
     parser.add_argument("--kills", type=int, metavar="N", help="leaders to kill, and to stop")
     parser.add_argument("--mib", type=int, metavar="N", help="size of the large payload")
     parser.add_argument(
@@ -71,7 +72,10 @@ def _arguments() -> argparse.Namespace:
         help=f"of transport: {', '.join(TRANSPORT_PARTS)}",
     )
     parser.add_argument(
-        "--peers", type=_list, metavar="PEER,...", help="modules of bench.peers; '' for none"
+        "--peers",
+        type=_list,
+        metavar="PEER,...",
+        help="modules of bench.peers or bench.machines; '' for none",
     )
     given = parser.parse_args()
     for subject in given.subjects:
@@ -86,11 +90,8 @@ def _list(text: str) -> tuple[str, ...]:
 
 def _size(given: argparse.Namespace) -> Size:
     size = QUICK if given.quick else NORMAL
-    wanted = {
-        name: getattr(given, name)
-        for name in ("rounds", "seconds", "names", "actors", "kills", "mib", "parts", "peers")
-        if getattr(given, name) is not None
-    }
+    names = {field.name for field in fields(Size)} & vars(given).keys()
+    wanted = {name: getattr(given, name) for name in names if getattr(given, name) is not None}
     if given.full:
         wanted["leases"] = (2.0, 10.0)
     return replace(size, **wanted)

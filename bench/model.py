@@ -44,6 +44,7 @@ class Size:
         seconds: how long one throughput round lasts.
         names: mailboxes that one peer opens.
         actors: idle actors whose memory is measured.
+        machines: the most state machines whose memory is measured.
         kills: leaders killed, and leaders stopped.
         leases: the leases, in seconds, under which leaders are killed.
         mib: the large payload, in MiB.
@@ -55,6 +56,7 @@ class Size:
     seconds: float
     names: int = 10_000
     actors: int = 5_000
+    machines: int = 100_000
     kills: int = 20
     leases: tuple[float, ...] = (2.0,)
     mib: int = 64

@@ -7,13 +7,19 @@ from collections.abc import Iterable, Sequence
 
 from bench.model import REQUESTS, Row, callers_case, median
 
-__all__ = ["failover_svg", "request_svg", "transport_svg"]
+__all__ = ["failover_svg", "machine_svg", "request_svg", "transport_svg"]
 
 _WIDTH, _LEFT, _RIGHT, _LANE = 720, 170, 40, 34
 _OURS, _BOUND, _INK = "#2f6f9f", "#b3452c", "#333"
 _SHADES = {1: "#a9c7dd", 16: "#5c96bf", 128: "#1d4e75"}  # by callers
 _US = "this grid"
 _LEAST = 100.0  # where the logarithmic axis begins
+_MACHINES = {  # who is drawn beside our machines, and how
+    "transitions": "#d9902f",
+    "transitions, AsyncMachine": "#d9902f",
+    "python-statemachine": "#8a5a9e",
+}
+_WIDER = 90  # their lanes have longer names
 
 
 def request_svg(rows: Iterable[Row]) -> str:
@@ -78,6 +84,32 @@ def transport_svg(rows: Iterable[Row]) -> str:
     )
 
 
+def machine_svg(rows: Iterable[Row]) -> str:
+    """A lane for each way to mutate, a dot for us and for each of the others.
+
+    Empty if there are no such rows.
+    """
+    lanes: dict[str, dict[str, float]] = {}
+    for row in rows:
+        drawn = row.against in _MACHINES and "asyncio" not in row.case
+        if row.subject == "machine" and row.unit == "/s" and drawn:
+            lane = lanes.setdefault(row.case.replace(" with relations", ""), {_OURS: row.ours})
+            ink = _MACHINES[row.against]
+            lane[ink] = max(row.yardstick or _LEAST, lane.get(ink, 0.0))
+    if not lanes:
+        return ""
+    top = max(max(lane.values()) for lane in lanes.values()) * 1.3
+    parts = _decades(top, len(lanes), _WIDER)
+    for number, (case, lane) in enumerate(lanes.items()):
+        y = _top(number) + 10
+        parts.append(_text(_LEFT + _WIDER - 10, y + 5, case, anchor="end"))
+        for ink, rate in lane.items():
+            x = _log_x(rate, top, _WIDER)
+            parts.append(f'<circle cx="{x:.1f}" cy="{y}" r="6" fill="{ink}"/>')
+    who = "blue: ours, orange: transitions, violet: python-statemachine"
+    return _svg(f"Mutations per CPU second ({who})", parts, len(lanes))
+
+
 def _rates(rows: Iterable[Row]) -> dict[str, dict[int, float]]:
     """Of each system, by callers; ours is the median of its figures beside all the others."""
     found: dict[str, dict[int, list[float]]] = {}
@@ -94,18 +126,19 @@ def _rates(rows: Iterable[Row]) -> dict[str, dict[int, float]]:
     }
 
 
-def _decades(top: float, lanes: int) -> list[str]:
+def _decades(top: float, lanes: int, wider: int = 0) -> list[str]:
     parts = []
     for power in range(round(math.log10(_LEAST)), math.floor(math.log10(top)) + 1):
-        x = _log_x(10.0**power, top)
+        x = _log_x(10.0**power, top, wider)
         parts.append(_line(x, _top(0) - 6, x, _top(lanes), "#eee"))
         parts.append(_text(x, _top(lanes) + 14, f"{10**power:,}", anchor="middle"))
     return parts
 
 
-def _log_x(value: float, top: float) -> float:
+def _log_x(value: float, top: float, wider: int = 0) -> float:
+    left = _LEFT + wider
     part = math.log(max(value, _LEAST) / _LEAST) / math.log(top / _LEAST)
-    return _LEFT + part * (_WIDTH - _LEFT - _RIGHT)
+    return left + part * (_WIDTH - left - _RIGHT)
 
 
 def _dots(values: Sequence[float], y: float, top: float) -> list[str]:

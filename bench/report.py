@@ -13,14 +13,19 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.model import Row
-from bench.picture import failover_svg, request_svg, transport_svg
+from bench.picture import failover_svg, machine_svg, request_svg, transport_svg
 
 __all__ = ["as_json", "as_markdown", "print_tables", "settings", "write_docs"]
 
-_HEADINGS = ("case", "figure", "this grid", "yardstick", "ratio", "required", "")
+_HEADINGS = ("case", "figure", "ours", "yardstick", "ratio", "required", "")
 _HEADING = "### "
 _BEGIN, _END = "<!-- tables: begin -->\n", "<!-- tables: end -->\n"
-_PICTURES = {"request": request_svg, "failover": failover_svg, "transport": transport_svg}
+_PICTURES = {
+    "request": request_svg,
+    "failover": failover_svg,
+    "transport": transport_svg,
+    "machine": machine_svg,
+}
 _PACKAGES = ("grpcio", "protobuf", "uvloop")
 
 
@@ -63,7 +68,7 @@ def print_tables(rows: list[Row], console: Console) -> None:
     for subject, group in _subjects(rows):
         table = Table(title=subject, title_justify="left", title_style="bold")
         for heading in _HEADINGS:
-            right = heading in ("this grid", "ratio")
+            right = heading in ("ours", "ratio")
             table.add_column(heading, justify="right" if right else "left")
         for row in group:
             table.add_row(*_cells(row), end_section=row is group[-1])
