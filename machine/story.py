@@ -187,7 +187,7 @@ class StoryTracer(Tracer):
     def handler_end(self, tx: Transition, handler: Handler, accepted: bool) -> None:
         """This thread has left it."""
         calls = _running.__dict__.get("calls")
-        if calls:
+        if calls and calls[-1] == (tx.id, handler.name):
             calls.pop()
 
     def transition_end(self, tx: Transition) -> None:
