@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ __all__ = ["AnyMachine", "Change", "Pipe", "Piped", "open_pipe", "pipes_of"]
 AnyMachine: TypeAlias = Machine[Any]
 
 _log = logging.getLogger("machine")
+_numbers = itertools.count(1)
 _changing = threading.RLock()  # over which pipes there are
 _incoming: WeakKeyDictionary[AnyMachine, WeakSet[Pipe]] = WeakKeyDictionary()
 
@@ -30,10 +32,10 @@ class Piped(Source):
     """The event behind a mutation that a pipe has made.
 
     Attributes:
-        pipes: those that the change has come through, the last one last.
+        pipes: the ids of those that the change has come through, the last one last.
     """
 
-    pipes: tuple[Pipe, ...] = ()
+    pipes: tuple[str, ...] = ()
 
 
 class Change:
@@ -55,17 +57,17 @@ class Change:
         self.target = pipe.target
         self.again = tx is None
         self.args = NO_ARGS
-        passed: tuple[Pipe, ...] = ()
+        passed: tuple[str, ...] = ()
         if tx is None:
             self._before = self._after = machine._ticks
-            self.source = Piped(machine.id, "", sum(self._before), (pipe,))
+            self.source = Piped(machine.id, "", sum(self._before), (pipe.id,))
             return
         self._before = tx._ticks_before
         self._after = self._before if tx._ticks_after is None else tx._ticks_after
         self.args = tx.mutation.values
         if isinstance(tx.mutation.source, Piped):
             passed = tx.mutation.source.pipes
-        self.source = Piped(machine.id, tx.id, sum(self._before), (*passed, pipe))
+        self.source = Piped(machine.id, tx.id, sum(self._before), (*passed, pipe.id))
 
     @property
     def source_err(self) -> BaseException | None:
@@ -101,12 +103,23 @@ class Pipe:
     """States of one machine that follow those of another, until it is detached.
 
     Attributes:
+        id: unique in this process.
         states: of the source, which it looks at.
         target: the machine that follows.
         last: what the last mutation of the target came to; None before the first.
     """
 
-    __slots__ = ("__weakref__", "_carry", "_hub", "_source", "_words", "last", "states", "target")
+    __slots__ = (
+        "__weakref__",
+        "_carry",
+        "_hub",
+        "_source",
+        "_words",
+        "id",
+        "last",
+        "states",
+        "target",
+    )
 
     def __init__(
         self,
@@ -116,6 +129,7 @@ class Pipe:
         carry: Carry,
         words: str,
     ) -> None:
+        self.id = f"pipe-{next(_numbers)}"
         self._source = ref(source)
         self._carry = carry
         self._words = words
@@ -128,7 +142,7 @@ class Pipe:
         source = self.source
         mine = "a machine that is gone" if source is None else source.id
         state = "" if self.attached else " detached"
-        return f"<Pipe {mine} to {self.target.id}: {self._words}{state}>"
+        return f"<Pipe {self.id} {mine} to {self.target.id}: {self._words}{state}>"
 
     @property
     def source(self) -> AnyMachine | None:
@@ -155,7 +169,7 @@ class Pipe:
 
     def _follow(self, machine: AnyMachine, tx: Transition) -> None:
         passed = tx.mutation.source
-        if isinstance(passed, Piped) and self in passed.pipes:
+        if isinstance(passed, Piped) and self.id in passed.pipes:
             machine._note("ops", f"[pipe] {self!r} has passed this on already")
             return
         if self.target.disposed:
@@ -166,7 +180,7 @@ class Pipe:
         except Exception as error:  # noqa: BLE001 - it becomes the source's
             error.add_note(f"in {self!r}")
             _log.exception("[%s] %r failed", machine.id, self)
-            machine.add_err(error, source=Piped(machine.id, tx.id, 0, (self,)))
+            machine.add_err(error, source=Piped(machine.id, tx.id, 0, (self.id,)))
 
 
 class _Hub(Tracer):

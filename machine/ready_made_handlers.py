@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import logging
+import threading
 from asyncio import events
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 from machine.contexts import StateContext
 from machine.errors import InvalidArgument, NoEventLoop
@@ -29,6 +32,8 @@ Disposal: TypeAlias = Callable[[], Awaitable[object] | object]
 
 _log = logging.getLogger("machine")
 _ARGUMENT = "dispose"
+_registering = threading.Lock()
+_registrations: WeakKeyDictionary[AnyMachine, list[Disposal]] = WeakKeyDictionary()
 
 
 class DisposedHandlers:
@@ -51,21 +56,13 @@ class DisposedHandlers:
     disposed in another way.
     """
 
-    @property
-    def _disposals(self) -> list[Disposal]:
-        found: list[Disposal] = self.__dict__.setdefault("_registered_disposals", [])
-        return found
-
     def RegisterDisposalEnter(self, args: Mapping[str, Any]) -> bool:  # noqa: N802
         """Only with something to call."""
         return callable(args.get(_ARGUMENT))
 
     def RegisterDisposalState(self, machine: AnyMachine, dispose: Disposal) -> None:  # noqa: N802
         """Remember it."""
-        if "_disposal_hook" not in self.__dict__:
-            self.__dict__["_disposal_hook"] = True
-            machine.on_dispose(self._dispose_rest)
-        self._disposals.append(dispose)
+        self._registered(machine).append(dispose)
         machine.remove("RegisterDisposal")
 
     def DisposingState(  # noqa: N802
@@ -75,8 +72,9 @@ class DisposedHandlers:
         loop = machine._loop
         if events._get_running_loop() is not None or (loop is not None and not loop.is_closed()):
             return self._dispose_all(machine, ctx)
-        while self._disposals:
-            self._dispose_one(machine, self._disposals.pop())
+        functions = self._registered(machine)
+        while functions:
+            self._dispose_one(machine, functions.pop())
         machine.add("Disposed")
         return None
 
@@ -84,9 +82,19 @@ class DisposedHandlers:
         """End the machine."""
         machine.dispose()
 
+    def _registered(self, machine: AnyMachine) -> list[Disposal]:
+        """What is registered for a machine; called also if it ends in another way."""
+        with _registering:
+            functions = _registrations.get(machine)
+            if functions is None:
+                functions = _registrations[machine] = []
+                machine.on_dispose(functools.partial(_dispose_rest, functions))
+            return functions
+
     async def _dispose_all(self, machine: AnyMachine, ctx: StateContext) -> None:
-        while self._disposals and not ctx.expired:
-            answer = self._dispose_one(machine, self._disposals.pop(), is_async=True)
+        functions = self._registered(machine)
+        while functions and not ctx.expired:
+            answer = self._dispose_one(machine, functions.pop(), is_async=True)
             if answer is not None:
                 with machine.catching():
                     await answer
@@ -108,19 +116,21 @@ class DisposedHandlers:
             raise NoEventLoop(f"{function!r} is async, and no event loop runs", machine=machine.id)
         return None
 
-    def _dispose_rest(self) -> None:
-        loop = events._get_running_loop()
-        while self._disposals:
-            function = self._disposals.pop()
-            try:
-                answer = function()
-                if inspect.iscoroutine(answer) and loop is None:
-                    answer.close()
-                    _log.warning("%r is async, and no event loop runs: not called", function)
-                elif inspect.isawaitable(answer):
-                    _keep(asyncio.ensure_future(answer))
-            except Exception:  # noqa: BLE001 - nobody is left to be told
-                _log.exception("%r, which was to be disposed, raised", function)
+
+def _dispose_rest(functions: list[Disposal]) -> None:
+    """Call what is left, when the machine has ended already."""
+    loop = events._get_running_loop()
+    while functions:
+        function = functions.pop()
+        try:
+            answer = function()
+            if inspect.iscoroutine(answer) and loop is None:
+                answer.close()
+                _log.warning("%r is async, and no event loop runs: not called", function)
+            elif inspect.isawaitable(answer):
+                _keep(asyncio.ensure_future(answer))
+        except Exception:  # noqa: BLE001 - nobody is left to be told
+            _log.exception("%r, which was to be disposed, raised", function)
 
 
 _kept: set[asyncio.Future[Any]] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -155,7 +156,8 @@ def test_the_target_hears_of_the_sources_event() -> None:
     (event,) = seen
     assert isinstance(event, Piped)
     assert (event.machine, event.transition, event.time) == ("source", "source#2", 1)
-    assert event.pipes == (pipe,)
+    assert event.pipes == (pipe.id,)
+    assert pickle.loads(pickle.dumps(event)) == event
 
 
 def test_arguments_that_the_target_does_not_take_are_an_error_of_the_source() -> None:

@@ -130,8 +130,9 @@ async def test_disposed_in_another_way() -> None:
 
 
 def test_the_handlers_can_be_bound_instead() -> None:
-    machine = make(Disposed, handlers=DisposedHandlers())
-    other = make(Disposed, handlers=DisposedHandlers())
+    handlers = DisposedHandlers()
+    machine = make(Disposed, handlers=handlers)
+    other = make(Disposed, handlers=handlers)
     log: list[int] = []
     machine.add("RegisterDisposal", args={"dispose": lambda: log.append(1)})
     other.add("Disposing")
