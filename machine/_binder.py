@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from machine._core import Core
+from machine._core import Core, binding
 from machine._plans import Shape
 from machine._tracing import Tracing, trace
 from machine.binding import Binding
@@ -64,28 +64,30 @@ class Binder(Core):
                 machine=self.id,
                 hint="Handlers are called FooState and so on, or have a decorator of machine.on.",
             )
-        first = not self._bindings
-        binding = Binding(self._self, name, owner, found, key)
-        self._set_bindings((*self._bindings, binding))
+        made = Binding(self._self, name, owner, found, key)
+        with binding:
+            first = not self._bindings
+            self._set_bindings((*self._bindings, made))
         self._note("ops", f"[handlers] bind {name}")
         if first and self._err is not None and "Exception" in self._config.active:
             self._self.add_err(self._err)
-        return binding
+        return made
 
-    def detach(self, binding: Binding | str) -> None:
+    def detach(self, handlers: Binding | str) -> None:
         """Call a group of handlers no more.
 
         Args:
-            binding: what `bind` gave, or its id.
+            handlers: what `bind` gave, or its id.
 
         Raises:
             InvalidArgument: it is not bound.
         """
-        name = binding if isinstance(binding, str) else binding.id
-        rest = tuple(one for one in self._bindings if one.id != name)
-        if len(rest) == len(self._bindings):
-            raise InvalidArgument(f"no handlers {name!r} are bound", machine=self.id)
-        self._set_bindings(rest)
+        name = handlers if isinstance(handlers, str) else handlers.id
+        with binding:
+            rest = tuple(one for one in self._bindings if one.id != name)
+            if len(rest) == len(self._bindings):
+                raise InvalidArgument(f"no handlers {name!r} are bound", machine=self.id)
+            self._set_bindings(rest)
         self._note("ops", f"[handlers] detach {name}")
 
     @property
@@ -122,13 +124,8 @@ class Binder(Core):
                 shape = Shape([one.handlers for one in bindings])
                 if all(one.owner is not None for one in bindings):
                     shapes[key] = shape  # shared by all machines with such owners
-        # In this order: a plan's groups are always among the owners.
-        if len(bindings) >= len(self._bindings):
-            self._owners = tuple(one.owner for one in bindings)
-            self._shape = shape
-        else:
-            self._shape = shape
-            self._owners = tuple(one.owner for one in bindings)
+        owners = tuple(one.owner for one in bindings)
+        self._bound = None if shape is None else (shape, owners)
         self._bindings = bindings
         self._settle_plain()
 
@@ -157,7 +154,8 @@ class Binder(Core):
         if any(one.tracer is tracer for one in self._tracings):
             raise InvalidArgument("this tracer is bound already", machine=self.id)
         tracing = trace(tracer)
-        self._tracers = (*self._tracers, tracing)
+        with binding:
+            self._tracers = (*self._tracers, tracing)
         self._settle_plain()
         tracing.machine_init(self._self)
 
@@ -167,10 +165,11 @@ class Binder(Core):
         Raises:
             InvalidArgument: it is not bound.
         """
-        rest = tuple(one for one in self._tracings if one.tracer is not tracer)
-        if len(rest) == len(self._tracers):
-            raise InvalidArgument("this tracer is not bound", machine=self.id)
-        self._tracers = rest
+        with binding:
+            rest = tuple(one for one in self._tracings if one.tracer is not tracer)
+            if len(rest) == len(self._tracers):
+                raise InvalidArgument("this tracer is not bound", machine=self.id)
+            self._tracers = rest
         self._settle_plain()
 
     @property

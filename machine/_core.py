@@ -54,10 +54,11 @@ if TYPE_CHECKING:
     from machine._waiters import Waiters
     from machine.binding import Binding
 
-__all__ = ["Core", "loop_of", "zeros"]
+__all__ = ["Core", "binding", "loop_of", "zeros"]
 
 _log = logging.getLogger("machine")
 _queueing = threading.Lock()  # over what is added to a queue, of any machine
+binding = threading.Lock()  # over who binds handlers and tracers, to any machine
 _MOVES = {Kind.ADD: "adds", Kind.REMOVE: "removes", Kind.SET: "sets"}
 
 
@@ -68,6 +69,7 @@ class Core:
         "__weakref__",
         "_backoff_until",
         "_bindings",
+        "_bound",
         "_busy",
         "_children",
         "_compiled",
@@ -81,14 +83,12 @@ class Core:
         "_on_change",
         "_on_dispose",
         "_options",
-        "_owners",
         "_parent",
         "_pending",
         "_plain",
         "_queue",
         "_queue_tick",
         "_running",
-        "_shape",
         "_since",
         "_tags",
         "_thread",
@@ -124,8 +124,8 @@ class Core:
         self._thread = 0
         self._running = ""
         self._since = 0.0
-        self._shape: Shape | None = None
-        self._owners: tuple[object, ...] = ()
+        # In one, so that who reads it has owners that fit the plans of the shape.
+        self._bound: tuple[Shape, tuple[object, ...]] | None = None
         self._bindings: tuple[Binding, ...] = ()
         self._tracers: tuple[Tracer, ...] = ()
         self._contexts: dict[int, StateContext] | None = None
@@ -200,7 +200,7 @@ class Core:
 
     def _is_watched(self) -> bool:
         return bool(
-            self._shape
+            self._bound
             or self._tracers
             or self._waiters
             or self._contexts

@@ -30,7 +30,7 @@ from typing import Any, NoReturn
 from machine import _watchdog
 from machine._compile import Configuration, Move
 from machine._core import Core, loop_of
-from machine._plans import Call, Plan
+from machine._plans import Call, Plan, Shape
 from machine.contexts import StateContext
 from machine.errors import HandlerTimeout, InvalidHandler
 from machine.handlers import Role
@@ -46,6 +46,10 @@ _monotonic = time.monotonic
 _NEVER = float("inf")
 _EXCEPTION_ARG = "error"
 _MOST_FAILURES = 10  # of handlers of Auto states, one after another, before they are given up
+
+
+Owners = tuple[object, ...]
+Bound = tuple[Shape, Owners]
 
 
 class _Stopped(Exception):
@@ -85,10 +89,11 @@ class Engine(Core):
         return tx.accepted and (mutation.check or tx._move.holds)
 
     def _carry_out(self, tx: Transition, move: Move) -> None:
-        shape = self._shape
-        if shape is None:
+        bound = self._bound
+        if bound is None:
             self._negotiated(tx, move, None, ())
             return
+        shape, owners = bound
         plan = shape.plan(move)
         _watchdog.busy.add(self)
         self._since = _NEVER  # until the first handler begins
@@ -98,17 +103,17 @@ class Engine(Core):
             struck: Collection[int] = ()
             if plan.negotiation:
                 if tx.mutation.auto:
-                    struck = self._negotiate_auto(tx, plan)
+                    struck = self._negotiate_auto(tx, plan, owners)
                 else:
-                    refused = self._call(tx, plan.negotiation, False)
+                    refused = self._call(tx, plan.negotiation, owners)
                     if refused is not None:
                         self._reject(tx, refused)
-            self._negotiated(tx, move, plan, struck)
+            self._negotiated(tx, move, bound, struck)
         finally:
             _watchdog.busy.discard(self)
 
     def _negotiated(
-        self, tx: Transition, move: Move, plan: Plan | None, struck: Collection[int]
+        self, tx: Transition, move: Move, bound: Bound | None, struck: Collection[int]
     ) -> None:
         """Nobody has rejected it: commit, and tell the final handlers."""
         mutation = tx.mutation
@@ -116,19 +121,17 @@ class Engine(Core):
             return
         if mutation.auto:
             move = self._rest_of_auto(tx, move, struck)
-            if self._shape is not None:
-                plan = self._shape.plan(move)
+        finals = () if bound is None else bound[0].plan(move).finals
         self._commit(tx, move.target, move.ticks)
         if self._tracers:
             for tracer in self._tracers:
                 tracer.transition_finals(tx)
         reached = len(move.enters)
         try:
-            if plan is not None and plan.finals:
-                self._call(tx, plan.finals, True)
+            if bound is not None and finals:
+                self._call(tx, finals, bound[1], final=True)
         except BaseException:
-            assert plan is not None  # noqa: S101 - only its calls raise
-            position = next(call.position for call in plan.finals if call.name == tx.handler)
+            position = next(call.position for call in finals if call.name == tx.handler)
             reached = position - len(move.exits)
             self._repair(tx, move, position)
             raise
@@ -179,7 +182,7 @@ class Engine(Core):
         finally:
             if self._waiters is not None and before is not after:
                 self._waiters.changed(before, after)
-            if not self._plain and self._shape is None:
+            if not self._plain and self._bound is None:
                 self._settle_plain()
 
     def _tell_change(self, tx: Transition) -> None:
@@ -214,23 +217,26 @@ class Engine(Core):
 
     # -- handlers ------------------------------------------------------------------------
 
-    def _call(self, tx: Transition, calls: Sequence[Call], final: bool) -> Call | None:
+    def _call(
+        self, tx: Transition, calls: Sequence[Call], owners: Owners, final: bool = False
+    ) -> Call | None:
         """Call handlers; look at the time each takes, and at what it raises.
 
         Args:
+            owners: of the groups of handlers.
             final: whether what they return does not matter, but for a coroutine.
 
         Returns:
             The first negotiation handler that said no.
         """
-        owners, tracers = self._owners, self._tracers
+        tracers = self._tracers
         limit = self._options.handler_timeout
         now = _monotonic()
         for call in calls:
             self._running = tx.handler = call.name
             self._since = began = now
             if tracers:
-                answer = self._call_traced(tx, call)
+                answer = self._call_traced(tx, call, owners[call.group])
             else:
                 try:
                     if call.bare is not None:
@@ -250,13 +256,13 @@ class Engine(Core):
                 return call
         return None
 
-    def _call_traced(self, tx: Transition, call: Call) -> Any:
+    def _call_traced(self, tx: Transition, call: Call, owner: object) -> Any:
         """Call one handler, with tracers before and after it."""
         for tracer in self._tracers:
             tracer.handler_start(tx, call.handler)
         answer: Any = False
         try:
-            answer = call.handler.invoke(self._owners[call.group], tx)
+            answer = call.handler.invoke(owner, tx)
         except Exception as error:  # noqa: BLE001 - it is handed on
             self._raised(tx, call, error)
         finally:
@@ -264,7 +270,7 @@ class Engine(Core):
                 tracer.handler_end(tx, call.handler, answer is not False)
         return answer
 
-    def _negotiate_auto(self, tx: Transition, plan: Plan) -> set[int]:
+    def _negotiate_auto(self, tx: Transition, plan: Plan, owners: Owners) -> set[int]:
         """Ask the handlers of an auto mutation, which may reject single states.
 
         Which pairs are asked is settled when the first pair is: those of states
@@ -284,7 +290,7 @@ class Engine(Core):
                 break
             if struck and call.name == skip:
                 continue
-            if self._call(tx, (call,), False) is not None:
+            if self._call(tx, (call,), owners) is not None:
                 if not self._may_strike(call):
                     self._reject(tx, call)
                 struck.add(other if role is Role.BETWEEN else state)

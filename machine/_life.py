@@ -262,7 +262,7 @@ class Life(Core):
             child.dispose()  # type: ignore[attr-defined]  # they are machines
         for tracer in self._tracers:
             tracer.machine_disposed(self._self)
-        self._bindings, self._owners, self._shape = (), (), None
+        self._bindings, self._bound = (), None
         for context in list((self._contexts or {}).values()):
             context._expire()
         self._contexts = None

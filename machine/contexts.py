@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["StateContext"]
 
 T = TypeVar("T")
+_EAGER = getattr(asyncio, "eager_task_factory", asyncio)  # since Python 3.12
 
 
 class StateContext:
@@ -101,7 +102,7 @@ class StateContext:
     def _begin(
         self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], name: str | None
     ) -> asyncio.Task[T]:
-        task = loop.create_task(work)
+        task = _task_of(loop, work)
         if name is not None:
             task.set_name(name)
         self._tasks.add(task)
@@ -152,6 +153,12 @@ class StateContext:
         if not scopes:
             del self._scopes[task]
         return scope.leave(kind)
+
+
+def _task_of(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    if loop.get_task_factory() is _EAGER:  # it would begin inside of the transition
+        return asyncio.Task(work, loop=loop)
+    return loop.create_task(work)
 
 
 class _Scope:
