@@ -19,7 +19,7 @@ _MACHINES = {  # who is drawn beside our machines, and how
     "transitions, AsyncMachine": "#d9902f",
     "python-statemachine": "#8a5a9e",
 }
-_WIDER = 90  # their lanes have longer names
+_WIDER = 110  # their lanes have longer names
 
 
 def request_svg(rows: Iterable[Row]) -> str:
@@ -93,7 +93,8 @@ def machine_svg(rows: Iterable[Row]) -> str:
     for row in rows:
         drawn = row.against in _MACHINES and "asyncio" not in row.case
         if row.subject == "machine" and row.unit == "/s" and drawn:
-            lane = lanes.setdefault(row.case.replace(" with relations", ""), {_OURS: row.ours})
+            case = row.case.replace(" with relations", "").removesuffix(", uvloop")
+            lane = lanes.setdefault(case, {_OURS: row.ours})
             ink = _MACHINES[row.against]
             lane[ink] = max(row.yardstick or _LEAST, lane.get(ink, 0.0))
     if not lanes:
