@@ -29,8 +29,8 @@ from typing import Any, NoReturn
 
 from machine import _watchdog
 from machine._compile import Configuration, Move
-from machine._core import Core, loop_of
 from machine._plans import Call, Plan, Shape
+from machine._queue import Queue, loop_of
 from machine.contexts import StateContext
 from machine.errors import HandlerTimeout, InvalidHandler
 from machine.handlers import Role
@@ -56,7 +56,7 @@ class _Stopped(Exception):
     """A handler said no, or failed; the transition ends here."""
 
 
-class Engine(Core):
+class Engine(Queue):
     """The part of a machine that carries out transitions."""
 
     __slots__ = ()
@@ -371,10 +371,10 @@ class Engine(Core):
 
         Called where it was caught, so that with `catch` off it goes on from there.
         """
-        if not self._options.catch:
-            raise error
         tx.error = error
         error.add_note(_story_of(self.id, tx, call.name))
+        if not self._options.catch:
+            raise error
         _log.error("[%s] %s raised in %s", self.id, call.name, tx.mutation, exc_info=error)
         self._note("ops", f"[cancel] ({' '.join(tx.target)}) by recover")
         self._fail(tx, call, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from array import array
 from collections.abc import Callable, Iterable
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from machine._compile import Compiled, compiled_of
-from machine._core import Core, zeros
+from machine._core import zeros
+from machine._queue import Queue
 from machine.errors import ImportMismatch, InvalidArgument, MachineDisposed, SchemaError
 from machine.kinds import Kind
 from machine.schema import Schema, as_schema
@@ -68,7 +70,7 @@ class Snapshot:
         return snapshot
 
 
-class Life(Core):
+class Life(Queue):
     """Export and import, changes of the schema, and dispose."""
 
     __slots__ = ()
@@ -244,6 +246,22 @@ class Life(Core):
                 self._finish_dispose()
             finally:
                 self._busy.release()
+
+    async def join(self) -> None:
+        """Return when no task of a state runs any more, of this machine and its submachines.
+
+        After `dispose`, or the end of a state, cancelled tasks take a while to
+        clean up; wait for it before you close what they use. The task that
+        calls this does not count, nor do tasks of other event loops.
+        """
+        loop, me = asyncio.get_running_loop(), asyncio.current_task()
+        while True:
+            tasks = [t for t in self._tasks or () if t is not me and t.get_loop() is loop]
+            if not tasks:
+                break
+            await asyncio.wait(tasks)
+        for child in list((self._children or {}).values()):
+            await child.join()  # type: ignore[attr-defined]  # they are machines
 
     def dispose_now(self) -> None:
         """End the machine at once: what is queued is canceled, also while a transition runs."""

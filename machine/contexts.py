@@ -106,6 +106,9 @@ class StateContext:
         if name is not None:
             task.set_name(name)
         self._tasks.add(task)
+        if self._machine._tasks is None:
+            self._machine._tasks = set()
+        self._machine._tasks.add(task)
         task.add_done_callback(self._ended)
         if self.expired:
             task.cancel()
@@ -113,6 +116,8 @@ class StateContext:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
+        if self._machine._tasks is not None:
+            self._machine._tasks.discard(task)
         if not task.cancelled():
             error = task.exception()
             if error is not None:

@@ -308,7 +308,11 @@ class _On:
         return _mark(*((Role.EXIT, state) for state in states))
 
     def state(self, *states: str) -> Callable[[F], F]:
-        """One of these states has begun; may be `async def`."""
+        """One of these states has begun; may be `async def`.
+
+        Then it is a task that is cancelled when the state ends, also when it
+        ended the state itself: what ends the state comes last in it.
+        """
         return _mark(*((Role.STATE, state) for state in states))
 
     def end(self, *states: str) -> Callable[[F], F]:

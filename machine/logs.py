@@ -107,7 +107,8 @@ class MachineLogger(Tracer):
     Args:
         level: how much; a `Level` or its name. The attribute may be changed at any time.
         logger: where to; the logger `machine` by default.
-        ids: begin each line with the first five characters of the machine's id.
+        ids: begin each line with the first five characters of the machine's id,
+            or with so many as this number says.
         args: which arguments of mutations are shown: an `ArgsMapper`, or their
             names. None are by default, as they may be secret.
         steps: lines about relations: `[implied]`, `[rel:remove]`, `[reject]`.
@@ -125,7 +126,7 @@ class MachineLogger(Tracer):
         level: Level | str = Level.CHANGES,
         *,
         logger: logging.Logger | None = None,
-        ids: bool = True,
+        ids: bool | int = True,
         args: ArgsMapper | Iterable[str] = (),
         steps: bool = True,
         checks: bool = False,
@@ -288,7 +289,8 @@ class MachineLogger(Tracer):
         standard = standard or self._standard.get(level, logging.DEBUG)
         if not 0 < level <= self.level or not self.logger.isEnabledFor(standard):
             return
-        prefix = f"[{machine.id[:_SHORT]}] " if self.ids else ""
+        length = _SHORT if self.ids is True else self.ids
+        prefix = f"[{machine.id[:length]}] " if length else ""
         extra = {"machine_id": machine.id, "machine_level": str(level), "transition": transition}
         line = f"{prefix}{' '.join(text.splitlines())}".rstrip()
         self.logger.log(standard, "%s", line, extra=extra, exc_info=error)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import itertools
 import secrets
-import threading
 import time
 import typing
 from asyncio import events
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar, overload
 from weakref import WeakValueDictionary
 
@@ -20,14 +17,14 @@ from machine._compile import Move, compiled_of
 from machine._engine import Engine
 from machine._life import Life, Snapshot
 from machine._pictures import Pictures
+from machine._reporting import Reporting
 from machine._stories import Stories
 from machine._waiting import Waiting
-from machine.errors import InvalidArgument
 from machine.kinds import Kind
-from machine.mutation import Event, Mutation, Source, source_of
+from machine.mutation import Event, Source
 from machine.options import Options
 from machine.result import CANCELED, Result
-from machine.schema import EXCEPTION, Schema, as_schema
+from machine.schema import Schema, as_schema
 from machine.states import StateName, States
 from machine.times import Time
 from machine.tracer import Tracer
@@ -43,7 +40,7 @@ _numbers = itertools.count()
 From = Event | Source | None
 
 
-class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Engine, Generic[S]):
+class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engine, Generic[S]):
     """States that are active together, bound by relations, each with a clock.
 
         class DoorStates(States):
@@ -68,7 +65,8 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Engine, Generic[
         handlers: objects whose methods are handlers, or mappings of handler
             names to functions; see `machine.handlers`. The methods of a
             subclass of Machine come first.
-        parent: a machine that this one belongs to, and ends with.
+        parent: a machine that this one belongs to, and ends with. Its tracers
+            are told of the new one, but do not follow it by themselves.
         tags: free words, such as `key:value`.
         tracers: who looks on from the beginning.
         options: limits and timeouts.
@@ -330,112 +328,6 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Engine, Generic[
         mutation.check = True
         return self._prepend(mutation)
 
-    def _mutation(self, kind: Kind, states: tuple[Any, ...], args: Any, source: From) -> Mutation:
-        mutation = Mutation(kind, self._names(states), args, source=source_of(source))
-        if args is not None:
-            self._check_args(mutation)
-        return mutation
-
-    # -- errors --------------------------------------------------------------------------
-
-    def add_err(
-        self,
-        error: BaseException | None,
-        *,
-        args: Mapping[str, Any] | None = None,
-        source: From = None,
-    ) -> Result:
-        """Make an error the machine's: `err` holds it, and `Exception` becomes active.
-
-        Never refused for a full queue or a backoff. None and CancelledError
-        are no errors, and canceled.
-
-        Args:
-            error: handlers of `Exception` get it as `error`.
-            args: more for these handlers.
-        """
-        return self._add_error((EXCEPTION,), error, args, source)
-
-    def add_err_state(
-        self,
-        state: str,
-        error: BaseException | None,
-        *,
-        args: Mapping[str, Any] | None = None,
-        source: From = None,
-    ) -> Result:
-        """As `add_err`, and activate a state for this kind of error as well."""
-        return self._add_error((*self._names((state,)), EXCEPTION), error, args, source)
-
-    def _add_error(
-        self, states: tuple[str, ...], error: BaseException | None, args: Any, source: Any
-    ) -> Result:
-        if error is None or isinstance(error, asyncio.CancelledError):
-            return CANCELED
-        if not isinstance(error, BaseException):
-            raise InvalidArgument(
-                f"an error is an exception, not {type(error).__name__}", argument="error"
-            )
-        given = dict(self._mutation(Kind.ADD, (), args, None).values)
-        self._record(error)
-        if self._disposing:
-            return CANCELED
-        mutation = Mutation(Kind.ADD, tuple(dict.fromkeys(states)), {**given, "error": error})
-        mutation.source = source_of(source)
-        if self._busy.acquire(False):
-            if not self._queue:
-                self._queue_tick += 1
-                return self._drain_with(mutation)
-            self._busy.release()
-        return self._enqueue(mutation, limited=False)
-
-    @contextlib.contextmanager
-    def catching(
-        self, state: str = EXCEPTION, *, args: Mapping[str, Any] | None = None
-    ) -> Iterator[None]:
-        """What the body raises becomes the machine's error, and goes no further.
-
-        For work outside of handlers. KeyboardInterrupt and CancelledError pass.
-        """
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - this is what it is for
-            self.add_err_state(state, error, args=args)
-
-    # -- serialised work -----------------------------------------------------------------
-
-    def eval(
-        self, source: str, function: Callable[[], object], *, timeout: float | None = None
-    ) -> bool:
-        """Run a function while no transition runs and no handler.
-
-        Args:
-            source: who asks, for logs.
-            function: must be quick; what it raises comes out here.
-            timeout: seconds to wait for a turn; `eval_timeout` by default.
-
-        Returns:
-            True if it ran. False if it did not have a turn in time (then it
-            never runs), in a handler of this machine (which would wait for
-            itself), and on a disposed machine.
-        """
-        if not isinstance(source, str) or not source:
-            raise InvalidArgument("eval needs to know who asks", argument="source")
-        if self._disposing:
-            return False
-        if self._thread == threading.get_ident():
-            if self._transition is not None and self._running:
-                self._add_error((EXCEPTION,), _nested(self.id, source), None, None)
-            return False
-        turn = _Turn(function)
-        mutation = Mutation(Kind.ADD, ())
-        mutation._function = turn.take
-        result = self._prepend(mutation)
-        if result.queued:
-            with contextlib.suppress(TimeoutError):
-                result.wait(self._options.eval_timeout if timeout is None else timeout)
-        return turn.end()
-
 
 def _restored(
     cls: type[Machine[Any]],
@@ -448,35 +340,3 @@ def _restored(
     Machine.__init__(machine, schema, id=snapshot.id, tags=tags, options=options)
     machine._import(snapshot)
     return machine
-
-
-class _Turn:
-    """A function that runs once, unless it was given up before."""
-
-    def __init__(self, function: Callable[[], object]) -> None:
-        self._function = function
-        self._lock = threading.Lock()  # held for good by who comes first
-        self._ran = False
-        self._error: BaseException | None = None
-
-    def take(self) -> None:
-        if self._lock.acquire(False):
-            self._ran = True
-            try:
-                self._function()
-            except Exception as error:  # noqa: BLE001 - raised at the one who asked
-                self._error = error
-
-    def end(self) -> bool:
-        self._lock.acquire(False)
-        if self._error is not None:
-            raise self._error
-        return self._ran
-
-
-def _nested(machine: str, source: str) -> InvalidArgument:
-    return InvalidArgument(
-        f"eval {source!r} inside a handler would wait for itself",
-        machine=machine,
-        hint="Call the function directly: a handler has the machine to itself.",
-    )

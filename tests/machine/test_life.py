@@ -1,5 +1,6 @@
 """A machine from its making to its end: arguments, schema, state as a value, dispose."""
 
+import asyncio
 import copy
 import gc
 import json
@@ -286,3 +287,28 @@ def test_a_parent_does_not_keep_its_children_alive() -> None:
     Lamp(parent=house)
     gc.collect()
     assert house.children == ()
+
+
+async def test_join_returns_when_the_tasks_of_ended_states_have_cleaned_up() -> None:
+    cleaned: list[str] = []
+    begun = asyncio.Event()
+
+    class Job(Machine[Any], schema="Busy"):
+        async def BusyState(self) -> None:
+            begun.set()
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                await asyncio.sleep(0.01)
+                cleaned.append(self.id)
+
+    parent = Machine("A")
+    jobs = [Job(id=name, parent=parent) for name in ("one", "two")]
+    for job in jobs:
+        job.add("Busy")
+        await begun.wait()
+        begun.clear()
+    parent.dispose()
+    assert cleaned == []
+    await parent.join()
+    assert sorted(cleaned) == ["one", "two"]
