@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import sys
 import threading
@@ -98,6 +99,28 @@ def test_no_wakeup_is_lost_between_threads() -> None:
 
     with switching_often():
         in_threads(race, 3)
+
+
+def test_the_first_waits_of_many_threads_are_all_seen() -> None:
+    machines = [make() for _ in range(400)]
+    start = threading.Barrier(THREADS + 1)
+
+    def race(number: int) -> None:
+        for machine in machines:
+            start.wait(30)
+            if number == THREADS:
+                machine.add("A")
+                machine.dispose()
+            elif number % 2:
+                machine.when_disposed().wait(10)
+            else:
+                ended: list[int] = []
+                machine.on_dispose(functools.partial(ended.append, 1))
+                machine.when_disposed().wait(10)
+                assert ended == [1]
+
+    with switching_often():
+        in_threads(race, THREADS + 1)
 
 
 def test_threads_and_tasks_wait_for_each_other() -> None:
