@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import pytest
+
 from machine import (
     Machine,
     MachineDisposed,
@@ -19,6 +21,7 @@ from machine import (
     WaitTimeout,
     helpers,
 )
+from machine._waiters import Waiters
 
 AnyMachine = Machine[Any]
 
@@ -99,6 +102,32 @@ def test_no_wakeup_is_lost_between_threads() -> None:
 
     with switching_often():
         in_threads(race, 3)
+
+
+def test_the_first_waits_of_two_threads_are_both_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both find that the machine has no table of waits yet."""
+    plain = Waiters.__init__
+    at_once = threading.Barrier(2)
+
+    def slow(self: Waiters, machine: Any) -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            at_once.wait(0.2)
+        plain(self, machine)
+
+    monkeypatch.setattr(Waiters, "__init__", slow)
+    machine = make()
+    made = threading.Barrier(3)
+
+    def wait(number: int) -> None:
+        if number == 2:
+            made.wait(10)
+            machine.add("A")
+            return
+        one = machine.when("A")
+        made.wait(10)
+        one.wait(5)
+
+    in_threads(wait, 3)
 
 
 def test_the_first_waits_of_many_threads_are_all_seen() -> None:
