@@ -8,7 +8,8 @@ PROTOC_PIN := grpcio-tools==1.66.2 setuptools==75.8.0
 CORE_TESTS := tests/faults $(addprefix tests/grid/test_, \
 	actors.py broadcast.py large_messages.py leader.py lost_leases.py mailbox.py requests.py \
 	server.py server_processes.py statistics.py stream_ends.py streams.py sync.py tell.py \
-	unix_socket.py watch.py) $(addprefix tests/grid/transport/test_, link.py pool.py)
+	unix_socket.py watch.py) $(addprefix tests/grid/transport/test_, link.py pool.py) \
+	$(addprefix tests/machine/test_, async_handlers.py concurrency.py)
 PROTOS := $(shell find protos -name '*.proto')
 
 .DEFAULT_GOAL := help
