@@ -103,19 +103,20 @@ def _run(options: _Options, console: Console) -> int:
 
 async def _process(options: _Options, server: FileServer, folder: Path, console: Console) -> int:
     began = time.monotonic()
-    async with Client("127.0.0.1", server.port, timeout=options.timeout) as client:
-        with progress_of(console, len(options.files)) as progress:
-            batch = Batch(
-                options.files,
-                client,
-                folder,
-                attempts=options.attempts,
-                tracers=[log_to(console)] if options.verbose else (),
-                progress=progress,
-            )
-            _cancel_when_told(batch, options.cancel_after)
-            batch.add(BatchStates.Start)
-            await batch.when(BatchStates.Finished)
+    client = Client("127.0.0.1", server.port, timeout=options.timeout)
+    with progress_of(console, len(options.files)) as progress:
+        batch = Batch(
+            options.files,
+            client,
+            folder,
+            attempts=options.attempts,
+            tracers=[log_to(console)] if options.verbose else (),
+            progress=progress,
+        )
+        _cancel_when_told(batch, options.cancel_after)
+        batch.add(BatchStates.Start)
+        await batch.when(BatchStates.Finished)
+        await batch.join()
     show(console, batch.files, server, time.monotonic() - began)
     code = _exit_code(batch, server)
     batch.dispose()

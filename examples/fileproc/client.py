@@ -7,8 +7,6 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 __all__ = ["Client", "TransferError"]
 
@@ -27,7 +25,7 @@ class TransferError(Exception):
 
 
 class Client:
-    """Transfers files, so many at a time. Leaving it waits until the last connection is closed.
+    """Transfers files, so many at a time.
 
     Args:
         host, port: of the server.
@@ -38,20 +36,7 @@ class Client:
     def __init__(self, host: str, port: int, *, timeout: float, at_once: int = 8) -> None:
         self._address = host, port
         self._timeout = timeout
-        self._at_once = at_once
         self._turns = asyncio.Semaphore(at_once)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for _ in range(self._at_once):
-            await self._turns.acquire()
 
     async def download(self, name: str, target: Path) -> int:
         """Write a file of the server to `target`, whole or not at all; its size.

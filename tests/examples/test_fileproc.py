@@ -47,11 +47,10 @@ def serving(**faults: float) -> Iterator[FileServer]:
 @asynccontextmanager
 async def batch_of(server: FileServer, tmp: Path) -> AsyncIterator[Batch]:
     before = asyncio.all_tasks()
-    async with _client(server, timeout=0.5) as client:
-        batch = Batch(FILES, client, tmp, attempts=30)
-        yield batch
-        batch.dispose()
-    await asyncio.sleep(0)
+    batch = Batch(FILES, _client(server, timeout=0.5), tmp, attempts=30)
+    yield batch
+    batch.dispose()
+    await batch.join()
     assert asyncio.all_tasks() <= before
     assert not names(tmp, "*.part")
 
@@ -175,8 +174,8 @@ async def test_what_has_ended_cannot_be_canceled(tmp_path: Path) -> None:
 
 async def test_a_file_that_is_not_there_is_not_tried_again(tmp_path: Path) -> None:
     with serving() as server:
-        async with batch_of(server, tmp_path) as batch, _client(server) as client:
-            file = File("missing.py", client, tmp_path, attempts=9, parent=batch)
+        async with batch_of(server, tmp_path) as batch:
+            file = File("missing.py", _client(server), tmp_path, attempts=9, parent=batch)
             file.add(FileStates.Start)
             await asyncio.wait_for(file.when(FileStates.Failed), 5)
             assert file.attempts(FileStates.Downloading) == 1
@@ -226,19 +225,19 @@ async def test_transfers_are_whole_or_an_error(tmp_path: Path) -> None:
     target = tmp_path / "abc.py"
     content = FILES["abc.py"].read_bytes()
     with serving() as server:
-        async with _client(server) as client:
-            assert await client.download("abc.py", target) == len(content)
-            assert target.read_bytes() == content
-            assert await client.upload("x", target) == hashlib.sha256(content).hexdigest()
-            assert server.results == {"x": content}
-            target.unlink()
-            with pytest.raises(TransferError, match="404"):
-                await client.download("missing.py", target)
+        client = _client(server)
+        assert await client.download("abc.py", target) == len(content)
+        assert target.read_bytes() == content
+        assert await client.upload("x", target) == hashlib.sha256(content).hexdigest()
+        assert server.results == {"x": content}
+        target.unlink()
+        with pytest.raises(TransferError, match="404"):
+            await client.download("missing.py", target)
     with serving(fail=1) as server:
-        async with _client(server, timeout=0.2) as client:
-            for _ in range(10):
-                with pytest.raises(TransferError):
-                    await client.download("abc.py", target)
+        client = _client(server, timeout=0.2)
+        for _ in range(10):
+            with pytest.raises(TransferError):
+                await client.download("abc.py", target)
     assert set(server.faults) == {"503", "slow", "cut off"}
     assert not names(tmp_path)
 
