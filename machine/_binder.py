@@ -127,7 +127,7 @@ class Binder(Core):
         owners = tuple(one.owner for one in bindings)
         self._bound = None if shape is None else (shape, owners)
         self._bindings = bindings
-        self._settle_plain()
+        self._plain = False
 
     def _rebind(self) -> None:
         """The schema has changed: read all handlers again."""
@@ -156,7 +156,7 @@ class Binder(Core):
         tracing = trace(tracer)
         with binding:
             self._tracers = (*self._tracers, tracing)
-        self._settle_plain()
+        self._plain = False
         tracing.machine_init(self._self)
 
     def detach_tracer(self, tracer: Tracer) -> None:
@@ -170,7 +170,7 @@ class Binder(Core):
             if len(rest) == len(self._tracers):
                 raise InvalidArgument("this tracer is not bound", machine=self.id)
             self._tracers = rest
-        self._settle_plain()
+        self._plain = False
 
     @property
     def tracers(self) -> tuple[Tracer, ...]:

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 __all__ = ["Core", "binding", "zeros"]
 
 _log = logging.getLogger("machine")
-binding = threading.Lock()  # over who binds handlers and tracers, to any machine
+binding = threading.Lock()  # over who binds handlers and tracers, or makes
+# what is made when it is first needed, of any machine
 _MOVES = {Kind.ADD: "adds", Kind.REMOVE: "removes", Kind.SET: "sets"}
 
 
@@ -171,10 +172,10 @@ class Core:
         return move
 
     def _settle_plain(self) -> None:
-        """Work out whether anybody looks on.
+        """Work out whether anybody looks on; the lock is held.
 
-        Who begins to look registers first and clears the flag afterwards, so
-        it is looked at once more after it was set.
+        Who begins to look registers first and clears the flag afterwards, at
+        any time; it is set here only, and looked at once more after that.
         """
         self._plain = False
         if not self._is_watched():
@@ -211,7 +212,6 @@ class Core:
         if self._backoff_until > time.monotonic():
             return True
         self._backoff_until = 0.0
-        self._settle_plain()
         return False
 
     def _check_args(self, mutation: Mutation) -> None:

@@ -29,6 +29,7 @@ from typing import Any, NoReturn
 
 from machine import _watchdog
 from machine._compile import Configuration, Move
+from machine._core import binding
 from machine._plans import Call, Plan, Shape
 from machine._queue import Queue, loop_of
 from machine.contexts import StateContext
@@ -331,16 +332,17 @@ class Engine(Queue):
 
     def _context(self, state: int) -> StateContext:
         """The context of a state's current tick; of the machine itself for -1."""
-        contexts = self._contexts
-        if contexts is None:
-            contexts = self._contexts = {}
-        context = contexts.get(state)
-        if context is None:
-            name = self._compiled.names[state] if state >= 0 else self.id
-            tick = self._ticks[state] if state >= 0 else 0
-            context = contexts[state] = StateContext(self, name, tick)
-            self._plain = False
-            self._expire_old()
+        with binding:
+            if self._contexts is None:
+                self._contexts = {}
+            contexts = self._contexts
+            context = contexts.get(state)
+            if context is None:
+                name = self._compiled.names[state] if state >= 0 else self.id
+                tick = self._ticks[state] if state >= 0 else 0
+                context = contexts[state] = StateContext(self, name, tick)
+        self._plain = False
+        self._expire_old()
         return context
 
     def _expire_old(self) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from machine._compile import Compiled, compiled_of
-from machine._core import zeros
+from machine._core import binding, zeros
 from machine._queue import Queue
 from machine.errors import ImportMismatch, InvalidArgument, MachineDisposed, SchemaError
 from machine.kinds import Kind
@@ -218,12 +218,13 @@ class Life(Queue):
 
     def on_dispose(self, function: Callable[[], object]) -> None:
         """Call a function when the machine has ended; at once if it has."""
-        if self._disposed:
-            function()
-            return
-        if self._on_dispose is None:
-            self._on_dispose = []
-        self._on_dispose.append(function)
+        with binding:
+            if not self._disposed:
+                if self._on_dispose is None:
+                    self._on_dispose = []
+                self._on_dispose.append(function)
+                return
+        function()
 
     def dispose(self) -> None:
         """End the machine when its queue is empty; safe in handlers and any thread.
@@ -293,7 +294,8 @@ class Life(Queue):
             wait._resolve()
 
     def _call_on_dispose(self) -> None:
-        functions, self._on_dispose = self._on_dispose or [], None
+        with binding:
+            functions, self._on_dispose = self._on_dispose or [], None
         for function in functions:
             try:
                 function()

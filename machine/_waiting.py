@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from machine._checks import Names
-from machine._core import Core
+from machine._core import Core, binding
 from machine._waiters import Waiters
 from machine.contexts import StateContext
 from machine.errors import InvalidArgument, MachineDisposed
@@ -132,7 +132,8 @@ class Waiting(Core):
         if self._disposed:
             return self._done()
         wait = Wait("the end of the machine")
-        self._gone = (*self._gone, wait)
+        with binding:
+            self._gone = (*self._gone, wait)
         if self._disposed:
             wait._resolve()
         return wait
@@ -157,7 +158,9 @@ class Waiting(Core):
 
     def _waits(self) -> Waiters:
         if self._waiters is None:
-            self._waiters = Waiters(self)
+            with binding:
+                if self._waiters is None:
+                    self._waiters = Waiters(self)
         return self._waiters
 
     def _when_all(self, names: tuple[str, ...], odd: int) -> Wait:

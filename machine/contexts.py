@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from asyncio import events
 from collections.abc import Coroutine
 from types import TracebackType
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["StateContext"]
 
 T = TypeVar("T")
+_making = threading.Lock()  # over the wait of a context
 _EAGER = getattr(asyncio, "eager_task_factory", asyncio)  # since Python 3.12
 
 
@@ -56,9 +58,10 @@ class StateContext:
 
     async def wait(self) -> None:
         """Return when it has expired. Cancelling this leaves the context as it is."""
-        if self._wait is None:
-            self._wait = Wait(f"the end of {self.state}:{self.tick}")
-        if not self.expired:
+        with _making:
+            if self._wait is None:
+                self._wait = Wait(f"the end of {self.state}:{self.tick}")
+        if not self.expired:  # who ends it sets this before it looks for the wait
             await self._wait
 
     def create_task(

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from machine._binder import Binder
 from machine._checks import Checks, Names
 from machine._compile import Move, compiled_of
+from machine._core import binding
 from machine._engine import Engine
 from machine._life import Life, Snapshot
 from machine._pictures import Pictures
@@ -147,8 +148,9 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
 
     def _join(self, parent: Machine[Any]) -> None:
         self._parent = parent
-        if parent._children is None:
-            parent._children = WeakValueDictionary()
+        with binding:
+            if parent._children is None:
+                parent._children = WeakValueDictionary()
         parent._children[next(_numbers)] = self
         for tracer in parent._tracers:
             tracer.submachine(parent, self)
@@ -192,7 +194,7 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
     @on_change.setter
     def on_change(self, function: Callable[[Machine[S], Time, Time], object] | None) -> None:
         self._on_change = function
-        self._settle_plain()
+        self._plain = False
 
     @property
     def transition(self) -> Transition | None:
