@@ -11,7 +11,7 @@ from typing import Any
 
 from machine.errors import InvalidArgument, did_you_mean, near_names
 
-__all__ = ["check_arguments"]
+__all__ = ["check_arguments", "needs_args"]
 
 
 def check_arguments(
@@ -49,6 +49,11 @@ def check_arguments(
                 state,
                 machine,
             )
+
+
+def needs_args(wanted: type | None) -> bool:
+    """True if a state with these arguments cannot be called without any."""
+    return wanted is not None and bool(_fields(wanted)[1])
 
 
 @lru_cache(maxsize=1024)

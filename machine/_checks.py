@@ -35,16 +35,12 @@ class Checks(Core):
 
     def is_(self, state: Names = (), *more: Names) -> bool:
         """True if all these states are active; also for none. Unknown ones are not."""
-        active = self._config.active
-        if not more:
+        if not more and type(state) is not tuple:
             try:
-                if state in active:
-                    return True
+                return state in self._config.active
             except TypeError:  # a list is not hashable
                 pass
-            if type(state) is str:
-                return False
-        return not self._disposed and active.issuperset(_flat((state, *more)))
+        return not self._disposed and self._config.active.issuperset(_flat((state, *more)))
 
     def not_(self, *states: Names) -> bool:
         """True if none of these states is active; also for none.

@@ -38,6 +38,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from machine._arguments import needs_args
 from machine._order import sort_stable, topology
 from machine.kinds import Kind
 from machine.result import CANCELED, EXECUTED, Result
@@ -164,6 +165,9 @@ class Compiled:
         alphabetical = [self.index[name] for name in sorted(self.names)]
         self._position = topology(self._require, alphabetical)
         self._arranged = max(self._position, default=-1) >= 0
+        self.needy = frozenset(
+            name for name, state in zip(self.names, states, strict=True) if needs_args(state.args)
+        )
         self._autos = tuple(at for at, auto in enumerate(self.auto) if auto)
         self._configurations: dict[Called, Configuration] = {}
         self._moves = 0
@@ -171,6 +175,8 @@ class Compiled:
         self.shapes: dict[tuple[object, ...], Shape] = {}
         self.groups: dict[tuple[type, str], list[Handler]] = {}
         self.empty = self.configuration(())
+
+    # `needy`: states that cannot be called without arguments
 
     def _indexes(self, names: Iterable[str]) -> Called:
         return tuple(self.index[name] for name in names)

@@ -166,7 +166,10 @@ class Core:
     def _find(self, kind: Kind, states: tuple[Any, ...]) -> Move:
         """The move of a plain mutation, and remember it by what the caller wrote."""
         config = self._config
-        move = self._compiled.move(config, kind, self._indexes(self._names(states)))
+        names = self._names(states)
+        move = self._compiled.move(config, kind, self._indexes(names))
+        if kind is not Kind.REMOVE and not self._compiled.needy.isdisjoint(names):
+            return move  # not remembered, so that its arguments are looked at each time
         if all(isinstance(state, str) for state in states):
             getattr(config, _MOVES[kind])[states] = move
         return move
@@ -215,7 +218,10 @@ class Core:
         return False
 
     def _check_args(self, mutation: Mutation) -> None:
+        """Compare the arguments with those that the called states declare."""
         values = mutation.values
+        if mutation.kind is Kind.REMOVE:
+            return
         schema = self._compiled.schema
         for name in mutation.called:
             wanted = schema[name].args

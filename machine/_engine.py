@@ -22,9 +22,10 @@ is only logged and remembered: otherwise this would not end.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from machine import _watchdog
@@ -62,91 +63,67 @@ class Engine(Queue):
 
     __slots__ = ()
 
-    def _perform(self, mutation: Mutation) -> bool:
+    def _perform(self, mutation: Mutation) -> bool:  # noqa: C901 - frames are what it costs
         move = mutation._move
         if move is None or move.before is not self._config:
             called = self._indexes(mutation.called)
             move = self._compiled.move(self._config, mutation.kind, called, mutation.auto)
         self._transitions += 1
-        tx = self._transition = Transition(
-            self._self, mutation, move, self._ticks, self._transitions
-        )
+        before = self._ticks
+        tx = self._transition = Transition(self, mutation, move, before, self._transitions)
         if mutation.check and not tx.accepted:
             tx.accepted = any(self._compiled.multi[at] for at in move.called)
-        if self._tracers:
-            for tracer in self._tracers:
+        tracers, bound, plan = self._tracers, self._bound, None
+        if tracers:
+            for tracer in tracers:
                 tracer.transition_init(tx)
                 tracer.transition_start(tx)
         try:
-            if tx.accepted:
-                self._carry_out(tx, move)
+            if not tx.accepted:
+                return False
+            if bound is not None:
+                plan = bound[0].plan(move)
+                self._since = _NEVER  # until the first handler begins
+                _watchdog.busy.add(self)
+                if _watchdog.asleep:
+                    _watchdog.wake()
+                if plan.negotiation and not mutation.auto:
+                    refused = self._call(tx, plan.negotiation, bound[1])
+                    if refused is not None:
+                        self._reject(tx, refused)
+            if mutation.check:
+                return True
+            if mutation.auto:
+                move, plan = self._negotiate_auto(tx, move, bound, plan)
+            ticks = before[:]
+            for at, more in move.ticks:
+                ticks[at] += more
+            self._ticks = tx._ticks_after = ticks
+            self._config = move.target
+            tx.committed = True
+            if self._contexts:
+                self._expire(move.ticks)
+            if tracers:
+                for tracer in tracers:
+                    tracer.transition_finals(tx)
+            if plan is not None and plan.finals and bound is not None:
+                try:
+                    self._call(tx, plan.finals, bound[1], final=True)
+                except BaseException:
+                    self._take_back(tx, move, plan.finals)
+                    raise
+            if self._waiters is not None:
+                self._waiters.reached(move, len(move.enters), mutation)
         except _Stopped:
             tx.accepted = False
         except BaseException:
             tx.accepted = False
             raise
         finally:
+            if bound is not None:
+                _watchdog.busy.discard(self)
             self._conclude(tx)
-        return tx.accepted and (mutation.check or tx._move.holds)
-
-    def _carry_out(self, tx: Transition, move: Move) -> None:
-        bound = self._bound
-        if bound is None:
-            self._negotiated(tx, move, None, ())
-            return
-        shape, owners = bound
-        plan = shape.plan(move)
-        _watchdog.busy.add(self)
-        self._since = _NEVER  # until the first handler begins
-        if _watchdog.asleep:
-            _watchdog.wake()
-        try:
-            struck: Collection[int] = ()
-            if plan.negotiation:
-                if tx.mutation.auto:
-                    struck = self._negotiate_auto(tx, plan, owners)
-                else:
-                    refused = self._call(tx, plan.negotiation, owners)
-                    if refused is not None:
-                        self._reject(tx, refused)
-            self._negotiated(tx, move, bound, struck)
-        finally:
-            _watchdog.busy.discard(self)
-
-    def _negotiated(
-        self, tx: Transition, move: Move, bound: Bound | None, struck: Collection[int]
-    ) -> None:
-        """Nobody has rejected it: commit, and tell the final handlers."""
-        mutation = tx.mutation
-        if mutation.check:
-            return
-        if mutation.auto:
-            move = self._rest_of_auto(tx, move, struck)
-        finals = () if bound is None else bound[0].plan(move).finals
-        self._commit(tx, move.target, move.ticks)
-        if self._tracers:
-            for tracer in self._tracers:
-                tracer.transition_finals(tx)
-        reached = len(move.enters)
-        try:
-            if bound is not None and finals:
-                self._call(tx, finals, bound[1], final=True)
-        except BaseException:
-            position = next(call.position for call in finals if call.name == tx.handler)
-            reached = position - len(move.exits)
-            self._repair(tx, move, position)
-            raise
-        finally:
-            if self._waiters is not None:
-                self._waiters.reached(move, reached, mutation)
-
-    def _rest_of_auto(self, tx: Transition, move: Move, struck: Collection[int]) -> Move:
-        """What is left of an auto mutation when some of its states were rejected."""
-        target = [at for at in move.target.order if at not in struck]
-        kept = tuple(at for at in move.called if at in target)
-        rest = self._compiled.move(move.before, Kind.ADD, kept, True)
-        tx._move = rest
-        return rest
+        return tx.accepted and move.holds
 
     def _commit(
         self, tx: Transition, target: Configuration, changes: tuple[tuple[int, int], ...]
@@ -156,9 +133,13 @@ class Engine(Queue):
             ticks[at] += more
         self._ticks = tx._ticks_after = ticks
         self._config = target
-        tx.committed = True
+        if self._contexts:
+            self._expire(changes)
+
+    def _expire(self, changes: tuple[tuple[int, int], ...]) -> None:
+        """End the contexts of states that have ticked."""
         contexts = self._contexts
-        if contexts:
+        if contexts is not None:
             for at, _ in changes:
                 ended = contexts.pop(at, None)
                 if ended is not None:
@@ -271,8 +252,24 @@ class Engine(Queue):
                 tracer.handler_end(tx, call.handler, answer is not False)
         return answer
 
-    def _negotiate_auto(self, tx: Transition, plan: Plan, owners: Owners) -> set[int]:
+    def _negotiate_auto(
+        self, tx: Transition, move: Move, bound: Bound | None, plan: Plan | None
+    ) -> tuple[Move, Plan | None]:
         """Ask the handlers of an auto mutation, which may reject single states.
+
+        What only a rejected state implied is rejected with it.
+        """
+        struck: set[int] = set()
+        if plan is not None and bound is not None and plan.negotiation:
+            struck = self._strike(tx, plan, bound[1])
+        target = move.target.order
+        kept = tuple(at for at in move.called if at in target and at not in struck)
+        rest = self._compiled.move(move.before, Kind.ADD, kept, True)
+        tx._move = rest
+        return rest, None if bound is None else bound[0].plan(rest)
+
+    def _strike(self, tx: Transition, plan: Plan, owners: Owners) -> set[int]:
+        """The Auto states that their handlers reject.
 
         Which pairs are asked is settled when the first pair is: those of states
         that were struck before, by their Enter handlers, are not.
@@ -342,7 +339,8 @@ class Engine(Queue):
                 tick = self._ticks[state] if state >= 0 else 0
                 context = contexts[state] = StateContext(self, name, tick)
         self._plain = False
-        self._expire_old()
+        if self._thread != threading.get_ident():
+            self._expire_old()  # the state may have ticked meanwhile
         return context
 
     def _expire_old(self) -> None:
@@ -355,8 +353,11 @@ class Engine(Queue):
 
     # -- failures ------------------------------------------------------------------------
 
-    def _repair(self, tx: Transition, move: Move, position: int) -> None:
+    def _take_back(self, tx: Transition, move: Move, finals: Sequence[Call]) -> None:
         """Take back the states whose final handlers did not complete, one tick each."""
+        position = next(call.position for call in finals if call.name == tx.handler)
+        if self._waiters is not None:
+            self._waiters.reached(move, position - len(move.exits), tx.mutation)
         before = move.before.order
         back = move.exits[position:]
         entered = move.enters[max(0, position - len(move.exits)) :]

@@ -71,7 +71,7 @@ class Queue(Core):
         mutation._move = move
         if source is not None:
             mutation.source = source_of(source)
-        if args is not None:
+        if args is not None or (move is None and not self._compiled.needy.isdisjoint(names)):
             self._check_args(mutation)
         if self._busy.acquire(False):
             if not self._queue:
@@ -173,7 +173,12 @@ class Queue(Core):
             while self._queue:
                 interrupt = self._next(interrupt)
         finally:
-            self._end_drain()
+            if self._tracers or self._waiters is not None or self._disposing:
+                self._end_drain()
+            else:
+                self._transition = None
+                self._thread = 0
+                self._busy.release()
         if self._queue:
             self._drain()
         if interrupt is not None:
@@ -263,8 +268,7 @@ class Queue(Core):
         self, kind: Kind, states: tuple[Any, ...], args: Any, source: Event | Source | None
     ) -> Mutation:
         mutation = Mutation(kind, self._names(states), args, source=source_of(source))
-        if args is not None:
-            self._check_args(mutation)
+        self._check_args(mutation)
         return mutation
 
 

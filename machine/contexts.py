@@ -7,6 +7,7 @@ import contextlib
 import threading
 from asyncio import events
 from collections.abc import Coroutine
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -20,7 +21,7 @@ __all__ = ["StateContext"]
 
 T = TypeVar("T")
 _making = threading.Lock()  # over the wait of a context
-_EAGER = getattr(asyncio, "eager_task_factory", asyncio)  # since Python 3.12
+_EAGER = getattr(asyncio, "eager_task_factory", None)  # since Python 3.12
 
 
 class StateContext:
@@ -48,12 +49,12 @@ class StateContext:
         self.tick = tick
         self.expired = False
         self._machine = machine
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._scopes: dict[asyncio.Task[Any], list[_Scope]] = {}
+        self._tasks: set[asyncio.Task[Any]] | None = None
+        self._scopes: dict[asyncio.Task[Any], list[_Scope]] | None = None
         self._wait: Wait | None = None
 
     def __repr__(self) -> str:
-        over = "expired" if self.expired else f"{len(self._tasks)} tasks"
+        over = "expired" if self.expired else f"{len(self._tasks or ())} tasks"
         return f"<StateContext {self.state}:{self.tick} {over}>"
 
     async def wait(self) -> None:
@@ -82,7 +83,10 @@ class StateContext:
             raise NoEventLoop(
                 f"a task of {self.state} needs a running event loop", machine=self._machine.id
             )
-        return self._begin(loop, work, name)
+        task = self._begin(loop, work, name or "")
+        if name is not None:
+            task.set_name(name)
+        return task
 
     def _start(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         """Begin a handler's work: here, or in the loop that the machine knows."""
@@ -103,38 +107,45 @@ class StateContext:
         loop.call_soon_threadsafe(self._begin, loop, work, name)
 
     def _begin(
-        self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], name: str | None
+        self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], name: str
     ) -> asyncio.Task[T]:
-        task = _task_of(loop, work)
-        if name is not None:
-            task.set_name(name)
+        if _EAGER is not None and loop.get_task_factory() is _EAGER:
+            task = asyncio.Task(work, loop=loop)  # the other would begin inside of the transition
+        else:
+            task = loop.create_task(work)
+        machine = self._machine
+        if self._tasks is None:
+            self._tasks = set()
+        if machine._tasks is None:
+            machine._tasks = set()
         self._tasks.add(task)
-        if self._machine._tasks is None:
-            self._machine._tasks = set()
-        self._machine._tasks.add(task)
-        task.add_done_callback(self._ended)
+        machine._tasks.add(task)
+        task.add_done_callback(partial(self._ended, name))
         if self.expired:
             task.cancel()
         return task
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+    def _ended(self, name: str, task: asyncio.Task[Any]) -> None:
+        if self._tasks is not None:
+            self._tasks.discard(task)
         if self._machine._tasks is not None:
             self._machine._tasks.discard(task)
         if not task.cancelled():
             error = task.exception()
             if error is not None:
-                self._machine._background_failed(error, self.state, task.get_name())
+                self._machine._background_failed(error, self.state, name or task.get_name())
 
     def _expire(self) -> None:
         self.expired = True
-        running = events._get_running_loop()
-        for task in tuple(self._tasks):
-            _soon(running, task.get_loop(), task.cancel)
-        for task, scopes in tuple(self._scopes.items()):
-            for scope in tuple(scopes):
-                # Never at once: it may be the task that runs just now.
-                _soon(None, task.get_loop(), scope.cancel)
+        if self._tasks:
+            running = events._get_running_loop()
+            for task in tuple(self._tasks):
+                _soon(running, task.get_loop(), task.cancel)
+        if self._scopes:
+            for task, scopes in self._scopes.copy().items():
+                for scope in tuple(scopes):
+                    # Never at once: it may be the task that runs just now.
+                    _soon(None, task.get_loop(), scope.cancel)
         if self._wait is not None:
             self._wait._resolve()
 
@@ -143,6 +154,8 @@ class StateContext:
         if task is None:
             raise NoEventLoop("this can only be entered by a task", machine=self._machine.id)
         scope = _Scope(task)
+        if self._scopes is None:
+            self._scopes = {}
         self._scopes.setdefault(task, []).append(scope)
         if self.expired:
             task.get_loop().call_soon(scope.cancel)
@@ -155,18 +168,12 @@ class StateContext:
         traceback: TracebackType | None,
     ) -> bool:
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - it has entered
+        assert task is not None and self._scopes is not None  # noqa: S101, PT018 - it has entered
         scopes = self._scopes[task]
         scope = scopes.pop()
         if not scopes:
             del self._scopes[task]
         return scope.leave(kind)
-
-
-def _task_of(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    if loop.get_task_factory() is _EAGER:  # it would begin inside of the transition
-        return asyncio.Task(work, loop=loop)
-    return loop.create_task(work)
 
 
 class _Scope:

@@ -22,7 +22,7 @@ from machine._reporting import Reporting
 from machine._stories import Stories
 from machine._waiting import Waiting
 from machine.kinds import Kind
-from machine.mutation import Event, Source
+from machine.mutation import Event, Mutation, Source
 from machine.options import Options
 from machine.result import CANCELED, Result
 from machine.schema import Schema, as_schema
@@ -273,6 +273,8 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
                     move = memo[states]
                 except (KeyError, TypeError):  # not seen yet, or a list among them
                     move = self._find(kind, states)
+                    if kind is not Kind.REMOVE and not self._compiled.needy.isdisjoint(move.names):
+                        self._check_args(Mutation(kind, move.names))
                 self._queue_tick += 1
                 if move.all_ticks:
                     ticks = before[:]

@@ -39,13 +39,13 @@ class Transition:
 
     def __init__(
         self,
-        machine: Machine[Any],
+        machine: Any,
         mutation: Mutation,
         move: Move,
         ticks: array[int],
         number: int,
     ) -> None:
-        self.machine = machine
+        self.machine: Machine[Any] = machine
         self.mutation = mutation
         self.accepted = move.accepted
         self.number = number

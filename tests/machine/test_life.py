@@ -121,6 +121,7 @@ def test_a_handler_with_a_parameter_that_nobody_brings_fails_with_its_name() -> 
     [
         ("Queued", {"nmber": 1}, "did you mean 'number'"),
         ("Queued", {}, "needs the argument 'number'"),
+        ("Queued", None, "needs the argument 'number'"),
         ("Queued", {"number": "one"}, "number as int"),
         ("Queued", Lamp(), "mapping or an instance"),
         ("Seated", {"seat": "5"}, "seat as int"),

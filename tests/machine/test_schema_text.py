@@ -79,9 +79,9 @@ def test_data_round_trip_keeps_order_groups_and_args(schema: Schema) -> None:
 
 
 def test_args_are_looked_up_and_never_imported(schema: Schema) -> None:
-    data = {"states": {"A": {"args": "colorsys:nothing.There"}}}
+    data = {"states": {"A": {"args": "idlelib:nothing.There"}}}
     assert Schema.from_dict(data)["A"].args is None
-    assert "colorsys" not in sys.modules
+    assert "idlelib" not in sys.modules
     ours = Schema.from_dict({"states": {"A": {"args": "my:Type"}}}, types={"my:Type": OpenArgs})
     assert ours["A"].args is OpenArgs
     with pytest.raises(SchemaError, match=r"states\.A: args 'my:Typ' is not among types="):
