@@ -35,12 +35,15 @@ class Checks(Core):
 
     def is_(self, state: Names = (), *more: Names) -> bool:
         """True if all these states are active; also for none. Unknown ones are not."""
-        if not more and type(state) is not tuple:
+        if not more:
             try:
-                return state in self._config.active
+                if state in self._active:
+                    return True
             except TypeError:  # a list is not hashable
                 pass
-        return not self._disposed and self._config.active.issuperset(_flat((state, *more)))
+            if type(state) is str:
+                return False
+        return not self._disposed and self._active.issuperset(_flat((state, *more)))
 
     def not_(self, *states: Names) -> bool:
         """True if none of these states is active; also for none.

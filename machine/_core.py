@@ -50,6 +50,7 @@ class Core:
 
     __slots__ = (
         "__weakref__",
+        "_active",
         "_backoff_until",
         "_bindings",
         "_bound",
@@ -96,6 +97,7 @@ class Core:
         self._on_change: Callable[[Any, Any, Any], object] | None = None
         self._compiled = compiled
         self._config: Configuration = compiled.empty
+        self._active = compiled.empty.active  # of the configuration, for `is_`
         self._ticks = zeros(len(compiled.names))
         self._options = options
         self._busy = threading.Lock()

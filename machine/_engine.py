@@ -25,7 +25,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, NoReturn
 
 from machine import _watchdog
@@ -99,7 +99,8 @@ class Engine(Queue):
             for at, more in move.ticks:
                 ticks[at] += more
             self._ticks = tx._ticks_after = ticks
-            self._config = move.target
+            self._config = target = move.target
+            self._active = target.active
             tx.committed = True
             if self._contexts:
                 self._expire(move.ticks)
@@ -133,6 +134,7 @@ class Engine(Queue):
             ticks[at] += more
         self._ticks = tx._ticks_after = ticks
         self._config = target
+        self._active = target.active
         if self._contexts:
             self._expire(changes)
 
@@ -319,7 +321,7 @@ class Engine(Queue):
 
     def _start(self, tx: Transition, call: Call, work: Any) -> None:
         """Begin the task of an `async def` handler; other results do not matter."""
-        if not hasattr(work, "send"):
+        if not isinstance(work, Coroutine):
             return
         place = call.handler.place
         try:
@@ -415,6 +417,15 @@ class Engine(Queue):
             self._fail(tx, call, error)
             self._backoff_until = _monotonic() + options.handler_backoff
         raise _Stopped
+
+    def _give_up_waiting(self) -> None:
+        """A handler hangs on its thread: nobody shall wait for what is behind it.
+
+        Called by the watchdog; the handler's own transition ends when it comes back.
+        """
+        self._backoff_until = _monotonic() + self._options.handler_backoff
+        self._plain = False
+        self._drop_queue()
 
     def _background_failed(self, error: BaseException, state: str, name: str) -> None:
         error.add_note(f"in {name}, a task of {state} of the machine {self.id!r}")

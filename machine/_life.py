@@ -116,6 +116,7 @@ class Life(Queue):
         self._ticks = ticks
         active = tuple(at for at, tick in enumerate(ticks) if tick % 2)
         self._config = self._compiled.configuration(active)
+        self._active = self._config.active
         self._queue_tick = max(self._queue_tick, snapshot.queue_tick)
         self.machine_tick = snapshot.machine_tick + 1
         for context in (self._contexts or {}).values():
@@ -176,6 +177,7 @@ class Life(Queue):
         order = tuple(moved[at] for at in self._config.order)
         self._compiled, self._ticks = compiled, ticks
         self._config = compiled.configuration(order)
+        self._active = self._config.active
         if self._contexts:
             self._contexts = {moved.get(at, at): one for at, one in self._contexts.items()}
         if self._waiters is not None:
@@ -286,6 +288,7 @@ class Life(Queue):
             context._expire()
         self._contexts = None
         self._config = self._compiled.empty
+        self._active = self._config.active
         if self._waiters is not None:
             self._waiters.close(MachineDisposed(self.id))
         self._call_on_dispose()

@@ -202,6 +202,8 @@ class Queue(Core):
         queue = self._queue
         assert queue is not None  # noqa: S101 - the caller has looked
         with _queueing:
+            if not queue:  # the watchdog has just emptied it
+                return interrupt
             mutation = queue.popleft()
             if mutation.queue_tick:
                 self._pending -= 1
@@ -247,7 +249,10 @@ class Queue(Core):
             tracer.queue_end(self._self)
         if self._waiters is not None:
             self._waiters.queue_ended(self._queue_tick)
-        if self._disposing and not self._disposed:
+        if self._disposed:  # by `dispose_now`, while the transition ran
+            self._config = self._compiled.empty
+            self._active = self._config.active
+        elif self._disposing:
             self._finish_dispose()
 
     def _drop_queue(self) -> None:
@@ -255,6 +260,8 @@ class Queue(Core):
         queue = self._queue
         while queue:
             with _queueing:
+                if not queue:
+                    break
                 mutation = queue.popleft()
                 if mutation.queue_tick:
                     self._pending -= 1

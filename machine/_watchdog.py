@@ -2,13 +2,16 @@
 
 A plain handler runs on the thread of whoever mutates, so nobody but it can end
 it. One thread for all machines looks a few times a second at those that are in
-a handler; it sleeps while there are none, and who begins wakes it. What it finds is logged with the
-stack of the handler, while it hangs.
+a handler; it sleeps while there are none, and who begins wakes it. What it
+finds is logged with the stack of the handler, while it hangs. After the
+deadline, what is queued behind it is canceled, so that other threads do not
+wait for ever.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -48,14 +51,10 @@ def _look() -> None:
         quiet = 0
         while quiet < _ROUNDS:
             time.sleep(_PERIOD)
-            machines = tuple(busy)
+            machines = busy.copy()
             quiet = 0 if machines else quiet + 1
-            now = time.monotonic()
             for machine in machines:
-                key, since = id(machine), machine._since
-                if now - since > machine._options.handler_timeout and reported.get(key) != since:
-                    reported[key] = since
-                    _report(machine, now - since)
+                _look_at(machine, reported)
         reported.clear()
         _work.clear()
         asleep = True
@@ -63,6 +62,18 @@ def _look() -> None:
             asleep = False
             continue
         _work.wait()
+
+
+def _look_at(machine: Engine, reported: dict[int, float]) -> None:
+    options, since = machine._options, machine._since
+    seconds = time.monotonic() - since
+    if seconds <= options.handler_timeout:
+        return
+    if reported.get(id(machine)) != since:
+        reported[id(machine)] = since
+        _report(machine, seconds)
+    if seconds > options.handler_timeout + options.handler_deadline:
+        machine._give_up_waiting()
 
 
 def _report(machine: Engine, seconds: float) -> None:
@@ -75,3 +86,14 @@ def _report(machine: Engine, seconds: float) -> None:
         seconds,
         stack,
     )
+
+
+def _forget() -> None:
+    """In a forked process: its thread is not here."""
+    global _started, asleep
+    _started, asleep = False, True
+    busy.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -281,7 +281,8 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
                     for at, more in move.all_ticks:
                         ticks[at] += more
                     self._ticks = ticks
-                self._config = move.final
+                self._config = final = move.final
+                self._active = final.active
         finally:
             self._busy.release()
         if move is None:
