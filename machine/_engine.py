@@ -45,6 +45,8 @@ __all__ = ["Engine"]
 
 _log = logging.getLogger("machine")
 _monotonic = time.monotonic
+_begin_busy = _watchdog.busy.add
+_end_busy = _watchdog.busy.discard
 _NEVER = float("inf")
 _EXCEPTION_ARG = "error"
 _MOST_FAILURES = 10  # of handlers of Auto states, one after another, before they are given up
@@ -84,7 +86,7 @@ class Engine(Queue):
             if bound is not None:
                 plan = bound[0].plan(move)
                 self._since = _NEVER  # until the first handler begins
-                _watchdog.busy.add(self)
+                _begin_busy(self)
                 if _watchdog.asleep:
                     _watchdog.wake()
                 if plan.negotiation and not mutation.auto:
@@ -122,8 +124,17 @@ class Engine(Queue):
             raise
         finally:
             if bound is not None:
-                _watchdog.busy.discard(self)
-            self._conclude(tx)
+                _end_busy(self)
+            if (
+                plan is None
+                or tracers
+                or self._waiters is not None
+                or self._on_change is not None
+                or self._config.autos
+            ):
+                self._conclude(tx)
+            else:
+                tx.completed = True
         return tx.accepted and move.holds
 
     def _commit(
