@@ -35,14 +35,8 @@ class Checks(Core):
 
     def is_(self, state: Names = (), *more: Names) -> bool:
         """True if all these states are active; also for none. Unknown ones are not."""
-        if not more:
-            try:
-                if state in self._active:
-                    return True
-            except TypeError:  # a list is not hashable
-                pass
-            if type(state) is str:
-                return False
+        if type(state) is str and not more:
+            return state in self._active
         return not self._disposed and self._active.issuperset(_flat((state, *more)))
 
     def not_(self, *states: Names) -> bool:

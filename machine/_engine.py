@@ -21,11 +21,12 @@ is only logged and remembered: otherwise this would not end.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from machine import _watchdog
@@ -332,7 +333,7 @@ class Engine(Queue):
 
     def _start(self, tx: Transition, call: Call, work: Any) -> None:
         """Begin the task of an `async def` handler; other results do not matter."""
-        if not isinstance(work, Coroutine):
+        if not asyncio.iscoroutine(work):
             return
         place = call.handler.place
         try:
