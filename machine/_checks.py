@@ -134,6 +134,11 @@ class Checks(Core):
         """All states in their official order."""
         return self._compiled.names
 
+    def parse_states(self, *states: Names) -> tuple[str, ...]:
+        """Those of these states that are in the schema, once each, in the order given."""
+        index = self._compiled.index
+        return tuple(dict.fromkeys(state for state in _flat(states) if state in index))
+
     def index(self, state: str) -> int:
         """The position of a state in `names`; -1 if it is unknown."""
         return -1 if self._disposed else self._compiled.index.get(state, -1)
@@ -203,6 +208,10 @@ class Checks(Core):
     def will_be(self, *states: Names, position: Position = "any") -> bool:
         """True if the queue has a mutation that adds these states."""
         return self.is_queued(Kind.ADD, *states, position=position)
+
+    def will_be_any(self, *groups: Names) -> bool:
+        """True if the queue has a mutation that adds all states of one of these groups."""
+        return any(self.will_be(group) for group in groups)
 
     def will_be_removed(self, *states: Names, position: Position = "any") -> bool:
         """True if the queue has a mutation that removes these states."""

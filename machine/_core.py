@@ -24,7 +24,7 @@ from weakref import WeakValueDictionary
 from machine._arguments import check_arguments
 from machine._compile import Compiled, Configuration, Move
 from machine.contexts import StateContext
-from machine.errors import UnknownState
+from machine.errors import MachineError, UnknownState
 from machine.kinds import Kind
 from machine.mutation import Mutation
 from machine.options import Options
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Core", "binding", "zeros"]
 
 _log = logging.getLogger("machine")
+_MOST_LATE = 10  # timeouts that a machine remembers
 binding = threading.Lock()  # over who binds handlers and tracers, or makes
 # what is made when it is first needed, of any machine
 _MOVES = {Kind.ADD: "adds", Kind.REMOVE: "removes", Kind.SET: "sets"}
@@ -63,6 +64,7 @@ class Core:
         "_disposing",
         "_err",
         "_gone",
+        "_late",
         "_loop",
         "_on_change",
         "_on_dispose",
@@ -119,6 +121,7 @@ class Core:
         self._err: BaseException | None = None
         self._loop: AbstractEventLoop | None = None
         self._tasks: set[Task[Any]] | None = None
+        self._late: tuple[MachineError, ...] = ()
         self._backoff_until = 0.0
         self._disposing = False
         self._disposed = False
@@ -212,6 +215,9 @@ class Core:
     def _background_failed(self, error: BaseException, state: str, name: str) -> None:
         """A task of a state has raised: it becomes the machine's error."""
         raise NotImplementedError
+
+    def _remember_late(self, error: MachineError) -> None:
+        self._late = (*self._late, error)[-_MOST_LATE:]
 
     def _backing_off(self) -> bool:
         if self._backoff_until > time.monotonic():

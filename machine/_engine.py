@@ -158,6 +158,8 @@ class Engine(Queue):
                 ended = contexts.pop(at, None)
                 if ended is not None:
                     ended._expire()
+                    if self._tracers:
+                        self._note("ops", f"[ctx:match] {ended.state}")
 
     def _conclude(self, tx: Transition) -> None:
         """Everything after the handlers, whatever they did."""
@@ -352,6 +354,8 @@ class Engine(Queue):
                 name = self._compiled.names[state] if state >= 0 else self.id
                 tick = self._ticks[state] if state >= 0 else 0
                 context = contexts[state] = StateContext(self, name, tick)
+                if self._tracers:
+                    self._note("ops", f"[ctx:new] {name}")
         self._plain = False
         if self._thread != threading.get_ident():
             self._expire_old()  # the state may have ticked meanwhile
@@ -422,6 +426,7 @@ class Engine(Queue):
         )
         tx.error = error
         error.add_note(_story_of(self.id, tx, call.name))
+        self._remember_late(error)
         self._note("ops", f"[cancel] ({' '.join(tx.target)}) by timeout")
         _log.warning("[%s] %s took %.3f s in %s", self.id, call.name, took, tx.mutation)
         if took > options.handler_timeout + options.handler_deadline:

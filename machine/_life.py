@@ -100,6 +100,9 @@ class Life(Queue):
             self._import(snapshot)
         finally:
             self._busy.release()
+        self._note(
+            "changes", f"[import] {self._compiled.schema.fingerprint()[:8]} {sum(self._ticks)}"
+        )
         if _RESTORED in self._compiled.index:
             self._mutate(Kind.ADD, {}, (_RESTORED,), None)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from machine._queue import Queue
-from machine.errors import InvalidArgument
+from machine.errors import EvalTimeout, InvalidArgument
 from machine.kinds import Kind
 from machine.mutation import Event, Mutation, Source, source_of
 from machine.result import CANCELED, Result
@@ -116,14 +116,20 @@ class Reporting(Queue):
             if self._transition is not None and self._running:
                 self._add_error((EXCEPTION,), _nested(self.id, source), None, None)
             return False
+        self._note("ops", f"[eval] {source}")
         turn = _Turn(function)
         mutation = Mutation(Kind.ADD, ())
         mutation._function = turn.take
         result = self._prepend(mutation)
+        seconds = self._options.eval_timeout if timeout is None else timeout
         if result.queued:
             with contextlib.suppress(TimeoutError):
-                result.wait(self._options.eval_timeout if timeout is None else timeout)
-        return turn.end()
+                result.wait(seconds)
+        ran = turn.end()
+        if not ran:
+            self._note("ops", f"[eval:timeout] {source}")
+            self._remember_late(EvalTimeout(source, seconds, machine=self.id))
+        return ran
 
 
 class _Turn:

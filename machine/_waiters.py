@@ -167,6 +167,7 @@ class Waiters:
                 self._leave([self._table(state) for state in entry.states], key)
                 self._queries.pop(key, None)
                 entry.resolve()
+                self._tell(entry, "when")
 
     def reached(self, move: Move, count: int, mutation: Mutation) -> None:
         """The final handlers of so many states that enter were reached, or one more."""
@@ -178,6 +179,7 @@ class Waiters:
             if entry.states[0] in states and _within(entry.args or {}, values):
                 self._args.pop(key, None)
                 entry.resolve()
+                self._tell(entry, "whenArgs")
 
     def queue_moved(self, tick: int) -> None:
         """The queue has come to a tick."""
@@ -212,6 +214,11 @@ class Waiters:
         tables = (*self._by_state.values(), self._args)
         for entry in {id(one): one for table in tables for one in table.values()}.values():
             entry.states = tuple(moved[state] for state in entry.states)
+
+    def _tell(self, entry: _Entry, kind: str) -> None:
+        wait = entry.wait()
+        if wait is not None and self._machine._tracers:
+            self._machine._note("ops", f"[{kind}:match] {wait._what}")
 
     def _table(self, state: int) -> _Table:
         return self._by_state.get(state, {})

@@ -89,6 +89,7 @@ class Waiting(Core):
         if self._disposing:
             return self._closed()
         what = f"{name} with {', '.join(f'{k}={v!r}' for k, v in wanted.items()) or 'any args'}"
+        self._note("ops", f"[whenArgs:new] {what}")
         return self._waits().until_args(what, self._compiled.index[name], wanted)
 
     def when_query(self, query: Callable[[Mapping[str, int]], bool]) -> Wait:
@@ -180,6 +181,7 @@ class Waiting(Core):
     ) -> Wait:
         if self._disposing:
             return self._closed()
+        self._note("ops", f"[when:new] {what}")
         return self._waits().until(what, self._indexes(names), holds)
 
     def _ticks_of(self, ticks: Sequence[int], names: tuple[str, ...]) -> list[int]:

@@ -21,6 +21,7 @@ from machine._pictures import Pictures
 from machine._reporting import Reporting
 from machine._stories import Stories
 from machine._waiting import Waiting
+from machine.errors import MachineError
 from machine.kinds import Kind
 from machine.mutation import Event, Mutation, Source
 from machine.options import Options
@@ -200,6 +201,14 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
     def transition(self) -> Transition | None:
         """The transition that is being carried out, if one is."""
         return self._transition
+
+    @property
+    def timeouts(self) -> tuple[MachineError, ...]:
+        """The last ten handlers and evals that took too long, the latest last.
+
+        Those that came back before their deadline have not become `err`.
+        """
+        return self._late
 
     @property
     def backoff(self) -> bool:

@@ -322,3 +322,23 @@ def test_the_same_work_gives_the_same_lines(make: Make, lines: Lines) -> None:
         runs.append(lines.texts)
         lines.records.clear()
     assert all(run == runs[0] for run in runs)
+
+
+def test_waits_contexts_and_evals_have_lines(make: Make, lines: Lines) -> None:
+    machine, _ = make("A; B")
+    waits = machine.when("A", "B"), machine.when_args("B", {"n": 1})
+    context = machine.state_ctx("A")
+    machine.eval("me", lambda: None)
+    machine.add("A")
+    machine.add("B", args={"n": 1})
+    assert all(wait.done for wait in waits)
+    assert context.expired
+    assert [text for text in lines.texts if not text.startswith(("[add]", "[state]"))] == [
+        "[when:new] A B",
+        "[whenArgs:new] B with n=1",
+        "[ctx:new] A",
+        "[eval] me",
+        "[ctx:match] A",
+        "[whenArgs:match] B with n=1",
+        "[when:match] A B",
+    ]

@@ -74,3 +74,16 @@ def test_a_late_handler_is_waited_for_and_its_state_taken_back() -> None:
     thread.join()
     assert machine.string_all() == "(B:1) [A:2 C:0 Exception:0]"
     assert machine.err is None
+    (late,) = machine.timeouts
+    assert isinstance(late, HandlerTimeout)
+
+
+def test_an_eval_that_has_no_turn_in_time_never_runs(stuck: Stuck) -> None:
+    ran: list[str] = []
+    thread = hang(stuck)
+    assert not stuck.eval("test", lambda: ran.append("late"), timeout=0.05)
+    stuck.release.set()
+    thread.join()
+    assert stuck.eval("test", lambda: ran.append("now"))
+    assert ran == ["now"]
+    assert "eval 'test'" in str(stuck.timeouts[0])

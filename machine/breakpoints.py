@@ -1,0 +1,57 @@
+"""Stop in the debugger when a machine is asked for something.
+
+machine.bind_tracer(Breakpoint(added=["Connected"]))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from machine.errors import InvalidArgument
+from machine.kinds import Kind
+from machine.tracer import Tracer
+from machine.transition import Transition
+
+__all__ = ["Breakpoint"]
+
+
+class Breakpoint(Tracer):
+    """Calls the debugger before the handlers of a mutation that calls exactly these states.
+
+    Args:
+        added: what a mutation adds, in this order.
+        removed: what a mutation removes, in this order.
+        strict: not if the states are so already.
+        stop: what to call instead of the built-in `breakpoint`.
+
+    Raises:
+        InvalidArgument: neither is given.
+    """
+
+    def __init__(
+        self,
+        *,
+        added: Iterable[str] = (),
+        removed: Iterable[str] = (),
+        strict: bool = False,
+        stop: Callable[[], object] = breakpoint,
+    ) -> None:
+        self.added = (added,) if isinstance(added, str) else tuple(added)
+        self.removed = (removed,) if isinstance(removed, str) else tuple(removed)
+        self.strict = strict
+        self._stop = stop
+        if not (self.added or self.removed):
+            raise InvalidArgument("name the states that are added, or removed", argument="added")
+
+    def transition_start(self, tx: Transition) -> None:
+        """Stop if this is the mutation."""
+        before = set(tx.before)
+        if tx.mutation.kind is Kind.ADD and self.added and tx.called == self.added:
+            hit = not (self.strict and before.issuperset(self.added))
+        elif tx.mutation.kind is Kind.REMOVE and self.removed and tx.called == self.removed:
+            hit = not (self.strict and before.isdisjoint(self.removed))
+        else:
+            hit = False
+        if hit:
+            tx.machine._note("changes", "[breakpoint] Machine.breakpoint")
+            self._stop()
