@@ -51,6 +51,13 @@ def main() -> None:
         write_docs(rows, given.docs)
 
 
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return count
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("subjects", nargs="*", metavar="SUBJECT", help=", ".join(SUBJECTS))
@@ -58,13 +65,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="also the default lease of 10 s")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures here")
     parser.add_argument("--docs", type=Path, metavar="DIR", help="renew the tables and pictures")
-    parser.add_argument("--rounds", type=int, metavar="N", help="how often each is measured")
+    parser.add_argument("--rounds", type=_count, metavar="N", help="how often each is measured")
     parser.add_argument("--seconds", type=float, metavar="S", help="of one throughput round")
-    parser.add_argument("--names", type=int, metavar="N", help="mailboxes to open")
-    parser.add_argument("--actors", type=int, metavar="N", help="idle actors to weigh")
-    parser.add_argument("--machines", type=int, metavar="N", help="idle state machines to weigh")
-    parser.add_argument("--kills", type=int, metavar="N", help="leaders to kill, and to stop")
-    parser.add_argument("--mib", type=int, metavar="N", help="size of the large payload")
+    parser.add_argument("--names", type=_count, metavar="N", help="mailboxes to open")
+    parser.add_argument("--actors", type=_count, metavar="N", help="idle actors to weigh")
+    parser.add_argument("--machines", type=_count, metavar="N", help="idle state machines to weigh")
+    parser.add_argument("--kills", type=_count, metavar="N", help="leaders to kill, and to stop")
+    parser.add_argument("--mib", type=_count, metavar="N", help="size of the large payload")
     parser.add_argument(
         "--parts",
         type=_list,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from machine._core import Core
 from machine.errors import InvalidArgument, UnknownState
-from machine.kinds import Kind
+from machine.kinds import Kind, kind_of
 from machine.mutation import Mutation
 from machine.times import Time
 
@@ -182,10 +182,10 @@ class Checks(Core):
             since: only one with at least this queue tick.
             position: only the first or the last in the queue.
         """
-        wanted = set(_flat(states))
+        wanted, sought = set(_flat(states)), kind_of(kind)
         for mutation in self._at(position):
             if (
-                mutation.kind is Kind(kind)
+                mutation.kind is sought
                 and mutation.check is check
                 and mutation.queue_tick >= since
                 and wanted.issubset(mutation.called)
@@ -201,8 +201,8 @@ class Checks(Core):
 
     def is_queued_above(self, count: int, kind: Kind | str, *states: Names) -> bool:
         """True if at least so many mutations in the queue call these states, to limit a rate."""
-        wanted = set(_flat(states))
-        found = (m for m in self.queue if m.kind is Kind(kind) and wanted.issubset(m.called))
+        wanted, sought = set(_flat(states)), kind_of(kind)
+        found = (m for m in self.queue if m.kind is sought and wanted.issubset(m.called))
         return sum(1 for _ in found) >= count
 
     def will_be(self, *states: Names, position: Position = "any") -> bool:

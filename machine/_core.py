@@ -24,7 +24,7 @@ from weakref import WeakValueDictionary
 from machine._arguments import check_arguments
 from machine._compile import Compiled, Configuration, Move
 from machine.contexts import StateContext
-from machine.errors import MachineError, UnknownState
+from machine.errors import InvalidArgument, MachineError, UnknownState
 from machine.kinds import Kind
 from machine.mutation import Mutation
 from machine.options import Options
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from machine._waiters import Waiters
     from machine.binding import Binding
 
-__all__ = ["Core", "binding", "zeros"]
+__all__ = ["Core", "binding", "check_callable", "zeros"]
 
 _log = logging.getLogger("machine")
 _MOST_LATE = 10  # timeouts that a machine remembers
@@ -248,3 +248,15 @@ class Core:
 def zeros(count: int) -> array[int]:
     """So many clocks that have not ticked. An array, because it is copied at each commit."""
     return array("Q", bytes(8 * count))
+
+
+def check_callable(function: object, argument: str) -> None:
+    """Refuse what cannot be called.
+
+    Raises:
+        InvalidArgument: it cannot.
+    """
+    if not callable(function):
+        raise InvalidArgument(
+            f"{argument} is something to call, not {type(function).__name__}", argument=argument
+        )

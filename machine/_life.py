@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from machine._compile import Compiled, compiled_of
-from machine._core import binding, zeros
+from machine._core import binding, check_callable, zeros
 from machine._queue import Queue
 from machine.errors import ImportMismatch, InvalidArgument, MachineDisposed, SchemaError
 from machine.kinds import Kind
@@ -95,6 +95,12 @@ class Life(Queue):
             InvalidArgument: a transition runs.
             MachineDisposed: this one has been disposed.
         """
+        if not isinstance(snapshot, Snapshot):
+            raise InvalidArgument(
+                f"a snapshot is what export() gave, not {type(snapshot).__name__}",
+                argument="snapshot",
+                hint="Snapshot.from_dict reads plain data.",
+            )
         self._check_idle("import a state")
         try:
             self._import(snapshot)
@@ -223,6 +229,7 @@ class Life(Queue):
 
     def on_dispose(self, function: Callable[[], object]) -> None:
         """Call a function when the machine has ended; at once if it has."""
+        check_callable(function, "function")
         with binding:
             if not self._disposed:
                 if self._on_dispose is None:

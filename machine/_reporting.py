@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from machine._core import check_callable
 from machine._queue import Queue
 from machine.errors import EvalTimeout, InvalidArgument
 from machine.kinds import Kind
@@ -110,6 +111,7 @@ class Reporting(Queue):
         """
         if not isinstance(source, str) or not source:
             raise InvalidArgument("eval needs to know who asks", argument="source")
+        check_callable(function, "function")
         if self._disposing:
             return False
         if self._thread == threading.get_ident():

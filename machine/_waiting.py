@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from machine._checks import Names
-from machine._core import Core, binding
+from machine._core import Core, binding, check_callable
 from machine._waiters import Waiters
 from machine.contexts import StateContext
 from machine.errors import InvalidArgument, MachineDisposed
@@ -57,7 +57,7 @@ class Waiting(Core):
             InvalidArgument: there are not as many ticks as states, or none.
         """
         names = self._names((states,))
-        wanted = tuple(times)
+        wanted = _ticks(times)
         if len(names) != len(wanted) or not names:
             raise InvalidArgument(
                 f"{len(names)} states and {len(wanted)} ticks", argument="times", machine=self.id
@@ -72,7 +72,7 @@ class Waiting(Core):
 
     def when_ticks(self, state: str, ticks: int) -> Wait:
         """A state has ticked so many times from now on."""
-        return self.when_time(state, (self._tick_of(state) + ticks,))
+        return self.when_time(state, (self._tick_of(state) + _ticks((ticks,))[0],))
 
     def when_ticks_eq(self, state: str, tick: int) -> Wait:
         """A state has reached a tick."""
@@ -100,6 +100,7 @@ class Waiting(Core):
                 thread of the transition. What it raises fails the wait's maker
                 now, and is logged and taken for False later.
         """
+        check_callable(query, "query")
 
         def holds(ticks: Sequence[int]) -> bool:
             return bool(query(dict(zip(self._compiled.names, ticks, strict=True))))
@@ -112,7 +113,7 @@ class Waiting(Core):
             if result._wait is not None and not result.done:
                 return result._wait
             return self._done()
-        if result <= 1 or self._queue_tick >= result:
+        if _ticks((result,))[0] <= 1 or self._queue_tick >= result:
             return self._done()
         if self._disposing:
             return self._closed()
@@ -201,3 +202,11 @@ class Waiting(Core):
         wait = Wait("nothing: the machine is disposed")
         wait._fail(MachineDisposed(self.id))
         return wait
+
+
+def _ticks(given: object) -> tuple[int, ...]:
+    if isinstance(given, Iterable):
+        ticks = tuple(given)
+        if all(isinstance(tick, int) for tick in ticks):
+            return ticks
+    raise InvalidArgument(f"ticks are whole numbers, not {given!r}", argument="times")

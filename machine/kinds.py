@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["Kind"]
+from machine.errors import InvalidArgument, did_you_mean, near_names
+
+__all__ = ["Kind", "kind_of"]
 
 
 class Kind(StrEnum):
@@ -18,3 +20,18 @@ class Kind(StrEnum):
     """Activate them, and deactivate all others."""
 
     __hash__ = str.__hash__  # that of enums is slow, and kinds are parts of keys
+
+
+def kind_of(value: Kind | str) -> Kind:
+    """The kind of that name.
+
+    Raises:
+        InvalidArgument: there is no such kind.
+    """
+    try:
+        return Kind(value)
+    except ValueError:
+        near = did_you_mean(near_names(str(value), [kind.value for kind in Kind]))
+        raise InvalidArgument(
+            f"there is no kind {value!r}{near}", argument="kind", hint="It is add, remove or set."
+        ) from None

@@ -21,8 +21,8 @@ from machine._pictures import Pictures
 from machine._reporting import Reporting
 from machine._stories import Stories
 from machine._waiting import Waiting
-from machine.errors import MachineError
-from machine.kinds import Kind
+from machine.errors import InvalidArgument, MachineError
+from machine.kinds import Kind, kind_of
 from machine.mutation import Event, Mutation, Source
 from machine.options import Options
 from machine.result import CANCELED, Result
@@ -130,13 +130,14 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
         tracers: Sequence[Tracer] = (),
         options: Options | None = None,
     ) -> None:
+        _check(id=(id, str), parent=(parent, Machine), options=(options, Options))
         given = schema if schema is not None else self._schema
         compiled = compiled_of(given if isinstance(given, Schema) else as_schema(given))
         name = secrets.token_hex(8) if id is None else id
         super().__init__(compiled, name, _DEFAULTS if options is None else options)
         self._loop = events._get_running_loop()
         if tags:
-            self.tags = tuple(tags)
+            self.tags = tags
         for tracer in tracers:
             self.bind_tracer(tracer)
         if type(self) is not Machine:
@@ -318,7 +319,7 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
         """A mutation that goes before all that are queued; from a handler it is the next one."""
         if self._disposing:
             return CANCELED
-        return self._prepend(self._mutation(Kind(kind), states, args, source))
+        return self._prepend(self._mutation(kind_of(kind), states, args, source))
 
     def can_add(
         self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
@@ -341,6 +342,15 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
         mutation = self._mutation(kind, states, args, source)
         mutation.check = True
         return self._prepend(mutation)
+
+
+def _check(**given: tuple[object, type]) -> None:
+    for name, (value, wanted) in given.items():
+        if value is not None and not isinstance(value, wanted):
+            raise InvalidArgument(
+                f"{name} is of the type {wanted.__name__}, not {type(value).__name__}",
+                argument=name,
+            )
 
 
 def _restored(

@@ -40,6 +40,10 @@ class Options:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name == "catch":
+                if not isinstance(value, bool):
+                    raise InvalidArgument(
+                        f"catch is True or False, not {value!r}", argument="catch"
+                    )
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
                 raise InvalidArgument(
