@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from machine._core import Core, binding
 from machine._plans import Shape
 from machine._tracing import Tracing, trace
 from machine.binding import Binding
 from machine.errors import InvalidArgument, InvalidHandler
-from machine.handlers import Handler, from_class, from_functions
+from machine.handlers import Handler, from_class, from_functions, placed_anew
 
 if TYPE_CHECKING:
     from machine.tracer import Tracer
@@ -134,8 +134,7 @@ class Binder(Core):
         bindings = []
         for old in self._bindings:
             if old.owner is None:
-                functions: dict[str, Any] = {one.name: one.function for one in old.handlers}
-                found: list[Handler] = from_functions(self._compiled, functions, self.id)
+                found = placed_anew(self._compiled, old.handlers, self.id)
                 bindings.append(Binding(self._self, old.id, None, found, object()))
             else:
                 prefix = old._key[1] if isinstance(old._key, tuple) else ""

@@ -148,7 +148,13 @@ class Configuration:
 
 
 class Compiled:
-    """The relations of one schema by index, and the memo that its machines share."""
+    """The relations of one schema by index, and the memo that its machines share.
+
+    Attributes:
+        needy: states that cannot be called without arguments.
+        shapes: of handlers, by what is bound.
+        groups: handlers of classes, by class and prefix.
+    """
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
@@ -175,8 +181,6 @@ class Compiled:
         self.shapes: dict[tuple[object, ...], Shape] = {}
         self.groups: dict[tuple[type, str], list[Handler]] = {}
         self.empty = self.configuration(())
-
-    # `needy`: states that cannot be called without arguments
 
     def _indexes(self, names: Iterable[str]) -> Called:
         return tuple(self.index[name] for name in names)
@@ -215,7 +219,7 @@ class Compiled:
         self._moves += 1
         if self._moves > _MOST_MOVES:
             self._moves = 0
-            for configuration in self._configurations.values():
+            for configuration in self._configurations.copy().values():
                 configuration.forget()
             self._configurations = {(): self.empty}
             for shape in self.shapes.values():

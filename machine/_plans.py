@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "Plan", "Shape"]
 
+_MOST_PLANS = 50_000
+
 
 class Call:
     """A handler to be called at some place of a plan.
@@ -80,16 +82,14 @@ class Shape:
         """The handlers of a move."""
         found = self._plans.get(move)
         if found is None:
+            if len(self._plans) >= _MOST_PLANS:  # of moves that the memo has long forgotten
+                self._plans.clear()
             found = Plan(
                 [call for place in _negotiation(move, self._pairs) for call in self._at(place)],
                 [call for at, place in _finals(move) for call in self._at(place, at)],
             )
             self._plans[move] = found
         return found
-
-    def has(self, role: Role) -> bool:
-        """True if there is any handler of a role."""
-        return any(place[0] is role for place in self._table)
 
     def _at(self, place: tuple[int, int, int], position: int = 0) -> list[Call]:
         return [Call(handler, group, position) for handler, group in self._table.get(place, ())]

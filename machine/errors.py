@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 __all__ = [
     "EvalTimeout",
-    "HandlerRaised",
     "HandlerTimeout",
     "ImportMismatch",
     "InvalidArgument",
@@ -23,7 +22,6 @@ __all__ = [
     "MutationLoop",
     "NoEventLoop",
     "Problem",
-    "QueueFull",
     "SchemaError",
     "UnknownState",
     "WaitTimeout",
@@ -218,31 +216,6 @@ class HandlerTimeout(MachineError, TimeoutError):
         )
 
 
-class HandlerRaised(MachineError, RuntimeError):
-    """A handler raised; `error` (also `__cause__`) is what it raised."""
-
-    def __init__(
-        self,
-        handler: str,
-        error: BaseException,
-        *,
-        machine: str | None = None,
-        state: str | None = None,
-        source: object | None = None,
-        hint: str | None = None,
-    ) -> None:
-        self.error = error
-        super().__init__(
-            f"handler {handler} raised {type(error).__name__}: {error}",
-            machine=machine,
-            state=state,
-            handler=handler,
-            source=source,
-            hint=hint,
-        )
-        self.__cause__ = error
-
-
 class EvalTimeout(MachineError, TimeoutError):
     """A function given to eval was not run, or did not end, in time."""
 
@@ -278,19 +251,6 @@ class MutationLoop(MachineError, RuntimeError):
             handler=handler,
             source=source,
             hint="Let one of these handlers check the state before it mutates.",
-        )
-
-
-class QueueFull(MachineError, RuntimeError):
-    """The queue of mutations has reached its limit; the mutation was not taken."""
-
-    def __init__(self, limit: int, *, machine: str | None = None, state: str | None = None) -> None:
-        self.limit = limit
-        super().__init__(
-            f"the queue is full, {limit} mutations are waiting.",
-            machine=machine,
-            state=state,
-            hint="Let the machine work off its queue, or raise queue_limit.",
         )
 
 

@@ -26,7 +26,7 @@ arguments of the mutation by their own names.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -213,6 +213,17 @@ def from_functions(
             if place is None:
                 raise _unknown(compiled, name, machine)
             found.append(Handler(name_of(compiled, place), place, function, False, machine))
+    return found
+
+
+def placed_anew(compiled: Compiled, handlers: Iterable[Handler], machine: str) -> list[Handler]:
+    """The same functions in the same places of another schema, which has all their states."""
+    found = []
+    for old in handlers:
+        place = read_name(compiled, old.name)
+        if place is None:
+            raise _unknown(compiled, old.name, machine)
+        found.append(Handler(old.name, place, old.function, old.owned, machine))
     return found
 
 

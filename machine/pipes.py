@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
+from machine._core import Core
 from machine._pipe_hub import AnyMachine, Change, Pipe, Piped, open_pipe, pipes_of
 from machine.errors import InvalidArgument, UnknownState, near_names
 from machine.kinds import Kind
@@ -341,6 +342,8 @@ def _pairs(
 
 def _check_states(source: AnyMachine, target: AnyMachine, pairs: Mapping[str, str]) -> None:
     for machine, names in ((source, pairs.keys()), (target, pairs.values())):
+        if not isinstance(machine, Core):
+            raise InvalidArgument(f"a pipe is between machines, not {type(machine).__name__}")
         for name in names:
             if name not in machine.names:
                 raise UnknownState(name, machine.id, near_names(name, machine.names))

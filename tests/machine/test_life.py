@@ -11,6 +11,7 @@ from typing import Any, TypedDict, cast
 import pytest
 
 from machine import (
+    Event,
     ImportMismatch,
     InvalidArgument,
     InvalidHandler,
@@ -23,6 +24,7 @@ from machine import (
     States,
     Tracer,
     UnknownState,
+    on,
     state,
 )
 
@@ -327,3 +329,17 @@ async def test_join_returns_when_the_tasks_of_ended_states_have_cleaned_up() -> 
     assert cleaned == []
     await parent.join()
     assert sorted(cleaned) == ["one", "two"]
+
+
+def test_functions_with_decorators_are_called_once_also_after_the_schema_changed() -> None:
+    called: list[str] = []
+
+    @on.state("A", "B")
+    def note(event: Event) -> None:
+        called.append(event.name)
+
+    machine = Machine("A; B", handlers={"note": note})
+    machine.add("A")
+    machine.set_schema("A; B; C")
+    machine.add("B")
+    assert called == ["AState", "BState"]

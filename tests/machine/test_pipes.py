@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -264,3 +264,9 @@ def test_bind_any_mirrors_all_that_both_have() -> None:
 def test_bind_any_of_machines_with_nothing_in_common() -> None:
     with pytest.raises(InvalidArgument, match="at least one"):
         pipes.bind_any(make("A"), make("B"))
+
+
+def test_only_machines_can_be_piped() -> None:
+    machine: Any = Machine("A")
+    with pytest.raises(InvalidArgument, match="between machines, not str"):
+        pipes.bind_state(machine, cast("Any", "app"), "A")

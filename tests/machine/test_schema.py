@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from machine.errors import (
-    HandlerRaised,
+    HandlerTimeout,
     InvalidArgument,
     MachineError,
     SchemaError,
@@ -353,7 +353,7 @@ class TestErrors:
         errors: list[MachineError] = [
             UnknownState("Opn", "door", known=["Open"]),
             WaitTimeout("Open", 2, machine="door"),
-            HandlerRaised("OpenState", ValueError("x"), state="Open"),
+            HandlerTimeout("OpenState", 0.5, state="Open"),
         ]
         for error in errors:
             again = pickle.loads(pickle.dumps(error))
@@ -366,9 +366,9 @@ class TestErrors:
         )
         assert isinstance(UnknownState("X"), KeyError)
         assert isinstance(WaitTimeout("X", 1), TimeoutError)
-        raised = HandlerRaised("XState", ValueError("no"), machine="m")
-        assert raised.__cause__ is raised.error
-        assert str(raised) == "[m] handler XState raised ValueError: no"
+        late = HandlerTimeout("XState", 0.5, machine="m")
+        assert isinstance(late, TimeoutError)
+        assert str(late).startswith("[m] handler XState took longer than 0.5 s.")
 
 
 def test_json_is_readable() -> None:
