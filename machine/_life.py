@@ -254,11 +254,7 @@ class Life(Queue):
             self._mutate(Kind.REMOVE, {}, (_START,), None)
         self._disposing = True
         self._plain = False
-        if self._busy.acquire(False):
-            try:
-                self._finish_dispose()
-            finally:
-                self._busy.release()
+        self._dispose_if_due()
 
     async def join(self) -> None:
         """Return when no task of a state runs any more, of this machine and its submachines.

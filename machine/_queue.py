@@ -181,6 +181,8 @@ class Queue(Core):
                 self._busy.release()
         if self._queue:
             self._drain()
+        if self._disposing:
+            self._dispose_if_due()
         if interrupt is not None:
             raise interrupt
         return EXECUTED if executed else CANCELED
@@ -195,6 +197,8 @@ class Queue(Core):
                     interrupt = self._next(interrupt)
             finally:
                 self._end_drain()
+        if self._disposing:
+            self._dispose_if_due()
         if interrupt is not None:
             raise interrupt
 
@@ -243,6 +247,14 @@ class Queue(Core):
         waiters = self._waiters
         if waiters is not None and not self._busy.locked():
             waiters.queue_ended(self._queue_tick)  # who came after we had looked
+
+    def _dispose_if_due(self) -> None:
+        """End the machine, if that was asked for while somebody held the lock."""
+        if self._disposing and not self._disposed and self._busy.acquire(False):
+            try:
+                self._finish_dispose()
+            finally:
+                self._busy.release()
 
     def _after_drain(self) -> None:
         for tracer in self._tracers:

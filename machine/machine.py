@@ -308,6 +308,7 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
         if self._waiters is not None:
             self._waiters.changed(before, self._ticks)
         self._expire_old()
+        self._dispose_if_due()
 
     def prepend(
         self,

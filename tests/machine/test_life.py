@@ -5,6 +5,7 @@ import copy
 import gc
 import json
 import pickle
+import threading
 from dataclasses import dataclass
 from typing import Any, TypedDict, cast
 
@@ -343,3 +344,28 @@ def test_functions_with_decorators_are_called_once_also_after_the_schema_changed
     machine.set_schema("A; B; C")
     machine.add("B")
     assert called == ["AState", "BState"]
+
+
+def test_a_machine_is_disposed_by_whoever_held_it_when_that_was_asked_for() -> None:
+    for schema, handlers in (("A", {}), ("A", {"AState": lambda: None})):
+        machine = Machine(schema, handlers=handlers or ())
+        release = machine._busy
+        held = release.acquire(False)  # as another thread does in the middle of a mutation
+        assert held
+        machine.dispose()
+        assert not machine.disposed
+        release.release()
+        machine._drain()  # what everybody does who has held it
+        assert machine.disposed
+        assert machine.when_disposed().done
+
+
+def test_threads_that_dispose_beside_mutations_are_never_ignored() -> None:
+    for _ in range(300):
+        machine = Machine("A; B")
+        busy = threading.Thread(target=lambda m=machine: [m.toggle("A") for _ in range(50)])
+        busy.start()
+        machine.dispose()
+        busy.join()
+        machine.when_disposed().wait(5)
+        assert machine.disposed
