@@ -6,68 +6,20 @@ import asyncio
 import contextlib
 import functools
 import gc
-import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
 from machine import (
-    Machine,
     MachineDisposed,
-    Options,
     Time,
     WaitTimeout,
     helpers,
 )
 from machine._waiters import Waiters
-
-AnyMachine = Machine[Any]
-
-THREADS = 8
-LIMITS = Options(queue_limit=10**9, handler_timeout=60)
-
-
-def make(schema: Any = "A; B; C", **options: Any) -> AnyMachine:
-    return Machine(schema, **options)
-
-
-@contextlib.contextmanager
-def switching_often() -> Iterator[None]:
-    """Threads take turns every few instructions."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
-
-
-def in_threads(
-    function: Callable[[int], object],
-    count: int = THREADS,
-    beside: Callable[[], object] | None = None,
-) -> None:
-    """Call a function in many threads, and another one meanwhile; raise what they raise."""
-    errors: list[BaseException] = []
-
-    def run(number: int) -> None:
-        try:
-            function(number)
-        except BaseException as error:  # noqa: BLE001 - raised below
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(n,), daemon=True) for n in range(count)]
-    for thread in threads:
-        thread.start()
-    while beside is not None and any(thread.is_alive() for thread in threads):
-        beside()
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive(), "a thread hangs"
-    for error in errors:
-        raise error
+from tests.machine.thread_kit import LIMITS, THREADS, in_threads, make, switching_often
 
 
 def test_what_comes_while_a_wait_is_made_is_not_missed() -> None:
