@@ -5,11 +5,11 @@ COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo "docker compos
 
 # The generator is pinned low: code made by it loads under every protobuf from 5.27 on.
 PROTOC_PIN := grpcio-tools==1.66.2 setuptools==75.8.0
-CORE_TESTS := tests/faults $(addprefix tests/grid/test_, \
-	actors.py broadcast.py large_messages.py leader.py lost_leases.py mailbox.py requests.py \
-	server.py server_processes.py statistics.py stream_ends.py streams.py sync.py tell.py \
-	unix_socket.py watch.py) $(addprefix tests/grid/transport/test_, link.py pool.py) \
-	$(addprefix tests/machine/test_, async_handlers.py concurrency.py)
+CORE_TESTS := tests/faults tests/grid/client tests/grid/mailbox tests/grid/registry \
+	tests/grid/server tests/grid/sync tests/machine/core/test_async_handlers.py \
+	tests/machine/core/test_concurrency.py \
+	$(addprefix tests/grid/transport/test_, large_messages.py link.py pool.py stream_ends.py \
+	streams.py unix_socket.py)
 PROTOS := $(shell find protos -name '*.proto')
 
 .DEFAULT_GOAL := help

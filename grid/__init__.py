@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grid import errors, sync
-    from grid._retry import Retry
     from grid.actor import Actor, ActorContext, StopSignal
-    from grid.broadcast import BroadcastResult, Group, Outcome
-    from grid.client import Client
+    from grid.client.broadcast import BroadcastResult, Group, Outcome
+    from grid.client.client import Client
+    from grid.client.retry import Retry
     from grid.codec import Codec, register
-    from grid.config import ServerConfig
     from grid.errors import GridError
     from grid.etcd import EtcdConfig
     from grid.interceptors import Filter, IncomingCall, Interceptor, OutgoingCall, Proceed
-    from grid.mailbox import Mailbox, Request
-    from grid.names import Kind
-    from grid.query import Entity, EntityEvent, EntityFound, EntityLost, EntityWatch
-    from grid.ring import Ring
-    from grid.server import Server
+    from grid.mailbox.mailbox import Mailbox, Request
+    from grid.registry.entities import Entity, EntityEvent, EntityFound, EntityLost, EntityWatch
+    from grid.registry.names import Kind
+    from grid.registry.ring import Ring
+    from grid.server.config import ServerConfig
+    from grid.server.server import Server
     from grid.stream import Stream
     from grid.transport.breaker import BreakerPolicy, BreakerState
     from grid.transport.statistics import (
@@ -89,20 +89,20 @@ __all__ = [
 ]
 
 _HOMES = {
-    "_retry": ("Retry",),
     "actor": ("Actor", "ActorContext", "StopSignal"),
-    "broadcast": ("BroadcastResult", "Group", "Outcome"),
-    "client": ("Client",),
+    "client.broadcast": ("BroadcastResult", "Group", "Outcome"),
+    "client.client": ("Client",),
+    "client.retry": ("Retry",),
     "codec": ("Codec", "register"),
-    "config": ("ServerConfig",),
     "errors": ("GridError",),
     "etcd": ("EtcdConfig",),
     "interceptors": ("Filter", "IncomingCall", "Interceptor", "OutgoingCall", "Proceed"),
-    "mailbox": ("Mailbox", "Request"),
-    "names": ("Kind",),
-    "query": ("Entity", "EntityEvent", "EntityFound", "EntityLost", "EntityWatch"),
-    "ring": ("Ring",),
-    "server": ("Server",),
+    "mailbox.mailbox": ("Mailbox", "Request"),
+    "registry.entities": ("Entity", "EntityEvent", "EntityFound", "EntityLost", "EntityWatch"),
+    "registry.names": ("Kind",),
+    "registry.ring": ("Ring",),
+    "server.config": ("ServerConfig",),
+    "server.server": ("Server",),
     "stream": ("Stream",),
     "transport.breaker": ("BreakerPolicy", "BreakerState"),
     "transport.statistics": (

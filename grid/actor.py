@@ -20,11 +20,11 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from grid.deadline import Deadline
-from grid.mailbox import Mailbox
+from grid.mailbox.mailbox import Mailbox
 
 if TYPE_CHECKING:
-    from grid._peer import OpeningMailbox
-    from grid.client import Client
+    from grid.client.client import Client
+    from grid.server.peer import OpeningMailbox
 
 __all__ = ["Actor", "ActorContext", "StopSignal"]
 

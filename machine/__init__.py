@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from machine._life import Snapshot
-from machine.binding import Binding
-from machine.contexts import StateContext
+from machine.core.binding import Binding
+from machine.core.handlers import Handler, on
+from machine.core.lifecycle import Snapshot
+from machine.core.machine import Machine
+from machine.core.mutation import Event, Mutation, Source
+from machine.core.options import Options
+from machine.core.tracer import Tracer
+from machine.core.transition import Transition
 from machine.errors import (
     HandlerTimeout,
     ImportMismatch,
@@ -18,18 +23,13 @@ from machine.errors import (
     UnknownState,
     WaitTimeout,
 )
-from machine.handlers import Handler, on
-from machine.kinds import Kind
-from machine.machine import Machine
-from machine.mutation import Event, Mutation, Source
-from machine.options import Options
-from machine.result import Result
-from machine.schema import EXCEPTION, Schema, State
-from machine.states import StateName, States, group, state
+from machine.rules.kinds import Kind
+from machine.schema.schema import EXCEPTION, Schema, State
+from machine.schema.states import StateName, States, group, state
 from machine.times import Time
-from machine.tracer import Tracer
-from machine.transition import Transition
-from machine.waits import Wait
+from machine.waits.contexts import StateContext
+from machine.waits.result import Result
+from machine.waits.wait import Wait
 
 __all__ = [
     "EXCEPTION",

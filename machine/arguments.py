@@ -14,8 +14,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
+from machine.core.mutation import values_of
 from machine.errors import InvalidArgument, did_you_mean, near_names
-from machine.mutation import values_of
 
 __all__ = ["args_for_log", "args_from", "args_match", "args_to_dict", "loggable"]
 

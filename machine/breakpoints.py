@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from machine.core.tracer import Tracer
+from machine.core.transition import Transition
 from machine.errors import InvalidArgument
-from machine.kinds import Kind
-from machine.tracer import Tracer
-from machine.transition import Transition
+from machine.rules.kinds import Kind
 
 __all__ = ["Breakpoint"]
 

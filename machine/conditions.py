@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Self, TypeAlias
 
-from machine._state import Names, flatten
+from machine.core.machine import Machine
 from machine.errors import InvalidArgument
-from machine.machine import Machine
-from machine.waits import Wait
+from machine.schema.state import Names, flatten
+from machine.waits.wait import Wait
 
 __all__ = ["Condition", "accept_if", "needs_args", "reject_if"]
 

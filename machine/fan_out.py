@@ -17,12 +17,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from machine._state import EXCEPTION, State
-from machine.binding import Binding
-from machine.contexts import StateContext
+from machine.core.binding import Binding
+from machine.core.machine import Machine
 from machine.errors import InvalidArgument
-from machine.machine import Machine
-from machine.schema import Schema, as_schema
+from machine.schema.schema import Schema, as_schema
+from machine.schema.state import EXCEPTION, State
+from machine.waits.contexts import StateContext
 
 __all__ = ["FanOut", "fan_out"]
 

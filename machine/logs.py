@@ -23,15 +23,15 @@ from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+from machine.core.tracer import Tracer
 from machine.errors import InvalidArgument
-from machine.schema import EXCEPTION
-from machine.tracer import Tracer
+from machine.schema.schema import EXCEPTION
 
 if TYPE_CHECKING:
-    from machine.handlers import Handler
-    from machine.machine import Machine
-    from machine.mutation import Event, Mutation
-    from machine.transition import Transition
+    from machine.core.handlers import Handler
+    from machine.core.machine import Machine
+    from machine.core.mutation import Event, Mutation
+    from machine.core.transition import Transition
 
 __all__ = ["ArgsMapper", "Level", "MachineLogger"]
 

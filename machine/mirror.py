@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from machine import pipes
-from machine._state import State
-from machine.machine import Machine
-from machine.schema import EXCEPTION, Schema
+from machine.core.machine import Machine
+from machine.schema.schema import EXCEPTION, Schema
+from machine.schema.state import State
 
 __all__ = ["mirror"]
 

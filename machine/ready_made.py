@@ -9,8 +9,8 @@
 
 from __future__ import annotations
 
-from machine._state import EXCEPTION
-from machine.states import States, group, state
+from machine.schema.state import EXCEPTION
+from machine.schema.states import States, group, state
 
 __all__ = ["Basic", "ConnPool", "Connected", "Disposed"]
 

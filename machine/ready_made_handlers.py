@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
-from machine.contexts import StateContext
+from machine.core.machine import Machine
+from machine.core.mutation import Event, Source
 from machine.errors import InvalidArgument, NoEventLoop
-from machine.machine import Machine
-from machine.mutation import Event, Source
-from machine.result import Result
+from machine.waits.contexts import StateContext
+from machine.waits.result import Result
 
 __all__ = [
     "DisposedHandlers",

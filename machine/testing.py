@@ -17,11 +17,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeAlias, TypeVar
 
-from machine._joins import check_blocking
+from machine.core.machine import Machine
 from machine.errors import MachineDisposed, WaitTimeout
-from machine.machine import Machine
-from machine.result import Result
-from machine.waits import Wait
+from machine.helpers.waiting import check_blocking
+from machine.waits.result import Result
+from machine.waits.wait import Wait
 
 __all__ = [
     "assert_any",

@@ -9,11 +9,11 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import grid
+from grid.embedded import guard
 
 __all__ = ["broker"]
 
-_GUARD = Path(grid.__file__).with_name("_guard.py")
+_GUARD = Path(guard.__file__)
 _PATIENCE = 20.0
 
 

@@ -15,9 +15,9 @@ from grid.cli._output import plain
 from grid.errors import EtcdAuthFailed, EtcdPermissionDenied, GridError
 
 if TYPE_CHECKING:
-    from grid.client import Client
+    from grid.client.client import Client
     from grid.etcd import EtcdClient, EtcdConfig, KeyValue
-    from grid.query import Entity
+    from grid.registry.entities import Entity
 
 __all__ = ["Finding", "examine"]
 
@@ -45,7 +45,7 @@ class Finding:
 
 async def examine(config: EtcdConfig, namespace: str) -> AsyncIterator[Finding]:
     """Every finding, as soon as it is made; what needs etcd only if etcd answers."""
-    from grid.client import Client
+    from grid.client.client import Client
     from grid.etcd import EtcdClient
 
     for finding in _machine():
@@ -127,7 +127,7 @@ async def _access(etcd: EtcdClient) -> Finding:
 
 
 async def _grid(etcd: EtcdClient, client: Client) -> AsyncIterator[Finding]:
-    from grid.names import Kind, prefix
+    from grid.registry.names import Kind, prefix
 
     found: dict[Kind, list[Entity]] = {}
     for kind in Kind:
@@ -149,7 +149,7 @@ async def _grid(etcd: EtcdClient, client: Client) -> AsyncIterator[Finding]:
 
 
 def _malformed(stored: list[KeyValue]) -> Iterator[Finding]:
-    from grid.registration import MalformedRegistration, decode_registration
+    from grid.registry.registration import MalformedRegistration, decode_registration
 
     for one in stored:
         try:

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from grid.cli._options import Connection
-from grid.names import Kind
+from grid.registry.names import Kind
 
 __all__ = ["actor_names", "mailbox_names", "peer_names"]
 
@@ -32,7 +32,7 @@ def peer_names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _names(ctx: typer.Context, kind: Kind, incomplete: str) -> list[str]:
-    from grid._environment import run
+    from grid.environment import run
     from grid.errors import GridError
 
     logging.disable()

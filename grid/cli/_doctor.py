@@ -34,7 +34,7 @@ async def doctor(connection: Connection, output: Output = Format.TABLE) -> int:
     $ grid doctor -o json | jq '.[] | select(.state != "ok")'
     """
     from grid.cli._checks import examine
-    from grid.names import check_namespace
+    from grid.registry.names import check_namespace
 
     findings: list[dict[str, Any]] = []
     async for finding in examine(

@@ -133,7 +133,7 @@ class Fleet:
 
     async def wait_serving(self, timeout: float) -> None:
         """Say so when all peers that run are in the registry."""
-        from grid.client import Client
+        from grid.client.client import Client
         from grid.errors import GridError
         from grid.etcd import EtcdConfig
 

@@ -11,11 +11,11 @@ from grid.cli._exits import Code, NotFound
 from grid.cli._options import Connection, Output, command, option
 from grid.cli._output import Format, print_row, print_rows, say
 from grid.cli._rows import COLUMNS, row_of
-from grid.names import Kind
+from grid.registry.names import Kind
 
 if TYPE_CHECKING:
-    from grid.client import Client
-    from grid.query import Entity
+    from grid.client.client import Client
+    from grid.registry.entities import Entity
 
 __all__ = ["add_to", "healths"]
 

@@ -12,7 +12,7 @@ from grid.cli._exits import BadInput
 from grid.errors import GridError
 
 if TYPE_CHECKING:
-    from grid.server import Server
+    from grid.server.server import Server
 
 __all__ = ["TARGET_HELP", "CannotLoad", "import_module", "load_server"]
 
@@ -35,7 +35,7 @@ def load_server(target: str) -> Server:
         BadInput: the text is not of that form.
         CannotLoad: there is no such module, or no server in it.
     """
-    from grid.server import Server
+    from grid.server.server import Server
 
     module_name, colon, attribute = target.partition(":")
     attribute = attribute or "server"
@@ -74,7 +74,7 @@ def import_module(name: str) -> ModuleType:
 
 
 def _servers_in(module: ModuleType) -> str:
-    from grid.server import Server
+    from grid.server.server import Server
 
     names = [name for name, value in vars(module).items() if isinstance(value, Server)]
     return "; it has " + ", ".join(names) if names else "; it has no grid.Server at all"

@@ -15,7 +15,7 @@ from grid.cli._exits import BadInput, Code, exits
 from grid.cli._output import Format
 
 if TYPE_CHECKING:
-    from grid.client import Client
+    from grid.client.client import Client
     from grid.etcd import EtcdConfig
 
 __all__ = ["Connection", "Output", "command", "option"]
@@ -71,8 +71,8 @@ class Connection:
 
     def client(self) -> Client:
         """A client of the grid."""
-        from grid.client import Client
-        from grid.names import check_namespace
+        from grid.client.client import Client
+        from grid.registry.names import check_namespace
 
         namespace = check_namespace(self.namespace or "default")
         return Client(namespace, etcd=self.etcd_config(), timeout=self.seconds)
@@ -162,7 +162,7 @@ def command(
 def _finish(result: Any) -> Any:
     if not isinstance(result, Coroutine):
         return result
-    from grid._environment import run
+    from grid.environment import run
 
     return run(result)
 

@@ -16,7 +16,7 @@ from grid.cli._options import Connection, Output, command, option
 from grid.cli._output import Column, Format, compact, print_json, print_rows
 
 if TYPE_CHECKING:
-    from grid.broadcast import BroadcastResult, Outcome
+    from grid.client.broadcast import BroadcastResult, Outcome
 
 __all__ = ["add_to"]
 
@@ -137,7 +137,7 @@ async def broadcast(
     $ grid broadcast worker-1 worker-2 --type shop.Reload --app shop.app
     $ grid broadcast echo-1 echo-2 --type EchoMsg --json '{"msg": "hi"}' --fastest
     """
-    from grid.broadcast import Group
+    from grid.client.broadcast import Group
     from grid.errors import IncompleteBroadcast
 
     import_types(proto_module, app)

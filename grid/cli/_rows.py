@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from grid.cli._output import Column
-from grid.names import Kind
+from grid.registry.names import Kind
 
 if TYPE_CHECKING:
-    from grid.query import Entity
+    from grid.registry.entities import Entity
 
 __all__ = ["COLUMNS", "row_of"]
 

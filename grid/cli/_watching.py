@@ -15,9 +15,9 @@ from grid.cli._output import Format, print_json, table_of
 from grid.cli._rows import COLUMNS, row_of
 
 if TYPE_CHECKING:
-    from grid.client import Client
-    from grid.names import Kind
-    from grid.query import EntityEvent
+    from grid.client.client import Client
+    from grid.registry.entities import EntityEvent
+    from grid.registry.names import Kind
 
 __all__ = ["follow"]
 
@@ -56,7 +56,7 @@ def _print_line(event: EntityEvent) -> None:
 
 
 def _word(event: EntityEvent) -> str:
-    from grid.query import EntityFound
+    from grid.registry.entities import EntityFound
 
     return "found" if isinstance(event, EntityFound) else "lost"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from grid.errors._base import GridError
 
 if TYPE_CHECKING:
-    from grid.broadcast import BroadcastResult
+    from grid.client.broadcast import BroadcastResult
 
 __all__ = [
     "ActorStartFailed",

@@ -18,7 +18,7 @@ import grpc
 import grpc.aio
 from aetcd.rpc import rpc_pb2_grpc
 
-from grid._tasks import being_cancelled
+from grid.aio import being_cancelled
 from grid.etcd._config import EtcdConfig
 from grid.etcd._failures import CallFailed
 

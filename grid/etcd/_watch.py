@@ -24,7 +24,7 @@ from typing import Any, Self, TypeVar
 
 from aetcd.rpc import rpc_pb2
 
-from grid._tasks import being_cancelled
+from grid.aio import being_cancelled
 from grid.deadline import now
 from grid.errors import ClientClosed, EtcdError, EtcdPermissionDenied
 from grid.etcd._failures import CallFailed, Kind

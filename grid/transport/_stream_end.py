@@ -11,11 +11,11 @@ import asyncio
 from collections import deque
 from typing import Protocol
 
-from grid._answer import Reply
 from grid.errors import GridError, OutcomeUnknown, StreamClosed
 from grid.transport._flow import Flow
+from grid.transport.answer import Reply
+from grid.transport.error_codec import decode_failure, encode_failure
 from grid.transport.protocol import Session
-from grid.transport.status import decode_failure, encode_failure
 
 __all__ = ["LocalPort", "SessionPort", "StreamEnd", "StreamPort"]
 

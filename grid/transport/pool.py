@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 import grpc
 import grpc.aio
 
-from grid._tasks import being_cancelled
+from grid.aio import being_cancelled
 from grid.deadline import now
 from grid.errors import (
     ClientClosed,

@@ -21,13 +21,13 @@ from grid.errors import (
     PeerNotServing,
     UndecodableMessage,
 )
-from grid.names import split_address
+from grid.registry.names import split_address
 from grid.transport._grpc_wire import GrpcWire
 from grid.transport._socket_wire import SocketServer, SocketWire
+from grid.transport.error_codec import encode_error
 from grid.transport.link import Gate, Link, Wire
 from grid.transport.settings import SessionSettings
 from grid.transport.statistics import Counters, SessionStatistics, total
-from grid.transport.status import encode_error
 from grid.wire_pb2 import DESCRIPTOR, Delivery
 
 __all__ = ["ENVELOPE_ROOM", "FRAME_BYTES", "SERVICE", "UnaryGate", "WireService"]

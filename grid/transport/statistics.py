@@ -18,7 +18,7 @@ from grid.transport.breaker import BreakerState
 from grid.transport.protocol import Traffic
 
 if TYPE_CHECKING:
-    from grid._dispatch import State
+    from grid.mailbox.dispatcher import State
 
 __all__ = [
     "BreakerStatistics",

@@ -7,7 +7,6 @@ import math
 from collections.abc import Collection, Mapping
 from typing import NamedTuple, Protocol
 
-from grid._answer import Reply
 from grid.deadline import Deadline
 from grid.errors import (
     ClientClosed,
@@ -17,6 +16,7 @@ from grid.errors import (
     StreamsUnsupported,
 )
 from grid.transport._stream_end import SessionPort, StreamEnd
+from grid.transport.answer import Reply
 from grid.transport.link import Link, Overdue
 from grid.transport.pool import NoSessions, Pool
 from grid.transport.protocol import Unwritten

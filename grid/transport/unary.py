@@ -11,7 +11,7 @@ import grpc.aio
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from grid._tasks import being_cancelled
+from grid.aio import being_cancelled
 from grid.deadline import Deadline
 from grid.errors import (
     ClientClosed,
@@ -20,8 +20,8 @@ from grid.errors import (
     OutcomeUnknown,
     PeerUnreachable,
 )
+from grid.transport.error_codec import NEVER_SENT, decode_error
 from grid.transport.service import ENVELOPE_ROOM, SERVICE
-from grid.transport.status import NEVER_SENT, decode_error
 from grid.wire_pb2 import Delivery
 
 __all__ = ["UnaryTransport"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from machine._state import Relation
 from machine.draw._picture import WORDS, Box, Key, Line, Picture, tooltip
+from machine.schema.state import Relation
 
 __all__ = ["dot"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from machine.schema import Schema
+from machine.schema.schema import Schema
 
 __all__ = ["Frame", "frames_of"]
 

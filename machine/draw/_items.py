@@ -10,9 +10,9 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from machine._state import Relation
 from machine.draw._layers import Block
 from machine.draw._picture import Key
+from machine.schema.state import Relation
 
 __all__ = ["PASSING", "Item", "Port", "put_in_order"]
 

@@ -11,8 +11,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from machine._state import Relation
 from machine.draw._picture import Key, Line, Picture
+from machine.schema.state import Relation
 
 __all__ = ["Block", "Part", "parts_of"]
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from machine._state import Relation
 from machine.draw._items import PASSING, Item, Port, put_in_order
 from machine.draw._layers import Block, Part
 from machine.draw._picture import Key, Line
+from machine.schema.state import Relation
 
 __all__ = ["Layout", "Rect", "Route"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from machine._state import Relation
 from machine.draw._layout import Route
 from machine.draw._marks import end_mark, line_path, stroke_of
 from machine.draw._picture import WORDS, Line, Picture
+from machine.schema.state import Relation
 
 __all__ = ["legend"]
 

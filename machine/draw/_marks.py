@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from machine._state import Relation
 from machine.draw._layout import Route
+from machine.schema.state import Relation
 
 __all__ = ["STYLE", "end_mark", "line_path", "number", "stroke_of"]
 

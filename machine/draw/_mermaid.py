@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Iterator
 
-from machine._state import Relation
 from machine.draw._picture import WORDS, Box, Key, Picture
+from machine.schema.state import Relation
 
 __all__ = ["mermaid"]
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from machine._state import EXCEPTION, RELATIONS, Relation, State, flatten
+from machine.core.machine import Machine
 from machine.draw._frames import Frame, frames_of
 from machine.errors import InvalidArgument, UnknownState, did_you_mean, near_names
-from machine.machine import Machine
-from machine.schema import Schema, as_schema
+from machine.schema.schema import Schema, as_schema
+from machine.schema.state import EXCEPTION, RELATIONS, Relation, State, flatten
 
 __all__ = ["WORDS", "Box", "Key", "Line", "Picture", "picture_of", "tooltip"]
 

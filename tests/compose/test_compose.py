@@ -17,8 +17,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from grid._dispatch import Dispatcher
 from grid.codec import Codec
+from grid.mailbox.dispatcher import Dispatcher
 from grid.transport.service import WireService
 from grid.transport.settings import SessionSettings
 from tests.compose.stack import (

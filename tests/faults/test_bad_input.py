@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import grid
-import grid._dispatch
+import grid.mailbox.dispatcher
 from grid.embedded import Etcd
 from grid.errors import (
     AlreadyResponded,
@@ -28,8 +28,8 @@ from grid.errors import (
     UnsupportedMessage,
     WrongEventLoop,
 )
-from tests.grid.cli_kit import Running
-from tests.grid.cli_kit import grid as run
+from tests.grid.cli.cli_kit import Running
+from tests.grid.cli.cli_kit import grid as run
 
 Servers = Callable[..., grid.Server]
 
@@ -116,8 +116,8 @@ def test_variables_that_are_set_to_nothing_are_not_set(monkeypatch: pytest.Monke
 @pytest.fixture
 def over_the_wire(grid_server: grid.Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """No short way to the peer, although it is in this process."""
-    assert grid_server.address in grid._dispatch._local
-    monkeypatch.setattr("grid._dispatch._local", {})
+    assert grid_server.address in grid.mailbox.dispatcher._local
+    monkeypatch.setattr("grid.mailbox.dispatcher._local", {})
 
 
 async def refuse(ctx: grid.ActorContext) -> None:

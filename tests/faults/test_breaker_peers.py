@@ -223,7 +223,7 @@ async def test_an_actor_that_answers_with_errors_is_not_left_alone(
 async def test_a_full_mailbox_does_not_count(
     grid_server: grid.Server, new_client: NewClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("grid._router.local_dispatcher", lambda _: None)
+    monkeypatch.setattr("grid.client.router.local_dispatcher", lambda _: None)
     client = await new_client()
     async with grid_server.open_mailbox("full", size=0):
         for _ in range(10):

@@ -9,7 +9,7 @@ import pytest
 import grid
 from grid.embedded import Etcd
 from grid.errors import ClientClosed, ServerNotRunning
-from grid.registration import encode_registration
+from grid.registry.registration import encode_registration
 from grid.testing import wait_until
 from tests.grid.proxy import FaultProxy
 

@@ -16,11 +16,11 @@ from grid.errors import (
     UnregisteredMailbox,
 )
 from grid.etcd import EtcdConfig
-from grid.registration import encode_registration
+from grid.registry.registration import encode_registration
 from grid.testing import wait_until
-from tests.grid.etcd_kit import cluster
+from tests.grid.etcd.etcd_kit import cluster
+from tests.grid.etcd.test_auth import guarded, login
 from tests.grid.proxy import FaultProxy
-from tests.grid.test_etcd_auth import guarded, login
 
 Servers = Callable[..., grid.Server]
 

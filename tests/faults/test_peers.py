@@ -25,7 +25,7 @@ from grid.errors import (
 from grid.testing import wait_until
 from grid.transport.transport import Destination, Parcel
 from grid.wire_pb2 import EchoMsg
-from tests.grid.etcd_kit import free_ports
+from tests.grid.etcd.etcd_kit import free_ports
 from tests.grid.proxy import FaultProxy
 
 LEASE = 2.0
@@ -268,7 +268,7 @@ async def test_an_actor_that_stalls_its_peer_acknowledges_nothing_after_the_leas
     await server.start()
     await grid_client.start_actor("staller")
     (before,) = await grid_client.query("actor")
-    monkeypatch.setattr("grid._dispatch._local", {})  # ask over the wire
+    monkeypatch.setattr("grid.mailbox.dispatcher._local", {})  # ask over the wire
     with pytest.raises(OutcomeUnknown, match="lost its lease"):
         await grid_client.request("staller", grid.EchoMsg(msg="stall"), timeout=10)
 

@@ -14,14 +14,14 @@ from grid.embedded import Etcd
 from grid.errors import EtcdAuthFailed, EtcdPermissionDenied, EtcdUnavailable
 from grid.etcd import EtcdConfig
 from grid.etcd._model import prefix_range
-from tests.grid.cli_kit import Running
-from tests.grid.cli_kit import grid as run
-from tests.grid.etcd_kit import connect
-from tests.grid.test_etcd_auth import WORD, Authority, admin, login, token_expired
+from tests.grid.cli.cli_kit import Running
+from tests.grid.cli.cli_kit import grid as run
+from tests.grid.etcd.etcd_kit import connect
+from tests.grid.etcd.test_auth import WORD, Authority, admin, login, token_expired
 
 _LOCKS, _END = prefix_range("registry.uniq-lock.")
 
-APP = "tests.grid.cli_app:server"
+APP = "tests.grid.cli.cli_app:server"
 
 
 async def echo(ctx: grid.ActorContext) -> None:

@@ -239,7 +239,7 @@ async def test_a_peer_that_stops_answers_what_it_has(
     grid_client: grid.Client,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("grid._router.local_dispatcher", lambda _: None)
+    monkeypatch.setattr("grid.client.router.local_dispatcher", lambda _: None)
     first, second = grid_servers(name="first"), grid_servers(name="second")
 
     async def slow(ctx: grid.ActorContext) -> None:

@@ -19,7 +19,7 @@ import grid
 from grid.embedded import Etcd
 from grid.errors import DeadlineExceeded, NotDelivered, OutcomeUnknown
 from grid.wire_pb2 import EchoMsg
-from tests.grid.etcd_kit import free_ports
+from tests.grid.etcd.etcd_kit import free_ports
 from tests.grid.proxy import FaultProxy
 
 SECONDS = float(os.environ.get("GRID_SOAK_SECONDS", "3"))
@@ -46,7 +46,7 @@ async def proxied(
     grid_etcd: Etcd, grid_namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[grid.Client, FaultProxy, Soak]]:
     """A client, its way to the mailbox "m", and what happens there."""
-    monkeypatch.setattr("grid._router.local_dispatcher", lambda _: None)
+    monkeypatch.setattr("grid.client.router.local_dispatcher", lambda _: None)
     soak = Soak()
 
     async def serve(mailbox: grid.Mailbox) -> None:

@@ -15,7 +15,7 @@ __all__ = ["EchoGrid", "go_over_the_wire"]
 def go_over_the_wire(way: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Let a peer in this process be reached as those in others are, unless the way is local."""
     if way != "local":
-        monkeypatch.setattr("grid._router.local_dispatcher", lambda _: None)
+        monkeypatch.setattr("grid.client.router.local_dispatcher", lambda _: None)
     return way
 
 

@@ -42,8 +42,8 @@ from grid.errors import (
     UnregisteredMailbox,
 )
 from grid.etcd import EtcdClient, EtcdConfig
-from grid.names import address_lock_key
-from grid.registration import encode_registration
+from grid.registry.names import address_lock_key
+from grid.registry.registration import encode_registration
 from grid.testing import wait_until
 from tests.interop.conftest import Grid
 from tests.interop.go_kit import Line, Program, running

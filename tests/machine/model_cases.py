@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, NamedTuple
 
-from machine.kinds import Kind
-from machine.machine import Machine
-from machine.options import Options
-from machine.result import Result
-from machine.schema import Schema
-from machine.tracer import Tracer
-from machine.transition import Transition
+from machine.core.machine import Machine
+from machine.core.options import Options
+from machine.core.tracer import Tracer
+from machine.core.transition import Transition
+from machine.rules.kinds import Kind
+from machine.schema.schema import Schema
+from machine.waits.result import Result
 from tests.machine.model import EXCEPTION, Handler, Model, Op, Record, parse
 
 __all__ = ["Behaviour", "Case", "difference", "make_cases", "minimised"]

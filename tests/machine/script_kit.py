@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from machine.waits import Wait
+from machine.waits.wait import Wait
 from tests.machine.vector_kit import Recorder, Vector, apply, build, frozen, letter, rows
 
 

@@ -16,10 +16,10 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from machine.machine import Machine
-from machine.options import Options
-from machine.result import Result
-from machine.schema import EXCEPTION, Schema
+from machine.core.machine import Machine
+from machine.core.options import Options
+from machine.schema.schema import EXCEPTION, Schema
+from machine.waits.result import Result
 
 AnyMachine: TypeAlias = Machine[Any]
 

@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
-from grid._answer import Answer, FutureAnswer, Reply
 from grid.deadline import Deadline
 from grid.errors import GridError, OutcomeUnknown
+from grid.transport.answer import Answer, FutureAnswer, Reply
 from grid.transport.link import Link
 from grid.transport.service import WireService
 from grid.transport.settings import SessionSettings

@@ -8,7 +8,6 @@ import time
 import grpc.aio
 import pytest
 
-from grid._answer import Reply
 from grid.deadline import Deadline
 from grid.errors import (
     DeadlineExceeded,
@@ -18,6 +17,7 @@ from grid.errors import (
     StreamsUnsupported,
 )
 from grid.testing import wait_until
+from grid.transport.answer import Reply
 from grid.transport.service import SERVICE
 from grid.transport.transport import Destination, Transport
 from grid.wire_pb2 import Delivery, Frame, Hello

@@ -5,7 +5,7 @@ import pytest
 
 from grid import errors
 from grid.errors import GridError
-from grid.transport.status import decode_error, encode_error
+from grid.transport.error_codec import decode_error, encode_error
 
 ERRORS = [
     errors.InvalidName("a b", "actor"),

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from grid import errors
-from grid.transport.status_class import (
+from grid.transport.error_class import (
     StatusClass,
     classify,
     counts_as_failure,

@@ -1,1 +1,0 @@
-"""Scenarios of the Go implementation: made up at random, recorded, replayed. See README.md."""

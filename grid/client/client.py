@@ -1,0 +1,228 @@
+"""A client of a grid: requests to names, queries, starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from grid.client.router import read_registration, within
+from grid.client.sender import Messaging
+from grid.deadline import FOREVER, Deadline
+from grid.errors import (
+    DeadlineExceeded,
+    GridError,
+    InvalidArgument,
+    NotDelivered,
+    OutcomeUnknown,
+    PeerUnreachable,
+    UnknownActor,
+    UnregisteredMailbox,
+)
+from grid.registry.entities import Entity, EntityWatch, entities
+from grid.registry.names import Kind, check_actor_type, full_name, prefix
+from grid.registry.ring import Ring
+from grid.transport.statistics import ClientStatistics
+from grid.wire_pb2 import Ack, ActorStart, ActorStop
+
+__all__ = ["Client"]
+
+
+class Client(Messaging):
+    """The way into a grid, from anywhere that reaches etcd and the peers.
+
+    Use it as `async with Client("shop") as client:`, or close it. It connects
+    when first used and belongs to the event loop that it is first used on.
+
+    What is sent while a request with a W3C trace context is handled carries that
+    on in its metadata (`traceparent`, `tracestate`), or the current span of
+    OpenTelemetry if that was imported before, unless it has its own.
+
+    Args:
+        namespace: the grid; by default `GRID_NAMESPACE`.
+        etcd: endpoints as `host:port,host:port` or an `EtcdConfig`; by default
+            `GRID_ETCD`, else `127.0.0.1:2379`.
+        timeout: seconds a call may take if it does not say otherwise.
+        retry: how often a request is sent again when that is safe.
+        sessions_per_peer: how many sessions to have with one peer at most; a
+            further one is made when all are busy. Order holds within a session.
+        max_message_bytes: the largest message sent or accepted.
+        compression: pack larger messages by `zstd`, `gzip`, or the best that
+            both sides have (`auto`); by default never.
+        checksum: send a checksum with each message.
+        breaker: leave an address alone for a while when it fails again and
+            again (see `BreakerPolicy`); by default never. A request then takes
+            a longer way, which costs about 10 microseconds of CPU.
+        filters: async functions that say which messages are sent.
+        interceptors: async functions around each message that is sent, the
+            first outermost; for both see `grid.interceptors`.
+        codec: the message types it knows; by default those of `grid.register`.
+    """
+
+    # -- actors ----------------------------------------------------------------
+
+    async def start_actor(
+        self,
+        type: str,  # noqa: A002
+        *,
+        name: str | None = None,
+        peer: str | None = None,
+        data: bytes = b"",
+        annotations: Iterable[str] = (),
+        timeout: float | None = None,
+    ) -> str:
+        """Start an actor; it holds its name and runs when this returns.
+
+        Args:
+            type: the definition to start it by.
+            name: its name; by default its type.
+            peer: the peer to start it on; by default one is chosen by hashing
+                the name over the live peers, and the next one if it cannot be
+                reached, so equal names go to equal peers.
+            data: opaque bytes for its factory.
+            annotations: choose among the peers that carry all of these.
+            timeout: seconds for all of it; by default the client's.
+
+        Returns:
+            The name of the peer it runs on.
+
+        Raises:
+            InvalidActorType, InvalidName: before any I/O.
+            AlreadyRegistered: the name has an owner, which keeps it.
+            UnknownActorType, FactoryFailed, NilActor: the peer has no such actor
+                (of a Go peer a failed factory is a `RequestFailed`).
+            UnregisteredMailbox: there is no such peer, or none at all.
+            What `request` raises. After `OutcomeUnknown` or `DeadlineExceeded`
+            the actor may run: look with `query`.
+        """
+        self._check_open()
+        check_actor_type(type)
+        name = type if name is None else name
+        full_name(self.namespace, Kind.ACTOR, name)
+        start = ActorStart(type=type, name=name, data=data)
+        if peer is not None:
+            await self.request(peer, start, reply=Ack, timeout=timeout)
+            return peer
+        deadline = Deadline.after(self.timeout if timeout is None else timeout)
+        failure: GridError = UnregisteredMailbox("a peer" + _with(annotations))
+        for candidate in await self._placement(name, tuple(annotations), deadline):
+            try:
+                await self.request(candidate, start, reply=Ack, timeout=deadline.remaining())
+            except NotDelivered as error:
+                failure = error
+            else:
+                return candidate
+        raise failure
+
+    async def stop_actor(
+        self, name: str, *, grace: float | None = None, timeout: float | None = None
+    ) -> None:
+        """Stop an actor; its names are free when this returns.
+
+        Args:
+            name: the actor's name.
+            grace: seconds it may go on to finish before it is cancelled; by
+                default its peer's.
+            timeout: seconds for all of it; by default the client's, and never
+                less than `grace` needs.
+
+        Raises:
+            UnknownActor: no actor of that name runs.
+            ActorStillRunning: it did not end, and keeps its names.
+            What `request` raises. Stopping again is safe.
+        """
+        self._check_open()
+        stop = ActorStop(name=name)
+        if grace is not None:
+            if not 0 <= grace <= FOREVER:
+                raise InvalidArgument("grace", grace, "a number of seconds")
+            stop.grace_ms = int(grace * 1000)
+        key = full_name(self.namespace, Kind.ACTOR, name)
+        stored = await self._etcd.get(key, timeout=timeout)
+        found = None if stored is None else next(entities(Kind.ACTOR, [stored], 0), None)
+        if found is None:
+            raise UnknownActor(name)
+        seconds = timeout if timeout is not None else max(self.timeout, (grace or 0.0) + 5.0)
+        await self.request(found.peer, stop, reply=Ack, timeout=seconds, idempotent=True)
+
+    # -- what it does ---------------------------------------------------------------
+
+    def statistics(self) -> ClientStatistics:
+        """What its sessions do now, and what they have carried so far; also once it is closed.
+
+        It costs a few microseconds for each session. Call it on the client's event loop.
+        """
+        return self._transport.statistics()
+
+    # -- what there is -----------------------------------------------------------
+
+    async def query(self, kind: Kind | str, *, timeout: float | None = None) -> list[Entity]:
+        """All peers, actors or mailboxes there are now, in the order of their names.
+
+        Raises:
+            ValueError: `kind` is none of `peer`, `actor`, `mailbox`.
+            EtcdUnavailable: etcd does not answer.
+        """
+        self._check_open()
+        kind = Kind(kind)
+        start = prefix(self.namespace, kind)
+        snapshot = await self._etcd.get_prefix(start, timeout=timeout)
+        return list(entities(kind, snapshot.items, len(start)))
+
+    def watch(self, kind: Kind | str, *, patience: float = 30.0) -> EntityWatch:
+        """What there is, and then what comes and goes; see `EntityWatch`.
+
+        Args:
+            kind: `peer`, `actor` or `mailbox`.
+            patience: seconds that etcd may be away before the watch raises.
+        """
+        self._check_open()
+        return EntityWatch(self._etcd, self.namespace, Kind(kind), patience=patience)
+
+    async def check(self, peer: str, *, timeout: float | None = None) -> str:
+        """What a peer says of its health: `SERVING` or `NOT_SERVING`.
+
+        Raises:
+            UnregisteredMailbox: there is no such peer.
+            PeerUnreachable, OutcomeUnknown, DeadlineExceeded: it does not answer.
+        """
+        self._check_open()
+        deadline = Deadline.after(self.timeout if timeout is None else timeout)
+        key = full_name(self.namespace, Kind.PEER, peer)
+        found = self._peers.find(key) or await read_registration(self._peers, key, deadline)
+        try:
+            return await self._transport.health(found.address, deadline)
+        except PeerUnreachable:
+            # It may be gone, or back at another address.
+            found = await read_registration(self._peers, key, deadline)
+            return await self._transport.health(found.address, deadline)
+
+    async def wait_until_serving(self, peer: str, *, timeout: float | None = None) -> None:
+        """Return once a peer is registered, reachable and SERVING.
+
+        Raises:
+            DeadlineExceeded: it was not within the timeout.
+        """
+        deadline = Deadline.after(self.timeout if timeout is None else timeout)
+        pause = 0.02
+        while not deadline.passed:
+            try:
+                if await self.check(peer, timeout=deadline.remaining()) == "SERVING":
+                    return
+            except (NotDelivered, OutcomeUnknown):
+                pass  # not there yet, not reachable yet, or its connection broke
+            await asyncio.sleep(min(pause, deadline.remaining()))
+            pause = min(2 * pause, 0.5)
+        raise DeadlineExceeded(f"peer {peer!r} to serve", deadline.timeout)
+
+    async def _placement(
+        self, name: str, annotations: tuple[str, ...], deadline: Deadline
+    ) -> list[str]:
+        peers = await within(deadline, "the list of peers", self._peers.all())
+        wanted = set(annotations)
+        ring = Ring(peer.peer for peer in peers if wanted <= set(peer.annotations))
+        return list(ring.owners(name))
+
+
+def _with(annotations: Iterable[str]) -> str:
+    listed = ", ".join(annotations)
+    return f" with {listed}" if listed else ""

@@ -1,0 +1,177 @@
+"""A client's filters and interceptors, and the ways to send through them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+
+from grid._interception import Interception
+from grid.client.router import Router
+from grid.codec import Codec
+from grid.deadline import FOREVER, Deadline
+from grid.errors import DeadlineExceeded, GridError, InvalidArgument, UnexpectedReply
+from grid.interceptors import CallKind, Filter, Interceptor, OutgoingCall
+from grid.stream import Stream
+from grid.transport.transport import Parcel
+
+__all__ = ["OutgoingInterception", "of_type", "outgoing_interception"]
+
+T = TypeVar("T")
+
+# Seconds after the deadline of a call until its interceptors are cancelled, so that they see
+# the `DeadlineExceeded` of what they wait for.
+_LAST_WORD = 0.1
+
+_Metadata = Mapping[str, str] | None
+
+
+class OutgoingInterception(Interception[OutgoingCall]):
+    """Sends messages through filters and interceptors; arguments are those of `Client`."""
+
+    def __init__(
+        self,
+        filters: Iterable[Filter[OutgoingCall]],
+        interceptors: Iterable[Interceptor[OutgoingCall]],
+        router: Router,
+        codec: Codec,
+        parcel: Callable[[OutgoingCall], Parcel],
+    ) -> None:
+        super().__init__(filters, interceptors)
+        self._router = router
+        self._codec = codec
+        self._parcel = parcel
+
+    async def request(
+        self,
+        name: str,
+        message: Message,
+        timeout: float,
+        metadata: _Metadata,
+        *,
+        reply: type[Message] | None,
+        idempotent: bool,
+        wait: bool = False,
+    ) -> Message:
+        """See `Client.request`."""
+
+        async def ask(call: OutgoingCall, seconds: float) -> Message:
+            to = self._parcel(call)
+            answered, payload = await self._router.ask(
+                to.receiver,
+                to.type_name,
+                to.data,
+                to.metadata,
+                seconds,
+                idempotent=idempotent,
+                wait=wait,
+            )
+            return self._codec.decode(answered, payload)
+
+        outcome = await self._run("request", name, message, timeout, metadata, ask)
+        answer = _check_outcome(outcome, Message)
+        return answer if reply is None else of_type(reply, answer)
+
+    def send(
+        self,
+        name: str,
+        message: Message,
+        timeout: float,
+        metadata: _Metadata,
+        *,
+        reply: type[Message] | None,
+        idempotent: bool,
+    ) -> asyncio.Task[Message]:
+        """See `Client.send`."""
+        asking = self.request(name, message, timeout, metadata, reply=reply, idempotent=idempotent)
+        task = asyncio.create_task(asking, name="intercepted request")
+        self._keep(task)
+        return task
+
+    async def tell(self, name: str, message: Message, timeout: float, metadata: _Metadata) -> None:
+        """See `Client.tell`."""
+
+        async def tell(call: OutgoingCall, seconds: float) -> None:
+            await self._router.tell(self._parcel(call), Deadline.after(seconds))
+
+        await self._run("tell", name, message, timeout, metadata, tell)
+
+    async def stream(
+        self, name: str, first: Message, timeout: float, metadata: _Metadata
+    ) -> Stream:
+        """See `Client.stream`."""
+
+        async def open_stream(call: OutgoingCall, seconds: float) -> Stream:
+            end = await self._router.stream(self._parcel(call), Deadline.after(seconds))
+            return Stream(end, self._codec)
+
+        outcome = await self._run("stream", name, first, timeout, metadata, open_stream)
+        return _check_outcome(outcome, Stream)
+
+    async def _run(
+        self,
+        kind: CallKind,
+        name: str,
+        message: Message,
+        timeout: float,
+        metadata: _Metadata,
+        send: Callable[[OutgoingCall, float], Awaitable[Any]],
+    ) -> Any:
+        """What comes back to the outermost interceptor's caller.
+
+        Raises:
+            Filtered: a filter skipped it.
+            DeadlineExceeded: the time of the call is over.
+            Exception: what an interceptor raised.
+        """
+        call = OutgoingCall(name, message, kind, timeout, dict(metadata or {}))
+        loop_began, began = asyncio.get_running_loop().time(), Deadline.after(0).at
+        limit = asyncio.timeout_at(loop_began + _seconds(call) + _LAST_WORD)
+
+        async def last(call: OutgoingCall) -> Any:
+            seconds = _seconds(call)
+            limit.reschedule(loop_began + seconds + _LAST_WORD)
+            await self._filter(call, "sender")
+            return await send(call, Deadline(began + seconds).remaining())
+
+        try:
+            async with limit:
+                return await self._chain(last)(call)
+        except TimeoutError as error:
+            if isinstance(error, GridError) or not limit.expired():
+                raise
+            raise DeadlineExceeded(f"{kind} to {call.name!r}", call.timeout) from None
+
+
+def outgoing_interception(
+    filters: Iterable[Filter[OutgoingCall]],
+    interceptors: Iterable[Interceptor[OutgoingCall]],
+    router: Router,
+    codec: Codec,
+    parcel: Callable[[OutgoingCall], Parcel],
+) -> OutgoingInterception | None:
+    """Sending through these; None if there are none, for it has a price."""
+    return OutgoingInterception(filters, interceptors, router, codec, parcel) or None
+
+
+def of_type(wanted: type[Message], message: Message) -> Message:
+    """The message itself, if it is of that type; else raises `UnexpectedReply`."""
+    if not isinstance(message, wanted):
+        raise UnexpectedReply(wanted.DESCRIPTOR.full_name, message.DESCRIPTOR.full_name)
+    return message
+
+
+def _check_outcome(outcome: Any, wanted: type[T]) -> T:
+    if not isinstance(outcome, wanted):
+        expected = f"a {wanted.__name__}, as proceed returns"
+        raise InvalidArgument("what an interceptor returned", outcome, expected)
+    return outcome
+
+
+def _seconds(call: OutgoingCall) -> float:
+    if not call.timeout <= FOREVER:
+        Deadline.after(call.timeout)  # raises for what is not a number
+        return FOREVER
+    return call.timeout

@@ -1,0 +1,193 @@
+"""What stays in the process: requests, with one timer for all deadlines, and streams."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from grid.deadline import now
+from grid.errors import GridError
+from grid.mailbox.dispatcher import Dispatcher
+from grid.transport._deadlines import Deadlines
+from grid.transport._stream_end import LocalPort, StreamEnd
+from grid.transport.answer import Answer, Reply
+from grid.transport.link import Overdue
+
+__all__ = ["LocalCalls", "LocalLink", "LocalStreamAnswer"]
+
+
+class LocalCalls:
+    """The requests of one client to mailboxes of its own event loop.
+
+    Attributes:
+        table: the answers that are to come, by number.
+    """
+
+    def __init__(self) -> None:
+        self.table: dict[int, tuple[_LocalAnswer, float, None]] = {}
+        self._deadlines = Deadlines(self.table)
+        self._next = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
+        self._links: WeakKeyDictionary[Dispatcher, LocalLink] = WeakKeyDictionary()
+
+    def link(self, here: Dispatcher) -> LocalLink:
+        """The way to a peer of this loop."""
+        found = self._links.get(here)
+        if found is None:
+            found = self._links[here] = LocalLink(self, here)
+        return found
+
+    def open(self, answer: _LocalAnswer) -> int:
+        """Watch over the deadline of an answer; its number."""
+        number = self._next
+        self._next = number + 1
+        at = answer.at
+        self.table[number] = (answer, at, None)
+        self._deadlines.add(number, at)
+        if at < self._timer_at:
+            self._schedule(at)
+        return number
+
+    def cancel(self, number: int) -> bool:
+        """Nobody waits for an answer any more; False if it is there."""
+        entry = self.table.get(number)
+        if entry is None:
+            return False
+        entry[0].cancel()
+        return True
+
+    def close(self) -> None:
+        """Let go of the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _schedule(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(max(0.0, at - now()), self._expire)
+
+    def _expire(self) -> None:
+        self._timer, self._timer_at = None, math.inf
+        for number in self._deadlines.due(now()):
+            self.table[number][0].expire()
+        at = self._deadlines.next()
+        if at < math.inf:
+            self._schedule(at)
+
+
+class LocalLink:
+    """What `Link` is for another process, for a peer of this event loop."""
+
+    __slots__ = ("_calls", "_here")
+
+    def __init__(self, calls: LocalCalls, here: Dispatcher) -> None:
+        self._calls = calls
+        self._here = here
+
+    def request(
+        self,
+        receiver: str,
+        epoch: int,
+        type_name: str,
+        data: bytes,
+        metadata: Mapping[str, str] | None,
+        at: float,
+        milliseconds: int = 0,
+        again: bool = False,
+    ) -> tuple[asyncio.Future[Reply], int]:
+        """See `Link.request`."""
+        future: asyncio.Future[Reply] = self._here.loop.create_future()
+        return future, self.send(future, receiver, epoch, type_name, data, metadata, at)
+
+    def send(
+        self,
+        token: asyncio.Future[Any],
+        receiver: str,
+        epoch: int,
+        type_name: str,
+        data: bytes,
+        metadata: Mapping[str, str] | None,
+        at: float,
+        milliseconds: int = 0,
+        again: bool = False,
+    ) -> int:
+        """See `Link.send`; there is nothing to resend here."""
+        answer = _LocalAnswer(self._calls, self._here, token, at)
+        self._here.accept(receiver, epoch, type_name, data, metadata, answer)
+        return answer.number
+
+    def cancel(self, number: int) -> bool:
+        """Nobody waits for a request any more; False if it is over."""
+        return self._calls.cancel(number)
+
+
+class _LocalAnswer(Answer):
+    """The answer to a request inside the process: it leaves the table when it is there."""
+
+    __slots__ = ("_future", "_here", "_table", "number")
+
+    def __init__(
+        self, calls: LocalCalls, here: Dispatcher, future: asyncio.Future[Reply], at: float
+    ) -> None:
+        super().__init__(at)
+        self._here = here
+        self._future = future
+        self._table = calls.table
+        self.number = calls.open(self)
+
+    def expire(self) -> None:
+        """The caller's time is over."""
+        self.cancel()
+        if not self._future.done():
+            self._future.set_exception(Overdue("overdue"))
+
+    def cancel(self) -> None:
+        """See `Answer.cancel`."""
+        super().cancel()
+        self._table.pop(self.number, None)
+
+    def _send(self, name: str, data: bytes) -> None:
+        self._table.pop(self.number, None)
+        if self._future.done():
+            return
+        if self._here.may_answer():
+            self._future.set_result((name, data))
+        else:
+            self._future.set_exception(self._here.late())
+
+    def _send_error(self, error: GridError) -> None:
+        self._table.pop(self.number, None)
+        if not self._future.done():
+            self._future.set_exception(error)
+
+
+class LocalStreamAnswer(Answer):
+    """The answer to a request for a stream inside the process."""
+
+    __slots__ = ("_largest", "_opener")
+
+    opens_stream = True
+
+    def __init__(self, opener: StreamEnd, largest: int, at: float) -> None:
+        super().__init__(at)
+        self._opener = opener
+        self._largest = largest
+
+    def accept(self, stream: Any) -> bool:
+        """See `Answer.accept`."""
+        if self.done or self._opener.done():
+            return False
+        LocalPort.connect(self._opener, stream, self._largest)
+        self._opener.accepted()
+        stream.accepted()
+        self._finish()
+        return True
+
+    def _send_error(self, error: Any) -> None:
+        self._opener.set_exception(error)

@@ -1,0 +1,132 @@
+"""A request that was sent and not awaited yet: a future, and no task unless it must go again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from google.protobuf.message import Message
+
+from grid.errors import GridError
+from grid.registry.registration import Registration
+from grid.transport.answer import Reply
+from grid.transport.transport import Cancellable, Parcel
+
+__all__ = ["Sender", "Sent"]
+
+
+class Sender(Protocol):
+    """Who sent it, and sends it again."""
+
+    def recover(self, sent: Sent, error: GridError) -> Coroutine[Any, Any, Reply] | GridError:
+        """The request sent anew after this error, or the error to end with."""
+        ...
+
+    def abandon(self, sent: Sent) -> None:
+        """Nobody waits any more: tell the receiver."""
+        ...
+
+    def start(self, asking: Coroutine[Any, Any, Reply]) -> asyncio.Task[Reply]:
+        """Make a task of it."""
+        ...
+
+
+class Sent(asyncio.Future[Message]):
+    """The answer to come; resolved once, with a message or an error.
+
+    The session resolves it as it does any future of its own: here the reply is
+    decoded, and a failure that allows it makes the request go again, in a task.
+
+    Args:
+        sender: who sent it.
+        parcel: what was sent.
+        at: its deadline on the clock of `deadline.now`.
+        timeout: the seconds that made it.
+        idempotent: acting on it twice does no harm.
+        decode: makes the message of a reply; what it raises is the outcome.
+        loop: where it is awaited.
+
+    Attributes:
+        route: who has the name; None if it is not known yet.
+        link: the session it is on.
+        number: its number there.
+    """
+
+    __slots__ = (
+        "_asking",
+        "_decode",
+        "_sender",
+        "at",
+        "idempotent",
+        "link",
+        "number",
+        "parcel",
+        "route",
+        "timeout",
+    )
+
+    def __init__(
+        self,
+        sender: Sender,
+        parcel: Parcel,
+        at: float,
+        timeout: float,
+        idempotent: bool,
+        decode: Callable[[str, bytes], Message],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        super().__init__(loop=loop)
+        self._sender = sender
+        self._decode = decode
+        self._asking: asyncio.Task[Reply] | None = None
+        self.parcel = parcel
+        self.at = at
+        self.timeout = timeout
+        self.idempotent = idempotent
+        self.route: Registration | None = None
+        self.link: Cancellable | None = None
+        self.number = 0
+
+    def ask(self, asking: Coroutine[Any, Any, Reply]) -> None:
+        """Let a task bring the reply."""
+        self._asking = self._sender.start(asking)
+        self._asking.add_done_callback(self._asked)
+
+    def set_result(self, reply: Any) -> None:
+        """Take the reply: its type name and payload."""
+        try:
+            message = self._decode(*reply)
+        except GridError as error:
+            super().set_exception(error)
+        else:
+            super().set_result(message)
+
+    def set_exception(self, error: Any) -> None:
+        """Take a failure, or try again."""
+        again = self._sender.recover(self, error)
+        if isinstance(again, GridError):
+            super().set_exception(again)
+        else:
+            self.ask(again)
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Nobody waits any more; the receiver is told."""
+        if self.done():
+            return False
+        if self._asking is not None:
+            self._asking.cancel()
+        self._sender.abandon(self)
+        return super().cancel(msg)
+
+    def _asked(self, task: asyncio.Task[Reply]) -> None:
+        if self.done():
+            if not task.cancelled():
+                task.exception()  # nobody else will look
+            return
+        if task.cancelled():
+            super().cancel()
+        elif (error := task.exception()) is not None:
+            super().set_exception(error)
+        else:
+            self.set_result(task.result())

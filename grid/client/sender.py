@@ -1,0 +1,396 @@
+"""Messages to names: requests, tells, streams, broadcasts. The larger half of a client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from functools import partial
+from threading import get_ident
+from types import TracebackType
+from typing import Self, TypeVar, overload
+
+from google.protobuf.message import Message
+
+from grid import trace_context
+from grid.client.broadcast import BroadcastResult, Group
+from grid.client.collect import collect
+from grid.client.interception import of_type, outgoing_interception
+from grid.client.retry import Retry
+from grid.client.router import Router
+from grid.codec import Codec, default_codec
+from grid.deadline import Deadline, check_timeout
+from grid.environment import default_etcd, default_namespace
+from grid.errors import (
+    ClientClosed,
+    IncompleteBroadcast,
+    InvalidArgument,
+    MessageTooLarge,
+    UnexpectedReply,
+    WrongEventLoop,
+)
+from grid.etcd import EtcdClient, EtcdConfig
+from grid.interceptors import Filter, Interceptor, OutgoingCall
+from grid.registry.directory import Directory
+from grid.registry.names import Kind, check_name, prefix
+from grid.stream import OpeningStream, Stream
+from grid.transport.breaker import BreakerPolicy
+from grid.transport.breaker_transport import GuardedTransport
+from grid.transport.settings import SessionSettings
+from grid.transport.transport import Parcel, Transport
+from grid.wire_pb2 import Delivery
+
+__all__ = ["Messaging"]
+
+M = TypeVar("M", bound=Message)
+
+_KEYS = 100_000  # full names that are kept
+_METADATA_BYTES = 32 * 1024
+
+
+class Messaging:
+    """Sends messages to mailboxes by name; see `Client`."""
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        etcd: str | EtcdConfig | EtcdClient | None = None,
+        timeout: float = 10.0,
+        retry: Retry = Retry(),  # noqa: B008 - frozen
+        sessions_per_peer: int = 1,
+        max_message_bytes: int = 100 * 1024 * 1024,
+        compression: str | None = None,
+        checksum: bool = False,
+        breaker: BreakerPolicy | None = None,
+        filters: Iterable[Filter[OutgoingCall]] = (),
+        interceptors: Iterable[Interceptor[OutgoingCall]] = (),
+        codec: Codec = default_codec,
+    ) -> None:
+        self.namespace = default_namespace(namespace)
+        self.timeout = check_timeout(timeout)
+        self._mailbox_prefix = prefix(self.namespace, Kind.MAILBOX)
+        self._owns_etcd = not isinstance(etcd, EtcdClient)
+        self._etcd = etcd if isinstance(etcd, EtcdClient) else EtcdClient(default_etcd(etcd))
+        self._limit = max_message_bytes
+        self._codec = codec
+        if not isinstance(sessions_per_peer, int) or sessions_per_peer < 1:
+            raise InvalidArgument("sessions_per_peer", sessions_per_peer, "1 or more")
+        if not isinstance(breaker, BreakerPolicy | None):
+            raise InvalidArgument("breaker", breaker, "a BreakerPolicy")
+        self._settings = SessionSettings(
+            max_message_bytes=max_message_bytes, compression=compression, checksum=checksum
+        )
+        self._transport = (
+            Transport(settings=self._settings, sessions=sessions_per_peer)
+            if breaker is None
+            else GuardedTransport(
+                breaker=breaker, settings=self._settings, sessions=sessions_per_peer
+            )
+        )
+        self._mailboxes = Directory(self._etcd, self.namespace, Kind.MAILBOX)
+        self._peers = Directory(self._etcd, self.namespace, Kind.PEER)
+        self._router = Router(self._mailboxes, self._transport, retry, largest=max_message_bytes)
+        self._keys: dict[str, str] = {}
+        self._interception = outgoing_interception(
+            filters, interceptors, self._router, codec, self._parcel_if_open
+        )
+        trace_context.look_for_opentelemetry()
+        self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+
+    def __repr__(self) -> str:
+        return f"<Client {self.namespace} {'closed' if self._closed else self._transport!r}>"
+
+    async def __aenter__(self) -> Self:
+        self._check_open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End everything under way and let go of all connections. Idempotent."""
+        self._closed = True
+        await self._mailboxes.close()
+        await self._peers.close()
+        await self._router.close()
+        await self._transport.close()
+        if self._interception is not None:
+            await self._interception.close()
+        if self._owns_etcd:
+            await self._etcd.close()
+
+    # -- requests ----------------------------------------------------------------
+
+    @overload
+    async def request(
+        self,
+        name: str,
+        message: Message,
+        *,
+        reply: type[M],
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotent: bool = False,
+        wait: bool = False,
+    ) -> M: ...
+
+    @overload
+    async def request(
+        self,
+        name: str,
+        message: Message,
+        *,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotent: bool = False,
+        wait: bool = False,
+    ) -> Message: ...
+
+    async def request(
+        self,
+        name: str,
+        message: Message,
+        *,
+        reply: type[Message] | None = None,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotent: bool = False,
+        wait: bool = False,
+    ) -> Message:
+        """Send a message to a mailbox and return the answer.
+
+        It is sent again only while nobody can have acted on it, unless
+        `idempotent`. Cancelling it tells the receiver that nobody waits; what
+        the receiver has begun is its own affair.
+
+        Args:
+            name: the mailbox's name.
+            message: any protobuf message.
+            reply: the type the answer must have.
+            timeout: seconds for all of it; by default the client's.
+            metadata: what the receiving actor shall know about the request.
+            idempotent: acting on it twice does no harm, so also send it again
+                when the outcome is unknown.
+            wait: keep trying a full mailbox until the timeout, and a peer that its
+                breaker lets alone, if that ends before the timeout.
+
+        Raises:
+            InvalidName, InvalidArgument, UnsupportedMessage, MessageTooLarge: before any I/O.
+            UnregisteredMailbox: nobody holds the name.
+            NotDelivered: it did not arrive, in all attempts; a resend is safe.
+            OutcomeUnknown, DeadlineExceeded: it may have been acted upon.
+            RequestFailed: the receiver answered with an error.
+            UnexpectedReply: the answer is not of the type `reply`.
+            EtcdUnavailable: the name cannot be resolved.
+        """
+        self._check_open()
+        if self._interception is not None:
+            seconds = self.timeout if timeout is None else check_timeout(timeout)
+            return await self._interception.request(
+                name, message, seconds, metadata, reply=reply, idempotent=idempotent, wait=wait
+            )
+        key = self._keys.get(name) or self._key(name)
+        type_name, data = self._encode(message, metadata)
+        answered, payload = await self._router.ask(
+            key,
+            type_name,
+            data,
+            trace_context.onward(metadata) if trace_context.active else metadata,
+            self.timeout if timeout is None else check_timeout(timeout),
+            idempotent=idempotent,
+            wait=wait,
+        )
+        answer = self._codec.decode(answered, payload)
+        if reply is not None and not isinstance(answer, reply):
+            raise UnexpectedReply(reply.DESCRIPTOR.full_name, answer.DESCRIPTOR.full_name)
+        return answer
+
+    def send(
+        self,
+        name: str,
+        message: Message,
+        *,
+        reply: type[Message] | None = None,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotent: bool = False,
+    ) -> asyncio.Future[Message]:
+        """Send a message now; the answer is awaited later, or by somebody else.
+
+        Many can be sent without a task for each. The future resolves once: with
+        the reply, an error, or the deadline. Cancelling it tells the receiver
+        that nobody waits. Arguments, errors and resending are those of
+        `request`; what is wrong with the arguments is raised here. Where there
+        are interceptors or filters, each is a task, and raises nothing here.
+        """
+        self._check_open()
+        seconds = self.timeout if timeout is None else check_timeout(timeout)
+        if self._interception is not None:
+            return self._interception.send(
+                name, message, seconds, metadata, reply=reply, idempotent=idempotent
+            )
+        parcel = self._parcel(name, message, metadata)
+        decode = self._codec.decode if reply is None else partial(self._decode_as, reply)
+        return self._router.send(parcel, seconds, decode, idempotent=idempotent)
+
+    async def tell(
+        self,
+        name: str,
+        message: Message,
+        *,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """Send a message that has no answer; returns when it is written to the session.
+
+        Whether its mailbox takes it, or is full, nobody hears; what was not yet
+        written when a session is lost goes to the next one. A Go peer, which has
+        no sessions, answers all the same, and is waited for.
+
+        Raises:
+            What `request` raises before it is written. After `OutcomeUnknown`
+            the receiver may have it.
+        """
+        self._check_open()
+        seconds = self.timeout if timeout is None else check_timeout(timeout)
+        if self._interception is not None:
+            await self._interception.tell(name, message, seconds, metadata)
+            return
+        parcel = self._parcel(name, message, metadata)
+        await self._router.tell(parcel, Deadline.after(seconds))
+
+    def stream(
+        self,
+        name: str,
+        first: Message,
+        *,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> OpeningStream:
+        """Open a stream to a mailbox: `async with client.stream("feed", Subscribe()) as stream:`.
+
+        Its owner gets `first` as a request, and accepts or refuses. It can be
+        awaited instead; then close it yourself.
+
+        Args:
+            name: the mailbox's name.
+            first: what the owner shall know to accept it.
+            timeout: seconds until it must be accepted; by default the client's.
+                The stream itself has no end but its own.
+            metadata: what the receiving actor shall know about it.
+
+        Raises (once entered or awaited):
+            StreamsUnsupported: a Go peer has the mailbox.
+            What `request` raises.
+        """
+
+        async def opening() -> Stream:
+            self._check_open()
+            seconds = self.timeout if timeout is None else check_timeout(timeout)
+            if self._interception is not None:
+                return await self._interception.stream(name, first, seconds, metadata)
+            parcel = self._parcel(name, first, metadata)
+            end = await self._router.stream(parcel, Deadline.after(seconds))
+            return Stream(end, self._codec)
+
+        return OpeningStream(opening)
+
+    async def broadcast(
+        self,
+        group: Group,
+        message: Message,
+        *,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotent: bool = False,
+    ) -> BroadcastResult:
+        """Send a message to all members of a group at once.
+
+        Returns:
+            What each answered: all of them, or, for `group.fastest()`, those
+            that had answered when the first success came.
+
+        Raises:
+            IncompleteBroadcast: a member failed (fastest: all failed); its
+                `result` has what each answered.
+            InvalidName, UnsupportedMessage, MessageTooLarge: before any I/O.
+        """
+        self._check_open()
+        for name in group.members:
+            check_name(name, Kind.MAILBOX)
+        if self._interception is None:  # or they may make it another message
+            self._encode(message, metadata)
+        result = BroadcastResult()
+        asking = {
+            self.send(
+                name, message, timeout=timeout, metadata=metadata, idempotent=idempotent
+            ): name
+            for name in group.members
+        }
+        await collect(asking, result, first_only=group.first_only)
+        failed = not result.successes if group.first_only else bool(result.errors)
+        if failed and group.members:
+            raise IncompleteBroadcast(result)
+        return result
+
+    # -- inside --------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClientClosed
+        # gRPC's channels and the views' tasks live on one loop. Asking for the running
+        # loop costs a system call, so a request looks only at what changes with it.
+        loop = self._loop
+        if loop is None or not loop.is_running() or get_ident() != self._thread:
+            self._check_loop()
+
+    def _check_loop(self) -> None:
+        # A blocking client makes its watches outside of any loop.
+        loop = asyncio._get_running_loop()
+        if loop is not self._loop and loop is not None:
+            if self._loop is not None:
+                raise WrongEventLoop
+            self._loop = loop
+            self._thread = get_ident()
+
+    def _decode_as(self, wanted: type[Message], name: str, data: bytes) -> Message:
+        return of_type(wanted, self._codec.decode(name, data))
+
+    def _key(self, name: str) -> str:
+        check_name(name, Kind.MAILBOX)
+        if len(self._keys) >= _KEYS:
+            self._keys.clear()
+        key = self._keys[name] = self._mailbox_prefix + name
+        return key
+
+    def _parcel(self, name: str, message: Message, metadata: Mapping[str, str] | None) -> Parcel:
+        key = self._keys.get(name) or self._key(name)
+        type_name, data = self._encode(message, metadata)
+        if trace_context.active:
+            metadata = trace_context.onward(metadata)
+        return Parcel(key, 0, type_name, data, metadata)
+
+    def _parcel_if_open(self, call: OutgoingCall) -> Parcel:
+        self._check_open()
+        return self._parcel(call.name, call.message, call.metadata)
+
+    def _encode(self, message: Message, metadata: Mapping[str, str] | None) -> tuple[str, bytes]:
+        if metadata:
+            _check_size(metadata)
+        return self._codec.encode(message, limit=self._limit)
+
+
+def _check_size(metadata: Mapping[str, str]) -> None:
+    try:
+        size = Delivery(metadata=metadata).ByteSize()
+    except (TypeError, ValueError):
+        raise InvalidArgument("metadata", metadata, "strings by strings") from None
+    if size > _METADATA_BYTES:
+        raise MessageTooLarge(size, _METADATA_BYTES)

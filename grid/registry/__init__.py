@@ -1,0 +1,1 @@
+"""The registry: names, registrations and their owners, in etcd."""

@@ -1,0 +1,137 @@
+"""What there is in a namespace, and what comes and goes."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from grid.etcd import Change, EtcdClient, KeyValue, Watch
+from grid.registry.names import Kind, prefix
+from grid.registry.registration import MalformedRegistration, decode_registration
+
+__all__ = ["Entity", "EntityEvent", "EntityFound", "EntityLost", "EntityWatch", "Kind", "entities"]
+
+_log = logging.getLogger("grid.query")
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A peer, an actor or a mailbox.
+
+    Attributes:
+        kind: which of the three.
+        name: its short name.
+        peer: the name of the peer it is on (a peer is on itself).
+        address: where that peer is dialled.
+        epoch: grows with each new registration of the name.
+        lease: the id of the peer's lease.
+        annotations: what a peer says of itself; empty for the others.
+    """
+
+    kind: Kind
+    name: str
+    peer: str
+    address: str
+    epoch: int
+    lease: int
+    annotations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EntityFound:
+    """An entity is there: it was when the watch began, or came since, or changed."""
+
+    entity: Entity
+
+
+@dataclass(frozen=True, slots=True)
+class EntityLost:
+    """An entity is gone; as it was last."""
+
+    entity: Entity
+
+
+EntityEvent = EntityFound | EntityLost
+
+
+def entity_of(kind: Kind, stored: KeyValue, start: int) -> Entity | None:
+    """The entity in a stored value; None, with a warning, if it is not one.
+
+    Args:
+        kind: what it is.
+        stored: the key and value.
+        start: how many characters of the key come before the name.
+    """
+    try:
+        found = decode_registration(stored)
+    except MalformedRegistration as error:
+        _log.warning("skipped, not a registration: %s", error)
+        return None
+    return Entity(
+        kind,
+        stored.key[start:],
+        found.peer,
+        found.address,
+        found.epoch,
+        found.lease,
+        found.annotations,
+    )
+
+
+def entities(kind: Kind, stored: list[KeyValue], start: int) -> Iterator[Entity]:
+    """The entities in stored values, in their order."""
+    for one in stored:
+        entity = entity_of(kind, one, start)
+        if entity is not None:
+            yield entity
+
+
+class EntityWatch:
+    """All entities of a kind as `EntityFound`, then every change, in order.
+
+    Use it as `async with client.watch(Kind.PEER) as events: async for event in events:`.
+    It survives the loss of connections and of etcd members without missing a
+    change. It raises `EtcdUnavailable` when etcd cannot be had for longer than
+    its patience, and ends when the client closes; it never just goes silent.
+    """
+
+    def __init__(self, etcd: EtcdClient, namespace: str, kind: Kind, *, patience: float) -> None:
+        self.kind = kind
+        self._start = len(prefix(namespace, kind))
+        self._watch: Watch = etcd.watch(prefix(namespace, kind), patience=patience)
+        self._events: deque[EntityEvent] = deque()
+
+    async def __aenter__(self) -> Self:
+        await self._watch.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._watch.__aexit__(kind, error, traceback)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> EntityEvent:
+        while not self._events:
+            batch = await self._watch.__anext__()
+            for change in batch.changes:
+                self._events.extend(self._event(change))
+        return self._events.popleft()
+
+    def _event(self, change: Change) -> Iterator[EntityEvent]:
+        found = change.current and entity_of(self.kind, change.current, self._start)
+        if found:
+            yield EntityFound(found)
+        elif change.previous is not None:
+            lost = entity_of(self.kind, change.previous, self._start)
+            if lost:
+                yield EntityLost(lost)

@@ -1,0 +1,105 @@
+"""A peer's membership: its lease, its address, and the names held under them.
+
+To join is to be granted a lease, which is kept alive from that moment, and to
+take the address lock under it: a process that is started again on the address
+of a crashed one waits until the old lease has ended, so that it never passes
+for the owner of names it does not back. The lock is a create-if-absent, so two
+processes never hold one address, and the wait is a watch, so it ends with the
+old lease and not at the next poll.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from aetcd.rpc import rpc_pb2
+
+from grid.errors import AddressLocked, LeaseLost, LeaseTooShort
+from grid.etcd import EtcdClient, Lease
+from grid.registry.claims import Claims
+from grid.registry.names import address_lock_key
+
+__all__ = ["MINIMUM_LEASE", "Membership", "check_lease", "join"]
+
+MINIMUM_LEASE = 2.0  # seconds; etcd grants no less with its default election timeout
+
+
+def check_lease(seconds: float) -> float:
+    """The seconds themselves, unless too short: then raises `LeaseTooShort`."""
+    if seconds < MINIMUM_LEASE:
+        raise LeaseTooShort(seconds, MINIMUM_LEASE)
+    return seconds
+
+
+class Membership:
+    """A lease and its claims. It ends with the lease, or by `leave`."""
+
+    def __init__(self, lease: Lease, claims: Claims) -> None:
+        self.lease = lease
+        self.claims = claims
+
+    async def leave(self, *, revoke: bool = True, timeout: float | None = None) -> None:
+        """End the lease; with `revoke` all its names are free at once, else after its time.
+
+        Args:
+            timeout: seconds to try to tell etcd; by default at most the lease's.
+        """
+        await self.claims.close()
+        if revoke:
+            await self.lease.revoke(timeout=timeout)
+        else:
+            await self.lease.abandon()
+
+
+async def join(etcd: EtcdClient, *, lease: float, address: str, peer: str) -> Membership:
+    """Become a member under an address.
+
+    Cancelling it gives back what was taken so far.
+
+    Raises:
+        AddressLocked: another process held the address for twice the lease.
+        EtcdUnavailable: etcd does not answer.
+        LeaseLost: the lease ended while the address was waited for.
+    """
+    granted = await etcd.open_lease(check_lease(lease))
+    try:
+        await _lock_address(etcd, granted, address, patience=2 * lease)
+    except BaseException:
+        await granted.revoke()
+        raise
+    return Membership(granted, Claims(etcd, granted, peer=peer, address=address))
+
+
+async def _lock_address(etcd: EtcdClient, lease: Lease, address: str, patience: float) -> None:
+    key = address_lock_key(address)
+    try:
+        async with asyncio.timeout(patience):
+            while not await _take(etcd, key, lease.id):
+                await _gone(etcd, key)
+                if not lease.valid:
+                    raise LeaseLost
+    except TimeoutError:
+        raise AddressLocked(address) from None
+
+
+async def _take(etcd: EtcdClient, key: str, lease: int) -> bool:
+    name = key.encode()
+    request = rpc_pb2.TxnRequest()
+    request.compare.add(
+        result=rpc_pb2.Compare.EQUAL, target=rpc_pb2.Compare.VERSION, key=name, version=0
+    )
+    put = request.success.add().request_put
+    put.key, put.lease = name, lease
+    request.failure.add().request_range.key = name
+    response = await etcd.txn(request)
+    if response.succeeded:
+        return True
+    # After a lost answer the lock may be there from the first try.
+    return any(kv.lease == lease for kv in response.responses[0].response_range.kvs)
+
+
+async def _gone(etcd: EtcdClient, key: str) -> None:
+    async with etcd.watch(key, exact=True) as watch:
+        async for _ in watch:
+            if not watch.current:
+                return

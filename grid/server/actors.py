@@ -1,0 +1,281 @@
+"""Running actors: claim the name, make it, run it, end it, free the name.
+
+The name is claimed before the factory is called, so a factory runs only on the
+peer that owns the name, and it is freed only after the actor has ended, so two
+incarnations never overlap under one lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from grid import trace_context
+from grid.actor import ActorContext
+from grid.deadline import Deadline
+from grid.errors import (
+    ActorStillRunning,
+    EtcdUnavailable,
+    FactoryFailed,
+    GridError,
+    LeaseLost,
+    PeerNotServing,
+    UnknownActor,
+    UnknownActorType,
+)
+from grid.mailbox.mailbox import Mailbox
+from grid.registry.names import Kind, check_actor_type, full_name
+from grid.server.definitions import Act, BlockingAct, Definition, is_blocking
+from grid.server.peer import OpeningMailbox, Peer
+from grid.sync.actors import run_blocking
+
+if TYPE_CHECKING:
+    from grid.client.client import Client
+
+__all__ = ["Runner"]
+
+_log = logging.getLogger("grid.actor")
+
+_SAY_STUCK_AFTER = 10.0  # seconds
+_TIMER_GRAIN = 0.001  # seconds by which an event loop may call too early
+_UNWIND = 2.0  # seconds a cancelled actor may take to unwind before it is given up
+
+
+@dataclass(slots=True, eq=False)
+class _Actor:
+    """One running actor: `acting` is its own code, `life` that and the clean-up."""
+
+    context: ActorContext
+    blocking: bool
+    mailboxes: list[Mailbox] = field(default_factory=list)
+    acting: asyncio.Task[None] = field(init=False)
+    life: asyncio.Task[None] = field(init=False)
+
+    def hears_stop(self) -> bool:
+        """True if the actor can learn of a stop without being cancelled."""
+        reads = any(not mailbox.closed for mailbox in self.mailboxes)
+        return self.blocking or self.context._watches_stopping or reads
+
+
+class Runner:
+    """The actors of one peer."""
+
+    def __init__(
+        self, peer: Peer, client: Callable[[], Client], definitions: Iterable[Definition]
+    ) -> None:
+        self._peer = peer
+        self._client = client
+        self._definitions = {one.type: one for one in definitions}
+        self._actors: dict[str, _Actor] = {}
+        self._ending = False
+        self._defined = asyncio.Event()
+
+    def define(self, definition: Definition) -> None:
+        """Add a definition, or replace the one of that type."""
+        self._definitions[definition.type] = definition
+        self._defined.set()
+
+    async def wait_defined(self, type: str) -> None:  # noqa: A002
+        """Return once there is a definition of that type."""
+        while type not in self._definitions:
+            self._defined.clear()
+            await self._defined.wait()
+
+    def names(self) -> list[str]:
+        """The names of the actors that run here."""
+        return list(self._actors)
+
+    # -- start ---------------------------------------------------------------
+
+    async def start(self, type: str, name: str, data: bytes) -> asyncio.Task[None]:  # noqa: A002
+        """Start an actor; it holds its name and runs when this returns.
+
+        Returns:
+            The task of its whole life: done when its names are free again.
+
+        Raises:
+            InvalidActorType, InvalidName: they break the rule of names.
+            UnknownActorType: there is no definition of that type here.
+            AlreadyRegistered: the name has an owner.
+            FactoryFailed, NilActor: no actor came out; the name is free again.
+        """
+        check_actor_type(type)
+        key = full_name(self._peer.namespace, Kind.ACTOR, name)
+        definition = self._definitions.get(type)
+        if definition is None:
+            raise UnknownActorType(type, sorted(self._definitions))
+        mailbox = None
+        if definition.mailbox is not None:
+            mailbox = self._peer.new_mailbox(name, definition.mailbox)
+        epoch = await self._claim(key, mailbox)
+        try:
+            act = _make(definition, data)
+            # While the claim was under way the peer may have begun to stop, or
+            # lost its lease; who ends its actors has not seen this one.
+            self._check_launch()
+        except GridError:
+            await self._free(key, epoch, mailbox)
+            raise
+        return self._launch(key, epoch, definition, name, data, mailbox, act)
+
+    def _check_launch(self) -> None:
+        if self._ending:
+            raise PeerNotServing(self._peer.name, "draining")
+        if not self._peer.joined().lease.valid:
+            raise LeaseLost
+
+    async def _claim(self, key: str, mailbox: Mailbox | None) -> int:
+        if mailbox is None:
+            return await self._peer.claim((key,))
+        return await self._peer.claim_with((key, mailbox.key), mailbox)
+
+    async def _free(self, key: str, epoch: int, *mailboxes: Mailbox | None) -> None:
+        await asyncio.gather(*(one.close() for one in mailboxes if one is not None))
+        await self._peer.free((key,), epoch)
+
+    def _launch(
+        self,
+        key: str,
+        epoch: int,
+        definition: Definition,
+        name: str,
+        data: bytes,
+        mailbox: Mailbox | None,
+        act: Act | BlockingAct,
+    ) -> asyncio.Task[None]:
+        mailboxes = [] if mailbox is None else [mailbox]
+        context = ActorContext(
+            name=name,
+            id=key,
+            type=definition.type,
+            namespace=self._peer.namespace,
+            peer=self._peer.name,
+            epoch=epoch,
+            data=data,
+            client=self._client(),
+            mailbox=mailbox,
+            open_mailbox=lambda n, size: OpeningMailbox(self._peer, n, size, mailboxes),
+        )
+        actor = _Actor(context, is_blocking(act), mailboxes)
+        actor.acting = asyncio.create_task(_act(act, actor), name=f"actor {name}")
+        actor.life = asyncio.create_task(self._live(actor), name=f"life of actor {name}")
+        self._actors[name] = actor
+        return actor.life
+
+    async def _live(self, actor: _Actor) -> None:
+        context = actor.context
+        await asyncio.wait([actor.acting])
+        _report(actor)
+        try:
+            await self._free(context.id, context.epoch, *actor.mailboxes)
+        except GridError as error:
+            _log.warning("actor %s: its name goes with the lease: %s", context.id, error)
+        finally:
+            if self._actors.get(context.name) is actor:
+                del self._actors[context.name]
+
+    # -- stop ----------------------------------------------------------------
+
+    async def stop(self, name: str, grace: float) -> None:
+        """End an actor; its names are free when this returns.
+
+        Args:
+            name: the actor's name.
+            grace: seconds it may go on before it is cancelled.
+
+        Raises:
+            UnknownActor: no actor of that name runs here.
+            ActorStillRunning: it did not end; it keeps its names.
+            EtcdUnavailable: it has ended, but its names could not be freed.
+        """
+        actor = self._actors.get(name)
+        if actor is None:
+            raise UnknownActor(name)
+        await _end(actor, "stopped by request", grace)
+
+    async def stop_all(self, reason: str, grace: float) -> list[str]:
+        """End all actors at once, for good; returns the names of those that did not end."""
+        self._ending = True
+        actors = list(self._actors.values())
+        ends = await asyncio.gather(
+            *(_end(actor, reason, grace) for actor in actors), return_exceptions=True
+        )
+        for end in ends:
+            if isinstance(end, BaseException) and not isinstance(end, GridError):
+                raise end
+        return [end.name for end in ends if isinstance(end, ActorStillRunning)]
+
+    def cancel_all(self, reason: str) -> None:
+        """Cancel all actors now, whatever grace they were given."""
+        for actor in self._actors.values():
+            actor.acting.cancel(reason)
+
+    async def wait_ended(self) -> None:
+        """Return once no actor runs any more; say which ones take long."""
+        while lives := [actor.life for actor in self._actors.values()]:
+            done, _ = await asyncio.wait(lives, timeout=_SAY_STUCK_AFTER)
+            if not done:
+                _log.warning("still running after they were cancelled: %s", ", ".join(self._actors))
+
+    def lose_all(self, error: LeaseLost) -> None:
+        """Cancel all actors: their names are no longer theirs."""
+        for actor in self._actors.values():
+            actor.context._stopping._set(str(error))
+            for mailbox in actor.mailboxes:
+                mailbox._lose(error)
+            actor.acting.cancel(error)
+
+
+async def _end(actor: _Actor, reason: str, grace: float) -> None:
+    context = actor.context
+    if context.deadline is None:
+        context.deadline = Deadline.after(grace)
+    context._stopping._set(reason)
+    for mailbox in actor.mailboxes:
+        mailbox._drain()
+    if actor.hears_stop():
+        over = Deadline.after(grace)
+        while not (actor.acting.done() or over.passed):
+            await asyncio.wait([actor.acting], timeout=over.remaining() + _TIMER_GRAIN)
+    if not actor.acting.done():
+        actor.acting.cancel(reason)
+    if not await _ends(actor.acting):
+        raise ActorStillRunning(context.name)
+    if not await _ends(actor.life):
+        raise EtcdUnavailable(f"actor {context.name!r} has ended, its names are not free yet")
+
+
+async def _ends(task: asyncio.Task[None]) -> bool:
+    done, _ = await asyncio.wait([task], timeout=_UNWIND)
+    return bool(done)
+
+
+def _make(definition: Definition, data: bytes) -> Act | BlockingAct:
+    try:
+        return definition.make(data)
+    except GridError:
+        raise
+    except Exception as error:
+        _log.exception("the factory of actor type %r failed", definition.type)
+        raise FactoryFailed(f"{type(error).__name__}: {error}") from error
+
+
+async def _act(act: Act | BlockingAct, actor: _Actor) -> None:
+    trace_context.hand_out({})  # what it does is not part of its start
+    if actor.blocking:
+        await run_blocking(cast("BlockingAct", act), actor.context)
+    else:
+        await cast("Act", act)(actor.context)
+
+
+def _report(actor: _Actor) -> None:
+    context = actor.context
+    if actor.acting.cancelled():
+        _log.info("actor %s was cancelled: %s", context.id, context._stopping.reason or "by itself")
+        return
+    error = actor.acting.exception()
+    if error is not None:
+        _log.error("actor %s ended by an error", context.id, exc_info=error)

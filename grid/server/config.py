@@ -1,0 +1,99 @@
+"""How a peer serves, as one value that can be checked before any I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from grid.deadline import FOREVER
+from grid.errors import InvalidArgument
+from grid.etcd import EtcdConfig
+from grid.registry.membership import check_lease
+from grid.registry.names import (
+    Kind,
+    advertised_address,
+    check_name,
+    check_namespace,
+    peer_name,
+    split_address,
+)
+from grid.transport.settings import SessionSettings
+
+__all__ = ["ServerConfig", "check_annotations"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """How a peer serves. Each field is an argument of `Server`."""
+
+    namespace: str
+    etcd: EtcdConfig
+    listen: str
+    advertise: str | None
+    name: str | None
+    annotations: tuple[str, ...]
+    lease: float
+    allow_leadership: bool
+    drain_timeout: float
+    on_lease_lost: Literal["rejoin", "exit"]
+    max_message_bytes: int
+    reflection: bool
+    unix_socket: bool | None
+    compression: str | None
+    checksum: bool
+
+    @property
+    def session_settings(self) -> SessionSettings:
+        """How the peer's sessions are. Raises `InvalidArgument` for what cannot be."""
+        return SessionSettings(
+            max_message_bytes=self.max_message_bytes,
+            compression=self.compression,
+            checksum=self.checksum,
+        )
+
+    @property
+    def wants_socket(self) -> bool:
+        """True if a unix socket shall be listened on, too."""
+        if self.unix_socket is None:
+            # An address that was named is to be dialled: something may stand before it.
+            return self.advertise in (None, "auto")
+        return self.unix_socket
+
+    def check(self) -> None:
+        """Raise for what cannot work, before any I/O."""
+        check_namespace(self.namespace)
+        for name in ("lease", "drain_timeout"):
+            _check_seconds(name, getattr(self, name))
+        check_lease(self.lease)
+        split_address(self.listen)
+        if self.name is not None:
+            check_name(self.name, Kind.PEER)
+        address = advertised_address(self.listen, self.advertise, 1, *self.etcd.endpoints)
+        if self.name is None:
+            peer_name(address)
+        if self.max_message_bytes < 1:
+            raise InvalidArgument("max_message_bytes", self.max_message_bytes, "1 or more")
+        check_annotations(self.annotations)
+        _ = self.session_settings
+        if self.unix_socket not in (None, True, False):
+            raise InvalidArgument("unix_socket", self.unix_socket, "True, False or None")
+        if self.on_lease_lost not in ("rejoin", "exit"):
+            raise InvalidArgument("on_lease_lost", self.on_lease_lost, "'rejoin' or 'exit'")
+
+
+def check_annotations(annotations: Iterable[str]) -> tuple[str, ...]:
+    """The annotations, sorted.
+
+    Raises:
+        InvalidArgument: they are not strings, or are the letters of one.
+    """
+    given = () if isinstance(annotations, str) else tuple(annotations)
+    if isinstance(annotations, str) or not all(isinstance(one, str) for one in given):
+        raise InvalidArgument("annotations", annotations, "a list of strings")
+    return tuple(sorted(given))
+
+
+def _check_seconds(name: str, seconds: Any) -> None:
+    if not isinstance(seconds, int | float) or not 0 <= seconds <= FOREVER:
+        raise InvalidArgument(name, seconds, "a number of seconds")

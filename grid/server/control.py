@@ -1,0 +1,74 @@
+"""A peer's own mailbox: starts and stops of actors, by message.
+
+Each is handled in a task of its own, so that a slow factory or a long stop
+does not hold up the others; how many are under way is bounded, and what waits
+beyond that is bounded by the mailbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from google.protobuf.message import Message
+
+from grid.errors import GridError, RequestFailed
+from grid.mailbox.mailbox import Mailbox, Request
+from grid.server.actors import Runner
+from grid.wire_pb2 import ActorStart, ActorStop
+
+__all__ = ["serve_control"]
+
+_log = logging.getLogger("grid.server")
+
+_UNDER_WAY = 256
+
+
+async def serve_control(mailbox: Mailbox, runner: Runner, *, grace: float) -> None:
+    """Serve starts and stops until the mailbox ends.
+
+    Args:
+        mailbox: the peer's mailbox.
+        runner: the actors of the peer.
+        grace: seconds for a stop that does not say how many.
+    """
+    places = asyncio.Semaphore(_UNDER_WAY)
+    under_way: set[asyncio.Task[None]] = set()
+    try:
+        while True:
+            await places.acquire()
+            request = await mailbox.receive()
+            if request is None:
+                return
+            task = asyncio.create_task(_handle(request, runner, grace))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+            task.add_done_callback(lambda _: places.release())
+            del request  # or this frame would keep it from being dropped unanswered
+    finally:
+        if under_way:
+            await asyncio.wait(under_way)
+
+
+async def _handle(request: Request[Message], runner: Runner, grace: float) -> None:
+    message = request.message
+    try:
+        if isinstance(message, ActorStart):
+            await runner.start(message.type, message.name, message.data)
+        elif isinstance(message, ActorStop):
+            wanted = message.grace_ms / 1000 if message.HasField("grace_ms") else grace
+            await runner.stop(message.name, wanted)
+        else:
+            name = message.DESCRIPTOR.full_name
+            text = f"grid: a peer's mailbox takes ActorStart and ActorStop, not {name}"
+            raise RequestFailed(text, "UNIMPLEMENTED")
+    except GridError as error:
+        if not request.done:
+            request.fail(error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the sender is answered
+        _log.exception("a request to the peer failed")
+        if not request.done:
+            request.fail(error, code="INTERNAL")
+    else:
+        if not request.done:
+            request.ack()

@@ -1,0 +1,309 @@
+"""A server while it runs: joined, perhaps fenced and joined again, drained, left.
+
+    STARTING --join--> SERVING --stop--> DRAINING --> STOPPED
+                        |   ^
+                 lease  |   | join
+                 lost   v   |
+                       FENCED
+
+Joining: the port is bound and answers (with a refusal) before the lease is
+granted, so whoever finds the peer in the registry also reaches it. Fencing:
+the moment the lease is lost nothing is dispatched or answered; the actors are
+cancelled with `LeaseLost`, and only when they have ended does the peer join
+again. Draining: actors get time to end, each name goes when its owner ended,
+and the lease goes last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable
+
+from grid.aio import being_cancelled
+from grid.client.client import Client
+from grid.codec import Codec
+from grid.deadline import Deadline
+from grid.errors import (
+    AddressLocked,
+    AlreadyRegistered,
+    EtcdError,
+    GridError,
+    LeaseLost,
+    ServerNotRunning,
+)
+from grid.etcd import EtcdClient
+from grid.mailbox.dispatcher import State
+from grid.mailbox.interception import IncomingInterception
+from grid.registry.membership import join
+from grid.registry.names import Kind, advertised_address, full_name, peer_name
+from grid.server.actors import Runner
+from grid.server.config import ServerConfig
+from grid.server.control import serve_control
+from grid.server.definitions import Definition
+from grid.server.leader import LEADER, lead
+from grid.server.peer import Peer
+from grid.transport.answer import Answer, all_done
+from grid.transport.service import WireService
+from grid.transport.statistics import ServerStatistics, counted
+from grid.transport.unix_paths import new_socket_path, socket_name
+
+__all__ = ["Serving"]
+
+_log = logging.getLogger("grid.server")
+
+_CONTROL_SIZE = 1024  # starts and stops that wait for their turn
+_REJOIN_PAUSE = 1.0  # seconds between tries to come back after a lost lease
+_LAST_WORD = 2.0  # seconds to tell etcd that the names are free
+_LAST_ANSWERS = 0.5  # seconds for answers that are given but not written yet
+
+
+class Serving:
+    """The running parts of a server, and the order in which they begin and end."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        codec: Codec,
+        definitions: Iterable[Definition],
+        interception: IncomingInterception,
+    ) -> None:
+        self._config = config
+        self._etcd = EtcdClient(config.etcd)
+        self._client: Client | None = None
+        self._codec = codec
+        socket = new_socket_path() if config.wants_socket else None
+        self._service = WireService(
+            config.listen,
+            settings=config.session_settings,
+            reflection=config.reflection,
+            unix_socket=socket,
+        )
+        address = advertised_address(
+            config.listen, config.advertise, self._service.port, *config.etcd.endpoints
+        )
+        name = config.name or peer_name(address)
+        self.peer = Peer(
+            config.namespace,
+            name,
+            address,
+            codec=codec,
+            limit=config.max_message_bytes,
+            socket=socket_name(socket) if socket else "",
+        )
+        self._interception = interception
+        if interception:
+            self.peer.dispatcher.interception = interception
+        self.runner = Runner(self.peer, lambda: self.client, definitions)
+        self._membership_tasks: list[asyncio.Task[None]] = []
+        self._keeper: asyncio.Task[None] | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._hurried = asyncio.Event()
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def client(self) -> Client:
+        """The peer's own client, made when first asked for."""
+        if self._client is None:
+            self._client = Client(
+                self._config.namespace,
+                etcd=self._etcd,
+                max_message_bytes=self._config.max_message_bytes,
+                compression=self._config.compression,
+                checksum=self._config.checksum,
+                codec=self._codec,
+            )
+        return self._client
+
+    def statistics(self) -> ServerStatistics:
+        """What there is now; see `Server.statistics`."""
+        counters, sessions = self._service.statistics()
+        dispatcher = self.peer.dispatcher
+        return ServerStatistics(
+            **counted(counters),
+            state=dispatcher.state,
+            sessions=sessions,
+            mailboxes=tuple(one.statistics() for one in dispatcher.mailboxes()),
+        )
+
+    async def start(self) -> None:
+        """Answer on the port and join; on any failure everything is undone.
+
+        Raises:
+            ServerNotRunning: `stop` was called meanwhile.
+        """
+        self._starting = asyncio.create_task(self._start(), name="start")
+        try:
+            await self._starting
+        except asyncio.CancelledError:
+            if being_cancelled():
+                raise
+            raise ServerNotRunning from None
+
+    async def _start(self) -> None:
+        try:
+            await self._service.start(self.peer.dispatcher)
+            await self._join()
+        except BaseException:
+            await self._close()
+            raise
+        self._keeper = asyncio.create_task(self._keep(), name="lease keeper")
+
+    async def stop(self, grace: float) -> None:
+        """Drain and leave, once; further callers wait for the same end."""
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop(grace), name="drain")
+        await asyncio.shield(self._stopping)
+
+    def hurry(self) -> None:
+        """Cut a drain short: cancel what still runs."""
+        self._hurried.set()
+
+    # -- joined ------------------------------------------------------------------
+
+    async def _join(self) -> None:
+        peer, config = self.peer, self._config
+        membership = await join(
+            self._etcd, lease=config.lease, address=peer.address, peer=peer.name
+        )
+        peer.membership = membership
+        try:
+            control = await peer.claim_own_name(config.annotations, _CONTROL_SIZE)
+        except BaseException:
+            peer.membership = None
+            await membership.leave()
+            raise
+        peer.dispatcher.open(peer.address, peer.name, membership.lease)
+        await self._service.set_serving(True)
+        self._membership_tasks = [
+            asyncio.create_task(
+                serve_control(control, self.runner, grace=config.drain_timeout), name="control"
+            )
+        ]
+        if config.allow_leadership:
+            key = full_name(config.namespace, Kind.ACTOR, LEADER)
+            competing = lead(self._etcd, key, self.runner)
+            self._membership_tasks.append(asyncio.create_task(competing, name="leadership"))
+        _log.info("peer %s serves %s at %s", peer.name, peer.namespace, peer.address)
+
+    async def _keep(self) -> None:
+        try:
+            while True:
+                error = LeaseLost(await self.peer.joined().lease.wait_lost())
+                _log.error("peer %s: %s", self.peer.name, error)
+                await self._fence(error)
+                if self._config.on_lease_lost == "exit":
+                    raise error
+                await self._rejoin()
+        except GridError as error:
+            if not self.failed.done():
+                self.failed.set_exception(error)
+
+    async def _fence(self, error: LeaseLost) -> None:
+        self.peer.dispatcher.state = State.FENCED
+        await self._service.set_serving(False)
+        membership = self.peer.joined()
+        await membership.claims.close()
+        self.runner.lose_all(error)
+        for mailbox in self.peer.dispatcher.mailboxes():
+            mailbox._lose(error)
+            self.peer.dispatcher.remove(mailbox)
+        await self._end_membership_tasks()
+        await self.runner.wait_ended()
+        self.peer.membership = None
+        await membership.leave()
+
+    async def _rejoin(self) -> None:
+        while True:
+            try:
+                await self._join()
+            except (EtcdError, AddressLocked, AlreadyRegistered, LeaseLost) as error:
+                _log.warning("peer %s cannot join again yet: %s", self.peer.name, error)
+                await asyncio.sleep(_REJOIN_PAUSE)
+            else:
+                return
+
+    async def _end_membership_tasks(self) -> None:
+        tasks, self._membership_tasks = self._membership_tasks, []
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # -- drained -------------------------------------------------------------------
+
+    async def _stop(self, grace: float) -> None:
+        if self._starting is not None and not self._starting.done():
+            self._starting.cancel()
+            await asyncio.wait([self._starting])
+        if self._keeper is None:
+            return  # the start was undone
+        deadline = Deadline.after(grace)
+        self._keeper.cancel()
+        await asyncio.wait([self._keeper])
+        if self.peer.dispatcher.state is State.SERVING:
+            self.peer.dispatcher.state = State.DRAINING
+        await self._service.set_serving(False)
+        _log.info("peer %s drains", self.peer.name)
+        for mailbox in self.peer.dispatcher.mailboxes():
+            mailbox._drain()
+        stuck = await self._end_actors(grace)
+        await self._end_membership_tasks()
+        await self._last_requests(deadline)
+        if stuck:
+            _log.error(
+                "peer %s leaves its names to the lease: still running: %s",
+                self.peer.name,
+                ", ".join(stuck),
+            )
+        await self._close(revoke=not stuck)
+        if not self.failed.done():
+            self.failed.set_result(None)
+        _log.info("peer %s left", self.peer.name)
+
+    async def _end_actors(self, grace: float) -> list[str]:
+        ending = asyncio.create_task(self.runner.stop_all("the peer stops", grace))
+        hurried = asyncio.create_task(self._hurried.wait())
+        try:
+            await asyncio.wait([ending, hurried], return_when=asyncio.FIRST_COMPLETED)
+            if not ending.done():
+                self.runner.cancel_all("the peer was told to stop at once")
+            return await ending
+        finally:
+            hurried.cancel()
+
+    async def _last_requests(self, deadline: Deadline) -> None:
+        # Mailboxes outside of actors: their owners may still answer what they hold.
+        mailboxes = self.peer.dispatcher.mailboxes()
+        answers = [answer for mailbox in mailboxes for answer in mailbox._unanswered]
+        if (answers or self._interception.busy) and not self._hurried.is_set():
+            hurried = asyncio.create_task(self._hurried.wait())
+            everything = asyncio.create_task(self._all_answered(answers))
+            await asyncio.wait(
+                [everything, hurried],
+                timeout=deadline.remaining(),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            everything.cancel()
+            hurried.cancel()
+
+    async def _all_answered(self, answers: Iterable[Answer]) -> None:
+        await all_done(answers)
+        await self._interception.idle()
+
+    async def _close(self, *, revoke: bool = True) -> None:
+        dispatcher = self.peer.dispatcher
+        for mailbox in dispatcher.mailboxes():
+            mailbox._end(None)
+        await self._interception.close(_LAST_ANSWERS)
+        if self._client is not None:
+            await self._client.close()
+        await self._service.stop(_LAST_ANSWERS)
+        dispatcher.close()
+        membership, self.peer.membership = self.peer.membership, None
+        with contextlib.suppress(GridError):  # names that cannot be freed now go with the lease
+            if membership is not None:
+                await membership.leave(revoke=revoke, timeout=_LAST_WORD)
+        await self._etcd.close()

@@ -1,0 +1,143 @@
+"""A peer as its parts see it: its names, its mailboxes, its way to claim more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from types import TracebackType
+
+from grid.codec import Codec
+from grid.errors import ServerNotRunning
+from grid.mailbox.dispatcher import Dispatcher
+from grid.mailbox.mailbox import Mailbox
+from grid.registry.membership import Membership
+from grid.registry.names import Kind, full_name
+from grid.registry.registration import encode_registration
+from grid.transport.protocol import VERSION
+
+__all__ = ["OpeningMailbox", "Peer"]
+
+
+class Peer:
+    """What one peer is called, where it is, and what it holds at the moment."""
+
+    def __init__(
+        self,
+        namespace: str,
+        name: str,
+        address: str,
+        *,
+        codec: Codec,
+        limit: int,
+        socket: str = "",
+    ) -> None:
+        self.namespace = namespace
+        self.name = name
+        self.address = address
+        self.limit = limit
+        self._socket = socket
+        self.dispatcher = Dispatcher(codec)
+        self.membership: Membership | None = None
+
+    def joined(self) -> Membership:
+        """The current membership; raises `ServerNotRunning` without one."""
+        if self.membership is None:
+            raise ServerNotRunning
+        return self.membership
+
+    async def claim(self, keys: tuple[str, ...]) -> int:
+        """Take full names for this peer, all or none; returns their epoch."""
+        return await self.joined().claims.claim(self._values(keys))
+
+    async def claim_own_name(self, annotations: tuple[str, ...], size: int) -> Mailbox:
+        """Take the peer's name, with what it says of itself, and its mailbox with it."""
+        key = full_name(self.namespace, Kind.PEER, self.name)
+        value = self._registration(key, annotations or None)
+        mailbox = self.new_mailbox(self.name, size)
+        await self._claim_with({key: value, **self._values((mailbox.key,))}, mailbox)
+        return mailbox
+
+    async def free(self, keys: tuple[str, ...], epoch: int) -> None:
+        """Give up what one claim took."""
+        if self.membership is not None:
+            await self.membership.claims.free(keys, epoch)
+
+    def new_mailbox(self, name: str, size: int) -> Mailbox:
+        """A mailbox that has no name in etcd yet."""
+        return Mailbox(
+            name,
+            full_name(self.namespace, Kind.MAILBOX, name),
+            size,
+            codec=self.dispatcher.codec,
+            limit=self.limit,
+            release=self._release_mailbox,
+        )
+
+    async def open_mailbox(self, name: str, size: int) -> Mailbox:
+        """A mailbox under its name. Cancelling it leaves no name behind."""
+        self.joined()
+        mailbox = self.new_mailbox(name, size)
+        await self.claim_with((mailbox.key,), mailbox)
+        return mailbox
+
+    async def claim_with(self, keys: tuple[str, ...], mailbox: Mailbox) -> int:
+        """Claim keys of which one is the mailbox's, and let its deliveries in."""
+        return await self._claim_with(self._values(keys), mailbox)
+
+    def _values(self, keys: tuple[str, ...]) -> dict[str, bytes]:
+        return {key: self._registration(key) for key in keys}
+
+    def _registration(self, key: str, annotations: tuple[str, ...] | None = None) -> bytes:
+        return encode_registration(
+            key, self.address, self.name, annotations, session=VERSION, socket=self._socket
+        )
+
+    async def _claim_with(self, values: dict[str, bytes], mailbox: Mailbox) -> int:
+        claims = self.joined().claims
+        await claims.vacant(tuple(values))
+        self.dispatcher.expect(mailbox, asyncio.get_running_loop().create_future())
+        try:
+            mailbox.epoch = await claims.claim(values)
+        finally:
+            self.dispatcher.settle(mailbox)
+        return mailbox.epoch
+
+    async def _release_mailbox(self, mailbox: Mailbox) -> None:
+        # The name goes first, so that nobody resolves it to a peer without it;
+        # who has resolved it already is answered by the closed mailbox.
+        try:
+            await self.free((mailbox.key,), mailbox.epoch)
+        finally:
+            self.dispatcher.remove(mailbox)
+
+
+class OpeningMailbox:
+    """A mailbox to be opened: `await` it, or use it with `async with`."""
+
+    def __init__(self, peer: Peer, name: str, size: int, opened: list[Mailbox] | None = None):
+        self._peer = peer
+        self._name = name
+        self._size = size
+        self._opened = opened
+        self._mailbox: Mailbox | None = None
+
+    def __await__(self) -> Generator[object, None, Mailbox]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Mailbox:
+        return await self._open()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._mailbox is not None:
+            await self._mailbox.close()
+
+    async def _open(self) -> Mailbox:
+        self._mailbox = await self._peer.open_mailbox(self._name, self._size)
+        if self._opened is not None:
+            self._opened.append(self._mailbox)
+        return self._mailbox

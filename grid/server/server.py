@@ -1,0 +1,349 @@
+"""A peer of the grid: one port, one lease, and the actors on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+from grid.client.client import Client
+from grid.codec import Codec, default_codec
+from grid.environment import default_etcd, default_namespace, run
+from grid.errors import ServerNotRunning
+from grid.etcd import EtcdConfig
+from grid.interceptors import Filter, IncomingCall, Interceptor
+from grid.mailbox.dispatcher import State
+from grid.mailbox.interception import IncomingInterception
+from grid.server.config import ServerConfig, check_annotations
+from grid.server.definitions import Definition, check_definition, factory_of
+from grid.server.lifecycle import Serving
+from grid.server.peer import OpeningMailbox
+from grid.transport.statistics import ServerStatistics
+
+__all__ = ["Server"]
+
+T = TypeVar("T")
+
+_log = logging.getLogger("grid.server")
+
+_LEAVING = 2.0  # seconds for the event loop to end after the server has
+
+
+class Server:
+    """A peer: it owns names under one lease, serves mailboxes and runs actors.
+
+    Use it as `async with Server("shop") as server:`, or call `serve()` to run
+    until SIGTERM, or `run()` from a script without an event loop.
+
+    Args:
+        namespace: the grid it belongs to; by default `GRID_NAMESPACE`.
+        etcd: endpoints as `host:port,host:port` or an `EtcdConfig`; by default
+            `GRID_ETCD`, else `127.0.0.1:2379`.
+        listen: `host:port` to listen on; port 0 takes a free one.
+        advertise: the `host[:port]` others dial, needed if `listen` is
+            0.0.0.0; `"auto"` is this machine's address on the way to etcd.
+        name: the peer's name; by default made from its address.
+        annotations: what the peer says of itself, for others to read in `query`.
+        lease: seconds after which a dead peer's names are free; 2 at least.
+        allow_leadership: whether the leader may run here.
+        drain_timeout: seconds that actors get to end when the peer stops.
+        on_lease_lost: `"rejoin"` under a new lease, or `"exit"` with `LeaseLost`.
+        max_message_bytes: the largest message sent or accepted.
+        reflection: offer gRPC reflection (needs the extra `reflection`).
+        unix_socket: also listen on a unix socket, which processes of this user
+            on this host use; by default unless `advertise` names an address.
+        compression: pack larger answers by `zstd`, `gzip`, or the best that both
+            sides have (`auto`); by default never. What clients send is theirs to pack.
+        checksum: send a checksum with each answer.
+        filters: async functions that say which messages come to a mailbox.
+        interceptors: async functions around each message that comes for a
+            mailbox, the first outermost; for both see `grid.interceptors`.
+        codec: the message types it knows; by default those of `grid.register`.
+
+    Attributes:
+        config: how it serves.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        etcd: str | EtcdConfig | None = None,
+        listen: str = "127.0.0.1:0",
+        advertise: str | None = None,
+        name: str | None = None,
+        annotations: Iterable[str] = (),
+        lease: float = 10.0,
+        allow_leadership: bool = True,
+        drain_timeout: float = 10.0,
+        on_lease_lost: Literal["rejoin", "exit"] = "rejoin",
+        max_message_bytes: int = 100 * 1024 * 1024,
+        reflection: bool = False,
+        unix_socket: bool | None = None,
+        compression: str | None = None,
+        checksum: bool = False,
+        filters: Iterable[Filter[IncomingCall]] = (),
+        interceptors: Iterable[Interceptor[IncomingCall]] = (),
+        codec: Codec = default_codec,
+    ) -> None:
+        self.config = ServerConfig(
+            namespace=default_namespace(namespace),
+            etcd=default_etcd(etcd),
+            listen=listen,
+            advertise=advertise,
+            name=name,
+            annotations=check_annotations(annotations),
+            lease=lease,
+            allow_leadership=allow_leadership,
+            drain_timeout=drain_timeout,
+            on_lease_lost=on_lease_lost,
+            max_message_bytes=max_message_bytes,
+            reflection=reflection,
+            unix_socket=unix_socket,
+            compression=compression,
+            checksum=checksum,
+        )
+        self._codec = codec
+        self._interception = IncomingInterception(filters, interceptors)
+        self._definitions: dict[str, Definition] = {}
+        self._serving: Serving | None = None
+
+    def __repr__(self) -> str:
+        state = self._serving.peer.dispatcher.state if self._serving else "not started"
+        return f"<Server {self.config.namespace} {state}>"
+
+    # -- definitions -----------------------------------------------------------
+
+    def actor(self, type: str, *, mailbox: int | None = None) -> Callable[[T], T]:  # noqa: A002
+        """Decorator: actors of this type are made by this class or function.
+
+        Args:
+            type: the name that starts ask for.
+            mailbox: give each actor a mailbox of its own name that holds so
+                many requests, claimed together with the name.
+        """
+
+        check_definition(type, mailbox)
+
+        def decorate(target: T) -> T:
+            self.define(type, factory_of(target), mailbox=mailbox)
+            return target
+
+        return decorate
+
+    def define(
+        self,
+        type: str,  # noqa: A002
+        factory: Callable[[bytes], Any],
+        *,
+        mailbox: int | None = None,
+    ) -> None:
+        """Define a type by a factory, from the start's bytes to an actor.
+
+        It can be done while the server runs, and again to replace it.
+
+        Raises:
+            InvalidActorType: the type breaks the rule of names.
+            InvalidArgument: a mailbox cannot be of that size.
+        """
+        check_definition(type, mailbox)
+        definition = Definition(type, factory, mailbox)
+        self._definitions[type] = definition
+        if self._serving is not None:
+            self._serving.runner.define(definition)
+
+    # -- what it is while it runs ------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The peer's name. Raises `ServerNotRunning` before the start."""
+        return self._started().peer.name
+
+    @property
+    def address(self) -> str:
+        """The address that others dial."""
+        return self._started().peer.address
+
+    @property
+    def state(self) -> State:
+        """What it does with requests now."""
+        return self._serving.peer.dispatcher.state if self._serving else State.STOPPED
+
+    def statistics(self) -> ServerStatistics:
+        """What it holds and does now, and what its sessions have carried; at any time.
+
+        Call it on the server's event loop.
+        """
+        return self._serving.statistics() if self._serving else ServerStatistics(state=self.state)
+
+    @property
+    def client(self) -> Client:
+        """A client of the same grid, which ends with the server."""
+        return self._started().client
+
+    def open_mailbox(self, name: str, *, size: int = 64) -> OpeningMailbox:
+        """A mailbox outside of actors: `async with server.open_mailbox("orders") as mailbox:`.
+
+        It can be awaited instead; then close it yourself. Cancelling leaves no
+        name behind.
+
+        Raises (once entered or awaited):
+            InvalidName: the name breaks the rule.
+            AlreadyRegistered: the name has an owner.
+            ServerNotRunning, LeaseLost, EtcdUnavailable: it cannot be claimed now.
+        """
+        return OpeningMailbox(self._started().peer, name, size)
+
+    # -- life ----------------------------------------------------------------------
+
+    def configure(self, **changes: Any) -> None:
+        """Change fields of `config` before the start."""
+        if self._serving is not None:
+            raise RuntimeError("a running server cannot be configured")
+        self.config = replace(self.config, **changes)
+
+    async def start(self) -> None:
+        """Bind the port, join the namespace, and serve.
+
+        When it returns, the peer is in the registry and answers. When it raises
+        or is cancelled, nothing is left behind. A server starts once.
+
+        Raises:
+            InvalidNamespace, InvalidAddress, LeaseTooShort: the configuration.
+            AddressInUse: the port is taken.
+            AddressLocked, AlreadyRegistered: another live peer has the address
+                or the name.
+            EtcdUnavailable: etcd does not answer.
+            ServerNotRunning: it was stopped meanwhile.
+        """
+        if self._serving is not None:
+            raise RuntimeError("a server starts once; make a new one")
+        self.config.check()
+        self._serving = Serving(
+            self.config, self._codec, self._definitions.values(), self._interception
+        )
+        try:
+            await self._serving.start()
+        except BaseException:
+            self._serving = None
+            raise
+
+    async def stop(self) -> None:
+        """Drain and leave: no new requests, actors end, names go, the lease last.
+
+        Idempotent. It returns when all is done, at most a few seconds after
+        `drain_timeout`, and goes on when the caller is cancelled. If an actor
+        does not end even when cancelled, the lease is left to run out, so that
+        its name is not free while it runs. A start that is under way is undone.
+        """
+        if self._serving is not None:
+            await self._serving.stop(self.config.drain_timeout)
+
+    async def serve(self) -> None:
+        """Start, run until SIGTERM or SIGINT, then drain; a second signal cuts the drain.
+
+        It returns also when `stop` was called.
+
+        Raises:
+            LeaseLost: the lease was lost and the policy is to exit.
+            And what `start` raises.
+        """
+        stopping = asyncio.Event()
+        with _signals(lambda: self._signalled(stopping)):
+            if not await _unless(stopping, self.start()):
+                return
+            try:
+                await _unless(stopping, self._failure())
+            finally:
+                await self.stop()
+
+    def run(self) -> None:
+        """`serve()` on an event loop of its own (uvloop where it exists).
+
+        What does not end with the server, be it an actor that goes on when it is
+        cancelled or a thread that never returns, does not keep the process: that
+        exits with 1 soon after.
+        """
+        leave = threading.Timer(_LEAVING, self._leave)
+        leave.daemon = True
+
+        async def serve() -> None:
+            try:
+                await self.serve()
+            finally:
+                leave.start()
+
+        try:
+            run(serve())
+        finally:
+            leave.cancel()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def _leave(self) -> None:
+        running = self._serving.runner.names() if self._serving else []
+        what = ", ".join(running) or "a thread"
+        _log.error("the process ends without what still runs: %s", what)
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(1)
+
+    async def _failure(self) -> None:
+        await self._started().failed
+
+    def _signalled(self, stopping: asyncio.Event) -> None:
+        if stopping.is_set() and self._serving is not None:
+            self._serving.hurry()
+        stopping.set()
+
+    def _started(self) -> Serving:
+        if self._serving is None or self.state in (State.STARTING, State.STOPPED):
+            raise ServerNotRunning
+        return self._serving
+
+
+async def _unless(stopping: asyncio.Event, doing: Coroutine[Any, Any, None]) -> bool:
+    """Do it to its end and say True, or cancel it when `stopping` is set."""
+    task = asyncio.create_task(doing)
+    asked = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait([task, asked], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            await task
+            return True
+        return False
+    finally:
+        for one in (task, asked):
+            one.cancel()
+        await asyncio.wait([task, asked])
+
+
+@contextlib.contextmanager
+def _signals(handle: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    taken = (signal.SIGTERM, signal.SIGINT)
+    for one in taken:
+        loop.add_signal_handler(one, handle)
+    try:
+        yield
+    finally:
+        for one in taken:
+            loop.remove_signal_handler(one)

@@ -1,0 +1,233 @@
+"""Actors that block: each in a thread of its own, with a context whose calls block."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import inspect
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from google.protobuf.message import Message
+
+from grid import trace_context
+from grid.actor import ActorContext, StopSignal
+from grid.deadline import Deadline
+from grid.mailbox.mailbox import Mailbox, Request
+from grid.sync.stream import BlockingStream
+
+__all__ = ["BlockingContext", "BlockingMailbox", "BlockingRequest", "run_blocking"]
+
+T = TypeVar("T")
+
+
+class BlockingRequest:
+    """A request in a blocking actor; see `grid.Request`."""
+
+    def __init__(self, request: Request[Message], call: _Call) -> None:
+        self.message = request.message
+        self.metadata = request.metadata
+        self.deadline = request.deadline
+        self._request = request
+        self._call = call
+
+    def respond(self, message: Message) -> None:
+        """As `grid.Request.respond`."""
+        self._call(_do(self._request.respond, message))
+
+    def ack(self) -> None:
+        """As `grid.Request.ack`."""
+        self._call(_do(self._request.ack))
+
+    def fail(self, error: str | BaseException, *, code: str = "UNKNOWN") -> None:
+        """As `grid.Request.fail`."""
+        self._call(_do(lambda: self._request.fail(error, code=code)))
+
+    @property
+    def opens_stream(self) -> bool:
+        """True if the caller asks for a stream: answer with `accept` or `fail`."""
+        return self._request.opens_stream
+
+    def accept(self) -> BlockingStream:
+        """As `grid.Request.accept`; use it with `with`."""
+        return BlockingStream(self._call(_do(self._request.accept)), self._call)
+
+
+class BlockingMailbox:
+    """A mailbox in a blocking actor: `for request in mailbox:`."""
+
+    def __init__(self, mailbox: Mailbox, call: _Call) -> None:
+        self.name = mailbox.name
+        self.key = mailbox.key
+        self.size = mailbox.size
+        self.epoch = mailbox.epoch
+        self._mailbox = mailbox
+        self._call = call
+
+    def __iter__(self) -> Iterator[BlockingRequest]:
+        while (request := self.receive()) is not None:
+            yield request
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def receive(self) -> BlockingRequest | None:
+        """The next request, or None when the mailbox is closed or drained."""
+        request = self._call(self._mailbox.receive())
+        if request is None:
+            return None
+        trace_context.hand_out(request.metadata)  # so far it is the trace of the loop's task
+        return BlockingRequest(request, self._call)
+
+    def close(self) -> None:
+        """As `grid.Mailbox.close`."""
+        self._call(self._mailbox.close())
+
+
+class BlockingContext:
+    """What a blocking actor is given: `grid.ActorContext`, with calls that block.
+
+    When the actor is cancelled, calls that wait raise `concurrent.futures.CancelledError`,
+    and so does every later one.
+    """
+
+    def __init__(self, context: ActorContext, call: _Call) -> None:
+        self.name = context.name
+        self.id = context.id
+        self.type = context.type
+        self.namespace = context.namespace
+        self.peer = context.peer
+        self.epoch = context.epoch
+        self.data = context.data
+        self._context = context
+        self._call = call
+
+    @property
+    def stopping(self) -> StopSignal:
+        """True in a condition once the actor shall end; see `wait_stopping`."""
+        return self._context.stopping
+
+    @property
+    def deadline(self) -> Deadline | None:
+        """By when the actor must have ended; None until it is asked to."""
+        return self._context.deadline
+
+    @property
+    def mailbox(self) -> BlockingMailbox:
+        """The mailbox of the actor's own name, if its definition has one."""
+        return BlockingMailbox(self._context.mailbox, self._call)
+
+    def open_mailbox(self, name: str | None = None, *, size: int = 64) -> BlockingMailbox:
+        """As `grid.ActorContext.open_mailbox`; use it with `with`."""
+
+        async def opened() -> Mailbox:
+            return await self._context.open_mailbox(name, size=size)
+
+        return BlockingMailbox(self._call(opened()), self._call)
+
+    def wait_stopping(self, timeout: float | None = None) -> bool:
+        """Wait until the actor shall end, at most `timeout` seconds; True if it shall."""
+
+        async def stopping() -> bool:
+            try:
+                await asyncio.wait_for(self._context.stopping.wait(), timeout)
+            except TimeoutError:
+                return False
+            return True
+
+        return self._call(stopping())
+
+    def request(self, name: str, message: Message, **options: Any) -> Message:
+        """As `grid.Client.request`, by the peer's client."""
+        answer: Message = self._call(self._context.client.request(name, message, **options))
+        return answer
+
+
+class _Call:
+    """Runs coroutines on the peer's loop for a thread, until it is cancelled."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._waiting: set[concurrent.futures.Future[Any]] = set()
+        self._cancelled = False
+
+    def __call__(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        with self._lock:
+            if self._cancelled:
+                coroutine.close()
+                raise concurrent.futures.CancelledError
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+            self._waiting.add(future)
+        try:
+            return future.result()
+        finally:
+            with self._lock:
+                self._waiting.discard(future)
+
+    def cancel(self) -> None:
+        """Cancel what waits, and everything later."""
+        with self._lock:
+            self._cancelled = True
+            waiting = list(self._waiting)
+        for future in waiting:
+            future.cancel()
+
+
+async def run_blocking(act: Callable[[BlockingContext], object], context: ActorContext) -> None:
+    """Run a blocking actor in a thread of its own until it returns.
+
+    A thread cannot be made to end: when this is cancelled, the actor's calls
+    raise, and this still waits for the thread, because the actor holds its
+    name for as long as it runs.
+    """
+    loop = asyncio.get_running_loop()
+    call = _Call(loop)
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def body() -> None:
+        error: BaseException | None = None
+        try:
+            if inspect.isawaitable(act(BlockingContext(context, call))):
+                error = TypeError(f"actor {context.id}: an async act must be an `async def`")
+        except BaseException as raised:  # noqa: BLE001 - handed to the task that runs the actor
+            error = raised
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_end, ended, error)
+
+    # A daemon, so that an actor which never returns does not keep the process.
+    threading.Thread(target=body, name=f"actor {context.name}", daemon=True).start()
+    cancelled = False
+    while not ended.done():
+        try:
+            await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            cancelled = True
+            call.cancel()
+        except concurrent.futures.CancelledError:
+            break
+    if cancelled:
+        raise asyncio.CancelledError
+
+
+def _end(ended: asyncio.Future[None], error: BaseException | None) -> None:
+    if error is None:
+        ended.set_result(None)
+    elif isinstance(error, concurrent.futures.CancelledError | StopIteration):
+        ended.set_exception(RuntimeError("the actor's call was cancelled"))
+    else:
+        ended.set_exception(error)
+
+
+async def _do(function: Callable[..., T], *arguments: Any) -> T:
+    return function(*arguments)

@@ -1,0 +1,333 @@
+"""The same client, blocking: for scripts, notebooks and web frameworks.
+
+All blocking clients of a process share one event loop in one daemon thread;
+they may be used from any thread, from many at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar, overload
+
+from google.protobuf.message import Message
+
+from grid import client as _client
+from grid.client.broadcast import BroadcastResult, Group
+from grid.client.retry import Retry
+from grid.codec import Codec, default_codec
+from grid.errors import ClientClosed
+from grid.etcd import EtcdConfig
+from grid.interceptors import Filter, Interceptor, OutgoingCall
+from grid.registry.entities import Entity, EntityEvent
+from grid.registry.names import Kind
+from grid.stream import Stream
+from grid.sync.actors import BlockingContext, BlockingMailbox, BlockingRequest
+from grid.sync.stream import BlockingStream
+from grid.transport.breaker import BreakerPolicy
+from grid.transport.statistics import ClientStatistics
+
+__all__ = ["BlockingContext", "BlockingMailbox", "BlockingRequest", "BlockingStream", "Client"]
+
+M = TypeVar("M", bound=Message)
+T = TypeVar("T")
+
+
+class _Loop:
+    """An event loop in a daemon thread, started when first needed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def get(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(
+                    target=self._loop.run_forever, name="grid.sync", daemon=True
+                ).start()
+            return self._loop
+
+
+_shared = _Loop()
+
+
+class Client:
+    """A blocking client; arguments and errors are those of `grid.Client`.
+
+    Use it as `with Client("shop") as client:`, from as many threads as you like.
+    Interrupting a call (Ctrl-C) cancels it. Filters and interceptors are async
+    functions all the same: they run on the loop that blocking clients share, so
+    they must not block.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        etcd: str | EtcdConfig | None = None,
+        timeout: float = 10.0,
+        retry: Retry = Retry(),  # noqa: B008 - frozen
+        sessions_per_peer: int = 1,
+        max_message_bytes: int = 100 * 1024 * 1024,
+        compression: str | None = None,
+        checksum: bool = False,
+        breaker: BreakerPolicy | None = None,
+        filters: Iterable[Filter[OutgoingCall]] = (),
+        interceptors: Iterable[Interceptor[OutgoingCall]] = (),
+        codec: Codec = default_codec,
+    ) -> None:
+        self._loop = _shared.get()
+        self._closed = False
+
+        async def make() -> _client.Client:
+            return _client.Client(
+                namespace,
+                etcd=etcd,
+                timeout=timeout,
+                retry=retry,
+                sessions_per_peer=sessions_per_peer,
+                max_message_bytes=max_message_bytes,
+                compression=compression,
+                checksum=checksum,
+                breaker=breaker,
+                filters=filters,
+                interceptors=interceptors,
+                codec=codec,
+            )
+
+        self._client = _wait(self._loop, make())
+
+    def __repr__(self) -> str:
+        return f"<sync {self._client!r}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End everything under way and let go of all connections. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            _wait(self._loop, self._client.close())
+
+    @overload
+    def request(
+        self,
+        name: str,
+        message: Message,
+        *,
+        reply: type[M],
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotent: bool = False,
+        wait: bool = False,
+    ) -> M: ...
+
+    @overload
+    def request(
+        self,
+        name: str,
+        message: Message,
+        *,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotent: bool = False,
+        wait: bool = False,
+    ) -> Message: ...
+
+    def request(
+        self,
+        name: str,
+        message: Message,
+        *,
+        reply: type[Message] | None = None,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotent: bool = False,
+        wait: bool = False,
+    ) -> Message:
+        """As `grid.Client.request`."""
+        asking: Any = self._client.request(
+            name,
+            message,
+            reply=reply,  # type: ignore[arg-type] # one of the two overloads
+            timeout=timeout,
+            metadata=metadata,
+            idempotent=idempotent,
+            wait=wait,
+        )
+        answer: Message = self._call(asking)
+        return answer
+
+    def send(
+        self,
+        name: str,
+        message: Message,
+        *,
+        reply: type[Message] | None = None,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotent: bool = False,
+    ) -> concurrent.futures.Future[Message]:
+        """Send a message and go on: `future.result()` waits for the answer.
+
+        Cancelling the future tells the receiver that nobody waits. It resolves
+        once; arguments, errors and resending are those of `grid.Client.request`,
+        and all errors but `ClientClosed` are the future's.
+        """
+        self._check_open()
+
+        async def sent() -> Message:
+            return await self._client.send(
+                name,
+                message,
+                reply=reply,
+                timeout=timeout,
+                metadata=metadata,
+                idempotent=idempotent,
+            )
+
+        return asyncio.run_coroutine_threadsafe(sent(), self._loop)
+
+    def tell(
+        self,
+        name: str,
+        message: Message,
+        *,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        """As `grid.Client.tell`."""
+        self._call(self._client.tell(name, message, timeout=timeout, metadata=metadata))
+
+    def stream(
+        self,
+        name: str,
+        first: Message,
+        *,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> BlockingStream:
+        """Open a stream, as `grid.Client.stream`: `with client.stream("feed", first) as stream:`.
+
+        It is open when this returns; use it with `with`, or close it.
+        """
+
+        async def opened() -> Stream:
+            return await self._client.stream(name, first, timeout=timeout, metadata=metadata)
+
+        return BlockingStream(self._call(opened()), partial(_wait, self._loop))
+
+    def broadcast(
+        self,
+        group: Group,
+        message: Message,
+        *,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotent: bool = False,
+    ) -> BroadcastResult:
+        """As `grid.Client.broadcast`."""
+        return self._call(
+            self._client.broadcast(
+                group, message, timeout=timeout, metadata=metadata, idempotent=idempotent
+            )
+        )
+
+    def start_actor(
+        self,
+        type: str,  # noqa: A002
+        *,
+        name: str | None = None,
+        peer: str | None = None,
+        data: bytes = b"",
+        annotations: Iterable[str] = (),
+        timeout: float | None = None,
+    ) -> str:
+        """As `grid.Client.start_actor`."""
+        return self._call(
+            self._client.start_actor(
+                type, name=name, peer=peer, data=data, annotations=annotations, timeout=timeout
+            )
+        )
+
+    def stop_actor(
+        self, name: str, *, grace: float | None = None, timeout: float | None = None
+    ) -> None:
+        """As `grid.Client.stop_actor`."""
+        self._call(self._client.stop_actor(name, grace=grace, timeout=timeout))
+
+    def query(self, kind: Kind | str, *, timeout: float | None = None) -> list[Entity]:
+        """As `grid.Client.query`."""
+        return self._call(self._client.query(kind, timeout=timeout))
+
+    @contextmanager
+    def watch(self, kind: Kind | str, *, patience: float = 30.0) -> Iterator[Iterator[EntityEvent]]:
+        """As `grid.Client.watch`: `with client.watch("peer") as events: for event in events:`."""
+        self._check_open()
+        watch = self._client.watch(kind, patience=patience)
+        _wait(self._loop, watch.__aenter__())
+
+        def events() -> Iterator[EntityEvent]:
+            while True:
+                try:
+                    yield _wait(self._loop, watch.__anext__())
+                except StopAsyncIteration:
+                    return
+
+        try:
+            yield events()
+        finally:
+            _wait(self._loop, watch.__aexit__(None, None, None))
+
+    def check(self, peer: str, *, timeout: float | None = None) -> str:
+        """As `grid.Client.check`."""
+        return self._call(self._client.check(peer, timeout=timeout))
+
+    def wait_until_serving(self, peer: str, *, timeout: float | None = None) -> None:
+        """As `grid.Client.wait_until_serving`."""
+        self._call(self._client.wait_until_serving(peer, timeout=timeout))
+
+    def statistics(self) -> ClientStatistics:
+        """As `grid.Client.statistics`."""
+
+        async def told() -> ClientStatistics:
+            return self._client.statistics()
+
+        return _wait(self._loop, told())
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClientClosed
+
+    def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        if self._closed:
+            coroutine.close()
+            raise ClientClosed
+        return _wait(self._loop, coroutine)
+
+
+def _wait(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
+    if threading.current_thread().name == "grid.sync":
+        coroutine.close()
+        raise RuntimeError("a blocking call on the loop of the blocking clients would never end")
+    future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise

@@ -1,0 +1,1 @@
+"""A machine from the inside: questions, waits, queue, transitions, life."""

@@ -1,0 +1,367 @@
+"""A machine: many states that are active together, their relations, clocks and handlers."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import time
+import typing
+from asyncio import events
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar, overload
+from weakref import WeakValueDictionary
+
+from machine.core.base import binding
+from machine.core.bindings import Binder
+from machine.core.engine import Engine
+from machine.core.failures import Reporting
+from machine.core.lifecycle import Life, Snapshot
+from machine.core.mutation import Event, Mutation, Source
+from machine.core.options import Options
+from machine.core.stories import Stories
+from machine.core.tracer import Tracer
+from machine.core.transition import Transition
+from machine.core.view import Checks, Names
+from machine.core.when import Waiting
+from machine.errors import InvalidArgument, MachineError
+from machine.rules.kinds import Kind, kind_of
+from machine.rules.resolution import Move, compiled_of
+from machine.schema.drawable import Pictures
+from machine.schema.schema import Schema, as_schema
+from machine.schema.states import StateName, States
+from machine.times import Time
+from machine.waits.result import CANCELED, Result
+
+__all__ = ["Machine"]
+
+S = TypeVar("S")
+A = TypeVar("A")
+
+_DEFAULTS = Options()
+_numbers = itertools.count()
+From = Event | Source | None
+
+
+class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engine, Generic[S]):
+    """States that are active together, bound by relations, each with a clock.
+
+        class DoorStates(States):
+            Opened = state(remove="Closed")
+            Closed = state(auto=True, remove=Opened)
+
+        class Door(Machine[DoorStates]):
+            def OpenedState(self) -> None:
+                print("come in")
+
+        door = Door()
+        door.add(DoorStates.Opened)
+
+    Mutations may come from any thread, any task and from handlers. On an idle
+    machine they are carried out before the call returns, with everything that
+    follows from them; while somebody else is at it they are queued.
+
+    Args:
+        schema: a `States` class, a `Schema`, its text or mapping. A subclass
+            may name it in its brackets, or with `class Door(Machine, schema=...)`.
+        id: unique to whoever looks at several machines; random by default.
+        handlers: objects whose methods are handlers, or mappings of handler
+            names to functions; see `machine.handlers`. The methods of a
+            subclass of Machine come first.
+        parent: a machine that this one belongs to, and ends with. Its tracers
+            are told of the new one, but do not follow it by themselves.
+        tags: free words, such as `key:value`.
+        tracers: who looks on from the beginning.
+        options: limits and timeouts.
+
+    Raises:
+        SchemaError, InvalidHandler, InvalidArgument: what it is made of is wrong.
+
+    Attributes:
+        on_error: called with each error that the machine gets.
+        machine_tick: how often its state was imported.
+    """
+
+    __slots__ = ()
+
+    _schema: Any = None
+
+    def __init_subclass__(cls, schema: object = None, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        if schema is not None:
+            cls._schema = as_schema(schema)
+            return
+        for base in getattr(cls, "__orig_bases__", ()):
+            for argument in typing.get_args(base):
+                if isinstance(argument, type) and issubclass(argument, States):
+                    cls._schema = argument
+
+    @overload
+    def __init__(
+        self,
+        schema: type[S],
+        *,
+        id: str | None = ...,
+        handlers: object = ...,
+        parent: Machine[Any] | None = ...,
+        tags: Iterable[str] = ...,
+        tracers: Sequence[Tracer] = ...,
+        options: Options | None = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Machine[Any],
+        schema: Schema | Mapping[str, Any] | str | None = ...,
+        *,
+        id: str | None = ...,
+        handlers: object = ...,
+        parent: Machine[Any] | None = ...,
+        tags: Iterable[str] = ...,
+        tracers: Sequence[Tracer] = ...,
+        options: Options | None = ...,
+    ) -> None: ...
+    def __init__(
+        self,
+        schema: Any = None,
+        *,
+        id: str | None = None,  # noqa: A002 - the word of the design
+        handlers: object = (),
+        parent: Machine[Any] | None = None,
+        tags: Iterable[str] = (),
+        tracers: Sequence[Tracer] = (),
+        options: Options | None = None,
+    ) -> None:
+        _check(id=(id, str), parent=(parent, Machine), options=(options, Options))
+        given = schema if schema is not None else self._schema
+        compiled = compiled_of(given if isinstance(given, Schema) else as_schema(given))
+        name = secrets.token_hex(8) if id is None else id
+        super().__init__(compiled, name, _DEFAULTS if options is None else options)
+        self._loop = events._get_running_loop()
+        if tags:
+            self.tags = tags
+        for tracer in tracers:
+            self.bind_tracer(tracer)
+        if type(self) is not Machine:
+            self._bind_own()
+        if handlers != ():
+            for group in handlers if isinstance(handlers, list | tuple) else (handlers,):
+                self.bind(group)
+        if parent is not None:
+            self._join(parent)
+
+    def _join(self, parent: Machine[Any]) -> None:
+        self._parent = parent
+        with binding:
+            if parent._children is None:
+                parent._children = WeakValueDictionary()
+        parent._children[next(_numbers)] = self
+        for tracer in parent._tracers:
+            tracer.submachine(parent, self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """State, without behaviour: handlers that are not methods of a subclass stay behind.
+
+        What a subclass keeps in its attributes goes along, and must be picklable.
+        """
+        made = (type(self), self.schema, self._options, self._tags, self.export())
+        return _restored, made, getattr(self, "__dict__", None) or None
+
+    @property
+    def parent(self) -> Machine[Any] | None:
+        """The machine that this one belongs to."""
+        return typing.cast("Machine[Any] | None", self._parent)
+
+    @property
+    def children(self) -> tuple[Machine[Any], ...]:
+        """The submachines that are alive and not disposed."""
+        if self._children is None:
+            return ()
+        alive = [child for child in self._children.values() if not child._disposed]
+        return tuple(typing.cast("Machine[Any]", child) for child in alive)
+
+    @property
+    def options(self) -> Options:
+        """Limits and timeouts."""
+        return self._options
+
+    @property
+    def err(self) -> BaseException | None:
+        """The last error; it stays when Exception is removed."""
+        return self._err
+
+    @property
+    def on_change(self) -> Callable[[Machine[S], Time, Time], object] | None:
+        """Called after each transition with the machine, its time before and its time after."""
+        return self._on_change
+
+    @on_change.setter
+    def on_change(self, function: Callable[[Machine[S], Time, Time], object] | None) -> None:
+        self._on_change = function
+        self._plain = False
+
+    @property
+    def transition(self) -> Transition | None:
+        """The transition that is being carried out, if one is."""
+        return self._transition
+
+    @property
+    def timeouts(self) -> tuple[MachineError, ...]:
+        """The last ten handlers and evals that took too long, the latest last.
+
+        Those that came back before their deadline have not become `err`.
+        """
+        return self._late
+
+    @property
+    def backoff(self) -> bool:
+        """True for a while after a handler hung: nothing is added or removed."""
+        return self._backoff_until > time.monotonic()
+
+    # -- mutations -----------------------------------------------------------------------
+
+    @overload
+    def add(self, state: StateName[A], /, *, args: A, source: From = ...) -> Result: ...
+    @overload
+    def add(
+        self, *states: Names, args: Mapping[str, Any] | None = ..., source: From = ...
+    ) -> Result: ...
+    def add(self, *states: Any, args: Any = None, source: From = None) -> Result:
+        """Activate states.
+
+        Args:
+            states: one by one, or in iterables. None at all is a transition
+                that changes nothing.
+            args: for the handlers: a mapping, or an instance of the args class
+                that the state declares.
+            source: the event for which this is done, for those who look on.
+
+        Returns:
+            Executed: they are active. Canceled: relations or a handler rejected
+            it, a handler failed, the queue is full, or the machine is disposed.
+            Queued: somebody else is at it, or this is a handler; it follows.
+
+        Raises:
+            UnknownState, InvalidArgument: nothing was done.
+            MutationLoop: handlers cause each other without an end.
+        """
+        if self._plain and args is None and self._busy.acquire(False):
+            return self._quick(Kind.ADD, self._config.adds, states)
+        return self._mutate(Kind.ADD, self._config.adds, states, args, source)
+
+    def remove(
+        self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
+    ) -> Result:
+        """Deactivate states; as `add`. Executed: none of them is active."""
+        if self._plain and args is None and self._busy.acquire(False):
+            return self._quick(Kind.REMOVE, self._config.removes, states)
+        return self._mutate(Kind.REMOVE, self._config.removes, states, args, source)
+
+    def set(
+        self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
+    ) -> Result:
+        """Activate these states and deactivate all others; as `add`. None: deactivate all."""
+        if self._plain and args is None and self._busy.acquire(False):
+            return self._quick(Kind.SET, self._config.sets, states)
+        return self._mutate(Kind.SET, self._config.sets, states, args, source)
+
+    def toggle(
+        self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
+    ) -> Result:
+        """Remove these states if all are active, else add them."""
+        if self.is_(*states):
+            return self.remove(*states, args=args, source=source)
+        return self.add(*states, args=args, source=source)
+
+    def _quick(
+        self, kind: Kind, memo: dict[tuple[str, ...], Move], states: tuple[Any, ...]
+    ) -> Result:
+        """A mutation that nobody looks at. The lock is held; see `_core`."""
+        before = self._ticks
+        move: Move | None = None
+        try:
+            if self._plain and not self._queue:
+                try:
+                    move = memo[states]
+                except (KeyError, TypeError):  # not seen yet, or a list among them
+                    move = self._find(kind, states)
+                    if kind is not Kind.REMOVE and not self._compiled.needy.isdisjoint(move.names):
+                        self._check_args(Mutation(kind, move.names))
+                self._queue_tick += 1
+                if move.all_ticks:
+                    ticks = before[:]
+                    for at, more in move.all_ticks:
+                        ticks[at] += more
+                    self._ticks = ticks
+                self._config = final = move.final
+                self._active = final.active
+        finally:
+            self._busy.release()
+        if move is None:
+            return self._mutate(kind, {}, states, None)
+        if not self._plain:
+            self._seen_late(before)
+        if self._queue:
+            self._drain()
+        return move.result
+
+    def _seen_late(self, before: Sequence[int]) -> None:
+        """Somebody began to look while a mutation went on unseen."""
+        if self._waiters is not None:
+            self._waiters.changed(before, self._ticks)
+        self._expire_old()
+        self._dispose_if_due()
+
+    def prepend(
+        self,
+        kind: Kind | str,
+        *states: Names,
+        args: Mapping[str, Any] | None = None,
+        source: From = None,
+    ) -> Result:
+        """A mutation that goes before all that are queued; from a handler it is the next one."""
+        if self._disposing:
+            return CANCELED
+        return self._prepend(self._mutation(kind_of(kind), states, args, source))
+
+    def can_add(
+        self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
+    ) -> Result:
+        """Whether `add` would be accepted: relations and negotiation handlers are asked.
+
+        Nothing changes, if the handlers keep to answering.
+        """
+        return self._ask(Kind.ADD, states, args, source)
+
+    def can_remove(
+        self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
+    ) -> Result:
+        """Whether `remove` would be accepted; as `can_add`."""
+        return self._ask(Kind.REMOVE, states, args, source)
+
+    def _ask(self, kind: Kind, states: tuple[Any, ...], args: Any, source: From) -> Result:
+        if self._disposing or (self._backoff_until and self._backing_off()):
+            return CANCELED
+        mutation = self._mutation(kind, states, args, source)
+        mutation.check = True
+        return self._prepend(mutation)
+
+
+def _check(**given: tuple[object, type]) -> None:
+    for name, (value, wanted) in given.items():
+        if value is not None and not isinstance(value, wanted):
+            raise InvalidArgument(
+                f"{name} is of the type {wanted.__name__}, not {type(value).__name__}",
+                argument=name,
+            )
+
+
+def _restored(
+    cls: type[Machine[Any]],
+    schema: Schema,
+    options: Options,
+    tags: tuple[str, ...],
+    snapshot: Snapshot,
+) -> Machine[Any]:
+    machine = cls.__new__(cls)
+    Machine.__init__(machine, schema, id=snapshot.id, tags=tags, options=options)
+    machine._import(snapshot)
+    return machine

@@ -1,0 +1,124 @@
+"""Which handlers a move calls, in which order: worked out once for all machines alike.
+
+Machines whose handlers come from the same classes have the same `Shape`, so
+the plan of a move is made once for all of them; an owner is found by the
+number of its group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from machine.core.handlers import Handler, Role
+from machine.rules.kinds import Kind
+
+if TYPE_CHECKING:
+    from machine.rules.resolution import Move
+
+__all__ = ["Call", "Plan", "Shape"]
+
+_MOST_PLANS = 50_000
+
+
+class Call:
+    """A handler to be called at some place of a plan.
+
+    Attributes:
+        handler: what to call.
+        name: of the handler.
+        bare: takes the owner and nothing else, of handlers that declare nothing; None of others.
+        group: the number of the group it comes from.
+        position: in a plan's finals, how many states' final handlers stand before this one's.
+    """
+
+    __slots__ = ("bare", "group", "handler", "name", "position")
+
+    def __init__(self, handler: Handler, group: int, position: int) -> None:
+        self.handler = handler
+        self.group = group
+        self.position = position
+        self.name = handler.name
+        self.bare: Callable[[Any], Any] | None = None
+        if handler.bare:
+            self.bare = handler.function if handler.owned else _without_owner(handler.function)
+
+
+def _without_owner(function: Callable[[], Any]) -> Callable[[Any], Any]:
+    return lambda _: function()
+
+
+class Plan:
+    """The handlers of one move.
+
+    Attributes:
+        negotiation: to be asked, in order.
+        finals: to be told, in order; AnyState last.
+    """
+
+    __slots__ = ("finals", "negotiation")
+
+    def __init__(self, negotiation: Sequence[Call], finals: Sequence[Call]) -> None:
+        self.negotiation = tuple(negotiation)
+        self.finals = tuple(finals)
+
+
+class Shape:
+    """Groups of handlers in their order, as many machines may have them."""
+
+    def __init__(self, groups: Sequence[Sequence[Handler]]) -> None:
+        self._table: dict[tuple[int, int, int], list[tuple[Handler, int]]] = {}
+        for number, group in enumerate(groups):
+            for handler in group:
+                self._table.setdefault(handler.place, []).append((handler, number))
+        self._pairs = any(place[0] is Role.BETWEEN for place in self._table)
+        self._plans: dict[Move, Plan] = {}
+
+    def forget(self) -> None:
+        """Drop the plans."""
+        self._plans.clear()
+
+    def plan(self, move: Move) -> Plan:
+        """The handlers of a move."""
+        found = self._plans.get(move)
+        if found is None:
+            if len(self._plans) >= _MOST_PLANS:  # of moves that the memo has long forgotten
+                self._plans.clear()
+            found = Plan(
+                [call for place in _negotiation(move, self._pairs) for call in self._at(place)],
+                [call for at, place in _finals(move) for call in self._at(place, at)],
+            )
+            self._plans[move] = found
+        return found
+
+    def _at(self, place: tuple[int, int, int], position: int = 0) -> list[Call]:
+        return [Call(handler, group, position) for handler, group in self._table.get(place, ())]
+
+
+def _negotiation(move: Move, pairs: bool) -> Iterator[tuple[int, int, int]]:
+    for state in move.exits:
+        yield Role.EXIT, state, -1
+    for state in move.enters:
+        yield Role.ENTER, state, -1
+    if pairs:
+        before, target = move.before.order, move.target.order
+        if move.kind is not Kind.REMOVE:
+            for state in target:
+                if state in before:
+                    yield Role.BETWEEN, state, state
+        for one in before:
+            for other in target:
+                if one != other:
+                    yield Role.BETWEEN, one, other
+    yield Role.ANY_ENTER, -1, -1
+
+
+def _finals(move: Move) -> Iterator[tuple[int, tuple[int, int, int]]]:
+    position = 0
+    for state in move.exits:
+        yield position, (Role.END, state, -1)
+        position += 1
+    for state in move.enters:
+        yield position, (Role.STATE, state, -1)
+        position += 1
+    yield position, (Role.ANY_STATE, -1, -1)

@@ -1,0 +1,312 @@
+"""The queue of a machine, and who works it off.
+
+Theory of operation
+-------------------
+
+A machine has one queue and no thread or task of its own. Whoever mutates it
+while nobody else does becomes the drainer: it carries out its own mutation and
+everything that is queued meanwhile, by handlers or by other threads, before
+its call returns. Whoever comes while somebody drains leaves a mutation in the
+queue and is told `queued`. The lock that elects the drainer is only ever
+tried, never waited for, so that nothing can deadlock on it.
+
+Between looking into the queue for the last time and letting go of the lock,
+another thread may have queued something and gone away. So whoever has held
+the lock looks at the queue once more, however it goes on.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections import deque
+from typing import Any
+
+from machine.core.base import Core
+from machine.core.mutation import Event, Mutation, Source, source_of
+from machine.errors import MutationLoop
+from machine.rules.kinds import Kind
+from machine.rules.resolution import Move
+from machine.schema.schema import EXCEPTION
+from machine.waits.result import CANCELED, EXECUTED, Result
+from machine.waits.wait import Wait
+
+__all__ = ["Queue", "loop_of"]
+
+_queueing = threading.Lock()  # over what is added to a queue, of any machine
+
+
+class Queue(Core):
+    """The part of a machine that takes mutations and runs them one by one."""
+
+    __slots__ = ()
+
+    # -- mutating ------------------------------------------------------------------------
+
+    def _mutate(
+        self,
+        kind: Kind,
+        memo: dict[tuple[str, ...], Move],
+        states: tuple[Any, ...],
+        args: object,
+        source: Event | Source | None = None,
+    ) -> Result:
+        """The long way of a mutation: look at everything, then run or queue it."""
+        if self._disposing:
+            return CANCELED
+        if self._backoff_until and kind is not Kind.SET and self._backing_off():
+            return CANCELED
+        move: Move | None = None
+        try:
+            move = memo[states]
+            names = move.names
+        except (KeyError, TypeError):  # not seen yet, or a list among them
+            names = self._names(states)
+            if self._transition is None:
+                self._find(kind, states)
+        nested = self._transition is not None
+        if nested and kind is Kind.REMOVE and not self._queue and self.not_(*names):
+            return EXECUTED
+        mutation = Mutation(kind, names, args)
+        mutation._move = move
+        if source is not None:
+            mutation.source = source_of(source)
+        if args is not None or (move is None and not self._compiled.needy.isdisjoint(names)):
+            self._check_args(mutation)
+        if self._busy.acquire(False):
+            if not self._queue:
+                self._queue_tick += 1
+                return self._drain_with(mutation)
+            self._busy.release()
+        return self._enqueue(mutation)
+
+    def _enqueue(self, mutation: Mutation, *, limited: bool = True) -> Result:
+        if limited and self._is_refused(mutation):
+            self._drain()  # we may have held the lock when others wanted to
+            return CANCELED
+        same = self._collapses(mutation)
+        if same is not None:
+            self._note("ops", f"[queue:skipped] Duplicate detected for {mutation}")
+            self._drain()
+            return same.final
+        self._trace_cause(mutation)
+        with _queueing:
+            if self._queue is None:
+                self._queue = deque()
+            self._pending += 1
+            mutation.queue_tick = self._queue_tick + self._pending
+            result = _queued(mutation, mutation.queue_tick)
+            self._queue.append(mutation)
+        for tracer in self._tracers:
+            tracer.mutation_queued(self._self, mutation)
+        self._drain()
+        return result.final
+
+    def _is_refused(self, mutation: Mutation) -> bool:
+        """True if the queue is full, and this mutation does not change Exception."""
+        queue = self._queue
+        if queue is None or len(queue) < self._options.queue_limit:
+            return False
+        if EXCEPTION not in mutation.called or mutation.kind is Kind.SET:
+            return True
+        return (EXCEPTION in self._config.active) is (mutation.kind is Kind.ADD)
+
+    def _prepend(self, mutation: Mutation) -> Result:
+        """Put a mutation before all others, and run it if nobody drains."""
+        self._trace_cause(mutation)
+        result = _queued(mutation, 2)
+        with _queueing:
+            if self._queue is None:
+                self._queue = deque()
+            self._queue.appendleft(mutation)
+        if mutation._function is None:
+            for tracer in self._tracers:
+                tracer.mutation_queued(self._self, mutation)
+        self._drain()
+        return result.final
+
+    def _collapses(self, mutation: Mutation) -> Result | None:
+        """The result of the last in the queue, if this one asks for the same again."""
+        if not self._queue or mutation.args:
+            return None
+        try:
+            last = self._queue[-1]
+        except IndexError:  # another thread has just taken it
+            return None
+        same = (
+            last.kind is mutation.kind
+            and not last.args
+            and not (last.auto or last.check or last._function)
+            and last.queue_tick
+            and set(last.called) == set(mutation.called)
+        )
+        multi = self._compiled.multi
+        if not same or any(multi[at] for at in self._indexes(mutation.called)):
+            return None
+        return last.result
+
+    def _trace_cause(self, mutation: Mutation) -> None:
+        """Who made it: a handler of the running transition, or somebody else."""
+        running = self._transition
+        if running is None:
+            return
+        if self._thread != threading.get_ident():
+            mutation._context = contextvars.copy_context()
+            return
+        if mutation.cause is None:
+            mutation.set_cause(running.mutation)
+        if mutation.depth > self._options.chain_limit:
+            raise loop_of(mutation, self.id, self._running)
+
+    # -- draining ------------------------------------------------------------------------
+
+    def _drain_with(self, mutation: Mutation) -> Result:
+        """Run a mutation, then the queue; the lock is held, and let go of."""
+        interrupt: BaseException | None = None
+        executed = False
+        self._thread = threading.get_ident()
+        try:
+            try:
+                executed = self._perform(mutation)
+            except BaseException as error:  # noqa: BLE001 - raised below, after the queue
+                interrupt = error
+            while self._queue:
+                interrupt = self._next(interrupt)
+        finally:
+            if self._tracers or self._waiters is not None or self._disposing:
+                self._end_drain()
+            else:
+                self._transition = None
+                self._thread = 0
+                self._busy.release()
+        if self._queue:
+            self._drain()
+        if self._disposing:
+            self._dispose_if_due()
+        if interrupt is not None:
+            raise interrupt
+        return EXECUTED if executed else CANCELED
+
+    def _drain(self) -> None:
+        """Work the queue off, unless somebody does."""
+        interrupt: BaseException | None = None
+        while self._queue and self._busy.acquire(False):
+            self._thread = threading.get_ident()
+            try:
+                while self._queue:
+                    interrupt = self._next(interrupt)
+            finally:
+                self._end_drain()
+        if self._disposing:
+            self._dispose_if_due()
+        if interrupt is not None:
+            raise interrupt
+
+    def _next(self, interrupt: BaseException | None) -> BaseException | None:
+        queue = self._queue
+        assert queue is not None  # noqa: S101 - the caller has looked
+        with _queueing:
+            if not queue:  # the watchdog has just emptied it
+                return interrupt
+            mutation = queue.popleft()
+            if mutation.queue_tick:
+                self._pending -= 1
+                self._queue_tick += 1
+        executed = False
+        try:
+            if mutation._context is None:
+                executed = self._run_one(mutation)
+            else:
+                executed = mutation._context.run(self._run_one, mutation)
+        except BaseException as error:
+            if interrupt is not None:
+                raise  # the second one: somebody really wants to get out
+            interrupt = error
+        finally:
+            if mutation.result is not None:
+                mutation.result._settle(EXECUTED if executed else CANCELED)
+            if self._waiters is not None:
+                self._waiters.queue_moved(self._queue_tick)
+        return interrupt
+
+    def _run_one(self, mutation: Mutation) -> bool:
+        if mutation._function is not None:
+            self._transition = None
+            mutation._function()
+            return True
+        return self._perform(mutation)
+
+    def _end_drain(self) -> None:
+        """Nobody drains any more: let go of the lock, whatever else happens."""
+        self._transition = None
+        self._thread = 0
+        try:
+            self._after_drain()
+        finally:
+            self._busy.release()
+        waiters = self._waiters
+        if waiters is not None and not self._busy.locked():
+            waiters.queue_ended(self._queue_tick)  # who came after we had looked
+
+    def _dispose_if_due(self) -> None:
+        """End the machine, if that was asked for while somebody held the lock."""
+        if self._disposing and not self._disposed and self._busy.acquire(False):
+            try:
+                self._finish_dispose()
+            finally:
+                self._busy.release()
+
+    def _after_drain(self) -> None:
+        for tracer in self._tracers:
+            tracer.queue_end(self._self)
+        if self._waiters is not None:
+            self._waiters.queue_ended(self._queue_tick)
+        if self._disposed:  # by `dispose_now`, while the transition ran
+            self._config = self._compiled.empty
+            self._active = self._config.active
+        elif self._disposing:
+            self._finish_dispose()
+
+    def _drop_queue(self) -> None:
+        """Cancel all that waits; the queue's ticks pass."""
+        queue = self._queue
+        while queue:
+            with _queueing:
+                if not queue:
+                    break
+                mutation = queue.popleft()
+                if mutation.queue_tick:
+                    self._pending -= 1
+                    self._queue_tick += 1
+            if mutation.result is not None:
+                mutation.result._settle(CANCELED)
+        if self._waiters is not None:
+            self._waiters.queue_moved(self._queue_tick)
+
+    def _mutation(
+        self, kind: Kind, states: tuple[Any, ...], args: Any, source: Event | Source | None
+    ) -> Mutation:
+        mutation = Mutation(kind, self._names(states), args, source=source_of(source))
+        self._check_args(mutation)
+        return mutation
+
+
+def _queued(mutation: Mutation, tick: int) -> Result:
+    result = mutation.result = Result(tick, Wait(f"{mutation} to run"))
+    return result
+
+
+def loop_of(mutation: Mutation, machine: str, handler: str) -> MutationLoop:
+    """The error of a mutation with too many causes."""
+    causes: list[str] = []
+    one: Mutation | None = mutation
+    while one is not None and len(causes) < 6:
+        causes.append(str(one))
+        one = one.cause
+    return MutationLoop(
+        f"{mutation.depth} mutations caused each other",
+        cycle=causes[::-1],
+        machine=machine,
+        handler=handler or None,
+        source=mutation.source,
+    )

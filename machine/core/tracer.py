@@ -1,0 +1,67 @@
+"""Tracers: who looks on. The one way to see what a machine does; all else is built on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from machine.core.handlers import Handler
+    from machine.core.machine import Machine
+    from machine.core.mutation import Mutation
+    from machine.core.transition import Transition
+    from machine.schema.schema import Schema
+
+__all__ = ["Tracer"]
+
+
+class Tracer:
+    """Hears of everything that a machine does; derive from it and override what matters.
+
+    The methods are called on the thread that carries the transition out, in
+    order, and must not block or mutate. What one raises is logged, and the
+    machine goes on.
+
+    For a transition: `transition_init`, `transition_start`; then for each
+    handler `handler_start` and `handler_end`; after the commit and before the
+    final handlers `transition_finals`; at the end, accepted or not,
+    `transition_end`.
+    """
+
+    def machine_init(self, machine: Machine[Any]) -> None:
+        """This tracer was bound to a machine."""
+
+    def machine_disposed(self, machine: Machine[Any]) -> None:
+        """The machine ends."""
+
+    def submachine(self, parent: Machine[Any], child: Machine[Any]) -> None:
+        """A machine with this one as its parent was made."""
+
+    def schema_changed(self, machine: Machine[Any], old: Schema) -> None:
+        """The machine has another schema, or another order of its states."""
+
+    def mutation_queued(self, machine: Machine[Any], mutation: Mutation) -> None:
+        """A mutation has to wait for others; `mutation.queue_tick` is 0 if it goes first."""
+
+    def transition_init(self, tx: Transition) -> None:
+        """A mutation begins; relations have been resolved."""
+
+    def transition_start(self, tx: Transition) -> None:
+        """Handlers are asked now."""
+
+    def transition_finals(self, tx: Transition) -> None:
+        """States and clocks are the new ones; final handlers follow."""
+
+    def transition_end(self, tx: Transition) -> None:
+        """A mutation has ended."""
+
+    def handler_start(self, tx: Transition, handler: Handler) -> None:
+        """A handler is about to be called."""
+
+    def handler_end(self, tx: Transition, handler: Handler, accepted: bool) -> None:
+        """A handler has returned or raised; False if that rejects or breaks the transition."""
+
+    def queue_end(self, machine: Machine[Any]) -> None:
+        """Nothing is left to do."""
+
+    def note(self, machine: Machine[Any], level: str, text: str) -> None:
+        """Something else that a log may want to have, with the level's name."""

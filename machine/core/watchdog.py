@@ -1,0 +1,99 @@
+"""Looks from outside at handlers that take too long, and says where they are.
+
+A plain handler runs on the thread of whoever mutates, so nobody but it can end
+it. One thread for all machines looks a few times a second at those that are in
+a handler; it sleeps while there are none, and who begins wakes it. What it
+finds is logged with the stack of the handler, while it hangs. After the
+deadline, what is queued behind it is canceled, so that other threads do not
+wait for ever.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+import traceback
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from machine.core.engine import Engine
+
+__all__ = ["asleep", "busy", "wake"]
+
+_log = logging.getLogger("machine")
+
+_PERIOD = 0.1  # seconds between two looks
+_ROUNDS = 20  # looks that find nothing before it goes to sleep
+
+busy: set[Engine] = set()
+_work = threading.Event()
+_started = False
+asleep = True
+
+
+def wake() -> None:
+    """There is something to look at again."""
+    global _started, asleep
+    asleep = False
+    _work.set()
+    if not _started:
+        _started = True
+        threading.Thread(target=_look, name="machine-watchdog", daemon=True).start()
+
+
+def _look() -> None:
+    global asleep
+    reported: dict[int, float] = {}
+    while True:
+        quiet = 0
+        while quiet < _ROUNDS:
+            time.sleep(_PERIOD)
+            machines = busy.copy()
+            quiet = 0 if machines else quiet + 1
+            for machine in machines:
+                _look_at(machine, reported)
+        reported.clear()
+        _work.clear()
+        asleep = True
+        if busy:
+            asleep = False
+            continue
+        _work.wait()
+
+
+def _look_at(machine: Engine, reported: dict[int, float]) -> None:
+    options, since = machine._options, machine._since
+    seconds = time.monotonic() - since
+    if seconds <= options.handler_timeout:
+        return
+    if reported.get(id(machine)) != since:
+        reported[id(machine)] = since
+        _report(machine, seconds)
+    if seconds > options.handler_timeout + options.handler_deadline:
+        machine._give_up_waiting()
+
+
+def _report(machine: Engine, seconds: float) -> None:
+    frame = sys._current_frames().get(machine._thread)
+    stack = "".join(traceback.format_stack(frame)) if frame is not None else "(its thread is gone)"
+    _log.warning(
+        "[%s] %s has been running for %.1f s; it is here:\n%s",
+        machine.id,
+        machine._running,
+        seconds,
+        stack,
+    )
+
+
+def _forget() -> None:
+    """In a forked process: its thread is not here."""
+    global _started, asleep
+    _started, asleep = False, True
+    busy.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

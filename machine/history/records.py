@@ -1,0 +1,122 @@
+"""What a history remembers of a transition, and of a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from machine.core.lifecycle import Snapshot
+from machine.core.mutation import Source
+from machine.errors import InvalidArgument
+from machine.rules.kinds import Kind
+from machine.schema.schema import Schema
+
+__all__ = ["MachineRecord", "Moment", "Record", "micros", "moment"]
+
+Moment = datetime | float  # a time of day: with its time zone, or in seconds since 1970
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One transition, as a history remembers it.
+
+    Attributes:
+        number: counts the records of a machine.
+        at: when it ended; UTC.
+        machine: the machine's id.
+        transition: the transition's id.
+        kind: what it did with the called states.
+        called: these states.
+        accepted: False if it was rejected or failed.
+        auto: the machine made it, of Auto states.
+        ticks: of the tracked states, after it.
+        diff: how many ticks those made that changed.
+        sum: of the ticks of all states, after it.
+        sum_tracked: of the ticks of the tracked ones.
+        sum_diff: how many ticks all states made in it.
+        since: how many ticks they made since the record before.
+        queue_tick, machine_tick: of the machine, after it.
+        args: the arguments, as far as they are kept and JSON can hold them.
+        source: the event that it was made for, if its caller named one.
+        error: what a handler raised, as text; or "".
+        begins: no transition, but a state to count from: the machine was bound, or imported.
+    """
+
+    number: int
+    at: datetime
+    machine: str
+    transition: str = ""
+    kind: Kind = Kind.SET
+    called: tuple[str, ...] = ()
+    accepted: bool = True
+    auto: bool = False
+    ticks: Mapping[str, int] = field(default_factory=dict)
+    diff: Mapping[str, int] = field(default_factory=dict)
+    sum: int = 0
+    sum_tracked: int = 0
+    sum_diff: int = 0
+    since: int = 0
+    queue_tick: int = 0
+    machine_tick: int = 0
+    args: Mapping[str, Any] = field(default_factory=dict)
+    source: Source | None = None
+    error: str = ""
+    begins: bool = False
+
+    def active(self, state: str) -> bool:
+        """True if the state is active after it."""
+        return self.ticks.get(state, 0) % 2 == 1
+
+    def activated(self, state: str) -> bool:
+        """True if the state became active in it, again, or for a moment."""
+        ticks = self.diff.get(state, 0)
+        return ticks > 0 and (self.active(state) or ticks > 1)
+
+    def deactivated(self, state: str) -> bool:
+        """True if the state became inactive in it."""
+        return self.diff.get(state, 0) > 0 and not self.active(state)
+
+
+@dataclass(frozen=True, slots=True)
+class MachineRecord:
+    """What a history knows of a machine: enough to make it again.
+
+    Attributes:
+        id: the machine's.
+        first_seen: when a history was first bound to it; UTC.
+        last_seen: when it last did something.
+        next_number: of its next record.
+        schema: its states and relations.
+        snapshot: its last state.
+    """
+
+    id: str
+    first_seen: datetime
+    last_seen: datetime
+    next_number: int
+    schema: Schema
+    snapshot: Snapshot
+
+
+def moment(given: Moment) -> float:
+    """A time of day in seconds since 1970.
+
+    Raises:
+        InvalidArgument: a datetime has no time zone.
+    """
+    if isinstance(given, datetime):
+        if given.tzinfo is None:
+            raise InvalidArgument(
+                f"{given} has no time zone",
+                hint="Use datetime.now(timezone.utc), or seconds since 1970.",
+            )
+        return given.timestamp()
+    return float(given)
+
+
+def micros(given: datetime) -> int:
+    """The microseconds since 1970, exactly."""
+    since = given - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds

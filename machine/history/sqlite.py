@@ -1,0 +1,352 @@
+"""A history in an SQLite file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from machine.core.lifecycle import Snapshot
+from machine.core.mutation import Source
+from machine.errors import InvalidArgument, WaitTimeout
+from machine.history.base import History
+from machine.history.records import MachineRecord, Record, micros
+from machine.rules.kinds import Kind
+from machine.schema.schema import Schema
+
+__all__ = ["SqliteHistory"]
+
+_log = logging.getLogger("machine")
+_VERSION = 1
+_MOST_WAITING = 100_000  # records, while the file cannot be written
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TABLES = """
+CREATE TABLE IF NOT EXISTS machines (
+    id TEXT PRIMARY KEY, first_seen INTEGER, last_seen INTEGER, next_number INTEGER,
+    schema TEXT, snapshot TEXT
+);
+CREATE TABLE IF NOT EXISTS records (
+    machine TEXT, number INTEGER, at INTEGER, data TEXT, PRIMARY KEY (machine, number)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS records_at ON records (machine, at);
+CREATE TABLE IF NOT EXISTS changes (
+    machine TEXT, state TEXT, number INTEGER, at INTEGER, tick INTEGER, diff INTEGER,
+    PRIMARY KEY (machine, state, number)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS changes_at ON changes (machine, state, at);
+"""
+_SEEN = """
+INSERT INTO machines VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+    last_seen = excluded.last_seen, next_number = excluded.next_number,
+    schema = excluded.schema, snapshot = excluded.snapshot
+"""
+
+
+class SqliteHistory(History):
+    """A history in an SQLite file, which other histories and programs may use as well.
+
+    Records are written in batches by a thread that lives while there is
+    something to write; questions wait for it. A program that ends writes what
+    is left. While the file cannot be written this is logged and tried again.
+
+    Takes what `History` takes, and:
+
+    Args:
+        path: of the file; it is made if it is missing. `:memory:` for none.
+        id: the machine's id; known without it once the history is bound, or if
+            the file is about one machine only.
+        interval: seconds between two batches.
+
+    Raises:
+        InvalidArgument: the file is of another version, or is no database.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        id: str = "",  # noqa: A002 - the word of the design
+        interval: float = 0.1,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.path = os.fspath(path)
+        self.interval = interval
+        self.machine_id = id
+        self._access = threading.Lock()  # over the connection
+        self._change = threading.Condition()  # over all that follows
+        self._waiting: list[Record] = []
+        self._seen: tuple[Schema, Snapshot, datetime] | None = None
+        self._thread: threading.Thread | None = None
+        self._hurry = False
+        self._closed = False
+        self._connection = self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, check_same_thread=False, isolation_level=None, timeout=10
+        )
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, _VERSION):
+                raise InvalidArgument(f"{self.path} has version {version}, not {_VERSION}")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(_TABLES)
+            connection.execute(f"PRAGMA user_version = {_VERSION}")
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise InvalidArgument(f"{self.path} cannot be a history: {error}") from error
+        except InvalidArgument:
+            connection.close()
+            raise
+        return connection
+
+    # -- writing -------------------------------------------------------------------------
+
+    def _opened(self, machine: str) -> int:
+        known = self._load(machine)
+        return self._number if known is None else max(self._number, known.next_number)
+
+    def _store(self, record: Record) -> None:
+        with self._change:
+            if not self._closed:
+                self._waiting.append(record)
+                self._wake()
+
+    def _touch(self, schema: Schema, snapshot: Snapshot, at: datetime) -> None:
+        with self._change:
+            if not self._closed:
+                self._seen = (schema, snapshot, at)
+                self._wake()
+
+    def _wake(self) -> None:
+        """Have it written; the condition is held."""
+        if self._thread is not None:
+            return
+        thread = threading.Thread(target=self._work, name=f"history {self.path}")
+        try:
+            thread.start()
+        except RuntimeError:  # the program ends, and has no more threads
+            records, seen = self._take()
+            self._try(records, seen)
+            return
+        self._thread = thread
+
+    def _work(self) -> None:
+        pause = self.interval
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: self._hurry, pause)
+                self._hurry = False
+                records, seen = self._take()
+            written = self._try(records, seen)
+            pause = self.interval if written else self.interval * 10
+            with self._change:
+                if not written:
+                    self._waiting = [*records, *self._waiting][-_MOST_WAITING:]
+                    self._seen = self._seen or seen
+                if self._closed or not (self._waiting or self._seen):
+                    self._thread = None
+                    self._change.notify_all()
+                    return
+
+    def _take(self) -> tuple[list[Record], tuple[Schema, Snapshot, datetime] | None]:
+        taken = self._waiting, self._seen
+        self._waiting, self._seen = [], None
+        return taken
+
+    def _try(self, records: list[Record], seen: tuple[Schema, Snapshot, datetime] | None) -> bool:
+        try:
+            with self._access, _transaction(self._connection) as connection:
+                self._write(connection, records, seen)
+        except sqlite3.Error:
+            _log.exception("%d records for %s are not written yet", len(records), self.path)
+            return False
+        return True
+
+    def _write(
+        self,
+        connection: sqlite3.Connection,
+        records: list[Record],
+        seen: tuple[Schema, Snapshot, datetime] | None,
+    ) -> None:
+        rows = [(one.machine, one.number, micros(one.at), _data(one)) for one in records]
+        connection.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", rows)
+        changes = [
+            (one.machine, state, one.number, micros(one.at), one.ticks[state], ticks)
+            for one in records
+            for state, ticks in one.diff.items()
+        ]
+        connection.executemany("INSERT OR REPLACE INTO changes VALUES (?, ?, ?, ?, ?, ?)", changes)
+        if records:
+            oldest = (records[-1].machine, records[-1].number - self.max_records)
+            connection.execute("DELETE FROM records WHERE machine = ? AND number <= ?", oldest)
+            connection.execute("DELETE FROM changes WHERE machine = ? AND number <= ?", oldest)
+        if seen is not None:
+            schema, snapshot, at = seen
+            number = records[-1].number + 1 if records else self._number
+            texts = schema.to_json(indent=None), json.dumps(snapshot.to_dict())
+            connection.execute(_SEEN, (snapshot.id, micros(at), micros(at), number, *texts))
+
+    def flush(self, timeout: float | None = 10.0) -> None:
+        """Return when all that happened is in the file; from any thread.
+
+        Raises:
+            WaitTimeout: it could not be written in so many seconds.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        with self._change:
+            while self._thread is not None:
+                self._hurry = True
+                self._change.notify_all()
+                left = None if until is None else until - time.monotonic()
+                if left is not None and left <= 0:
+                    raise WaitTimeout(f"writing {self.path}", timeout or 0.0)
+                self._change.wait(left)
+
+    def close(self) -> None:
+        """Write what is left and close the file; nothing is remembered from now on."""
+        with self._change:
+            if self._closed:
+                return
+            thread = self._thread
+            self._hurry = True
+            self._change.notify_all()
+            self._closed = True
+        if thread is not None:
+            thread.join()
+        with self._access:
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- reading -------------------------------------------------------------------------
+
+    def machine_record(self) -> MachineRecord | None:
+        """What is known of the machine; None before one was seen.
+
+        Raises:
+            InvalidArgument: the file is about several machines, and `id` was not given.
+        """
+        return self._load(self._id())
+
+    def machines(self) -> list[str]:
+        """The ids of all machines in the file."""
+        return [row[0] for row in self._rows("SELECT id FROM machines ORDER BY id", ())]
+
+    def _id(self) -> str:
+        if not self.machine_id:
+            found = self.machines()
+            if len(found) > 1:
+                raise InvalidArgument(
+                    f"{self.path} is about several machines: {', '.join(found)}",
+                    hint="Name one, with id=.",
+                )
+            return found[0] if found else ""
+        return self.machine_id
+
+    def _load(self, machine: str) -> MachineRecord | None:
+        rows = self._rows("SELECT * FROM machines WHERE id = ?", (machine,))
+        if not rows:
+            return None
+        name, first, last, number, schema, snapshot = rows[0]
+        return MachineRecord(
+            name,
+            _at(first),
+            _at(last),
+            number,
+            Schema.from_json(schema, place=self.path),
+            Snapshot.from_dict(json.loads(snapshot)),
+        )
+
+    def _rows(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        if self._closed:
+            raise InvalidArgument(f"the history in {self.path} is closed")
+        self.flush()
+        with self._access:
+            return self._connection.execute(query, values).fetchall()
+
+    def _scan(
+        self,
+        start: float | None = None,
+        end: float | None = None,
+        state: str = "",
+        newest: bool = False,
+    ) -> Iterator[Record]:
+        machine = self._id()
+        where, values = "machine = ?", [machine]
+        if state:
+            where, values = f"{where} AND state = ?", [machine, state]
+        low = -(2**62) if start is None else round(start * 1e6)
+        high = 2**62 if end is None else round(end * 1e6)
+        table = "changes" if state else "records"
+        order = "DESC" if newest else "ASC"
+        bound: int | None = None
+        while True:
+            page = "" if bound is None else f" AND number {'<' if newest else '>'} {bound}"
+            found = self._rows(
+                f"SELECT number, at, data FROM records WHERE machine = ? AND number IN ("  # noqa: S608 - our own words
+                f"SELECT number FROM {table} WHERE {where} AND at BETWEEN ? AND ?{page}"
+                f" ORDER BY number {order} LIMIT 500) ORDER BY number {order}",
+                (machine, *values, low, high),
+            )
+            for number, at, data in found:
+                yield _record(machine, number, at, data)
+            if len(found) < 500:
+                return
+            bound = found[-1][0]
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+_PLAIN = (
+    *("transition", "accepted", "auto", "sum", "sum_tracked", "sum_diff", "since"),
+    *("queue_tick", "machine_tick", "error", "begins"),
+)
+
+
+def _data(record: Record) -> str:
+    data: dict[str, Any] = {name: getattr(record, name) for name in _PLAIN}
+    data["kind"] = record.kind.value
+    data["called"] = list(record.called)
+    data["ticks"], data["diff"] = dict(record.ticks), dict(record.diff)
+    data["args"] = dict(record.args)
+    source = record.source
+    if source is not None:
+        data["source"] = [source.machine, source.transition, source.time]
+    return json.dumps(data, separators=(",", ":"))
+
+
+def _record(machine: str, number: int, at: int, text: str) -> Record:
+    data = json.loads(text)
+    data["kind"] = Kind(data["kind"])
+    data["called"] = tuple(data["called"])
+    if "source" in data:
+        data["source"] = Source(*data["source"])
+    return Record(machine=machine, number=number, at=_at(at), **data)
+
+
+def _at(micros_: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=micros_)

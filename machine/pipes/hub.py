@@ -1,0 +1,293 @@
+"""Where the pipes of a machine begin: one tracer that tells them of each change."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary, WeakSet, ref
+
+from machine.core.machine import Machine
+from machine.core.mutation import NO_ARGS, Source
+from machine.core.tracer import Tracer
+from machine.core.transition import Transition
+from machine.errors import InvalidArgument
+from machine.waits.result import Result
+
+__all__ = ["AnyMachine", "Change", "Pipe", "Piped", "open_pipe", "pipes_of"]
+
+AnyMachine: TypeAlias = Machine[Any]
+
+_log = logging.getLogger("machine")
+_numbers = itertools.count(1)
+_changing = threading.RLock()  # over which pipes there are
+_incoming: WeakKeyDictionary[AnyMachine, WeakSet[Pipe]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class Piped(Source):
+    """The event behind a mutation that a pipe has made.
+
+    Attributes:
+        pipes: the ids of those that the change has come through, the last one last.
+    """
+
+    pipes: tuple[str, ...] = ()
+
+
+class Change:
+    """What a transition did to the states of a machine, for one pipe.
+
+    Attributes:
+        target: the other machine.
+        source: names the source's event, for mutations of the target.
+        args: of the mutation, by name.
+        again: True if nothing has changed and the pipe is asked to say what is so.
+    """
+
+    __slots__ = ("_after", "_before", "_index", "_pipe", "_tx", "again", "args", "source", "target")
+
+    def __init__(self, pipe: Pipe, machine: AnyMachine, tx: Transition | None) -> None:
+        self._pipe = pipe
+        self._index = machine._compiled.index
+        self._tx = tx
+        self.target = pipe.target
+        self.again = tx is None
+        self.args = NO_ARGS
+        passed: tuple[str, ...] = ()
+        if tx is None:
+            self._before = self._after = machine._ticks
+            self.source = Piped(machine.id, "", sum(self._before), (pipe.id,))
+            return
+        self._before = tx._ticks_before
+        self._after = self._before if tx._ticks_after is None else tx._ticks_after
+        self.args = tx.mutation.values
+        if isinstance(tx.mutation.source, Piped):
+            passed = tx.mutation.source.pipes
+        self.source = Piped(machine.id, tx.id, sum(self._before), (*passed, pipe.id))
+
+    @property
+    def source_err(self) -> BaseException | None:
+        """The error behind this change, or the last one of the source."""
+        error = self.args.get("error")
+        if isinstance(error, BaseException):
+            return error
+        return None if self._pipe.source is None else self._pipe.source.err
+
+    def active(self, state: str) -> bool:
+        """Whether a state of the source is active now."""
+        return self._after[self._index[state]] % 2 == 1
+
+    def began(self, state: str) -> bool:
+        """Whether a state of the source has begun, or begun anew."""
+        at = self._index[state]
+        return self._after[at] % 2 == 1 and (self.again or self._after[at] != self._before[at])
+
+    def ended(self, state: str) -> bool:
+        """Whether a state of the source has ended."""
+        at = self._index[state]
+        return self._after[at] % 2 == 0 and (self.again or self._before[at] % 2 == 1)
+
+    def sent(self, result: Result) -> None:
+        """A mutation of the target was made."""
+        self._pipe.last = result
+
+
+Carry: TypeAlias = Callable[[Change], None]
+
+
+class Pipe:
+    """States of one machine that follow those of another, until it is detached.
+
+    Attributes:
+        id: unique in this process.
+        states: of the source, which it looks at.
+        target: the machine that follows.
+        last: what the last mutation of the target came to; None before the first.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_carry",
+        "_hub",
+        "_source",
+        "_words",
+        "id",
+        "last",
+        "states",
+        "target",
+    )
+
+    def __init__(
+        self,
+        source: AnyMachine,
+        target: AnyMachine,
+        states: tuple[str, ...],
+        carry: Carry,
+        words: str,
+    ) -> None:
+        self.id = f"pipe-{next(_numbers)}"
+        self._source = ref(source)
+        self._carry = carry
+        self._words = words
+        self._hub: _Hub | None = None
+        self.target = target
+        self.states = states
+        self.last: Result | None = None
+
+    def __repr__(self) -> str:
+        source = self.source
+        mine = "a machine that is gone" if source is None else source.id
+        state = "" if self.attached else " detached"
+        return f"<Pipe {self.id} {mine} to {self.target.id}: {self._words}{state}>"
+
+    @property
+    def source(self) -> AnyMachine | None:
+        """The machine that it follows; None when that is gone."""
+        return self._source()
+
+    @property
+    def attached(self) -> bool:
+        """False once it was detached, or one of its machines was disposed."""
+        return self._hub is not None
+
+    def detach(self) -> None:
+        """Follow no more; the target stays as it is. A second time does nothing."""
+        with _changing:
+            hub, self._hub = self._hub, None
+            if hub is not None:
+                hub.close(self)
+
+    def sync(self) -> None:
+        """Say once more what is so; see `pipes.sync`."""
+        source = self.source
+        if source is not None and self.attached and not self.target.disposed:
+            self._carry(Change(self, source, None))
+
+    def _follow(self, machine: AnyMachine, tx: Transition) -> None:
+        passed = tx.mutation.source
+        if isinstance(passed, Piped) and self.id in passed.pipes:
+            machine._note("ops", f"[pipe] {self!r} has passed this on already")
+            return
+        if self.target.disposed:
+            self.detach()
+            return
+        try:
+            self._carry(Change(self, machine, tx))
+        except Exception as error:  # noqa: BLE001 - it becomes the source's
+            error.add_note(f"in {self!r}")
+            _log.exception("[%s] %r failed", machine.id, self)
+            machine.add_err(error, source=Piped(machine.id, tx.id, 0, (self.id,)))
+
+
+class _Hub(Tracer):
+    """All pipes that begin at one machine."""
+
+    def __init__(self, machine: AnyMachine) -> None:
+        self._machine = ref(machine)
+        self.pipes: tuple[Pipe, ...] = ()
+        self._states: frozenset[str] = frozenset()
+
+    def open(self, pipe: Pipe) -> None:
+        self._use((*self.pipes, pipe))
+
+    def close(self, pipe: Pipe) -> None:
+        self._use(tuple(one for one in self.pipes if one is not pipe))
+        machine = self._machine()
+        if not self.pipes and machine is not None and self in machine.tracers:
+            machine.detach_tracer(self)
+
+    def _use(self, pipes: tuple[Pipe, ...]) -> None:
+        self.pipes = pipes
+        self._states = frozenset(state for pipe in pipes for state in pipe.states)
+
+    def transition_end(self, tx: Transition) -> None:
+        before, after = tx._ticks_before, tx._ticks_after
+        if after is None or after is before:
+            return
+        machine = tx.machine
+        index = machine._compiled.index
+        changed = {state for state in self._states if _differs(before, after, index[state])}
+        if not changed:
+            return
+        for pipe in self.pipes:
+            if pipe.attached and not changed.isdisjoint(pipe.states):
+                pipe._follow(machine, tx)
+
+    def machine_disposed(self, machine: AnyMachine) -> None:
+        for pipe in self.pipes:
+            pipe.detach()
+
+
+def _differs(before: Sequence[int], after: Sequence[int], at: int) -> bool:
+    return before[at] != after[at]
+
+
+def pipes_of(source: AnyMachine) -> tuple[Pipe, ...]:
+    """The pipes that begin at a machine, in the order in which they are followed."""
+    hub = _hub_of(source)
+    return () if hub is None else hub.pipes
+
+
+def _hub_of(machine: AnyMachine) -> _Hub | None:
+    return next((one for one in machine.tracers if isinstance(one, _Hub)), None)
+
+
+def open_pipe(
+    source: AnyMachine, target: AnyMachine, states: tuple[str, ...], carry: Carry, words: str
+) -> Pipe:
+    """A pipe that is followed from the next transition of the source on.
+
+    Args:
+        states: of the source, without which nothing is to be done.
+        carry: is given each change of one of these.
+        words: what it does, for people.
+
+    Raises:
+        InvalidArgument: the machines are the same, or one is disposed.
+    """
+    if source is target:
+        raise InvalidArgument(
+            "a pipe leads to another machine",
+            argument="target",
+            machine=source.id,
+            hint="Inside one machine use the relation Add.",
+        )
+    for machine in (source, target):
+        if machine.disposed:
+            raise InvalidArgument("a pipe needs machines that live", machine=machine.id)
+    pipe = Pipe(source, target, states, carry, words)
+    with _changing:
+        hub = _hub_of(source)
+        if hub is None:
+            hub = _Hub(source)
+            source.bind_tracer(hub)
+        pipe._hub = hub
+        hub.open(pipe)
+        _end_with(target, pipe)
+    return pipe
+
+
+def _end_with(target: AnyMachine, pipe: Pipe) -> None:
+    """Detach the pipe when its target is disposed, without the target keeping it."""
+    pipes = _incoming.get(target)
+    if pipes is None:
+        pipes = _incoming[target] = WeakSet()
+        target.on_dispose(_Ended(pipes))
+    pipes.add(pipe)
+
+
+class _Ended:
+    """Detaches pipes; a class, so that what is registered says what it is."""
+
+    __slots__ = ("_pipes",)
+
+    def __init__(self, pipes: WeakSet[Pipe]) -> None:
+        self._pipes = pipes
+
+    def __call__(self) -> None:
+        for pipe in list(self._pipes):
+            pipe.detach()

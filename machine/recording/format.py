@@ -1,0 +1,253 @@
+"""The lines of a recording: how they are written, and read again."""
+
+from __future__ import annotations
+
+import builtins
+import dataclasses
+import json
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from machine.core.mutation import Mutation, Source, values_of
+from machine.errors import InvalidArgument
+from machine.plain import NotPlain, plain
+from machine.rules.kinds import Kind
+from machine.schema.schema import Schema
+
+if TYPE_CHECKING:
+    from machine.core.machine import Machine
+    from machine.core.transition import Transition
+
+__all__ = ["RecordedError", "RecordedMutation", "Recording"]
+
+VERSION = 1
+
+
+class RecordedError(Exception):
+    """Stands in a replay for an error whose class is not known there; `name` is the class's."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(text)
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedMutation:
+    """A mutation that came from outside.
+
+    Attributes:
+        line: of the file.
+        kind, called, args, source, check: of the mutation.
+        first: it was put before all that was queued.
+        tick: of the queue, at which it ran or would run; 0 if it was put to the front.
+        after: None if it ran at once, else how many events (see `machine.recording.replay`)
+            there had been when it was queued.
+    """
+
+    line: int
+    kind: Kind
+    called: tuple[str, ...]
+    args: Any
+    source: Source | None
+    check: bool
+    first: bool
+    tick: int
+    after: int | None
+
+    def __str__(self) -> str:
+        return f"[{self.kind}] {', '.join(self.called)}"
+
+
+@dataclass(slots=True)
+class Recording:
+    """A file that was read.
+
+    Attributes:
+        path: of the file.
+        header: its first line.
+        schema: of the machine.
+        entries: all other lines, with their numbers: what happened, in order.
+        complete: False if the recording was cut off: nobody closed it.
+        waiting: how many mutations had not run when it was closed.
+    """
+
+    path: str
+    header: dict[str, Any]
+    schema: Schema
+    entries: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    complete: bool = False
+    waiting: int = 0
+
+
+def mutation_line(mutation: Mutation, tick: int, after: int | None) -> dict[str, Any]:
+    """The line of a mutation; for `tick` and `after` see `RecordedMutation`."""
+    line: dict[str, Any] = {"mutation": mutation.kind.value, "called": list(mutation.called)}
+    if mutation.args is not None:
+        line["args"] = _packed_args(mutation.args)
+    source = mutation.source
+    if source is not None:
+        line["source"] = [source.machine, source.transition, source.time]
+    if mutation.check:
+        line["check"] = True
+    if after is not None and not tick and not mutation.check:
+        line["first"] = True
+    if tick:
+        line["tick"] = tick
+    if after is not None:
+        line["after"] = after
+    return line
+
+
+def mutation_of(line: int, data: Mapping[str, Any]) -> RecordedMutation:
+    """What `mutation_line` gave, read again."""
+    source = data.get("source")
+    return RecordedMutation(
+        line,
+        Kind(data["mutation"]),
+        tuple(data["called"]),
+        _unpacked(data["args"]) if "args" in data else None,
+        None if source is None else Source(*source),
+        bool(data.get("check")),
+        bool(data.get("first")),
+        int(data.get("tick", 0)),
+        data.get("after"),
+    )
+
+
+def is_nested(machine: Machine[Any], mutation: Mutation) -> bool:
+    """Whether a mutation that is being queued comes from the running transition itself."""
+    if mutation.auto:
+        return True
+    running = machine.transition
+    return mutation.cause is not None and running is not None and not running.completed
+
+
+def is_skipped(machine: Machine[Any], text: str) -> bool:
+    """Whether a note says that a mutation of the running transition was queued already."""
+    return text.startswith("[queue:skipped]") and machine._thread == threading.get_ident()
+
+
+def outcome_of(tx: Transition, number: int) -> dict[str, Any]:
+    """The line of a transition that has ended."""
+    mutation, before = tx.mutation, tx._ticks_before
+    line: dict[str, Any] = {
+        "transition": number,
+        "kind": mutation.kind.value,
+        "called": list(mutation.called),
+        "accepted": tx.accepted,
+    }
+    if mutation.auto:
+        line["auto"] = True
+    if mutation.check:
+        line["check"] = True
+    names = tx._compiled.names
+    after = before if tx._ticks_after is None else tx._ticks_after
+    line["ticks"] = {names[at]: n for at, n in enumerate(after) if n != before[at]}
+    if tx.error is not None:
+        line["error"] = type(tx.error).__name__
+        line["text"] = str(tx.error)
+    return line
+
+
+def read_recording(path: str | os.PathLike[str]) -> Recording:
+    """Read a file. A last line that was cut off is left out.
+
+    Raises:
+        InvalidArgument: it is no recording, or of another version.
+        OSError: it cannot be read.
+    """
+    name = os.fspath(path)
+    texts = Path(path).read_text(encoding="utf-8").split("\n")
+    entries: list[tuple[int, dict[str, Any]]] = []
+    for number, text in enumerate(texts, 1):
+        if not text:
+            continue
+        try:
+            data = json.loads(text)
+        except ValueError:
+            if number == len(texts):
+                break
+            raise InvalidArgument(f"{name}, line {number}: this is no JSON") from None
+        if not isinstance(data, dict):
+            raise InvalidArgument(f"{name}, line {number}: this is no line of a recording")
+        entries.append((number, data))
+    header = entries.pop(0)[1] if entries else {}
+    if header.get("recording") != VERSION:
+        raise InvalidArgument(f"{name} is no recording of a machine, of version {VERSION}")
+    complete = bool(entries) and "end" in entries[-1][1]
+    waiting = entries.pop()[1].get("waiting", 0) if complete else 0
+    schema = Schema.from_dict(header["schema"], place=name)
+    return Recording(name, header, schema, entries, complete, waiting)
+
+
+# -- arguments ---------------------------------------------------------------------------
+
+
+def _packed_args(args: object) -> dict[str, Any]:
+    packed: dict[str, Any] = {name: _packed(one) for name, one in values_of(args).items()}
+    if dataclasses.is_dataclass(args):
+        kind = type(args)
+        return {"$type": f"{kind.__module__}:{kind.__qualname__}", "$values": packed}
+    return packed
+
+
+def _packed(value: object) -> Any:
+    if isinstance(value, BaseException):
+        kind = type(value)
+        return {"$error": f"{kind.__module__}:{kind.__qualname__}", "$text": str(value)}
+    if type(value) is tuple:
+        return {"$tuple": [_packed(one) for one in value]}
+    if type(value) is list:
+        return [_packed(one) for one in value]
+    if type(value) is dict and all(isinstance(key, str) for key in value):
+        return {key: _packed(one) for key, one in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _packed_args(value)
+    try:
+        return plain(value)
+    except NotPlain:
+        return {"$repr": repr(value)}
+
+
+def _unpacked(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unpacked(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if "$tuple" in value:
+        return tuple(_unpacked(one) for one in value["$tuple"])
+    if "$error" in value:
+        return _error_of(value["$error"], value["$text"])
+    if "$repr" in value:
+        return value["$repr"]
+    if "$values" in value:
+        values = {key: _unpacked(one) for key, one in value["$values"].items()}
+        kind = _found(value["$type"])
+        known = kind is not None and dataclasses.is_dataclass(kind)
+        return kind(**values) if kind is not None and known else values
+    return {key: _unpacked(one) for key, one in value.items()}
+
+
+def _found(name: str) -> Any:
+    """A class, if its module has been imported already."""
+    module, _, path = name.partition(":")
+    found: Any = sys.modules.get(module)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    return found if isinstance(found, type) else None
+
+
+def _error_of(name: str, text: str) -> BaseException:
+    module, _, path = name.partition(":")
+    kind = getattr(builtins, path, None) if module == "builtins" else _found(name)
+    if isinstance(kind, type) and issubclass(kind, Exception):
+        try:
+            return kind(text)
+        except Exception:  # noqa: BLE001 - it wants other arguments
+            return RecordedError(path, text)
+    return RecordedError(path, text)

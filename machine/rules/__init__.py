@@ -1,0 +1,1 @@
+"""What a mutation comes to: kinds, relations, order, steps; pure functions."""

@@ -1,0 +1,7 @@
+"""Schemas: states, their relations, and how they are written."""
+
+from __future__ import annotations
+
+from machine.schema.schema import EXCEPTION, RELATIONS, Names, Relation, Schema, State, as_schema
+
+__all__ = ["EXCEPTION", "RELATIONS", "Names", "Relation", "Schema", "State", "as_schema"]

@@ -1,0 +1,1 @@
+"""Waits, results and the contexts of states."""

@@ -1,0 +1,210 @@
+"""The context of a state: what belongs to one activation of it, and ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from asyncio import events
+from collections.abc import Coroutine
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from machine.errors import NoEventLoop
+from machine.waits.wait import Wait
+
+if TYPE_CHECKING:
+    from machine.core.base import Core
+
+__all__ = ["StateContext"]
+
+T = TypeVar("T")
+_making = threading.Lock()  # over the wait of a context
+_EAGER = getattr(asyncio, "eager_task_factory", None)  # since Python 3.12
+
+
+class StateContext:
+    """One activation of a state, or the time until the next one.
+
+    It expires as soon as the state's clock ticks: when the state ends, when it
+    begins, and when a Multi state begins anew; before the final handlers of
+    that transition run. Then the tasks that were made with `create_task` are
+    cancelled, and so is the body of `async with context:`.
+
+        async with machine.state_ctx("Connected") as ctx:
+            await read_for_ever()     # is left, quietly, when Connected ends
+        if ctx.expired: ...
+
+    Attributes:
+        state: the state's name.
+        tick: the state's tick while this lasts.
+        expired: True once it is over.
+    """
+
+    __slots__ = ("_machine", "_scopes", "_tasks", "_wait", "expired", "state", "tick")
+
+    def __init__(self, machine: Core, state: str, tick: int) -> None:
+        self.state = state
+        self.tick = tick
+        self.expired = False
+        self._machine = machine
+        self._tasks: set[asyncio.Task[Any]] | None = None
+        self._scopes: dict[asyncio.Task[Any], list[_Scope]] | None = None
+        self._wait: Wait | None = None
+
+    def __repr__(self) -> str:
+        over = "expired" if self.expired else f"{len(self._tasks or ())} tasks"
+        return f"<StateContext {self.state}:{self.tick} {over}>"
+
+    async def wait(self) -> None:
+        """Return when it has expired. Cancelling this leaves the context as it is."""
+        with _making:
+            if self._wait is None:
+                self._wait = Wait(f"the end of {self.state}:{self.tick}")
+        if not self.expired:  # who ends it sets this before it looks for the wait
+            await self._wait
+
+    def create_task(
+        self, work: Coroutine[Any, Any, T], *, name: str | None = None
+    ) -> asyncio.Task[T]:
+        """Run work in the background until it is done or this expires.
+
+        What it raises becomes the machine's error (`Exception`), with this
+        state as its place. If this has expired already, the task is cancelled
+        before it begins.
+
+        Raises:
+            NoEventLoop: no loop runs in this thread.
+        """
+        loop = events._get_running_loop()
+        if loop is None:
+            work.close()
+            raise NoEventLoop(
+                f"a task of {self.state} needs a running event loop", machine=self._machine.id
+            )
+        task = self._begin(loop, work, name or "")
+        if name is not None:
+            task.set_name(name)
+        return task
+
+    def _start(self, work: Coroutine[Any, Any, Any], name: str) -> None:
+        """Begin a handler's work: here, or in the loop that the machine knows."""
+        loop = events._get_running_loop()
+        if loop is not None:
+            self._machine._loop = loop
+            self._begin(loop, work, name)
+            return
+        loop = self._machine._loop
+        if loop is None or loop.is_closed():
+            work.close()
+            raise NoEventLoop(
+                f"the async handler {name} needs an event loop, and this machine has seen none",
+                machine=self._machine.id,
+                state=self.state,
+                hint="Make the machine inside a running loop, or use a plain handler.",
+            )
+        loop.call_soon_threadsafe(self._begin, loop, work, name)
+
+    def _begin(
+        self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], name: str
+    ) -> asyncio.Task[T]:
+        if _EAGER is not None and loop.get_task_factory() is _EAGER:
+            task = asyncio.Task(work, loop=loop)  # the other would begin inside of the transition
+        else:
+            task = loop.create_task(work)
+        machine = self._machine
+        if self._tasks is None:
+            self._tasks = set()
+        if machine._tasks is None:
+            machine._tasks = set()
+        self._tasks.add(task)
+        machine._tasks.add(task)
+        task.add_done_callback(partial(self._ended, name))
+        if self.expired:
+            task.cancel()
+        return task
+
+    def _ended(self, name: str, task: asyncio.Task[Any]) -> None:
+        if self._tasks is not None:
+            self._tasks.discard(task)
+        if self._machine._tasks is not None:
+            self._machine._tasks.discard(task)
+        if not task.cancelled():
+            error = task.exception()
+            if error is not None:
+                self._machine._background_failed(error, self.state, name or task.get_name())
+
+    def _expire(self) -> None:
+        self.expired = True
+        if self._tasks:
+            running = events._get_running_loop()
+            for task in tuple(self._tasks):
+                _soon(running, task.get_loop(), task.cancel)
+        if self._scopes:
+            for task, scopes in self._scopes.copy().items():
+                for scope in tuple(scopes):
+                    # Never at once: it may be the task that runs just now.
+                    _soon(None, task.get_loop(), scope.cancel)
+        if self._wait is not None:
+            self._wait._resolve()
+
+    async def __aenter__(self) -> Self:
+        task = asyncio.current_task()
+        if task is None:
+            raise NoEventLoop("this can only be entered by a task", machine=self._machine.id)
+        scope = _Scope(task)
+        if self._scopes is None:
+            self._scopes = {}
+        self._scopes.setdefault(task, []).append(scope)
+        if self.expired:
+            task.get_loop().call_soon(scope.cancel)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        task = asyncio.current_task()
+        assert task is not None and self._scopes is not None  # noqa: S101, PT018 - it has entered
+        scopes = self._scopes[task]
+        scope = scopes.pop()
+        if not scopes:
+            del self._scopes[task]
+        return scope.leave(kind)
+
+
+class _Scope:
+    """A body that is left when its context expires: the rules of `asyncio.timeout`."""
+
+    __slots__ = ("_before", "_cancelled", "_left", "_task")
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self._task = task
+        self._before = task.cancelling()
+        self._cancelled = False
+        self._left = False
+
+    def cancel(self) -> None:
+        if not (self._left or self._cancelled):
+            self._cancelled = True
+            self._task.cancel()
+
+    def leave(self, kind: type[BaseException] | None) -> bool:
+        self._left = True
+        if not self._cancelled:
+            return False
+        others = self._task.uncancel() > self._before
+        return not others and kind is not None and issubclass(kind, asyncio.CancelledError)
+
+
+def _soon(
+    running: asyncio.AbstractEventLoop | None, loop: asyncio.AbstractEventLoop, call: Any
+) -> None:
+    if running is loop:
+        call()
+        return
+    with contextlib.suppress(RuntimeError):  # the loop is closed, and its tasks are gone
+        loop.call_soon_threadsafe(call)

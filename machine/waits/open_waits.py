@@ -1,0 +1,236 @@
+"""Who waits for what in one machine, found by the states it depends on.
+
+Everything is looked at after a transition, by what its clocks say and not by
+whether it was accepted: a transition that breaks in a final handler has still
+changed something.
+
+A wait that nobody holds any more is forgotten: the entries refer to it weakly.
+While a task awaits it, it is held here. So a wait that timed out leaves nothing.
+
+Threads: an entry is put into its table first and its condition is looked at
+afterwards; a transition changes the clocks first and looks into the tables
+afterwards. Whichever comes second sees the other. The tables are changed by
+single operations of dicts, and read as copies that are made in one step: the
+garbage collector may forget a wait at any moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from machine.waits.wait import Wait
+
+if TYPE_CHECKING:
+    from machine.core.base import Core
+    from machine.core.mutation import Mutation
+    from machine.errors import MachineError
+    from machine.rules.resolution import Move
+
+__all__ = ["Condition", "Waiters"]
+
+_log = logging.getLogger("machine")
+
+Condition = Callable[[Sequence[int]], bool]  # of the ticks of all states
+
+
+class _Entry:
+    """One open wait.
+
+    Attributes:
+        wait: weakly, who waits.
+        states: the states it depends on; none: all.
+        holds: whether it has come to be.
+        args: what a state must begin with.
+    """
+
+    __slots__ = ("args", "holds", "states", "wait")
+
+    def __init__(
+        self,
+        wait: ref[Wait],
+        states: Sequence[int] = (),
+        holds: Condition | None = None,
+        args: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.wait = wait
+        self.states = tuple(states)
+        self.holds = holds
+        self.args = args
+
+    def resolve(self) -> None:
+        wait = self.wait()
+        if wait is not None:
+            wait._resolve()
+
+
+_Table = dict[int, _Entry]
+
+
+class Waiters:
+    """The open waits of a machine."""
+
+    def __init__(self, machine: Core) -> None:
+        self._machine = machine
+        self._by_state: dict[int, _Table] = {}
+        self._queries: _Table = {}
+        self._args: _Table = {}
+        self._queue_ticks: dict[int, tuple[int, _Entry]] = {}
+        self._ends: _Table = {}
+        self._awaited: dict[asyncio.Future[None], Wait] = {}
+
+    def __len__(self) -> int:
+        tables = (*self._by_state.copy().values(), self._queries, self._args, self._ends)
+        return sum(map(len, tables)) + len(self._queue_ticks)
+
+    # -- waiting -------------------------------------------------------------------------
+
+    def until(self, what: str, states: Sequence[int], holds: Condition) -> Wait:
+        """A wait for a condition of the ticks.
+
+        Args:
+            what: is waited for, in words.
+            states: on whose ticks the condition depends; none: all.
+            holds: the condition.
+        """
+        tables = [self._by_state.setdefault(state, {}) for state in states] or [self._queries]
+        wait, entry = self._enter(what, tables, states, holds)
+        if holds(self._machine._ticks):
+            self._leave(tables, id(entry))
+            wait._resolve()
+        return wait
+
+    def until_args(self, what: str, state: int, args: Mapping[str, Any]) -> Wait:
+        """A wait for a state to begin with arguments that have these among them."""
+        return self._enter(what, [self._args], (state,), args=dict(args))[0]
+
+    def until_tick(self, what: str, tick: int) -> Wait:
+        """A wait for the queue to have come to a tick."""
+        key = 0
+
+        def forget(_: object) -> None:
+            self._queue_ticks.pop(key, None)
+
+        wait = Wait(what, forget, self._awaited)
+        entry = _Entry(ref(wait, forget))
+        key = id(entry)
+        self._queue_ticks[key] = (tick, entry)
+        self._machine._plain = False
+        self.queue_moved(self._machine._queue_tick)
+        return wait
+
+    def until_queue_ends(self) -> Wait:
+        """A wait for the end of the drain; done if nobody drains."""
+        wait, _ = self._enter("the end of the queue", [self._ends])
+        if not self._machine._busy.locked():
+            self.queue_ended(self._machine._queue_tick)
+        return wait
+
+    def _enter(
+        self,
+        what: str,
+        tables: Sequence[_Table],
+        states: Sequence[int] = (),
+        holds: Condition | None = None,
+        args: Mapping[str, Any] | None = None,
+    ) -> tuple[Wait, _Entry]:
+        key = 0
+
+        def forget(_: object) -> None:
+            self._leave(tables, key)
+
+        wait = Wait(what, forget, self._awaited)
+        entry = _Entry(ref(wait, forget), states, holds, args)
+        key = id(entry)
+        for table in tables:
+            table[key] = entry
+        self._machine._plain = False
+        return wait, entry
+
+    def _leave(self, tables: Sequence[_Table], key: int) -> None:
+        for table in tables:
+            table.pop(key, None)
+
+    # -- what happens --------------------------------------------------------------------
+
+    def changed(self, before: Sequence[int], after: Sequence[int]) -> None:
+        """Ticks have changed."""
+        found = self._queries.copy()
+        for state, table in self._by_state.copy().items():
+            if before[state] != after[state]:
+                found |= table.copy()
+        for key, entry in found.items():
+            if entry.holds is not None and _holds(entry.holds, after):
+                self._leave([self._table(state) for state in entry.states], key)
+                self._queries.pop(key, None)
+                entry.resolve()
+                self._tell(entry, "when")
+
+    def reached(self, move: Move, count: int, mutation: Mutation) -> None:
+        """The final handlers of so many states that enter were reached, or one more."""
+        if not self._args or count < 0:
+            return
+        states = move.enters[: count + 1]
+        values = mutation.values
+        for key, entry in self._args.copy().items():
+            if entry.states[0] in states and _within(entry.args or {}, values):
+                self._args.pop(key, None)
+                entry.resolve()
+                self._tell(entry, "whenArgs")
+
+    def queue_moved(self, tick: int) -> None:
+        """The queue has come to a tick."""
+        for key, (wanted, entry) in self._queue_ticks.copy().items():
+            if tick >= wanted:
+                self._queue_ticks.pop(key, None)
+                entry.resolve()
+
+    def queue_ended(self, tick: int) -> None:
+        """Nothing is left in the queue."""
+        self.queue_moved(tick)
+        for key, entry in self._ends.copy().items():
+            self._ends.pop(key, None)
+            entry.resolve()
+
+    def close(self, error: MachineError) -> None:
+        """End all waits with an error."""
+        tables = (*self._by_state.copy().values(), self._queries, self._args, self._ends)
+        entries = [entry for table in tables for entry in table.copy().values()]
+        entries += [entry for _, entry in self._queue_ticks.copy().values()]
+        for table in tables:
+            table.clear()
+        self._queue_ticks.clear()
+        for entry in entries:
+            wait = entry.wait()
+            if wait is not None:
+                wait._fail(error)
+
+    def reindex(self, moved: Mapping[int, int]) -> None:
+        """The states have other indexes now; nothing is being waited for meanwhile."""
+        self._by_state = {moved[state]: table for state, table in self._by_state.items()}
+        tables = (*self._by_state.values(), self._args)
+        for entry in {id(one): one for table in tables for one in table.values()}.values():
+            entry.states = tuple(moved[state] for state in entry.states)
+
+    def _tell(self, entry: _Entry, kind: str) -> None:
+        wait = entry.wait()
+        if wait is not None and self._machine._tracers:
+            self._machine._note("ops", f"[{kind}:match] {wait._what}")
+
+    def _table(self, state: int) -> _Table:
+        return self._by_state.get(state, {})
+
+
+def _holds(condition: Condition, ticks: Sequence[int]) -> bool:
+    try:
+        return condition(ticks)
+    except Exception:  # noqa: BLE001 - a user's function
+        _log.exception("a query that somebody waits for raised")
+        return False
+
+
+def _within(wanted: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    return all(name in values and values[name] == value for name, value in wanted.items())

@@ -1,0 +1,91 @@
+"""What a mutation came to."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import NoReturn
+
+from machine.errors import InvalidArgument
+from machine.waits.wait import Wait
+
+__all__ = ["CANCELED", "EXECUTED", "Result"]
+
+
+class Result:
+    """What a mutation came to: exactly one of `executed`, `canceled` and `queued` is true.
+
+    A queued one has been accepted and runs after what is before it in the
+    queue; `await result` (or `result.wait()` in a thread) gives what it came
+    to. Not from inside a handler of the same machine: the queue goes on only
+    after the handler.
+
+    Attributes:
+        executed: it ran, and what it asked for is so.
+        canceled: relations or a handler rejected it, a handler failed, or it was not taken.
+        queued: it has not run yet.
+        tick: 0 executed, 1 canceled; of a queued one the queue tick at which it
+            will have run, for `when_queue`.
+    """
+
+    __slots__ = ("_final", "_wait", "canceled", "executed", "queued", "tick")
+
+    def __init__(self, tick: int, wait: Wait | None = None) -> None:
+        self.tick = tick
+        self.executed = tick == 0
+        self.canceled = tick == 1
+        self.queued = tick > 1
+        self._wait = wait
+        self._final: Result | None = None
+
+    def __repr__(self) -> str:
+        return f"<Result {self}>"
+
+    def __str__(self) -> str:
+        return "executed" if self.executed else "canceled" if self.canceled else "queued"
+
+    def __bool__(self) -> NoReturn:
+        raise InvalidArgument(
+            "a Result is neither true nor false", hint="Ask for .executed, .canceled or .queued."
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Result):
+            return NotImplemented
+        return self.tick == other.tick
+
+    def __hash__(self) -> int:
+        return hash(self.tick)
+
+    @property
+    def done(self) -> bool:
+        """True once it is known what it came to."""
+        return not self.queued or self._final is not None
+
+    @property
+    def final(self) -> Result:
+        """What it came to; itself while that is not known."""
+        return self if self._final is None else self._final
+
+    def __await__(self) -> Generator[object, None, Result]:
+        if self.queued and self._final is None and self._wait is not None:
+            yield from self._wait.__await__()
+        return self.final
+
+    def wait(self, timeout: float | None = None) -> Result:
+        """Block this thread until it has run, and return what it came to.
+
+        Raises:
+            WaitTimeout: not within so many seconds.
+        """
+        if self.queued and self._final is None and self._wait is not None:
+            self._wait.wait(timeout)
+        return self.final
+
+    def _settle(self, final: Result) -> None:
+        self._final = final
+        if self._wait is not None:
+            self._wait._resolve()
+
+
+EXECUTED = Result(0)
+CANCELED = Result(1)

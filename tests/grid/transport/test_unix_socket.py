@@ -1,0 +1,200 @@
+"""Processes of one host talk over a unix socket that nobody else can use."""
+
+import asyncio
+import os
+import socket
+import stat
+import sys
+import tempfile
+from asyncio.subprocess import PIPE
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import grid
+from grid.deadline import Deadline
+from grid.embedded import Etcd
+from grid.testing import wait_until
+from grid.transport import unix_paths
+from grid.transport.transport import Destination
+from grid.wire_pb2 import EchoMsg
+
+FOLDER = Path(tempfile.gettempdir()) / f"grid-{os.getuid()}"
+
+_PEER = """
+import sys, grid
+server = grid.Server(sys.argv[1], etcd=sys.argv[2], lease=2)
+
+@server.actor("echo", mailbox=64)
+async def echo(ctx):
+    async for request in ctx.mailbox:
+        request.respond(request.message)
+
+server.run()
+"""
+
+
+async def _serve_echo(server: grid.Server) -> None:
+    async def echo(ctx: grid.ActorContext) -> None:
+        assert ctx.mailbox is not None
+        async for request in ctx.mailbox:
+            request.respond(request.message)
+
+    server.define("echo", lambda _: echo, mailbox=64)
+    await server.start()
+
+
+def socket_of(server: grid.Server) -> str:
+    assert server._serving is not None
+    return server._serving.peer._socket.partition(":")[2]
+
+
+def sockets_of(process: int) -> str:
+    return Path(f"/proc/{process}/net/unix").read_text()
+
+
+def addresses(client: grid.Client) -> set[str]:
+    """Where the sessions of a client go."""
+    return {
+        "unix socket" if type(link._wire).__name__ == "SocketWire" else "tcp"
+        for pool in client._transport.pools
+        for link in pool.links
+    }
+
+
+@pytest.fixture(autouse=True)
+def _no_short_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grid.client.router.local_dispatcher", lambda _: None)
+
+
+async def test_a_process_of_the_host_uses_it_and_it_goes_with_its_peer(
+    grid_client: grid.Client, grid_etcd: Etcd, grid_namespace: str
+) -> None:
+    before = set(FOLDER.glob("*.sock"))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _PEER, grid_namespace, grid_etcd.endpoint, stderr=PIPE
+    )
+
+    async def there() -> bool:
+        return len(await grid_client.query("peer")) == 1
+
+    await wait_until(there, "the peer is there", timeout=20)
+    (path,) = set(FOLDER.glob("*.sock")) - before
+    await grid_client.start_actor("echo")
+    assert await grid_client.request("echo", EchoMsg(msg="hi")) == EchoMsg(msg="hi")
+    assert addresses(grid_client) == {"unix socket"}
+    assert str(path) in sockets_of(process.pid)
+    folder = FOLDER.stat()
+    assert (folder.st_uid, stat.S_IMODE(folder.st_mode)) == (os.getuid(), 0o700)
+    process.terminate()
+    await process.communicate()
+    assert not path.exists()
+
+
+async def test_a_killed_peers_file_harms_nobody(
+    grid_client: grid.Client, grid_etcd: Etcd, grid_namespace: str
+) -> None:
+    before = set(FOLDER.glob("*.sock"))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _PEER, grid_namespace, grid_etcd.endpoint, stderr=PIPE
+    )
+
+    async def there() -> bool:
+        return len(await grid_client.query("peer")) == 1
+
+    await wait_until(there, "the peer is there", timeout=20)
+    (path,) = set(FOLDER.glob("*.sock")) - before
+    await grid_client.start_actor("echo")
+    await grid_client.request("echo", EchoMsg())
+    process.kill()
+    await process.communicate()
+    assert path.exists()
+    with pytest.raises(grid.GridError):
+        await grid_client.request("echo", EchoMsg(), timeout=1)
+    os.utime(path, (0, 0))  # it has lain there for long
+    assert unix_paths.new_socket_path() is not None
+    assert not path.exists()
+
+
+async def test_a_socket_in_use_is_not_taken_for_a_leftover(
+    grid_servers: Callable[..., grid.Server],
+) -> None:
+    server = grid_servers()
+    await server.start()
+    path = socket_of(server)
+    os.utime(path, (0, 0))
+    unix_paths.new_socket_path()
+    assert unix_paths.reachable_socket(unix_paths.socket_name(path)) == path
+
+
+async def test_a_stale_path_leads_to_the_port(
+    grid_servers: Callable[..., grid.Server], grid_client: grid.Client, tmp_path: Path
+) -> None:
+    server = grid_servers()
+    await _serve_echo(server)
+    await grid_client.start_actor("echo")
+    os.unlink(socket_of(server))  # noqa: PTH108
+    await grid_client.request("echo", EchoMsg(), timeout=3)
+    # Neither a path without a socket nor one that nobody listens on.
+    stale = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as nobody:
+        nobody.bind(str(stale))
+    for path in (tmp_path / "none", stale):
+        async with grid.Client(server.config.namespace, etcd=server.config.etcd) as client:
+            to = Destination(server.address, str(path), True)
+            link = await client._transport._link(to, Deadline.after(5))
+            assert link is not None
+            assert addresses(client) == {"tcp"}
+
+
+@pytest.mark.parametrize("options", [{"unix_socket": False}, {"advertise": "127.0.0.1"}])
+async def test_it_is_not_used_where_it_is_not_wanted(
+    grid_servers: Callable[..., grid.Server], grid_client: grid.Client, options: dict[str, object]
+) -> None:
+    server = grid_servers(**options)
+    await _serve_echo(server)
+    assert socket_of(server) == ""
+    await grid_client.start_actor("echo")
+    await grid_client.request("echo", EchoMsg())
+    assert addresses(grid_client) == {"tcp"}
+
+
+async def test_a_folder_that_others_can_enter_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = tmp_path / f"grid-{os.getuid()}"
+    folder.mkdir(mode=0o755)
+    folder.chmod(0o755)
+    assert unix_paths.new_socket_path() is None
+    folder.chmod(0o700)
+    assert unix_paths.new_socket_path() is not None
+    elsewhere = tmp_path / "elsewhere"
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere)
+    assert unix_paths.new_socket_path() is None
+
+
+async def test_a_peer_that_cannot_have_a_socket_serves_without(
+    grid_servers: Callable[..., grid.Server],
+    grid_client: grid.Client,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(
+        "grid.server.lifecycle.new_socket_path", lambda: str(tmp_path / "no" / "such.sock")
+    )
+    await _serve_echo(grid_servers())
+    await grid_client.start_actor("echo")
+    await grid_client.request("echo", EchoMsg())
+    assert addresses(grid_client) == {"tcp"}
+
+
+def test_a_socket_of_another_host_is_not_reachable(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    path.touch()
+    assert unix_paths.reachable_socket(unix_paths.socket_name(str(path))) == str(path)
+    assert unix_paths.reachable_socket(f"otherhost:{path}") == ""
+    assert unix_paths.reachable_socket(unix_paths.socket_name(str(tmp_path / "none"))) == ""
+    assert unix_paths.reachable_socket("") == ""

@@ -1,0 +1,1 @@
+"""Scenarios of the Go implementation: made up at random, recorded, replayed. See README.md."""
