@@ -19,7 +19,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from machine.core.machine import Machine
 from machine.errors import MachineDisposed, WaitTimeout
-from machine.helpers.waiting import check_blocking
+from machine.helpers.driven import refuse_blocking
 from machine.waits.result import Result
 from machine.waits.wait import Wait
 
@@ -212,7 +212,7 @@ def wait_until_blocking(
     timeout: float = _TIMEOUT,
 ) -> None:
     """`wait_until` for tests without an event loop."""
-    check_blocking("wait", machine)
+    refuse_blocking("wait", machine)
     give_up_at = time.monotonic() + timeout
     for pause in _looks(give_up_at):
         if condition():
@@ -250,13 +250,13 @@ async def wait_until_error(machine: AnyMachine, kind: type[E], *, timeout: float
 
 def wait_until_is_blocking(machine: AnyMachine, *states: str, timeout: float = _TIMEOUT) -> None:
     """`wait_until_is` for tests without an event loop."""
-    check_blocking("wait", machine)
+    refuse_blocking("wait", machine)
     _in_time_blocking(machine, machine.when(*states), f"active: {_names(states)}", timeout)
 
 
 def wait_until_not_blocking(machine: AnyMachine, *states: str, timeout: float = _TIMEOUT) -> None:
     """`wait_until_not` for tests without an event loop."""
-    check_blocking("wait", machine)
+    refuse_blocking("wait", machine)
     _in_time_blocking(machine, machine.when_not(*states), f"inactive: {_names(states)}", timeout)
 
 

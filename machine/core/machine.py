@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import threading
 import time
 import typing
 from asyncio import events
@@ -202,6 +203,11 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
     def transition(self) -> Transition | None:
         """The transition that is being carried out, if one is."""
         return self._transition
+
+    @property
+    def in_handler(self) -> bool:
+        """True on the thread that carries the transition out, while it does."""
+        return self._thread == threading.get_ident() and self._transition is not None
 
     @property
     def timeouts(self) -> tuple[MachineError, ...]:

@@ -1,7 +1,7 @@
-"""Small things around machines that many programs need.
+"""Helpers around machines that many programs need.
 
-Functions with `_blocking` in their names are for threads without an event
-loop; the others of that name are async. All seconds are floats.
+Each helper that takes time returns a `Wait`: `await` it in an event loop, or
+call its `.wait()` in a thread without one. All times are in seconds.
 """
 
 from __future__ import annotations
@@ -18,49 +18,48 @@ from machine.helpers.background import (
     interval,
     sleep,
 )
+from machine.helpers.driven import DrivenWait
+from machine.helpers.groups import (
+    group_when,
+    implements,
+    in_group,
+    states_of_group,
+    when_group,
+)
 from machine.helpers.mutating import (
+    MutationCanceled,
     add_and_wait,
-    add_and_wait_blocking,
     add_then_wait_for,
-    add_then_wait_for_blocking,
     ask_add,
     ask_remove,
     call,
     cant_add,
     cant_remove,
+    executed,
     remove_and_wait,
-    remove_and_wait_blocking,
+    remove_multi,
     retry_mutation,
-    retry_mutation_blocking,
 )
-from machine.helpers.small import MutationCanceled, executed, implements, remove_multi, tag_value
-from machine.helpers.waiting import (
-    Came,
-    group_when,
-    in_group,
-    states_of_group,
-    wait_for_all,
-    wait_for_all_blocking,
-    wait_for_any,
-    wait_for_any_blocking,
-    when_group,
-)
+from machine.helpers.waiting import Completed, wait_for_all, wait_for_any
 from machine.mirror import mirror
 from machine.ready_made_handlers import dispose, dispose_with
+from machine.schema.state import tag_value
+
+Came = Completed  # the name of before
 
 __all__ = [
     "BusyLoop",
     "Came",
+    "Completed",
     "Condition",
+    "DrivenWait",
     "FanOut",
     "MutationCanceled",
     "Pool",
     "StateLoop",
     "accept_if",
     "add_and_wait",
-    "add_and_wait_blocking",
     "add_then_wait_for",
-    "add_then_wait_for_blocking",
     "args_for_log",
     "args_from",
     "args_match",
@@ -85,16 +84,12 @@ __all__ = [
     "needs_args",
     "reject_if",
     "remove_and_wait",
-    "remove_and_wait_blocking",
     "remove_multi",
     "retry_mutation",
-    "retry_mutation_blocking",
     "sleep",
     "states_of_group",
     "tag_value",
     "wait_for_all",
-    "wait_for_all_blocking",
     "wait_for_any",
-    "wait_for_any_blocking",
     "when_group",
 ]

@@ -22,7 +22,7 @@ async def sleep(ctx: StateContext, seconds: float) -> bool:
     """Sleep while a context lasts.
 
     Returns:
-        True after so many seconds; False as soon as the context has expired.
+        True after the seconds; False as soon as the context has expired.
     """
     if ctx.expired:
         return False
@@ -39,13 +39,13 @@ async def interval(
     *,
     length: float | None = None,
 ) -> bool:
-    """Call a function again and again while a context lasts.
+    """Call a function periodically while a context lasts.
 
     Args:
-        every: seconds from one call to the next; the first comes after so
-            many. If one takes longer, the next follows at once.
-        function: plain or async; returning False ends it. What it raises
-            comes out here. An async one is cancelled when the context expires.
+        every: seconds from one call to the next, and before the first. If a
+            call takes longer, the next follows at once.
+        function: plain or async; returning False ends the interval. Its errors
+            are raised here. An async one is cancelled when the context expires.
         length: seconds after which it ends.
 
     Returns:
@@ -55,7 +55,7 @@ async def interval(
         InvalidArgument: `every` is not above 0.
     """
     if every <= 0:
-        raise InvalidArgument(f"every is above 0 seconds, not {every!r}", argument="every")
+        raise InvalidArgument(f"every must be above 0 seconds, not {every!r}", argument="every")
     if ctx.expired:
         return False
     clock = asyncio.get_running_loop().time
@@ -77,10 +77,10 @@ async def interval(
 
 
 async def healthcheck(ctx: StateContext, machine: Machine[Any], every: float = 30.0) -> None:
-    """Add `Healthcheck` now and again while a context lasts: who looks on sees that it lives.
+    """Add `Healthcheck` periodically while a context lasts, so that observers see it alive.
 
     Args:
-        every: seconds between two of them.
+        every: seconds between two additions.
     """
     machine.add("Healthcheck")
     await interval(ctx, every, lambda: machine.add("Healthcheck"))
@@ -96,7 +96,7 @@ def go_after(
 ) -> asyncio.Task[Any]:
     """Call a function, plain or async, after some seconds, if a context lasts until then.
 
-    What it raises becomes the machine's error. Cancel the task to take it back.
+    Its error becomes the machine's error. Cancel the task to take the call back.
 
     Raises:
         NoEventLoop: no loop runs in this thread.
@@ -111,11 +111,11 @@ def go_after(
 
 
 class BusyLoop(MachineError, RuntimeError):
-    """A loop in the background turns without doing anything."""
+    """A loop in the background runs without waiting for anything."""
 
 
 class StateLoop:
-    """Guards a loop in the background of a state: ends it with the state, and if it runs wild.
+    """A guard of a background loop of a state: ends it with the state, or when it runs wild.
 
         async def ConnectedState(self, ctx):
             loop = StateLoop(ctx)
@@ -124,13 +124,13 @@ class StateLoop:
 
     Args:
         ctx: the context of the state.
-        threshold: rounds that are too many for one window.
-        window: seconds after which rounds are counted anew.
+        threshold: the number of rounds that is too many for one window.
+        window: seconds after which the count starts again from 0.
     """
 
     def __init__(self, ctx: StateContext, *, threshold: int = 500, window: float = 1.0) -> None:
         if threshold < 1 or window <= 0:
-            raise InvalidArgument("threshold and window are above 0", argument="threshold")
+            raise InvalidArgument("threshold and window must be above 0", argument="threshold")
         self._ctx = ctx
         self._threshold = threshold
         self._window = window
@@ -138,11 +138,11 @@ class StateLoop:
         self._began = time.monotonic()
 
     def ok(self) -> bool:
-        """Whether to go on; False once the context has expired.
+        """True while the loop may go on; False once the context has expired.
 
         Raises:
-            BusyLoop: more rounds than the threshold came within one window. A
-                task of the state that lets it out makes it the machine's error.
+            BusyLoop: more rounds than the threshold came within one window.
+                Raised out of a task of the state, it becomes the machine's error.
         """
         if self._ctx.expired:
             return False
@@ -154,7 +154,7 @@ class StateLoop:
             raise BusyLoop(
                 f"a loop of {self._ctx.state} made {self._threshold} rounds "
                 f"in {now - self._began:.3f} s",
-                machine=self._ctx._machine.id,
+                machine=self._ctx.machine_id,
                 state=self._ctx.state,
                 hint="Let it wait for something, or raise the threshold.",
             )
@@ -162,14 +162,14 @@ class StateLoop:
 
 
 class Pool:
-    """Work in the background of a state, so many at a time.
+    """Background work of a state, with a limit on how much runs at a time.
 
-    Tasks are cancelled when the context expires; then work that has not begun
-    never does. What one raises becomes the machine's error, and the others go on.
+    Tasks are cancelled when the context expires; work that has not begun by
+    then never does. An error of one becomes the machine's error, and the others go on.
 
     Args:
         ctx: the context of the state.
-        limit: how many run at the same time.
+        limit: the number of tasks that run at the same time.
 
     Raises:
         InvalidArgument: the limit is not above 0.
@@ -177,19 +177,19 @@ class Pool:
 
     def __init__(self, ctx: StateContext, limit: int) -> None:
         if limit < 1:
-            raise InvalidArgument(f"limit is above 0, not {limit!r}", argument="limit")
+            raise InvalidArgument(f"limit must be above 0, not {limit!r}", argument="limit")
         self._ctx = ctx
         self._limit = limit
         self._turns = asyncio.Semaphore(limit)
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def __len__(self) -> int:
-        """How much runs or waits for its turn."""
+        """The number of tasks that run or wait for their turn."""
         return len(self._tasks)
 
     @property
     def full(self) -> bool:
-        """True if the next one would have to wait."""
+        """True if the next task would have to wait."""
         return len(self._tasks) >= self._limit
 
     def start(
@@ -214,12 +214,12 @@ class Pool:
     def start_now(
         self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> asyncio.Task[T] | None:
-        """As `start`, if it need not wait and the context lasts; else None, and nothing is done."""
+        """As `start` if it need not wait and the context lasts; else None."""
         if self.full or self._ctx.expired:
             return None
         return self.start(function, *args, **kwargs)
 
     async def join(self) -> None:
-        """Wait until nothing runs or waits any more, however it ended."""
+        """Wait until no task runs or waits any more, however each ended."""
         while self._tasks:
             await asyncio.wait(self._tasks)

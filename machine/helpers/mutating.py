@@ -1,34 +1,31 @@
-"""Mutations together with what usually stands around them."""
+"""Mutations with their usual company: a wait, a retry, a question before."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 from machine.core.mutation import Event, Source
-from machine.errors import EvalTimeout, InvalidArgument, MachineDisposed
-from machine.helpers.background import sleep
-from machine.helpers.waiting import AnyMachine, check_blocking, in_handler, in_time
+from machine.errors import EvalTimeout, InvalidArgument, MachineDisposed, MachineError
+from machine.helpers.driven import AnyMachine, DrivenWait, Pause, Stepped, Steps
 from machine.rules.kinds import Kind
 from machine.waits.contexts import StateContext
 from machine.waits.result import CANCELED, Result
 
 __all__ = [
+    "MutationCanceled",
     "add_and_wait",
-    "add_and_wait_blocking",
     "add_then_wait_for",
-    "add_then_wait_for_blocking",
     "ask_add",
     "ask_remove",
     "call",
     "cant_add",
     "cant_remove",
+    "executed",
     "remove_and_wait",
-    "remove_and_wait_blocking",
+    "remove_multi",
     "retry_mutation",
-    "retry_mutation_blocking",
 ]
 
 T = TypeVar("T")
@@ -39,77 +36,54 @@ From: TypeAlias = Event | Source | None
 # -- mutate, and wait until it has run ---------------------------------------------------
 
 
-async def add_and_wait(
+def add_and_wait(
     machine: AnyMachine,
     *states: str,
     args: Args = None,
     source: From = None,
     timeout: float | None = None,
-) -> bool:
+) -> DrivenWait[bool]:
     """Add states, and wait until that has been carried out or rejected.
 
-    Cancelling this, and a timeout, take nothing back: it stays in the queue.
+    The mutation is made when this is awaited or waited for. Cancelling the
+    wait, and a timeout, take nothing back: the mutation stays in the queue.
 
     Args:
         timeout: seconds.
 
     Returns:
-        True if all these states are active now; False on a disposed machine.
+        A wait for True if all these states are active then; False on a
+        disposed machine.
 
     Raises:
         UnknownState, InvalidArgument: as `machine.add`.
-        WaitTimeout: it has not had its turn in time.
+        WaitTimeout: the mutation has not had its turn in time.
     """
-    result = machine.add(*states, args=args, source=source)
-    await in_time(result, timeout, _turn(Kind.ADD, states), machine)
-    return machine.is_(*states)
+
+    def steps() -> Steps[bool]:
+        yield machine.add(*states, args=args, source=source)
+        return machine.is_(*states)
+
+    return Stepped(_turn(Kind.ADD, states), steps(), machine, timeout)
 
 
-async def remove_and_wait(
+def remove_and_wait(
     machine: AnyMachine,
     *states: str,
     args: Args = None,
     source: From = None,
     timeout: float | None = None,
-) -> bool:
-    """Remove states, and wait for it, as `add_and_wait`; True if none of them is active now."""
-    result = machine.remove(*states, args=args, source=source)
-    await in_time(result, timeout, _turn(Kind.REMOVE, states), machine)
-    return machine.not_(*states)
+) -> DrivenWait[bool]:
+    """Remove states, and wait for it, as `add_and_wait`; True if none of them is active then."""
+
+    def steps() -> Steps[bool]:
+        yield machine.remove(*states, args=args, source=source)
+        return machine.not_(*states)
+
+    return Stepped(_turn(Kind.REMOVE, states), steps(), machine, timeout)
 
 
-def add_and_wait_blocking(
-    machine: AnyMachine,
-    *states: str,
-    args: Args = None,
-    source: From = None,
-    timeout: float | None = None,
-) -> bool:
-    """`add_and_wait` for threads.
-
-    Raises:
-        InvalidArgument: this is a handler of the machine, which would wait for
-            itself, or the thread of a running event loop.
-    """
-    check_blocking("wait for a mutation", machine)
-    machine.add(*states, args=args, source=source).wait(timeout)
-    return machine.is_(*states)
-
-
-def remove_and_wait_blocking(
-    machine: AnyMachine,
-    *states: str,
-    args: Args = None,
-    source: From = None,
-    timeout: float | None = None,
-) -> bool:
-    """`remove_and_wait` for threads; refused where `add_and_wait_blocking` is."""
-    check_blocking("wait for a mutation", machine)
-    machine.remove(*states, args=args, source=source).wait(timeout)
-    return machine.not_(*states)
-
-
-async def add_then_wait_for(
+def add_then_wait_for(
     machine: AnyMachine,
     state: str,
     wait_state: str,
@@ -117,48 +91,30 @@ async def add_then_wait_for(
     args: Args = None,
     source: From = None,
     timeout: float | None = None,
-) -> bool:
-    """Add a state, and wait until another one begins, or begins anew: a request and its response.
+) -> DrivenWait[bool]:
+    """Add a state, and wait until another one begins or begins again: a request and its response.
 
     A response that comes at once is not missed, and one from before does not count.
 
     Returns:
-        False if the mutation was rejected, and the other state did not begin.
+        A wait for True; or False if the mutation was rejected, and the other
+        state did not begin.
 
     Raises:
         UnknownState, InvalidArgument: as `machine.add`.
-        WaitTimeout: it did not begin within `timeout` seconds.
+        WaitTimeout: the other state did not begin within `timeout` seconds.
         MachineDisposed: the machine ended first.
     """
-    answer = machine.when_next_active(wait_state)
-    result = machine.add(state, args=args, source=source)
 
-    async def both() -> bool:
-        if (await result).canceled:
+    def steps() -> Steps[bool]:
+        answer = machine.when_next_active(wait_state)  # before it may come
+        result = yield machine.add(state, args=args, source=source)
+        if result.canceled:
             return answer.done and answer.error is None
-        await answer
+        yield answer
         return True
 
-    return await in_time(both(), timeout, f"{wait_state}, after {state},", machine)
-
-
-def add_then_wait_for_blocking(
-    machine: AnyMachine,
-    state: str,
-    wait_state: str,
-    *,
-    args: Args = None,
-    source: From = None,
-    timeout: float | None = None,
-) -> bool:
-    """`add_then_wait_for` for threads; refused where `add_and_wait_blocking` is."""
-    check_blocking("wait for a state", machine)
-    ends_at = None if timeout is None else time.monotonic() + timeout
-    answer = machine.when_next_active(wait_state)
-    if machine.add(state, args=args, source=source).wait(timeout).canceled:
-        return answer.done and answer.error is None
-    answer.wait(None if ends_at is None else max(0.0, ends_at - time.monotonic()))
-    return True
+    return Stepped(f"{wait_state}, after {state},", steps(), machine, timeout)
 
 
 def _turn(kind: Kind, states: tuple[str, ...]) -> str:
@@ -168,7 +124,7 @@ def _turn(kind: Kind, states: tuple[str, ...]) -> str:
 # -- try again ---------------------------------------------------------------------------
 
 
-async def retry_mutation(
+def retry_mutation(
     machine: AnyMachine,
     kind: Kind | str,
     *states: str,
@@ -179,54 +135,37 @@ async def retry_mutation(
     max_delay: float = 5.0,
     max_time: float = 5.0,
     ctx: StateContext | None = None,
-) -> Result:
-    """Mutate, and try again while it is canceled.
+) -> DrivenWait[Result]:
+    """Mutate, and try again while it is canceled; attempts are made while this is awaited.
 
     Args:
-        retries: how often after the first time.
-        delay: seconds before the first of them; each next one takes twice as long.
-        max_delay: seconds that are not exceeded by this.
+        retries: the number of attempts after the first one.
+        delay: seconds before the first retry; each next one takes twice as long.
+        max_delay: the longest delay, in seconds.
         max_time: seconds after which no other attempt begins.
         ctx: give up when it expires.
 
     Returns:
-        What the last attempt came to: executed, or canceled.
+        A wait for the result of the last attempt: executed, or canceled.
 
     Raises:
-        UnknownState, InvalidArgument: as the mutation.
+        UnknownState, InvalidArgument: as the mutation; or a number is negative.
     """
     method = _method(machine, kind)
-    for pause in _pauses(retries, delay, max_delay, max_time):
-        result = await method(*states, args=args, source=source)
-        if not result.canceled or pause is None or machine.disposed:
-            break
-        if ctx is None:
-            await asyncio.sleep(pause)
-        elif not await sleep(ctx, pause):
-            break
-    return result
+    if retries < 0 or delay < 0 or max_delay < 0 or max_time < 0:
+        raise InvalidArgument("retries and seconds are not negative", argument="retries")
 
+    def steps() -> Steps[Result]:
+        for pause in _pauses(retries, delay, max_delay, max_time):
+            result: Result = yield method(*states, args=args, source=source)
+            if not result.canceled or pause is None or machine.disposed:
+                break
+            if not (yield Pause(pause, ctx)):
+                break
+        return result
 
-def retry_mutation_blocking(
-    machine: AnyMachine,
-    kind: Kind | str,
-    *states: str,
-    args: Args = None,
-    source: From = None,
-    retries: int = 10,
-    delay: float = 0.1,
-    max_delay: float = 5.0,
-    max_time: float = 5.0,
-) -> Result:
-    """`retry_mutation` for threads; refused where `add_and_wait_blocking` is."""
-    check_blocking("retry a mutation", machine)
-    method = _method(machine, kind)
-    for pause in _pauses(retries, delay, max_delay, max_time):
-        result = method(*states, args=args, source=source).wait()
-        if not result.canceled or pause is None or machine.disposed:
-            break
-        time.sleep(pause)
-    return result
+    what = f"{Kind(kind)} {', '.join(states)} to be accepted"
+    return Stepped(what, steps(), machine, None)
 
 
 def _method(machine: AnyMachine, kind: Kind | str) -> Callable[..., Result]:
@@ -237,9 +176,7 @@ def _method(machine: AnyMachine, kind: Kind | str) -> Callable[..., Result]:
 def _pauses(
     retries: int, delay: float, max_delay: float, max_time: float
 ) -> Iterator[float | None]:
-    """How long to wait after each attempt; None after the last."""
-    if retries < 0 or delay < 0 or max_delay < 0 or max_time < 0:
-        raise InvalidArgument("retries and seconds are not negative", argument="retries")
+    """The seconds to wait after each attempt; None after the last."""
     ends_at = time.monotonic() + max_time
     for _ in range(retries):
         pause = min(delay, max_delay)
@@ -250,6 +187,46 @@ def _pauses(
     yield None
 
 
+# -- results -----------------------------------------------------------------------------
+
+
+class MutationCanceled(MachineError, RuntimeError):
+    """A mutation that was needed has been rejected."""
+
+
+def executed(result: Result, what: str = "a mutation") -> Result:
+    """Return a result unless it is canceled, for mutations that must not be.
+
+    Args:
+        result: of a mutation; a queued one passes until its outcome is known,
+            so await it first.
+        what: names the mutation in the error.
+
+    Raises:
+        MutationCanceled: it was rejected.
+    """
+    if result.final.canceled:
+        raise MutationCanceled(
+            f"{what} was canceled",
+            hint="Relations or a negotiation handler rejected it: see machine.inspect() and logs.",
+        )
+    return result.final
+
+
+def remove_multi(state: str) -> Callable[..., None]:
+    """A final handler that removes its Multi state at once, for states that are messages.
+
+    class Inbox(Machine[InboxStates]):
+        def MessageEnter(self, text: str) -> bool: ...
+        MessageState = remove_multi(InboxStates.Message)
+    """
+
+    def handler(*_owner: object, machine: AnyMachine) -> None:
+        machine.remove(state)
+
+    return handler
+
+
 # -- ask first ---------------------------------------------------------------------------
 
 
@@ -257,11 +234,11 @@ def ask_add(machine: AnyMachine, *states: str, args: Args = None, source: From =
     """Add states only if relations and negotiation handlers accept it in a dry run.
 
     A mutation that is rejected leaves traces, in logs and counters; a dry run
-    leaves none. While somebody else drains the queue, and in handlers, nothing
-    can be asked, and the states are added as by `machine.add`.
+    leaves none. While another thread works off the queue, and in handlers, a
+    dry run is not possible, and the states are added as by `machine.add`.
 
     Returns:
-        Canceled: it would have been. Otherwise what adding them came to.
+        Canceled if the dry run was rejected, else the result of adding them.
     """
     if machine.can_add(*states, args=args, source=source).canceled:
         return CANCELED
@@ -276,34 +253,36 @@ def ask_remove(machine: AnyMachine, *states: str, args: Args = None, source: Fro
 
 
 def cant_add(machine: AnyMachine, *states: str, args: Args = None) -> bool:
-    """True if adding these states would be rejected; False while that cannot be asked."""
+    """True if adding these states would be rejected; False while no dry run is possible."""
     return machine.can_add(*states, args=args).canceled
 
 
 def cant_remove(machine: AnyMachine, *states: str, args: Args = None) -> bool:
-    """True if removing these states would be rejected; False while that cannot be asked."""
+    """True if removing these states would be rejected; False while no dry run is possible."""
     return machine.can_remove(*states, args=args).canceled
 
 
-# -- a value of the machine's own time ---------------------------------------------------
+# -- a function between transitions ------------------------------------------------------
 
 
 def call(
     machine: AnyMachine, source: str, function: Callable[[], T], *, timeout: float | None = None
 ) -> T:
-    """Run a function while no transition runs and no handler, and return what it gives.
+    """Run a function while neither a transition nor a handler runs, and return its value.
+
+    Blocks the thread until the function has had its turn.
 
     Args:
-        source: who asks, for logs.
-        function: must be quick; what it raises comes out here.
+        source: the name of the caller, for logs.
+        function: must be quick; its errors are raised here.
         timeout: seconds to wait for a turn; the machine's `eval_timeout` by default.
 
     Raises:
-        EvalTimeout: it had no turn in time, and will not run.
+        EvalTimeout: the function had no turn in time, and will not run.
         MachineDisposed: the machine has ended.
         InvalidArgument: this is a handler of the machine; call the function directly.
     """
-    if in_handler(machine):
+    if machine.in_handler:
         raise InvalidArgument(
             f"{source!r} would wait for itself: this is a handler",
             machine=machine.id,

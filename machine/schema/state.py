@@ -231,3 +231,12 @@ def _unknown_field(name: str) -> InvalidArgument:
         argument=name,
         hint=f"It has: {', '.join(FIELDS)}.",
     )
+
+
+def tag_value(tags: Iterable[str], key: str) -> str | None:
+    """The value of the first tag `key:value`; "" of a tag that is just the key; None without."""
+    for tag in tags:
+        name, _, value = tag.partition(":")
+        if name == key:
+            return value
+    return None

@@ -57,13 +57,24 @@ class StateContext:
         over = "expired" if self.expired else f"{len(self._tasks or ())} tasks"
         return f"<StateContext {self.state}:{self.tick} {over}>"
 
-    async def wait(self) -> None:
-        """Return when it has expired. Cancelling this leaves the context as it is."""
+    @property
+    def machine_id(self) -> str:
+        """The id of the machine whose state it is."""
+        return self._machine.id
+
+    @property
+    def expiry(self) -> Wait:
+        """A wait that is done when this expires."""
         with _making:
             if self._wait is None:
                 self._wait = Wait(f"the end of {self.state}:{self.tick}")
-        if not self.expired:  # who ends it sets this before it looks for the wait
-            await self._wait
+        if self.expired:  # set before the wait is looked for, so one of both sees the other
+            self._wait._resolve()
+        return self._wait
+
+    async def wait(self) -> None:
+        """Return when it has expired. Cancelling this leaves the context as it is."""
+        await self.expiry
 
     def create_task(
         self, work: Coroutine[Any, Any, T], *, name: str | None = None

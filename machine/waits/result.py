@@ -66,6 +66,11 @@ class Result:
         """What it came to; itself while that is not known."""
         return self if self._final is None else self._final
 
+    @property
+    def what(self) -> str:
+        """The mutation that is waited for, in words."""
+        return "a mutation to run" if self._wait is None else self._wait.what
+
     def __await__(self) -> Generator[object, None, Result]:
         if self.queued and self._final is None and self._wait is not None:
             yield from self._wait.__await__()

@@ -7,9 +7,18 @@ import contextlib
 import threading
 from asyncio import events
 from collections.abc import Callable, Generator
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias
 
 from machine.errors import MachineError, WaitTimeout
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # for the default, which typing has since 3.13
+
+    T = TypeVar("T", default=None)
+else:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 __all__ = ["Wait"]
 
@@ -17,7 +26,7 @@ _Future: TypeAlias = "asyncio.Future[None]"
 _EVENTS = threading.Lock()  # over who makes the event of a wait
 
 
-class Wait:
+class Wait(Generic[T]):
     """What the `when...` methods give: done once, and for all who wait.
 
     `await wait` in any event loop, `wait.wait(timeout)` in a thread without
@@ -38,26 +47,33 @@ class Wait:
         "_event",
         "_futures",
         "_on_cancel",
+        "_value",
         "_what",
     )
 
     def __init__(
         self,
         what: str,
-        on_cancel: Callable[[Wait], None] | None = None,
-        awaited: dict[_Future, Wait] | None = None,
+        on_cancel: Callable[[Wait[Any]], None] | None = None,
+        awaited: dict[_Future, Wait[Any]] | None = None,
     ) -> None:
         self._what = what
         self._awaited = awaited  # holds this while a task waits, which else nobody might hold
         self._on_cancel = on_cancel
         self._done = False
         self._error: BaseException | None = None
+        self._value: Any = None
         self._futures: list[_Future] = []
         self._event: threading.Event | None = None
 
     def __repr__(self) -> str:
         state = "open" if not self._done else "done" if self._error is None else "failed"
-        return f"<Wait {self._what} {state}>"
+        return f"<{type(self).__name__} {self.what} {state}>"
+
+    @property
+    def what(self) -> str:
+        """The condition that is waited for, in words."""
+        return self._what
 
     @property
     def done(self) -> bool:
@@ -69,7 +85,7 @@ class Wait:
         """What awaiting it raises; None while it is open, and if it came to be."""
         return self._error
 
-    def __await__(self) -> Generator[_Future, None, None]:
+    def __await__(self) -> Generator[_Future, None, T]:
         if not self._done:
             future: _Future = events.get_running_loop().create_future()
             self._futures.append(future)
@@ -83,9 +99,9 @@ class Wait:
                     self._awaited.pop(future, None)
                 with contextlib.suppress(ValueError):
                     self._futures.remove(future)
-        self._check()
+        return self._outcome()
 
-    def wait(self, timeout: float | None = None) -> None:
+    def wait(self, timeout: float | None = None) -> T:
         """Block this thread until it is done.
 
         Not for the thread of an event loop, nor for a handler: what is waited
@@ -104,8 +120,8 @@ class Wait:
                     self._event = threading.Event()
             # Who ends it sets `_done` before it looks for the event.
             if not self._done and not self._event.wait(timeout):
-                raise WaitTimeout(self._what, timeout or 0.0)
-        self._check()
+                raise WaitTimeout(self.what, timeout or 0.0)
+        return self._outcome()
 
     def cancel(self) -> None:
         """Nobody is interested any more: all who wait get CancelledError."""
@@ -115,8 +131,10 @@ class Wait:
             if on_cancel is not None:
                 on_cancel(self)
 
-    def _resolve(self) -> None:
-        self._end(None)
+    def _resolve(self, value: object = None) -> None:
+        if not self._done:
+            self._value = value
+            self._end(None)
 
     def _fail(self, error: MachineError) -> None:
         self._end(error)
@@ -133,9 +151,11 @@ class Wait:
         if self._event is not None:
             self._event.set()
 
-    def _check(self) -> None:
+    def _outcome(self) -> T:
         if self._error is not None:
             raise self._error.with_traceback(None)
+        value: T = self._value
+        return value
 
 
 def _wake(future: _Future) -> None:

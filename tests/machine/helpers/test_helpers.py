@@ -81,26 +81,26 @@ async def test_add_and_wait_of_what_is_queued() -> None:
 
 def test_blocking_ones_in_threads() -> None:
     machine = make("A; B ?C; C")
-    assert helpers.add_and_wait_blocking(machine, "A", args={"n": 1})
-    assert not helpers.add_and_wait_blocking(machine, "B")
-    assert helpers.remove_and_wait_blocking(machine, "A")
+    assert helpers.add_and_wait(machine, "A", args={"n": 1}).wait()
+    assert not helpers.add_and_wait(machine, "B").wait()
+    assert helpers.remove_and_wait(machine, "A").wait()
 
 
 def test_blocking_ones_are_refused_in_handlers() -> None:
     machine = make()
-    machine.bind({"AState": lambda: helpers.add_and_wait_blocking(machine, "B")})
+    machine.bind({"AState": lambda: helpers.add_and_wait(machine, "B").wait()})
     machine.add("A")
     assert isinstance(machine.err, InvalidArgument)
-    assert "in a handler" in str(machine.err)
+    assert "a handler cannot wait" in str(machine.err)
     assert machine.not_("A", "B")
 
 
 async def test_blocking_ones_are_refused_in_event_loops() -> None:
     machine = make()
-    with pytest.raises(InvalidArgument, match="without _blocking"):
-        helpers.add_and_wait_blocking(machine, "A")
-    with pytest.raises(InvalidArgument, match="without _blocking"):
-        helpers.wait_for_all_blocking(machine.when("A"))
+    with pytest.raises(InvalidArgument, match="Await it instead"):
+        helpers.add_and_wait(machine, "A").wait()
+    with pytest.raises(InvalidArgument, match="Await it instead"):
+        helpers.wait_for_all(machine.when("A")).wait()
     assert machine.not_("A")
 
 
@@ -135,14 +135,14 @@ async def test_a_rejected_request_is_not_waited_for() -> None:
 
 def test_add_then_wait_for_in_a_thread() -> None:
     machine = make("Request ?Ready; Ready; Response")
-    wait = helpers.add_then_wait_for_blocking
-    assert not wait(machine, "Request", "Response")
+    wait = helpers.add_then_wait_for
+    assert not wait(machine, "Request", "Response").wait()
     machine.add("Ready")
     timer = threading.Timer(0.01, machine.add, ("Response",))
     timer.start()
-    assert wait(machine, "Request", "Response", timeout=10)
+    assert wait(machine, "Request", "Response", timeout=10).wait()
     with pytest.raises(WaitTimeout):
-        wait(machine, "Ready", "Request", timeout=0.01)
+        wait(machine, "Ready", "Request", timeout=0.01).wait()
     timer.join()
 
 
@@ -192,10 +192,10 @@ async def test_retry_ends_with_its_context() -> None:
 
 def test_retry_in_a_thread() -> None:
     machine, tries = sometimes(2)
-    retry = helpers.retry_mutation_blocking
-    assert retry(machine, "add", "A", delay=0.001).executed
-    assert retry(machine, "remove", "A").executed
-    assert retry(machine, "set", "B").executed
+    retry = helpers.retry_mutation
+    assert retry(machine, "add", "A", delay=0.001).wait().executed
+    assert retry(machine, "remove", "A").wait().executed
+    assert retry(machine, "set", "B").wait().executed
     assert len(tries) == 3
 
 

@@ -168,7 +168,7 @@ def test_threads_wait_for_all() -> None:
     timer = threading.Timer(0.01, machine.add, ("A", "B"))
     timer.start()
     waits = machine.when("A"), machine.when("B"), machine.add("C")
-    first, second, result = helpers.wait_for_all_blocking(*waits, timeout=10, machine=machine)
+    first, second, result = helpers.wait_for_all(*waits, timeout=10, machine=machine).wait()
     assert first is second is None
     assert result.executed
     assert machine.is_("A", "B", "C")
@@ -179,13 +179,15 @@ def test_threads_wait_for_any() -> None:
     machine = make()
     timer = threading.Timer(0.01, machine.add, ("B",))
     timer.start()
-    came = helpers.wait_for_any_blocking(machine.when("A"), machine.when("B"), timeout=10)
+    came = helpers.wait_for_any(machine.when("A"), machine.when("B"), timeout=10).wait()
     assert came.position == 1
     timer.join()
     with pytest.raises(WaitTimeout, match="1 of 1: A;"):
-        helpers.wait_for_any_blocking(machine.when("A"), timeout=0.001)
+        helpers.wait_for_any(machine.when("A"), timeout=0.001).wait()
     with pytest.raises(InvalidArgument, match="a thread can wait"):
-        helpers.wait_for_any_blocking(machine.when("B"), [])  # type: ignore[arg-type]
+        helpers.wait_for_any(machine.when("B"), later(1)).wait()
+    with pytest.raises(InvalidArgument, match="cannot be awaited"):
+        helpers.wait_for_any(machine.when("B"), [])  # type: ignore[arg-type]
 
 
 def test_a_thread_hears_of_the_machines_error() -> None:
@@ -193,13 +195,13 @@ def test_a_thread_hears_of_the_machines_error() -> None:
     timer = threading.Timer(0.01, machine.add_err, (ValueError("broken"),))
     timer.start()
     with pytest.raises(ValueError, match="broken"):
-        helpers.wait_for_all_blocking(machine.when("A"), machine=machine, timeout=10)
+        helpers.wait_for_all(machine.when("A"), machine=machine, timeout=10).wait()
     timer.join()
 
 
 def test_threads_do_not_wait_in_handlers() -> None:
     machine = make()
     wait = machine.when("B")
-    machine.bind({"AState": lambda: helpers.wait_for_all_blocking(wait, machine=machine)})
+    machine.bind({"AState": lambda: helpers.wait_for_all(wait, machine=machine).wait()})
     machine.add("A")
     assert isinstance(machine.err, InvalidArgument)
