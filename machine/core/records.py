@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from machine.core.call_sites import CallSite
 from machine.core.mutation import Source
 from machine.rules.kinds import Kind
 from machine.rules.steps import Step, steps_of
 from machine.schema.schema import EXCEPTION
-from machine.story.call_sites import Site
 
 if TYPE_CHECKING:
     from machine.rules.resolution import Compiled, Move
@@ -51,7 +51,7 @@ class Deed:
     args: tuple[str, ...]
     auto: bool
     at: float
-    site: Site | None
+    site: CallSite | None
     runner: str
     cause: str
     handler: str

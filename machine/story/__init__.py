@@ -28,11 +28,11 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from machine.core.call_sites import CallSite, caller_site, raise_site, who_runs
 from machine.core.records import Deed, Story
 from machine.core.tracer import Tracer
 from machine.errors import InvalidArgument
 from machine.schema.schema import EXCEPTION
-from machine.story.call_sites import Site, caller_site, raise_site, who_runs
 
 if TYPE_CHECKING:
     from machine.core.handlers import Handler
@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from machine.core.mutation import Mutation
     from machine.core.transition import Transition
 
-__all__ = ["Deed", "Site", "Story", "StoryTracer"]
+__all__ = ["CallSite", "Deed", "Site", "Story", "StoryTracer"]
+
+Site = CallSite  # the name of before
 
 _LONGEST = 50  # deeds in one story
 _MORE = "Bind a machine.story.StoryTracer() to be told which mutations and handlers led to it."
@@ -50,7 +52,7 @@ _MORE = "Bind a machine.story.StoryTracer() to be told which mutations and handl
 class _Origin:
     """What is known of a mutation when it is asked for."""
 
-    site: Site | None = None
+    site: CallSite | None = None
     runner: str = ""
     cause: str = ""
     handler: str = ""

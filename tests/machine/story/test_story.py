@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from machine import Event, InvalidArgument, Machine, UnknownState
-from machine.story import Site, Story, StoryTracer
+from machine.story import CallSite, Story, StoryTracer
 
 AnyMachine = Machine[Any]
 
@@ -287,8 +287,8 @@ def test_checks_and_evals_tell_nothing(tracer: StoryTracer) -> None:
 
 
 def test_sites_read_well() -> None:
-    assert str(Site("/somewhere/app.py", 3, "main")) == "/somewhere/app.py:3 in main"
-    assert str(Site(str(Path.cwd() / "app.py"), 3, "main")) == "app.py:3 in main"
+    assert str(CallSite("/somewhere/app.py", 3, "main")) == "/somewhere/app.py:3 in main"
+    assert str(CallSite(str(Path.cwd() / "app.py"), 3, "main")) == "app.py:3 in main"
 
 
 def test_bound_in_the_midst_of_a_transition(

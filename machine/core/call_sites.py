@@ -1,4 +1,4 @@
-"""Where in the program something was asked for: the nearest line outside of this package."""
+"""Call sites: the nearest line of the program outside of this package."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from asyncio import events
 from dataclasses import dataclass
 from types import TracebackType
 
-__all__ = ["Site", "caller_site", "raise_site", "who_runs"]
+__all__ = ["CallSite", "caller_site", "raise_site", "who_runs"]
 
-# Frames of this package are no call sites. Compared as text with the file names of frames.
+# The folder of the package, as frames of it are no call sites. Compared as text with the file
+# names of frames, so it must not be resolved.
 _HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120
 _PASSED_BY = frozenset({contextlib.__file__})
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class CallSite:
     """A line of the program.
 
     Attributes:
@@ -37,14 +38,14 @@ class Site:
         return f"{self.file.removeprefix(here)}:{self.line} in {self.function}"
 
 
-def caller_site() -> Site | None:
+def caller_site() -> CallSite | None:
     """The innermost line that called into this package, on this thread."""
     frame = sys._getframe(1)
     found = None
     while frame is not None:
         code = frame.f_code
         if not _inside(code.co_filename):
-            found = Site(code.co_filename, frame.f_lineno, code.co_qualname)
+            found = CallSite(code.co_filename, frame.f_lineno, code.co_qualname)
             break
         if frame.f_back is None:
             break
@@ -52,20 +53,20 @@ def caller_site() -> Site | None:
     return found
 
 
-def raise_site(error: BaseException) -> Site | None:
+def raise_site(error: BaseException) -> CallSite | None:
     """The innermost line outside of this package on the way to where an error was raised."""
     found = None
     traceback: TracebackType | None = error.__traceback__
     while traceback is not None:
         code = traceback.tb_frame.f_code
         if not _inside(code.co_filename):
-            found = Site(code.co_filename, traceback.tb_lineno, code.co_qualname)
+            found = CallSite(code.co_filename, traceback.tb_lineno, code.co_qualname)
         traceback = traceback.tb_next
     return found
 
 
 def who_runs() -> str:
-    """The task or the thread that runs; "" for the main thread without a task."""
+    """The name of the running task or thread; "" for the main thread without a task."""
     if events._get_running_loop() is not None:
         task = asyncio.current_task()
         if task is not None:
