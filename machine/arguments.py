@@ -1,4 +1,4 @@
-"""Arguments of mutations: dataclasses and mappings, and what of them a log may show.
+"""Arguments of mutations: dataclasses and mappings, and the parts of them that a log may show.
 
 @dataclass
 class Login:
@@ -36,7 +36,7 @@ def loggable(*, how: Callable[[Any], str] = str, **options: Any) -> Any:
 
 
 def args_for_log(args: object, *names: str, longest: int = _LONGEST) -> dict[str, str]:
-    """What a log may show of arguments: as text, and not too long.
+    """The arguments that a log may show, as short texts.
 
     Args:
         args: of a mutation: None, a mapping, or an instance of a dataclass.

@@ -1,4 +1,4 @@
-"""Conditions on a machine as values: to be written down, sent, and looked at elsewhere."""
+"""Conditions on a machine as values: to be stored, sent, and checked elsewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FIELDS = ("is_", "any_", "not_", "clock")
 
 @dataclass(frozen=True, slots=True, init=False)
 class Condition:
-    """What must be so of a machine; without anything it is always so.
+    """Requirements on a machine; an empty one always holds.
 
         Condition(is_="Connected", not_=["Busy", "Exception"]).check(machine)
 
@@ -62,7 +62,7 @@ class Condition:
         return tuple(dict.fromkeys((*self.is_, *self.any_, *self.not_, *self.clock)))
 
     def check(self, machine: AnyMachine) -> bool:
-        """Whether it is so now. On a disposed machine nothing is active.
+        """True if it holds now. On a disposed machine nothing is active.
 
         Raises:
             UnknownState: it names a state that the machine does not have.
@@ -76,7 +76,7 @@ class Condition:
         )
 
     def when(self, machine: AnyMachine) -> Wait:
-        """A wait for it to be so.
+        """A wait for it to hold.
 
         Raises:
             UnknownState: it names a state that the machine does not have.
@@ -96,7 +96,7 @@ class Condition:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON; only what is set."""
+        """Plain data for JSON; only the fields that are set."""
         lists = {name: list(getattr(self, name)) for name in _FIELDS[:3]}
         return {
             name: value for name, value in {**lists, "clock": dict(self.clock)}.items() if value
@@ -104,7 +104,7 @@ class Condition:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """What `to_dict` gave.
+        """The condition that `to_dict` wrote.
 
         Raises:
             InvalidArgument: it is something else.
@@ -124,7 +124,7 @@ def _restored(kind: type[Condition], data: Mapping[str, Any]) -> Condition:
 
 
 def accept_if(condition: Condition | Callable[[AnyMachine], bool]) -> Negotiation:
-    """A negotiation handler that accepts a transition only if something is so of the machine.
+    """A negotiation handler that accepts a transition only if a condition holds.
 
     machine.bind({"SendEnter": accept_if(Condition(is_="Connected"))})
 
@@ -140,7 +140,7 @@ def accept_if(condition: Condition | Callable[[AnyMachine], bool]) -> Negotiatio
 
 
 def reject_if(condition: Condition | Callable[[AnyMachine], bool]) -> Negotiation:
-    """A negotiation handler that rejects a transition if something is so of the machine."""
+    """A negotiation handler that rejects a transition if a condition holds."""
     holds = condition.check if isinstance(condition, Condition) else condition
 
     def handler(*_owner: object, machine: AnyMachine) -> bool:

@@ -1,7 +1,7 @@
 """Every error of this package: one root, and a class for each cause.
 
 Each error knows, where it applies, the machine's id, the state, the handler's name and the source
-event, and its text ends with what to do next. All of them can be pickled.
+event, and its text ends with the next step to take. All of them can be pickled.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 
 
 def near_names(name: str, known: Iterable[str], limit: int = 3) -> tuple[str, ...]:
-    """Those of `known` that somebody who wrote `name` may have meant, best first."""
+    """Names of `known` that are spelt like `name`, best first."""
     names = list(dict.fromkeys(known))
     lowered: dict[str, str] = {}
     for one in names:
@@ -49,7 +49,7 @@ def did_you_mean(near: Iterable[str]) -> str:
 class MachineError(Exception):
     """The root of all errors of this package.
 
-    `text` says what happened, `hint` what to do next. `machine`, `state`, `handler` and `source`
+    `text` is the failure, `hint` the next step to take. `machine`, `state`, `handler` and `source`
     are None where they do not apply.
     """
 
@@ -266,7 +266,7 @@ class MachineDisposed(MachineError, RuntimeError):
 
 
 class WaitTimeout(MachineError, TimeoutError):
-    """What was waited for did not happen in time. The wait stays valid and can be tried again."""
+    """A wait was not done in time. It stays open and can be awaited again."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""One state whose work is done by several workers, so many at a time.
+"""One state whose work is shared by several workers, with a limit on how many run at a time.
 
     fan = fan_out("Start", "Fetch", 5)
     machine = Machine(fan.schema)
@@ -8,7 +8,7 @@
 
 `Fetch` is active while the whole lasts. Worker 3 works while `Fetch3` is
 active, and then has `Fetch3Done`; when all have, `FetchDone` begins. Removing
-`Fetch` cancels them and takes all of that back, so that it can begin anew.
+`Fetch` cancels them and takes all of that back, so that it can begin again.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class FanOut:
             machine: one with this schema.
             work: is called with the number of the worker, from 1, and the
                 context of its state. When it returns, the worker is ready.
-                What it raises becomes the machine's error, and the worker
-                stays as it is; the next one has its turn.
-            limit: how many work at the same time; all of them by default.
+                An error that it raises becomes the machine's error; its
+                worker keeps its state, and the next worker begins.
+            limit: the number of workers that work at the same time; all by default.
 
         Raises:
             InvalidArgument: the limit is not above 0.
@@ -69,13 +69,13 @@ class FanOut:
 
 
 def fan_out(schema: object, name: str, workers: int) -> FanOut:
-    """Add the states of so many workers to a schema.
+    """Add the states of some workers to a schema.
 
     Args:
         schema: a Schema, States class, text or mapping. If it has `name`
-            already, that state gets what is missing.
-        name: of the state for the whole, and the beginning of all other names.
-        workers: how many.
+            already, that state keeps its relations.
+        name: of the state for the whole, and the prefix of all other names.
+        workers: the number of workers.
 
     Returns:
         Its schema has the states `{name}`, `{name}1`..., `{name}1Done`... and
@@ -108,7 +108,7 @@ def fan_out(schema: object, name: str, workers: int) -> FanOut:
 
 
 class _Workers:
-    """Begins as many as may work, and the next one when one has come to its end."""
+    """Handlers that begin workers up to the limit, and the next one when one ends."""
 
     def __init__(self, fan: FanOut, work: Work, limit: int) -> None:
         self._fan = fan
@@ -126,7 +126,7 @@ class _Workers:
         self._next = min(self._limit, len(self._fan.workers))
         old = machine.active_states(self._fan.workers, self._fan.dones)
         if old:
-            machine.remove(old)  # it begins anew, as a Multi state may
+            machine.remove(old)  # as a Multi state may begin again while it is active
         machine.add(*self._fan.workers[: self._next])
 
     def _worker(self, number: int) -> Callable[..., Any]:

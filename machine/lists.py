@@ -50,7 +50,7 @@ def states_shared(states: Names, others: Names) -> tuple[str, ...]:
 
 
 def states_equal(states: Names, others: Names) -> bool:
-    """True if both hold the same names, in whatever order and however often."""
+    """True if both hold the same names, in any order, repeated or not."""
     return frozenset(_each(states)) == frozenset(_each(others))
 
 

@@ -1,4 +1,4 @@
-"""A machine that only shows what another one does."""
+"""Mirrors: machines that show the states of another machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def mirror(
 ) -> Machine[Any]:
     """A new machine that has some states of another one while that has them.
 
-    Its states have no relations: whatever the source does, it can follow. It is
+    Its states have no relations, so it can follow the source in everything. It is
     a submachine of the source, and disposed with it; handlers and waits of it
     are its own. Its ticks count from when it was made.
 
@@ -30,7 +30,7 @@ def mirror(
         states: of the source, or a mapping of them to the names they have here;
             all but Exception by default.
         id: of the new machine; by default that of the source and `-mirror`.
-        flat: Multi states are plain ones here: what begins anew does not tick.
+        flat: Multi states are plain ones here: a state that begins again does not tick.
 
     Raises:
         UnknownState: the source does not have one of the states.

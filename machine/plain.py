@@ -17,7 +17,7 @@ _DEEPEST = 32
 
 
 class NotPlain(TypeError):
-    """JSON cannot hold this."""
+    """A value that JSON cannot hold."""
 
 
 def plain(value: object, depth: int = 0) -> Any:
@@ -66,7 +66,7 @@ def _plain_text(value: object) -> str:
 
 
 def plain_args(args: Mapping[str, Any], names: Iterable[str] | None = None) -> dict[str, Any]:
-    """Those arguments that JSON can hold, or those of them with these names."""
+    """The arguments that JSON can hold, or those of them with these names."""
     found: dict[str, Any] = {}
     for name in args if names is None else names:
         if name in args and isinstance(name, str):

@@ -16,7 +16,7 @@ __all__ = ["Basic", "ConnPool", "Connected", "Disposed"]
 
 
 class Basic(States):
-    """What nearly every machine has. Errors come together with Exception and go with it."""
+    """The states of nearly every machine. Errors begin with Exception and end with it."""
 
     Exception = state(multi=True)
     ErrNetwork = state(multi=True, add=EXCEPTION, require=EXCEPTION)
@@ -66,7 +66,7 @@ class ConnPool(Basic):
 
 
 class Disposed(Basic):
-    """An orderly end: what was registered is disposed first, then the machine."""
+    """An orderly end: registered objects are disposed first, then the machine."""
 
     RegisterDisposal = state(multi=True)
     Disposing = state(remove=[Basic.Start, EXCEPTION])

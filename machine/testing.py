@@ -1,10 +1,10 @@
-"""Assertions about machines for your tests, which say in their messages how the machine is.
+"""Assertions about machines for tests, with the state of the machine in their messages.
 
     assert_is(door, "Opened")
     assert_ticks(door, Opened=1, Closed=2)
     await wait_until_is(door, "Closed", timeout=1)
 
-Each failure is an AssertionError with all states and ticks, what waits in the
+Each failure is an AssertionError with all states and ticks, the mutations in the
 queue, and the last error with the story of how it came about.
 """
 
@@ -32,6 +32,7 @@ __all__ = [
     "assert_not",
     "assert_only",
     "assert_ticks",
+    "describe",
     "never_an_error",
     "told",
     "wait_until",
@@ -51,8 +52,8 @@ _FIRST_LOOK = 0.001
 _LONGEST_LOOK = 0.05
 
 
-def told(machine: AnyMachine) -> str:
-    """How a machine is: what the failures here end with."""
+def describe(machine: AnyMachine) -> str:
+    """A description of a machine; failures of this module end with it."""
     lines = [f"  machine {machine.id}: {machine.string_all() or '(disposed)'}"]
     if machine.queue:
         lines.append(f"  queue: {'; '.join(map(str, machine.queue))}")
@@ -66,8 +67,11 @@ def told(machine: AnyMachine) -> str:
     return "\n".join(lines)
 
 
+told = describe  # the name of before
+
+
 def _fail(machine: AnyMachine, text: str) -> AssertionError:
-    return AssertionError(f"{text}\n{told(machine)}")
+    return AssertionError(f"{text}\n{describe(machine)}")
 
 
 def _names(states: tuple[str, ...]) -> str:
@@ -149,7 +153,7 @@ def assert_error(machine: AnyMachine, kind: type[E], text: str = "") -> E:
 
 
 def assert_executed(machine: AnyMachine, result: Result) -> None:
-    """A mutation has run, and what it asked for is so."""
+    """A mutation has run, and the machine is as it asked."""
     if not result.final.executed:
         raise _fail(machine, f"the mutation is {result.final}, not executed")
 
@@ -162,7 +166,7 @@ def assert_canceled(machine: AnyMachine, result: Result) -> None:
 
 @contextlib.contextmanager
 def never_an_error(machine: AnyMachine) -> Iterator[None]:
-    """While the body runs the machine gets no error, not even for a moment.
+    """Assert that the machine gets no error while the body runs, not even for a moment.
 
     Raises:
         AssertionError: at the end of a body that did not raise itself.
@@ -187,7 +191,7 @@ async def wait_until(
 
     Args:
         condition: plain or async.
-        what: is waited for, in words.
+        what: the condition in words, for the error.
         timeout: seconds.
 
     Raises:
@@ -233,17 +237,17 @@ def _looks(give_up_at: float) -> Iterator[float]:
 
 
 async def wait_until_is(machine: AnyMachine, *states: str, timeout: float = _TIMEOUT) -> None:
-    """All these states are active at the same time, within so many seconds."""
+    """All these states are active at the same time, within `timeout` seconds."""
     await _in_time(machine, machine.when(*states), f"active: {_names(states)}", timeout)
 
 
 async def wait_until_not(machine: AnyMachine, *states: str, timeout: float = _TIMEOUT) -> None:
-    """None of these states is active, within so many seconds."""
+    """None of these states is active, within `timeout` seconds."""
     await _in_time(machine, machine.when_not(*states), f"inactive: {_names(states)}", timeout)
 
 
 async def wait_until_error(machine: AnyMachine, kind: type[E], *, timeout: float = _TIMEOUT) -> E:
-    """The machine gets an error of this class within so many seconds, which is returned."""
+    """The machine has an error of this class within `timeout` seconds; it is returned."""
     await _in_time(machine, machine.when_err(), f"an error, {kind.__name__}", timeout)
     return assert_error(machine, kind)
 

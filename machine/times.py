@@ -1,4 +1,4 @@
-"""Ticks as values: the time of a machine, and what a tick says of its state.
+"""Ticks as values: the time of a machine, and the state that a tick stands for.
 
 A state's tick counts its activations and deactivations: it starts at 0, grows
 by one each time, and is odd while the state is active.
@@ -40,17 +40,17 @@ def next_inactive(tick: int) -> int:
 
 
 def next_active_in(tick: int) -> int:
-    """How many ticks the next activation is away: 1, or 2 for an active state."""
+    """The number of ticks until the next activation: 1, or 2 for an active state."""
     return 1 + tick % 2
 
 
 def next_inactive_in(tick: int) -> int:
-    """How many ticks the next deactivation is away: 1, or 2 for an inactive state."""
+    """The number of ticks until the next deactivation: 1, or 2 for an inactive state."""
     return 2 - tick % 2
 
 
 def activations(tick: int) -> int:
-    """How often a state with this tick has been activated."""
+    """The number of activations of a state with this tick."""
     return (tick + 1) // 2
 
 
@@ -139,7 +139,7 @@ class Time(tuple[int, ...]):  # noqa: SLOT001 - a tuple has no room for slots
         return tuple(name for name, tick in zip(self.names, self, strict=True) if tick)
 
     def diff_since(self, before: Sequence[int]) -> Time:
-        """How many ticks each state made since `before`; zeros if that is of other states."""
+        """The ticks of each state since `before`; zeros if that is of other states."""
         if not self._same_states(before):
             return self._with([0] * len(self))
         return self._with(map(sub, self, before))
@@ -195,7 +195,7 @@ class Time(tuple[int, ...]):  # noqa: SLOT001 - a tuple has no room for slots
         return f"Time({' '.join(f'{name}:{tick}' for name, tick in pairs)})"
 
     def _position(self, state: StateKey) -> int:
-        """Where the state's tick is, or -1."""
+        """The index of the state's tick, or -1."""
         if isinstance(state, str):
             return self.names.index(state) if state in self.names else -1
         return state if 0 <= state < len(self) else -1

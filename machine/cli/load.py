@@ -1,4 +1,4 @@
-"""What the command was given: a schema in a file, on standard input, or in a Python module."""
+"""Arguments of the command: a schema in a file, on standard input, or in a Python module."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["CommandError", "Loaded", "load"]
 
 
 class CommandError(Exception):
-    """Something the user has to change; its text is all there is to say."""
+    """An error that the user has to mend; its text is printed without a traceback."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What was found.
+    """A schema or machine that was found.
 
     Attributes:
         schema: its schema.

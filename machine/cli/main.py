@@ -68,13 +68,13 @@ _SUFFIXES = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code. Argument errors and --help raise SystemExit."""
+    """Run the command and return the exit code. Argument errors and --help raise SystemExit."""
     try:
         options = _parser().parse_args(arguments)
         code: int = options.does(options)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Who read this has seen enough; nothing more may be written at exit.
+        # The reader has closed the pipe; a flush at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="lint|draw|run")
-    one = _command(commands, "lint", "find relations that do not do what they seem to say", _LINT)
+    one = _command(commands, "lint", "find relations that are valid and mislead", _LINT)
     one.add_argument("-o", "--output", choices=("text", "json"), default="text")
     one.add_argument(
         "--ignore", action="append", default=[], metavar="CODE[:STATE]", help="leave findings out"
@@ -105,7 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_active(one, "states to show as active")
     one.add_argument("--relations", metavar="KINDS", help="of require,add,remove,after; else all")
     one.add_argument("--title", help="a heading; else the name of the class")
-    one.add_argument("-o", "--output", metavar="FILE", help="where to write; else standard output")
+    one.add_argument(
+        "-o", "--output", metavar="FILE", help="the file to write; else standard output"
+    )
     one.set_defaults(does=_draw)
     one = _command(commands, "run", "a machine to try out, line by line", _RUN)
     _add_active(one, "states to set at the beginning")

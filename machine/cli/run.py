@@ -40,7 +40,7 @@ story [A]     why a state is what it is     draw [format]  a picture as text
 wait SECONDS  let the machine work on       help, quit"""
 
 _FEW = 16  # states of which the inactive ones are listed, too
-_QUEUED = 5.0  # seconds to wait for what is queued
+_QUEUED = 5.0  # seconds to wait for queued mutations
 
 
 class _Quit(Exception):
@@ -48,7 +48,7 @@ class _Quit(Exception):
 
 
 class _Listener(Tracer):
-    """Keeps transitions until they are told; handlers of other threads may add to them."""
+    """Transitions that are not printed yet; handlers of other threads may add to them."""
 
     def __init__(self) -> None:
         self.ended: deque[dict[str, Any]] = deque()
@@ -86,7 +86,7 @@ def run(
     jsonl: bool = False,
     strict: bool = False,
 ) -> int:
-    """Carry out lines until there are no more; the exit code."""
+    """Carry out lines until there are no more; return the exit code."""
     with _quiet(), _loop() as loop:
         machine = _made(loaded, loop)
         prompt = _Prompt(machine, jsonl)
@@ -105,7 +105,7 @@ def run(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No log of the machine: errors are told with the lines that led to them."""
+    """No log of the machine: errors are printed with the lines that led to them."""
     log = logging.getLogger("machine")
     before = log.level
     log.setLevel(logging.CRITICAL)
@@ -171,7 +171,7 @@ def _told(error: BaseException) -> str:
 
 
 class _Prompt:
-    """Carries lines out and tells what came of them."""
+    """An interpreter of lines, which prints their outcome."""
 
     def __init__(self, machine: Machine[Any], jsonl: bool) -> None:
         self.machine = machine
@@ -194,7 +194,7 @@ class _Prompt:
         }
 
     def line(self, line: str, *, echo: bool) -> None:
-        """Carry one line out; what is wrong with it is told and remembered."""
+        """Carry one line out; an error is printed and counted."""
         self.number += 1
         if not line or line.startswith("#"):
             return
@@ -301,7 +301,7 @@ class _Prompt:
 
 
 def _says_more(step: Step) -> bool:
-    """Whether a step says more than the headline of its transition."""
+    """True if a step says more than the headline of its transition."""
     return step.kind not in (StepKind.CALLED, StepKind.CANCEL) or bool(step.other)
 
 

@@ -34,7 +34,7 @@ FORMATS: tuple[str, ...] = tuple(_WRITERS)
 
 def draw(
     what: object,
-    format: str = "mermaid",  # noqa: A002 - what it is called everywhere
+    format: str = "mermaid",  # noqa: A002 - the usual name
     *,
     active: str | Iterable[str] | Mapping[str, int] | None = None,
     relations: str | Iterable[str] | None = None,
@@ -42,7 +42,7 @@ def draw(
 ) -> str:
     """A picture as text.
 
-    What must be there first stands on the left (or where the tool puts it). States that all exclude
+    A required state stands on the left (or where the tool puts it). States that all exclude
     each other are framed once, and a relation to all states of a frame is one line to the frame. An
     Exception that nothing refers to is left out while it is not active. Equal things give equal
     text.

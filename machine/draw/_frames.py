@@ -1,4 +1,4 @@
-"""Which states are drawn together in a frame: groups, and states that exclude each other."""
+"""Frames around states: groups, and states that exclude each other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from machine.schema.schema import Schema
 
 __all__ = ["Frame", "frames_of"]
 
-_MOST_PAIRS = 400  # states, beyond which nobody looks for states that exclude each other
+_MOST_PAIRS = 400  # states; with more the search for states that exclude each other is skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Frame:
 
     @property
     def heading(self) -> str:
-        """What stands above it."""
+        """The text above it."""
         if not self.exclusive:
             return self.title
         return f"{self.title}: at most one" if self.title else "at most one"

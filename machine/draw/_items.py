@@ -1,4 +1,4 @@
-"""What stands in the columns of a picture, and in which order.
+"""The contents of the columns of a picture, and their order.
 
 Each item is put near the mean of its neighbours in the next column, from left to right and back
 again, and the order with the fewest crossings is kept (Sugiyama, Tagawa and Toda, 1981).
@@ -19,12 +19,12 @@ __all__ = ["PASSING", "Item", "Port", "put_in_order"]
 PASSING = 9.0  # the height of a line that passes
 
 Port: TypeAlias = tuple[Key, str, Relation, str]
-"""Where lines meet a box: whose, left or right, of which kind, tail or head."""
+"""The end of a line at a box: the box, left or right, the kind, tail or head."""
 
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """Something in a column: a block, or a line that passes."""
+    """An entry of a column: a block, or a line that passes."""
 
     layer: int
     block: Block | None = None
@@ -41,7 +41,7 @@ def put_in_order(layers: list[list[Item]]) -> None:
 
 
 class _Ordering:
-    """Puts the items of each column in an order with few crossings."""
+    """Put the items of each column in an order with few crossings."""
 
     def __init__(self, layers: list[list[Item]]) -> None:
         self.layers = layers
@@ -100,7 +100,7 @@ class _Ordering:
 
 
 def _fraction(item: Item, port: Port | None, size: int) -> float:
-    """How far down something is in its column; boxes of a frame are told apart."""
+    """The height of an item in its column, from 0 to 1; boxes of a frame are distinguished."""
     within = 0.5
     if port is not None and item.block is not None and isinstance(item.block.key, int):
         names = item.block.names

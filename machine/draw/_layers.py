@@ -1,8 +1,8 @@
-"""Which column each part of a picture stands in.
+"""The columns of a picture, and the part that stands in each.
 
-A block is a state, or a frame with its states below each other. What a block requires stands to its
-left, what it adds to its right, as far as there are no cycles. Parts that no line connects are laid
-out one by one.
+A block is a state, or a frame with its states below each other. Blocks that a block requires stand
+to its left, those that it adds to its right, as far as there are no cycles. Parts that no line
+connects are laid out one by one.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _connected(blocks: list[Block], ends: list[tuple[Block, Block, Line]]) -> It
 
 
 def _constrain(blocks: list[Block], ends: list[tuple[Block, Block, Line]]) -> None:
-    """Note who stands left of whom; a constraint that would close a cycle is left out."""
+    """Note the order of columns; a constraint that would close a cycle is left out."""
     for kind in (Relation.REQUIRE, Relation.ADD, Relation.REMOVE, Relation.AFTER):
         for source, target, line in ends:
             if line.kind is not kind or source is target:
@@ -159,7 +159,7 @@ def _assign_beside(blocks: list[Block], placed: set[Key], columns: _Columns) -> 
 
 
 class _Columns:
-    """How full each column is."""
+    """The height of each column."""
 
     def __init__(self, most: int) -> None:
         self.most = most

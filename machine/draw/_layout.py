@@ -1,4 +1,4 @@
-"""Where everything in a part of a picture stands, and which way its lines take.
+"""The positions of all things in a part of a picture, and the ways of its lines.
 
 Lines run from column to column. One that passes a column has a place of its own there (an Item
 without a block), so that no line runs over a box. Items are put in an order with few crossings,
@@ -26,7 +26,7 @@ TITLE = 24.0  # above the boxes of a frame
 PAD = 10.0  # inside a frame
 INSIDE = 9.0  # between the boxes of a frame
 APART = 18.0  # between blocks
-STRAIGHT = 8.0  # how much more a passing line insists on its height than a block
+STRAIGHT = 8.0  # weight of a passing line's wish for its height; that of a block is 1
 MARGIN = 13.0  # before a curve begins, for an arrow's head
 CURVE = 44.0  # the width of curves
 HIGHEST = 6  # boxes below each other in a frame, if no lines lead to them
@@ -85,7 +85,7 @@ class Layout:
         self._place()
         self._route()
 
-    # -- what connects to what -------------------------------------------------------------
+    # -- connections -----------------------------------------------------------------------
 
     def _thread_lines(self) -> None:
         passing: dict[tuple[int, Relation, bool, Key], Item] = {}
@@ -151,7 +151,7 @@ class Layout:
         return item.y + (self._offsets.get(port, 0.0) if port else PASSING / 2)
 
     def _spread_ports(self) -> None:
-        """Give each port its place at its box: in the order of what it leads to."""
+        """Give each port its place at its box, in the order of the other ends of its lines."""
         sides: dict[tuple[Key, str], list[Port]] = {}
         for port in self._ports:
             sides.setdefault(port[:2], []).append(port)
@@ -168,7 +168,7 @@ class Layout:
                 self._offsets[port] = middle + at * gap
 
     def _leads_to(self, item: Item, port: Port) -> float:
-        """The mean height of what a port leads to; those that go round are not to cross."""
+        """The mean height of the other ends of a port's lines; ways round must not cross."""
         heights = []
         for other, theirs in self._ports[port]:
             height = self._height_of(other, theirs)
@@ -194,7 +194,7 @@ class Layout:
                 item.y -= top
 
     def _wish(self, item: Item, side: int) -> float:
-        """Where an item would stand for its neighbours on one side, or for all of them (0)."""
+        """The height of an item that suits its neighbours on one side, or all of them (0)."""
         wishes = [
             self._height_of(other, theirs) - (self._offsets.get(own, 0.0) if own else PASSING / 2)
             for own, other, theirs in item.links

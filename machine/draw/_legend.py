@@ -1,4 +1,4 @@
-"""The legend of an SVG picture: what its lines, frames and colours mean."""
+"""The legend of an SVG picture: the meaning of its lines, frames and colours."""
 
 from __future__ import annotations
 

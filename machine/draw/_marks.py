@@ -9,7 +9,7 @@ from machine.schema.state import Relation
 
 __all__ = ["STYLE", "end_mark", "line_path", "number", "stroke_of"]
 
-_END = 10.0  # how much of a line its end covers
+_END = 10.0  # the part of a line that its end covers
 _BAR = 3.0  # between a bar and its box
 
 _LIGHT = {
@@ -120,7 +120,7 @@ def number(value: float) -> str:
 
 
 def end_mark(kind: Relation, x: float, y: float, way: int) -> str:
-    """What stands at the end of a line that comes to x from the left (1) or the right (-1)."""
+    """The mark at the end of a line that comes to x from the left (1) or the right (-1)."""
 
     def points(*pairs: tuple[float, float]) -> str:
         return " ".join(f"{number(x - way * dx)},{number(y + dy)}" for dx, dy in pairs)
@@ -139,7 +139,7 @@ def end_mark(kind: Relation, x: float, y: float, way: int) -> str:
 
 
 def _short(kind: Relation) -> float:
-    """How much shorter a line is for its end mark."""
+    """The length by which a line is shorter for its end mark."""
     return {Relation.REMOVE: _BAR, Relation.AFTER: 2.0}.get(kind, _END)
 
 

@@ -1,4 +1,4 @@
-"""What is in a picture, before anybody draws it: boxes, frames around them, and lines."""
+"""The content of a picture before it is drawn: boxes, frames around them, and lines."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Box:
 
     @property
     def is_error(self) -> bool:
-        """Whether the state stands for an error."""
+        """True if the state stands for an error."""
         return self.name == EXCEPTION or EXCEPTION in self.state.require
 
     @property
@@ -60,7 +60,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What is to be drawn. `live`: it is known which states are active."""
+    """The boxes, frames and lines to draw. `live`: the active states are known."""
 
     title: str
     boxes: Mapping[str, Box]

@@ -1,6 +1,6 @@
 """Pictures as SVG, complete in themselves: no script, no font, no tool is needed.
 
-Colours follow the light or dark scheme of who looks on; the picture has a background of its own, so
+Colours follow the light or dark scheme of the reader; the picture has a background of its own, so
 that it can be read on any page. All rules begin with the picture's class, because notebooks put
 many pictures into one page.
 """
@@ -27,7 +27,7 @@ SIDE = 12.0  # in a box, before and after the text
 BORDER = 20.0  # around everything
 BETWEEN = 34.0  # between parts
 LONE = 12.0  # between states that have no lines
-WIDE = 760.0  # what a page can show
+WIDE = 760.0  # of a page
 HEADING = 30.0
 
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -72,7 +72,7 @@ class _Drawing:
         self.width = max(self.extent(), self.legend_width + 2 * BORDER, heading)
 
     def width_of(self, key: Key) -> float:
-        """How wide a box has to be, or the inside of a frame for its heading."""
+        """The width that a box needs, or the inside of a frame for its heading."""
         if isinstance(key, int):
             return _letters(self.picture.frames[key].heading) * HEADING_CHAR
         box = self.picture.boxes[key]

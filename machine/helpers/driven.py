@@ -3,8 +3,8 @@
 Theory of operation
 -------------------
 
-A helper is written once, as a generator. It yields each thing that has to be
-waited for (a step: a Wait, a Result, a pause), and is sent the step's value.
+A helper is written once, as a generator. It yields each step to wait for (a
+Wait, a Result, a pause), and is sent the step's value.
 A task awaits the step, a thread blocks for it; the code between two steps runs
 in the waiter that comes first. So the same lines serve `await` and `.wait()`,
 no loop is started for a thread, and mutations are made where the caller is.
@@ -50,8 +50,8 @@ class DrivenWait(Wait[T], Coroutine[Any, Any, T]):
     """A wait that does nothing before it is awaited, or `.wait()`ed for by a thread.
 
     It is a coroutine, too: `asyncio.create_task` and `TaskGroup.create_task`
-    take it. Cancelling the task that awaits it ends what was going on, but
-    takes no mutation back.
+    take it. Cancelling the task that awaits it ends the work, but takes no
+    mutation back.
 
     Raises, when awaited or waited for:
         WaitTimeout: the `timeout` that was given with it is over, counted in
@@ -135,7 +135,7 @@ class Stepped(DrivenWait[T]):
     """A generator of steps, carried on by its waiters.
 
     Args:
-        steps: yields what has to be waited for, and returns the value.
+        steps: yields each step to wait for, and returns the value.
     """
 
     __slots__ = ("_begun", "_lock", "_step", "_steps")

@@ -1,7 +1,7 @@
-"""Finds relations that a schema may have and that do not do what they seem to say.
+"""Lint of schemas: relations that are valid and mislead.
 
-What cannot work at all is a SchemaError when the schema is made. What is found here works, but
-probably otherwise than its author thinks; each finding says why, and what to write instead.
+A schema that cannot work at all is a SchemaError when it is made. A relation found here works, but
+probably not as its author meant it; each finding says why, and gives the relation to write instead.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The rules of lint: relations that are allowed and do not do what they seem to say."""
+"""The rules of lint: relations that are valid and mislead."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["RULES", "Finding"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something in a schema to think about. `level` is "warning" or "info"."""
+    """A relation to think about. `level` is "warning" or "info"."""
 
     code: str
     state: str
@@ -30,7 +30,7 @@ class Finding:
 
 
 def _brought(schema: Schema, name: str) -> tuple[dict[str, str], dict[str, str]]:
-    """What comes along at the first and at the second level of Add, each with whose Add it is."""
+    """The states of the first and the second level of Add, each with the state that adds it."""
     first = {other: name for other in schema[name].add if other != name}
     second: dict[str, str] = {}
     for via in first:
@@ -90,8 +90,8 @@ def add_late_remove(schema: Schema) -> Iterator[Finding]:
             if late:
                 text = (
                     f"adding {name} brings {other} along at the second level (via {via}), "
-                    f"where what it removes ({', '.join(late)}) stays until the next transition; "
-                    f"add {other!r} to {name} itself"
+                    f"where the states that it removes ({', '.join(late)}) stay until the next "
+                    f"transition; add {other!r} to {name} itself"
                 )
                 yield Finding("remove-too-late", name, Relation.ADD.value, other, text)
 
@@ -146,7 +146,7 @@ def after_order(schema: Schema) -> Iterator[Finding]:
         for other in state.after:
             if name in _required(schema, other):
                 text = (
-                    f"{name} comes after {other}, which requires {name}: what is required should "
+                    f"{name} comes after {other}, which requires {name}: a required state should "
                     f"come first, so drop after={other!r}"
                 )
                 yield Finding("after-against-require", name, Relation.AFTER.value, other, text)

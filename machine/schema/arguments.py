@@ -1,4 +1,4 @@
-"""Whether the arguments of a mutation are those that a state declares."""
+"""Checks of the arguments of a mutation against those that a state declares."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Pictures:
         return format(self, "svg")
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        """What a notebook may show: text, and a picture unless there are too many states."""
+        """The forms for a notebook: text, and a picture unless there are too many states."""
         bundle = {"text/plain": repr(self)}
         if len(getattr(self, "names", ())) <= _MOST:
             bundle["image/svg+xml"] = self._repr_svg_()

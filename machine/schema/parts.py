@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 Definition: TypeAlias = State | Mapping[str, object] | None
-"""What may stand for a state in a mapping: None has no relations."""
+"""The definition of a state in a mapping: None has no relations."""
 
 
 def definitions(value: object, argument: str) -> Mapping[str, Definition]:

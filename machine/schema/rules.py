@@ -1,4 +1,4 @@
-"""What must hold for a set of states before there can be a machine of it: all that is wrong."""
+"""Rules that a set of states must keep before a machine can be made of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ANY_PHASES = ("Enter", "State")
 
 
 def check(states: Mapping[str, State]) -> list[Problem]:
-    """Everything that is wrong with these normalised states (EXCEPTION among them)."""
+    """All problems of these normalised states (EXCEPTION among them)."""
     problems = check_names(states)
     problems += _unknown(states)
     problems += _contradictions(states)
@@ -47,7 +47,7 @@ def check_names(names: Iterable[str]) -> list[Problem]:
 
 
 def check_order(order: Sequence[str], names: Iterable[str]) -> list[Problem]:
-    """How `order` differs from exactly the set of `names`."""
+    """The differences between `order` and the set of `names`."""
     known = dict.fromkeys(names)
     problems = []
     for name, count in Counter(order).items():

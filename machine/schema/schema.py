@@ -3,9 +3,9 @@
     schema = Schema({"Open": State(remove="Closed"), "Closed": State(auto=True, remove="Open")})
     schema == Schema.parse("Open -Closed; Closed* -Open")
 
-What must hold: every name in a relation is a state; nothing requires itself, not even around
+The rules: every name in a relation is a state; nothing requires itself, not even around
 corners; nothing requires what it removes; no handler's method name can be read in two ways. All
-that is wrong is told at once, in one SchemaError.
+problems are reported at once, in one SchemaError.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Schema(Pictures, Mapping[str, State]):
     definition. A missing Exception is appended last, as a Multi state. `groups` names lists of
     states, for tools.
 
-    Normalised means: a state is not in its own Remove and After, and what it adds it does not
-    remove. Raises SchemaError with all problems. Immutable and hashable, safe in every thread.
+    Normalised means: a state is not in its own Remove and After, and does not remove a state that
+    it adds. Raises SchemaError with all problems. Immutable and hashable, safe in every thread.
     """
 
     __slots__ = ("_fingerprint", "_groups", "_hash", "_names", "_overruled", "_states")
@@ -135,7 +135,7 @@ class Schema(Pictures, Mapping[str, State]):
         """The short form, as `Schema.parse` reads it; without groups and types of arguments."""
         return "; ".join(text_form.shorthand(*item) for item in self._written().items())
 
-    # What is in it
+    # Contents
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -218,8 +218,8 @@ class Schema(Pictures, Mapping[str, State]):
         """The schema of plain data: `{"states": {...}, "order": [...], "groups": {...}}`.
 
         A state is a mapping of its fields or None. Types of arguments stand as `module:name` and
-        are looked up in `types`; without `types`, among the modules imported already, and what is
-        not found is left out. Raises SchemaError that names `place`, and where each problem is.
+        are looked up in `types`; without `types`, among the modules imported already, and a type
+        that is not found is left out. Raises SchemaError that names `place`, and each problem's.
         """
         return _from_data(cls, data, types, place or "data")
 
@@ -254,7 +254,7 @@ class Schema(Pictures, Mapping[str, State]):
     # Other schemas made of it
 
     def _written(self) -> dict[str, State]:
-        """The states without an Exception that nobody needs to write down."""
+        """The states without the Exception that is implied."""
         written = dict(self._states)
         if self._names[-1] == EXCEPTION and written[EXCEPTION] == _IMPLIED:
             del written[EXCEPTION]
@@ -289,7 +289,7 @@ class Schema(Pictures, Mapping[str, State]):
     def replace(
         self, name: str, state: State | None = None, /, **changes: Unpack[Changes]
     ) -> Schema:
-        """This schema with another definition of one state, or with only what is given replaced."""
+        """This schema with another definition of one state, or with some of its fields replaced."""
         return self.with_states({name: (self[name] if state is None else state).replace(**changes)})
 
     def prefix(self, text: str) -> Schema:
@@ -302,7 +302,7 @@ class Schema(Pictures, Mapping[str, State]):
         return Schema(states, groups=groups)
 
     def only(self, *names: Names, require: Requires = "error") -> Schema:
-        """Only these states, and of relations and groups what is between them.
+        """Only these states, with the relations and groups between them.
 
         A Require of a state that is left out is a SchemaError; with `require="follow"` such states
         come along, with "drop" the Require goes too.

@@ -1,4 +1,4 @@
-"""The definition of one state, and how names are read from what the caller gave."""
+"""The definition of one state, and the reading of names that a caller gave."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 EXCEPTION = "Exception"
-"""The one built-in state: active while there is an error that nobody has dealt with."""
+"""The one built-in state: active while there is an error that has not been handled."""
 
 Names: TypeAlias = "str | Iterable[Names]"
 """One name, or any nested iterable of names."""
@@ -89,7 +89,7 @@ def _cure(value: object) -> str | None:
 
 
 class Changes(TypedDict, total=False):
-    """What can be replaced in a state; the fields of State."""
+    """The fields of a state that can be replaced: all of them."""
 
     auto: bool
     multi: bool
@@ -178,7 +178,7 @@ class State:
                 return self.after
 
     def has_tag(self, tag: str) -> bool:
-        """Whether the state has this tag, or, with `key:value` tags, a tag of this key."""
+        """True if the state has this tag, or, with `key:value` tags, a tag of this key."""
         return any(one == tag or one.partition(":")[0] == tag for one in self.tags)
 
     def extend(self, other: State) -> State:
@@ -196,7 +196,7 @@ class State:
 
     @keywords_checked
     def replace(self, **changes: Unpack[Changes]) -> State:
-        """The same state with what was given in place of what it had; `()` empties a relation."""
+        """The same state with some fields replaced; `()` empties a relation."""
         return State(
             auto=changes.get("auto", self.auto),
             multi=changes.get("multi", self.multi),

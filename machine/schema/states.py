@@ -43,7 +43,7 @@ else:
 
 
 class _DeclaredState:
-    """What state() returns until the class body gives it a name."""
+    """The value of state() until the class body gives it a name."""
 
     __slots__ = ("definition",)
 
@@ -110,10 +110,10 @@ def state(
     after: Names = (),
     tags: Names = (),
 ) -> object:
-    """Declares a state in the body of a States class; the parameters are those of State.
+    """Declare a state in the body of a States class; the parameters are those of State.
 
-    Relations take names, what an earlier state() or group() was assigned to, and nested lists of
-    both. Raises InvalidArgument for a wrong type or a misspelt keyword.
+    Relations take names, variables that an earlier state() or group() was assigned to, and nested
+    lists of both. Raises InvalidArgument for a wrong type or a misspelt keyword.
     """
     definition = State(
         auto=auto,
@@ -129,7 +129,7 @@ def state(
 
 
 def group(*states: Names) -> tuple[str, ...]:
-    """Declares a named list of states in the body of a States class; groups may hold groups."""
+    """Declare a named list of states in the body of a States class; groups may hold groups."""
     return cast("tuple[str, ...]", _DeclaredGroup(flatten(states, "group")))
 
 
@@ -184,7 +184,7 @@ def _clash(owner: str, name: str, what: str, hint: str) -> SchemaError:
 
 
 class _StatesMeta(type):
-    """Collects what the bodies declare, and keeps it from being changed."""
+    """The metaclass that collects the declarations of class bodies and makes them constant."""
 
     @classmethod
     def __prepare__(

@@ -102,12 +102,12 @@ def _parse_state(text: str) -> tuple[str, State]:
 
 
 def args_name(kind: type) -> str:
-    """How a class is written in data: `module:Qualified.name`."""
+    """The name of a class in data: `module:Qualified.name`."""
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
 def state_data(state: State) -> dict[str, object]:
-    """One state as plain data; what has its default value is left out."""
+    """One state as plain data; fields with their default value are left out."""
     data: dict[str, object] = {}
     for field in FIELDS:
         value = getattr(state, field)
@@ -121,7 +121,7 @@ def state_data(state: State) -> dict[str, object]:
 def read_states(
     data: Mapping[str, object], types: Mapping[str, type] | None, problems: list[Problem]
 ) -> dict[str, State]:
-    """The states of plain data; what cannot be read goes to `problems` with its place."""
+    """The states of plain data; definitions that cannot be read go to `problems`."""
     return {name: read_state(name, value, types, problems) for name, value in data.items()}
 
 
@@ -170,7 +170,7 @@ def _loaded(text: str) -> type | None:
 
 
 def yaml_load(text: str, place: str) -> object:
-    """What the YAML text says. Raises MissingExtra without PyYAML, SchemaError for bad YAML."""
+    """The content of a YAML text. Raises MissingExtra without PyYAML, SchemaError for bad YAML."""
     yaml = _yaml()
     try:
         return cast("Callable[[str], object]", yaml["safe_load"])(text)
