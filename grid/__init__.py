@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from grid.registry.names import Kind
     from grid.registry.ring import Ring
     from grid.server.config import ServerConfig
+    from grid.server.lifecycle import ServerStatistics
     from grid.server.server import Server
     from grid.stream import Stream
     from grid.transport.breaker import BreakerPolicy, BreakerState
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
         ClientStatistics,
         MailboxStatistics,
         PoolStatistics,
-        ServerStatistics,
         SessionStatistics,
     )
     from grid.wire_pb2 import Ack, ActorStart, ActorStop, Delivery, EchoMsg
@@ -102,6 +102,7 @@ _HOMES = {
     "registry.names": ("Kind",),
     "registry.ring": ("Ring",),
     "server.config": ("ServerConfig",),
+    "server.lifecycle": ("ServerStatistics",),
     "server.server": ("Server",),
     "stream": ("Stream",),
     "transport.breaker": ("BreakerPolicy", "BreakerState"),
@@ -110,7 +111,6 @@ _HOMES = {
         "ClientStatistics",
         "MailboxStatistics",
         "PoolStatistics",
-        "ServerStatistics",
         "SessionStatistics",
     ),
     "wire_pb2": ("Ack", "ActorStart", "ActorStop", "Delivery", "EchoMsg"),

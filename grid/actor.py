@@ -19,12 +19,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from grid.aio import Opening
 from grid.deadline import Deadline
 from grid.mailbox.mailbox import Mailbox
 
 if TYPE_CHECKING:
     from grid.client.client import Client
-    from grid.server.peer import OpeningMailbox
 
 __all__ = ["Actor", "ActorContext", "StopSignal"]
 
@@ -100,7 +100,7 @@ class ActorContext:
         data: bytes,
         client: Client,
         mailbox: Mailbox | None,
-        open_mailbox: Callable[[str, int], OpeningMailbox],
+        open_mailbox: Callable[[str, int], Opening[Mailbox]],
     ) -> None:
         self.name = name
         self.id = id
@@ -140,7 +140,7 @@ class ActorContext:
             )
         return self._mailbox
 
-    def open_mailbox(self, name: str | None = None, *, size: int = 64) -> OpeningMailbox:
+    def open_mailbox(self, name: str | None = None, *, size: int = 64) -> Opening[Mailbox]:
         """A mailbox that closes with the actor; its own name by default.
 
         Use it as `async with ctx.open_mailbox("orders") as mailbox:`, or await it.

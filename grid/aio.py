@@ -1,16 +1,119 @@
-"""Telling "I was cancelled" from "what I waited for was cancelled"."""
+"""Small parts of asyncio that the standard library lacks.
+
+`Opening` is what an async `open` returns, to be awaited or entered. `Portal` is
+the one way from other threads into an event loop.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import AbstractAsyncContextManager
+from threading import Lock
+from types import TracebackType
+from typing import Any, Generic, TypeVar
 
-__all__ = ["being_cancelled"]
+__all__ = ["Opening", "Portal", "being_cancelled"]
+
+T = TypeVar("T")
+C = TypeVar("C", bound=AbstractAsyncContextManager[Any])
 
 
 def being_cancelled() -> bool:
-    """True if somebody cancels the current task, not only what it awaits.
+    """True if the current task is being cancelled, not only what it awaits.
 
     grpc.aio raises `CancelledError` also in a call whose channel was closed.
     """
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+class Opening(Generic[C]):
+    """An object that is being opened: `await` it, or use it with `async with`.
+
+    Awaited, it has to be closed by the caller; entered, it is closed when the
+    block is left. Nothing happens before one of the two.
+    """
+
+    __slots__ = ("_open", "_opened")
+
+    def __init__(self, open: Callable[[], Coroutine[Any, Any, C]]) -> None:  # noqa: A002
+        self._open = open
+        self._opened: C | None = None
+
+    def __await__(self) -> Generator[Any, Any, C]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> C:
+        self._opened = await self._open()
+        return self._opened
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._opened is not None:
+            await self._opened.__aexit__(kind, error, traceback)
+
+
+class Portal:
+    """Runs coroutines on one event loop for other threads, which wait for the outcome.
+
+    Cancelling it cancels what waits and refuses what comes later: that is how a
+    thread, which cannot be made to end, learns that it shall.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._lock = Lock()
+        self._waiting: set[concurrent.futures.Future[Any]] = set()
+        self._cancelled = False
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Begin a coroutine on the loop; its future may be waited for in any thread.
+
+        Raises:
+            concurrent.futures.CancelledError: the portal was cancelled.
+        """
+        with self._lock:
+            if self._cancelled:
+                coroutine.close()
+                raise concurrent.futures.CancelledError
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+            self._waiting.add(future)
+        future.add_done_callback(self._done)
+        return future
+
+    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the loop and return its result; interrupted, it is cancelled.
+
+        Raises:
+            concurrent.futures.CancelledError: the portal was cancelled.
+            RuntimeError: this is the loop's own thread, which would wait for itself.
+            And what the coroutine raises.
+        """
+        if asyncio._get_running_loop() is self._loop:
+            coroutine.close()
+            raise RuntimeError("a blocking call on its own event loop would never end")
+        future = self.submit(coroutine)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def cancel(self) -> None:
+        """Cancel what waits, and refuse everything later."""
+        with self._lock:
+            self._cancelled = True
+            waiting = list(self._waiting)
+        # Outside of the lock: cancelling calls `_done` in this thread.
+        for future in waiting:
+            future.cancel()
+
+    def _done(self, future: concurrent.futures.Future[Any]) -> None:
+        with self._lock:
+            self._waiting.discard(future)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from grid import trace_context
 from grid.actor import ActorContext
+from grid.aio import Opening
 from grid.deadline import Deadline
 from grid.errors import (
     ActorStillRunning,
@@ -29,13 +30,13 @@ from grid.errors import (
 from grid.mailbox.mailbox import Mailbox
 from grid.registry.names import Kind, check_actor_type, full_name
 from grid.server.definitions import Act, BlockingAct, Definition, is_blocking
-from grid.server.peer import OpeningMailbox, Peer
+from grid.server.peer import Peer
 from grid.sync.actors import run_blocking
 
 if TYPE_CHECKING:
     from grid.client.client import Client
 
-__all__ = ["Runner"]
+__all__ = ["ActorRunner"]
 
 _log = logging.getLogger("grid.actor")
 
@@ -60,7 +61,7 @@ class _Actor:
         return self.blocking or self.context._watches_stopping or reads
 
 
-class Runner:
+class ActorRunner:
     """The actors of one peer."""
 
     def __init__(
@@ -147,6 +148,12 @@ class Runner:
         act: Act | BlockingAct,
     ) -> asyncio.Task[None]:
         mailboxes = [] if mailbox is None else [mailbox]
+
+        async def open_mailbox(name: str, size: int) -> Mailbox:
+            opened = await self._peer.open_mailbox(name, size)
+            mailboxes.append(opened)
+            return opened
+
         context = ActorContext(
             name=name,
             id=key,
@@ -157,7 +164,7 @@ class Runner:
             data=data,
             client=self._client(),
             mailbox=mailbox,
-            open_mailbox=lambda n, size: OpeningMailbox(self._peer, n, size, mailboxes),
+            open_mailbox=lambda n, size: Opening(lambda: open_mailbox(n, size)),
         )
         actor = _Actor(context, is_blocking(act), mailboxes)
         actor.acting = asyncio.create_task(_act(act, actor), name=f"actor {name}")

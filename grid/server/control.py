@@ -14,17 +14,17 @@ from google.protobuf.message import Message
 
 from grid.errors import GridError, RequestFailed
 from grid.mailbox.mailbox import Mailbox, Request
-from grid.server.actors import Runner
+from grid.server.actors import ActorRunner
 from grid.wire_pb2 import ActorStart, ActorStop
 
 __all__ = ["serve_control"]
 
 _log = logging.getLogger("grid.server")
 
-_UNDER_WAY = 256
+_MAX_CONCURRENT = 256
 
 
-async def serve_control(mailbox: Mailbox, runner: Runner, *, grace: float) -> None:
+async def serve_control(mailbox: Mailbox, runner: ActorRunner, *, grace: float) -> None:
     """Serve starts and stops until the mailbox ends.
 
     Args:
@@ -32,25 +32,25 @@ async def serve_control(mailbox: Mailbox, runner: Runner, *, grace: float) -> No
         runner: the actors of the peer.
         grace: seconds for a stop that does not say how many.
     """
-    places = asyncio.Semaphore(_UNDER_WAY)
-    under_way: set[asyncio.Task[None]] = set()
+    slots = asyncio.Semaphore(_MAX_CONCURRENT)
+    running: set[asyncio.Task[None]] = set()
     try:
         while True:
-            await places.acquire()
+            await slots.acquire()
             request = await mailbox.receive()
             if request is None:
                 return
             task = asyncio.create_task(_handle(request, runner, grace))
-            under_way.add(task)
-            task.add_done_callback(under_way.discard)
-            task.add_done_callback(lambda _: places.release())
+            running.add(task)
+            task.add_done_callback(running.discard)
+            task.add_done_callback(lambda _: slots.release())
             del request  # or this frame would keep it from being dropped unanswered
     finally:
-        if under_way:
-            await asyncio.wait(under_way)
+        if running:
+            await asyncio.wait(running)
 
 
-async def _handle(request: Request[Message], runner: Runner, grace: float) -> None:
+async def _handle(request: Request[Message], runner: ActorRunner, grace: float) -> None:
     message = request.message
     try:
         if isinstance(message, ActorStart):

@@ -19,7 +19,7 @@ import random
 from grid.deadline import now
 from grid.errors import AlreadyRegistered, EtcdError, GridError
 from grid.etcd import EtcdClient, WatchBatch
-from grid.server.actors import Runner
+from grid.server.actors import ActorRunner
 
 __all__ = ["LEADER", "Backoff", "Vacancy", "lead"]
 
@@ -76,7 +76,7 @@ class Backoff:
         return pause
 
 
-async def lead(etcd: EtcdClient, key: str, runner: Runner) -> None:
+async def lead(etcd: EtcdClient, key: str, runner: ActorRunner) -> None:
     """Compete for the leader's key until cancelled."""
     vacancy = Vacancy()
     async with asyncio.TaskGroup() as tasks:
@@ -95,7 +95,7 @@ async def _watch(etcd: EtcdClient, key: str, vacancy: Vacancy) -> None:
         await asyncio.sleep(_REST)
 
 
-async def _compete(key: str, runner: Runner, vacancy: Vacancy) -> None:
+async def _compete(key: str, runner: ActorRunner, vacancy: Vacancy) -> None:
     backoff = Backoff()
     while True:
         await vacancy.wait()

@@ -20,6 +20,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from grid.aio import being_cancelled
 from grid.client.client import Client
@@ -38,7 +39,7 @@ from grid.mailbox.dispatcher import State
 from grid.mailbox.interception import IncomingInterception
 from grid.registry.membership import join
 from grid.registry.names import Kind, advertised_address, full_name, peer_name
-from grid.server.actors import Runner
+from grid.server.actors import ActorRunner
 from grid.server.config import ServerConfig
 from grid.server.control import serve_control
 from grid.server.definitions import Definition
@@ -46,20 +47,41 @@ from grid.server.leader import LEADER, lead
 from grid.server.peer import Peer
 from grid.transport.answer import Answer, all_done
 from grid.transport.service import WireService
-from grid.transport.statistics import ServerStatistics, counted
+from grid.transport.statistics import (
+    Counters,
+    MailboxStatistics,
+    SessionStatistics,
+    SessionTotals,
+    counted,
+)
 from grid.transport.unix_paths import new_socket_path, socket_name
 
-__all__ = ["Serving"]
+__all__ = ["Lifecycle", "ServerStatistics"]
 
 _log = logging.getLogger("grid.server")
 
 _CONTROL_SIZE = 1024  # starts and stops that wait for their turn
 _REJOIN_PAUSE = 1.0  # seconds between tries to come back after a lost lease
-_LAST_WORD = 2.0  # seconds to tell etcd that the names are free
+_GRACE = 2.0  # seconds to tell etcd that the names are free
 _LAST_ANSWERS = 0.5  # seconds for answers that are given but not written yet
 
 
-class Serving:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerStatistics(Counters, SessionTotals):
+    """A peer. The counters are those of all sessions that clients had with it.
+
+    Attributes:
+        state: what it does with requests.
+        sessions: those that clients have with it now.
+        mailboxes: all of them, its own for starts and stops included, the oldest first.
+    """
+
+    state: State
+    sessions: tuple[SessionStatistics, ...] = ()
+    mailboxes: tuple[MailboxStatistics, ...] = ()
+
+
+class Lifecycle:
     """The running parts of a server, and the order in which they begin and end."""
 
     def __init__(
@@ -95,7 +117,7 @@ class Serving:
         self._interception = interception
         if interception:
             self.peer.dispatcher.interception = interception
-        self.runner = Runner(self.peer, lambda: self.client, definitions)
+        self.runner = ActorRunner(self.peer, lambda: self.client, definitions)
         self._membership_tasks: list[asyncio.Task[None]] = []
         self._keeper: asyncio.Task[None] | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -305,5 +327,5 @@ class Serving:
         membership, self.peer.membership = self.peer.membership, None
         with contextlib.suppress(GridError):  # names that cannot be freed now go with the lease
             if membership is not None:
-                await membership.leave(revoke=revoke, timeout=_LAST_WORD)
+                await membership.leave(revoke=revoke, timeout=_GRACE)
         await self._etcd.close()

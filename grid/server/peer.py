@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
-from types import TracebackType
 
 from grid.codec import Codec
 from grid.errors import ServerNotRunning
@@ -15,7 +13,7 @@ from grid.registry.names import Kind, full_name
 from grid.registry.registration import encode_registration
 from grid.transport.protocol import VERSION
 
-__all__ = ["OpeningMailbox", "Peer"]
+__all__ = ["Peer"]
 
 
 class Peer:
@@ -109,35 +107,3 @@ class Peer:
             await self.free((mailbox.key,), mailbox.epoch)
         finally:
             self.dispatcher.remove(mailbox)
-
-
-class OpeningMailbox:
-    """A mailbox to be opened: `await` it, or use it with `async with`."""
-
-    def __init__(self, peer: Peer, name: str, size: int, opened: list[Mailbox] | None = None):
-        self._peer = peer
-        self._name = name
-        self._size = size
-        self._opened = opened
-        self._mailbox: Mailbox | None = None
-
-    def __await__(self) -> Generator[object, None, Mailbox]:
-        return self._open().__await__()
-
-    async def __aenter__(self) -> Mailbox:
-        return await self._open()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._mailbox is not None:
-            await self._mailbox.close()
-
-    async def _open(self) -> Mailbox:
-        self._mailbox = await self._peer.open_mailbox(self._name, self._size)
-        if self._opened is not None:
-            self._opened.append(self._mailbox)
-        return self._mailbox

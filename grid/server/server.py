@@ -14,6 +14,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
+from grid.aio import Opening
 from grid.client.client import Client
 from grid.codec import Codec, default_codec
 from grid.environment import default_etcd, default_namespace, run
@@ -22,11 +23,10 @@ from grid.etcd import EtcdConfig
 from grid.interceptors import Filter, IncomingCall, Interceptor
 from grid.mailbox.dispatcher import State
 from grid.mailbox.interception import IncomingInterception
+from grid.mailbox.mailbox import Mailbox
 from grid.server.config import ServerConfig, check_annotations
 from grid.server.definitions import Definition, check_definition, factory_of
-from grid.server.lifecycle import Serving
-from grid.server.peer import OpeningMailbox
-from grid.transport.statistics import ServerStatistics
+from grid.server.lifecycle import Lifecycle, ServerStatistics
 
 __all__ = ["Server"]
 
@@ -114,10 +114,10 @@ class Server:
         self._codec = codec
         self._interception = IncomingInterception(filters, interceptors)
         self._definitions: dict[str, Definition] = {}
-        self._serving: Serving | None = None
+        self._lifecycle: Lifecycle | None = None
 
     def __repr__(self) -> str:
-        state = self._serving.peer.dispatcher.state if self._serving else "not started"
+        state = self._lifecycle.peer.dispatcher.state if self._lifecycle else "not started"
         return f"<Server {self.config.namespace} {state}>"
 
     # -- definitions -----------------------------------------------------------
@@ -157,8 +157,8 @@ class Server:
         check_definition(type, mailbox)
         definition = Definition(type, factory, mailbox)
         self._definitions[type] = definition
-        if self._serving is not None:
-            self._serving.runner.define(definition)
+        if self._lifecycle is not None:
+            self._lifecycle.runner.define(definition)
 
     # -- what it is while it runs ------------------------------------------------
 
@@ -175,21 +175,23 @@ class Server:
     @property
     def state(self) -> State:
         """What it does with requests now."""
-        return self._serving.peer.dispatcher.state if self._serving else State.STOPPED
+        return self._lifecycle.peer.dispatcher.state if self._lifecycle else State.STOPPED
 
     def statistics(self) -> ServerStatistics:
         """What it holds and does now, and what its sessions have carried; at any time.
 
         Call it on the server's event loop.
         """
-        return self._serving.statistics() if self._serving else ServerStatistics(state=self.state)
+        return (
+            self._lifecycle.statistics() if self._lifecycle else ServerStatistics(state=self.state)
+        )
 
     @property
     def client(self) -> Client:
         """A client of the same grid, which ends with the server."""
         return self._started().client
 
-    def open_mailbox(self, name: str, *, size: int = 64) -> OpeningMailbox:
+    def open_mailbox(self, name: str, *, size: int = 64) -> Opening[Mailbox]:
         """A mailbox outside of actors: `async with server.open_mailbox("orders") as mailbox:`.
 
         It can be awaited instead; then close it yourself. Cancelling leaves no
@@ -200,13 +202,14 @@ class Server:
             AlreadyRegistered: the name has an owner.
             ServerNotRunning, LeaseLost, EtcdUnavailable: it cannot be claimed now.
         """
-        return OpeningMailbox(self._started().peer, name, size)
+        peer = self._started().peer
+        return Opening(lambda: peer.open_mailbox(name, size))
 
     # -- life ----------------------------------------------------------------------
 
     def configure(self, **changes: Any) -> None:
         """Change fields of `config` before the start."""
-        if self._serving is not None:
+        if self._lifecycle is not None:
             raise RuntimeError("a running server cannot be configured")
         self.config = replace(self.config, **changes)
 
@@ -224,16 +227,16 @@ class Server:
             EtcdUnavailable: etcd does not answer.
             ServerNotRunning: it was stopped meanwhile.
         """
-        if self._serving is not None:
+        if self._lifecycle is not None:
             raise RuntimeError("a server starts once; make a new one")
         self.config.check()
-        self._serving = Serving(
+        self._lifecycle = Lifecycle(
             self.config, self._codec, self._definitions.values(), self._interception
         )
         try:
-            await self._serving.start()
+            await self._lifecycle.start()
         except BaseException:
-            self._serving = None
+            self._lifecycle = None
             raise
 
     async def stop(self) -> None:
@@ -244,8 +247,8 @@ class Server:
         does not end even when cancelled, the lease is left to run out, so that
         its name is not free while it runs. A start that is under way is undone.
         """
-        if self._serving is not None:
-            await self._serving.stop(self.config.drain_timeout)
+        if self._lifecycle is not None:
+            await self._lifecycle.stop(self.config.drain_timeout)
 
     async def serve(self) -> None:
         """Start, run until SIGTERM or SIGINT, then drain; a second signal cuts the drain.
@@ -299,7 +302,7 @@ class Server:
         await self.stop()
 
     def _leave(self) -> None:
-        running = self._serving.runner.names() if self._serving else []
+        running = self._lifecycle.runner.names() if self._lifecycle else []
         what = ", ".join(running) or "a thread"
         _log.error("the process ends without what still runs: %s", what)
         logging.shutdown()
@@ -310,14 +313,14 @@ class Server:
         await self._started().failed
 
     def _signalled(self, stopping: asyncio.Event) -> None:
-        if stopping.is_set() and self._serving is not None:
-            self._serving.hurry()
+        if stopping.is_set() and self._lifecycle is not None:
+            self._lifecycle.hurry()
         stopping.set()
 
-    def _started(self) -> Serving:
-        if self._serving is None or self.state in (State.STARTING, State.STOPPED):
+    def _started(self) -> Lifecycle:
+        if self._lifecycle is None or self.state in (State.STARTING, State.STOPPED):
             raise ServerNotRunning
-        return self._serving
+        return self._lifecycle
 
 
 async def _unless(stopping: asyncio.Event, doing: Coroutine[Any, Any, None]) -> bool:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from grid.sync.client import (
-    BlockingContext,
-    BlockingMailbox,
-    BlockingRequest,
-    BlockingStream,
-    Client,
-)
+from grid.sync.actors import BlockingContext, BlockingMailbox, BlockingRequest
+from grid.sync.client import Client
+from grid.sync.stream import BlockingStream
 
 __all__ = ["BlockingContext", "BlockingMailbox", "BlockingRequest", "BlockingStream", "Client"]

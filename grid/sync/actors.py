@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import inspect
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -14,8 +14,10 @@ from google.protobuf.message import Message
 
 from grid import trace_context
 from grid.actor import ActorContext, StopSignal
+from grid.aio import Portal
 from grid.deadline import Deadline
 from grid.mailbox.mailbox import Mailbox, Request
+from grid.sync.client import Client
 from grid.sync.stream import BlockingStream
 
 __all__ = ["BlockingContext", "BlockingMailbox", "BlockingRequest", "run_blocking"]
@@ -26,24 +28,24 @@ T = TypeVar("T")
 class BlockingRequest:
     """A request in a blocking actor; see `grid.Request`."""
 
-    def __init__(self, request: Request[Message], call: _Call) -> None:
+    def __init__(self, request: Request[Message], portal: Portal) -> None:
         self.message = request.message
         self.metadata = request.metadata
         self.deadline = request.deadline
         self._request = request
-        self._call = call
+        self._portal = portal
 
     def respond(self, message: Message) -> None:
         """As `grid.Request.respond`."""
-        self._call(_do(self._request.respond, message))
+        self._portal.call(_do(self._request.respond, message))
 
     def ack(self) -> None:
         """As `grid.Request.ack`."""
-        self._call(_do(self._request.ack))
+        self._portal.call(_do(self._request.ack))
 
     def fail(self, error: str | BaseException, *, code: str = "UNKNOWN") -> None:
         """As `grid.Request.fail`."""
-        self._call(_do(lambda: self._request.fail(error, code=code)))
+        self._portal.call(_do(lambda: self._request.fail(error, code=code)))
 
     @property
     def opens_stream(self) -> bool:
@@ -52,19 +54,19 @@ class BlockingRequest:
 
     def accept(self) -> BlockingStream:
         """As `grid.Request.accept`; use it with `with`."""
-        return BlockingStream(self._call(_do(self._request.accept)), self._call)
+        return BlockingStream(self._portal.call(_do(self._request.accept)), self._portal)
 
 
 class BlockingMailbox:
     """A mailbox in a blocking actor: `for request in mailbox:`."""
 
-    def __init__(self, mailbox: Mailbox, call: _Call) -> None:
+    def __init__(self, mailbox: Mailbox, portal: Portal) -> None:
         self.name = mailbox.name
         self.key = mailbox.key
         self.size = mailbox.size
         self.epoch = mailbox.epoch
         self._mailbox = mailbox
-        self._call = call
+        self._portal = portal
 
     def __iter__(self) -> Iterator[BlockingRequest]:
         while (request := self.receive()) is not None:
@@ -83,15 +85,15 @@ class BlockingMailbox:
 
     def receive(self) -> BlockingRequest | None:
         """The next request, or None when the mailbox is closed or drained."""
-        request = self._call(self._mailbox.receive())
+        request = self._portal.call(self._mailbox.receive())
         if request is None:
             return None
         trace_context.hand_out(request.metadata)  # so far it is the trace of the loop's task
-        return BlockingRequest(request, self._call)
+        return BlockingRequest(request, self._portal)
 
     def close(self) -> None:
         """As `grid.Mailbox.close`."""
-        self._call(self._mailbox.close())
+        self._portal.call(self._mailbox.close())
 
 
 class BlockingContext:
@@ -101,7 +103,7 @@ class BlockingContext:
     and so does every later one.
     """
 
-    def __init__(self, context: ActorContext, call: _Call) -> None:
+    def __init__(self, context: ActorContext, portal: Portal) -> None:
         self.name = context.name
         self.id = context.id
         self.type = context.type
@@ -110,7 +112,8 @@ class BlockingContext:
         self.epoch = context.epoch
         self.data = context.data
         self._context = context
-        self._call = call
+        self._portal = portal
+        self._client = Client._view(context.client, portal)
 
     @property
     def stopping(self) -> StopSignal:
@@ -125,7 +128,7 @@ class BlockingContext:
     @property
     def mailbox(self) -> BlockingMailbox:
         """The mailbox of the actor's own name, if its definition has one."""
-        return BlockingMailbox(self._context.mailbox, self._call)
+        return BlockingMailbox(self._context.mailbox, self._portal)
 
     def open_mailbox(self, name: str | None = None, *, size: int = 64) -> BlockingMailbox:
         """As `grid.ActorContext.open_mailbox`; use it with `with`."""
@@ -133,7 +136,7 @@ class BlockingContext:
         async def opened() -> Mailbox:
             return await self._context.open_mailbox(name, size=size)
 
-        return BlockingMailbox(self._call(opened()), self._call)
+        return BlockingMailbox(self._portal.call(opened()), self._portal)
 
     def wait_stopping(self, timeout: float | None = None) -> bool:
         """Wait until the actor shall end, at most `timeout` seconds; True if it shall."""
@@ -145,43 +148,17 @@ class BlockingContext:
                 return False
             return True
 
-        return self._call(stopping())
+        return self._portal.call(stopping())
+
+    @property
+    def client(self) -> Client:
+        """The peer's client, with calls that block; they end when the actor is cancelled."""
+        return self._client
 
     def request(self, name: str, message: Message, **options: Any) -> Message:
-        """As `grid.Client.request`, by the peer's client."""
-        answer: Message = self._call(self._context.client.request(name, message, **options))
+        """As `client.request`."""
+        answer: Message = self._client.request(name, message, **options)
         return answer
-
-
-class _Call:
-    """Runs coroutines on the peer's loop for a thread, until it is cancelled."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._lock = threading.Lock()
-        self._waiting: set[concurrent.futures.Future[Any]] = set()
-        self._cancelled = False
-
-    def __call__(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        with self._lock:
-            if self._cancelled:
-                coroutine.close()
-                raise concurrent.futures.CancelledError
-            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-            self._waiting.add(future)
-        try:
-            return future.result()
-        finally:
-            with self._lock:
-                self._waiting.discard(future)
-
-    def cancel(self) -> None:
-        """Cancel what waits, and everything later."""
-        with self._lock:
-            self._cancelled = True
-            waiting = list(self._waiting)
-        for future in waiting:
-            future.cancel()
 
 
 async def run_blocking(act: Callable[[BlockingContext], object], context: ActorContext) -> None:
@@ -192,13 +169,13 @@ async def run_blocking(act: Callable[[BlockingContext], object], context: ActorC
     name for as long as it runs.
     """
     loop = asyncio.get_running_loop()
-    call = _Call(loop)
+    portal = Portal(loop)
     ended: asyncio.Future[None] = loop.create_future()
 
     def body() -> None:
         error: BaseException | None = None
         try:
-            if inspect.isawaitable(act(BlockingContext(context, call))):
+            if inspect.isawaitable(act(BlockingContext(context, portal))):
                 error = TypeError(f"actor {context.id}: an async act must be an `async def`")
         except BaseException as raised:  # noqa: BLE001 - handed to the task that runs the actor
             error = raised
@@ -213,7 +190,7 @@ async def run_blocking(act: Callable[[BlockingContext], object], context: ActorC
             await asyncio.shield(ended)
         except asyncio.CancelledError:
             cancelled = True
-            call.cancel()
+            portal.cancel()
         except concurrent.futures.CancelledError:
             break
     if cancelled:

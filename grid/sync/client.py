@@ -1,7 +1,8 @@
 """The same client, blocking: for scripts, notebooks and web frameworks.
 
 All blocking clients of a process share one event loop in one daemon thread;
-they may be used from any thread, from many at once.
+they may be used from any thread, from many at once. The client of a blocking
+actor is the peer's own, on the peer's loop.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import concurrent.futures
 import threading
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from google.protobuf.message import Message
 
 from grid import client as _client
+from grid.aio import Portal
 from grid.client.broadcast import BroadcastResult, Group
 from grid.client.retry import Retry
 from grid.codec import Codec, default_codec
@@ -27,35 +28,36 @@ from grid.interceptors import Filter, Interceptor, OutgoingCall
 from grid.registry.entities import Entity, EntityEvent
 from grid.registry.names import Kind
 from grid.stream import Stream
-from grid.sync.actors import BlockingContext, BlockingMailbox, BlockingRequest
 from grid.sync.stream import BlockingStream
 from grid.transport.breaker import BreakerPolicy
 from grid.transport.statistics import ClientStatistics
 
-__all__ = ["BlockingContext", "BlockingMailbox", "BlockingRequest", "BlockingStream", "Client"]
+__all__ = ["Client"]
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
 
 
-class _Loop:
+class _SharedLoop:
     """An event loop in a daemon thread, started when first needed."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: a collection inside may run a `__del__` that makes a client.
+        self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def get(self) -> asyncio.AbstractEventLoop:
+    def portal(self) -> Portal:
+        """A new way into the loop."""
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(
                     target=self._loop.run_forever, name="grid.sync", daemon=True
                 ).start()
-            return self._loop
+            return Portal(self._loop)
 
 
-_shared = _Loop()
+_shared = _SharedLoop()
 
 
 class Client:
@@ -83,8 +85,9 @@ class Client:
         interceptors: Iterable[Interceptor[OutgoingCall]] = (),
         codec: Codec = default_codec,
     ) -> None:
-        self._loop = _shared.get()
+        self._portal = _shared.portal()
         self._closed = False
+        self._owns_client = True
 
         async def make() -> _client.Client:
             return _client.Client(
@@ -102,7 +105,15 @@ class Client:
                 codec=codec,
             )
 
-        self._client = _wait(self._loop, make())
+        self._client = self._portal.call(make())
+
+    @classmethod
+    def _view(cls, client: _client.Client, portal: Portal) -> Self:
+        """A blocking client over an existing one, which `close` leaves open."""
+        view = cls.__new__(cls)
+        view._portal, view._client, view._closed = portal, client, False
+        view._owns_client = False
+        return view
 
     def __repr__(self) -> str:
         return f"<sync {self._client!r}>"
@@ -119,10 +130,13 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End everything under way and let go of all connections. Idempotent."""
-        if not self._closed:
+        """End everything under way and let go of all connections. Idempotent.
+
+        The client of a blocking actor is its peer's and stays open.
+        """
+        if self._owns_client and not self._closed:
             self._closed = True
-            _wait(self._loop, self._client.close())
+            self._portal.call(self._client.close())
 
     @overload
     def request(
@@ -201,7 +215,7 @@ class Client:
                 idempotent=idempotent,
             )
 
-        return asyncio.run_coroutine_threadsafe(sent(), self._loop)
+        return self._portal.submit(sent())
 
     def tell(
         self,
@@ -230,7 +244,7 @@ class Client:
         async def opened() -> Stream:
             return await self._client.stream(name, first, timeout=timeout, metadata=metadata)
 
-        return BlockingStream(self._call(opened()), partial(_wait, self._loop))
+        return BlockingStream(self._call(opened()), self._portal)
 
     def broadcast(
         self,
@@ -280,19 +294,19 @@ class Client:
         """As `grid.Client.watch`: `with client.watch("peer") as events: for event in events:`."""
         self._check_open()
         watch = self._client.watch(kind, patience=patience)
-        _wait(self._loop, watch.__aenter__())
+        self._portal.call(watch.__aenter__())
 
         def events() -> Iterator[EntityEvent]:
             while True:
                 try:
-                    yield _wait(self._loop, watch.__anext__())
+                    yield self._portal.call(watch.__anext__())
                 except StopAsyncIteration:
                     return
 
         try:
             yield events()
         finally:
-            _wait(self._loop, watch.__aexit__(None, None, None))
+            self._portal.call(watch.__aexit__(None, None, None))
 
     def check(self, peer: str, *, timeout: float | None = None) -> str:
         """As `grid.Client.check`."""
@@ -308,7 +322,7 @@ class Client:
         async def told() -> ClientStatistics:
             return self._client.statistics()
 
-        return _wait(self._loop, told())
+        return self._portal.call(told())
 
     def _check_open(self) -> None:
         if self._closed:
@@ -318,16 +332,4 @@ class Client:
         if self._closed:
             coroutine.close()
             raise ClientClosed
-        return _wait(self._loop, coroutine)
-
-
-def _wait(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
-    if threading.current_thread().name == "grid.sync":
-        coroutine.close()
-        raise RuntimeError("a blocking call on the loop of the blocking clients would never end")
-    future = asyncio.run_coroutine_threadsafe(coroutine, loop)
-    try:
-        return future.result()
-    except BaseException:
-        future.cancel()
-        raise
+        return self._portal.call(coroutine)

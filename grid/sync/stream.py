@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from google.protobuf.message import Message
 
+from grid.aio import Portal
 from grid.errors import DeadlineExceeded, GridError
 from grid.stream import Stream
 
@@ -22,16 +23,16 @@ class BlockingStream:
     error if there was one. One thread may send while another receives.
     """
 
-    def __init__(self, stream: Stream, call: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+    def __init__(self, stream: Stream, portal: Portal) -> None:
         self._stream = stream
-        self._call = call
+        self._portal = portal
 
     def __repr__(self) -> str:
         return f"<blocking {self._stream!r}>"
 
     def send(self, message: Message) -> None:
         """As `grid.Stream.send`: waits while the other side has not read enough."""
-        self._call(self._stream.send(message))
+        self._portal.call(self._stream.send(message))
 
     def __iter__(self) -> Iterator[Message]:
         while (message := self.receive()) is not None:
@@ -48,8 +49,7 @@ class BlockingStream:
             GridError: the reason for which it was closed.
             OutcomeUnknown: the connection was lost.
         """
-        received: Message | None = self._call(self._receive(timeout))
-        return received
+        return self._portal.call(self._receive(timeout))
 
     def finish(self) -> None:
         """Send nothing more. The other side's iteration ends; it may still send."""
@@ -57,7 +57,7 @@ class BlockingStream:
         async def finish() -> None:
             self._stream.finish()
 
-        self._call(finish())
+        self._portal.call(finish())
 
     def close(self, reason: str | GridError | None = None) -> None:
         """End the stream for both sides, after what was sent. Idempotent.
@@ -66,7 +66,7 @@ class BlockingStream:
             reason: why, if it is not the normal end; the other side's iteration
                 raises it, a text as `StreamClosed`.
         """
-        self._call(self._stream.close(reason))
+        self._portal.call(self._stream.close(reason))
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +77,7 @@ class BlockingStream:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._call(self._stream.__aexit__(kind, error, traceback))
+        self._portal.call(self._stream.__aexit__(kind, error, traceback))
 
     async def _receive(self, timeout: float | None) -> Message | None:
         limit = asyncio.timeout(timeout)

@@ -12,13 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
 from grid.transport.breaker import BreakerState
 from grid.transport.protocol import Traffic
-
-if TYPE_CHECKING:
-    from grid.mailbox.dispatcher import State
 
 __all__ = [
     "BreakerStatistics",
@@ -26,8 +22,9 @@ __all__ = [
     "Counters",
     "MailboxStatistics",
     "PoolStatistics",
-    "ServerStatistics",
     "SessionStatistics",
+    "SessionTotals",
+    "counted",
     "total",
 ]
 
@@ -127,7 +124,7 @@ class SessionStatistics(Counters):
     idle: float
 
 
-class _Sessions:
+class SessionTotals:
     """What follows from the sessions of a pool, a client or a server."""
 
     __slots__ = ()
@@ -164,7 +161,7 @@ class BreakerStatistics:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolStatistics(Counters, _Sessions):
+class PoolStatistics(Counters, SessionTotals):
     """The sessions to one address. The counters are those of all there were.
 
     Attributes:
@@ -196,7 +193,7 @@ class PoolStatistics(Counters, _Sessions):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClientStatistics(Counters, _Sessions):
+class ClientStatistics(Counters, SessionTotals):
     """A client. The counters are those of all sessions there were, to any address.
 
     Attributes:
@@ -236,18 +233,3 @@ class MailboxStatistics:
     def answered(self) -> int:
         """Requests that are over: answered, let go of, or no longer waited for."""
         return self.received - self.unanswered
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerStatistics(Counters, _Sessions):
-    """A peer. The counters are those of all sessions that clients had with it.
-
-    Attributes:
-        state: what it does with requests.
-        sessions: those that clients have with it now.
-        mailboxes: all of them, its own for starts and stops included, the oldest first.
-    """
-
-    state: State
-    sessions: tuple[SessionStatistics, ...] = ()
-    mailboxes: tuple[MailboxStatistics, ...] = ()

@@ -91,8 +91,8 @@ async def test_a_full_mailbox_drops_a_tell_and_counts_it(
     async with grid_server.open_mailbox("m", size=2) as mailbox:
         for number in range(5):
             await grid_client.tell("m", EchoMsg(msg=str(number)))
-        assert grid_server._serving is not None
-        (link,) = grid_server._serving._service._links
+        assert grid_server._lifecycle is not None
+        (link,) = grid_server._lifecycle._service._links
         await wait_until(lambda: link.tells_refused == 3, "three are refused")
         assert texts(await take(mailbox, 2)) == ["0", "1"]
 

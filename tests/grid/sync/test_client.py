@@ -41,6 +41,7 @@ class Peer:
 
         self.server.define("noting", lambda _: self._note, mailbox=256)
         self.server.define("blocking", lambda _: _echo_streams, mailbox=256)
+        self.server.define("asking", lambda _: _asks, mailbox=256)
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
@@ -79,6 +80,18 @@ def _echo_streams(ctx: grid.sync.BlockingContext) -> None:
                 stream.send(item)
 
 
+def _asks(ctx: grid.sync.BlockingContext) -> None:
+    for request in ctx.mailbox:
+        with ctx.client as client:
+            names = [one.name for one in client.query("actor")]
+            result = client.broadcast(grid.Group("e"), EchoMsg(msg=",".join(names)))
+            sent = client.send("e", request.message, reply=EchoMsg)
+            with client.watch("actor") as events:
+                first = next(events).entity.name
+            assert client.request("e", request.message) == sent.result(5)
+            request.respond(EchoMsg(msg=f"{result.successes['e']} {first}"))
+
+
 @pytest.fixture
 def peer(grid_etcd: Etcd, grid_namespace: str) -> Iterator[Peer]:
     peer = Peer(grid_namespace, grid_etcd.endpoint)
@@ -106,6 +119,15 @@ def test_it_does_what_the_async_client_does(client: Client, peer: Peer) -> None:
         assert isinstance(next(events), grid.EntityLost)
     with pytest.raises(UnregisteredMailbox):
         client.request("e", EchoMsg())
+
+
+def test_a_blocking_actor_has_the_peers_client(client: Client) -> None:
+    client.start_actor("echo", name="e")
+    client.start_actor("asking", name="asking")
+    for _ in range(2):  # a block left by the actor does not close the client of the peer
+        answer = client.request("asking", EchoMsg(), reply=EchoMsg)
+        assert answer.msg == f"{EchoMsg(msg='asking,e')} asking"
+    client.stop_actor("asking")
 
 
 def test_many_threads_share_it(client: Client) -> None:

@@ -33,8 +33,8 @@ async def serve(grid_server: grid.Server) -> AsyncIterator[Serve]:
 
 def in_flight(client: grid.Client, server: grid.Server) -> int:
     """Exchanges that are open on sessions between them."""
-    assert server._serving is not None
-    links = [*server._serving._service._links]
+    assert server._lifecycle is not None
+    links = [*server._lifecycle._service._links]
     for pool in client._transport.pools:
         links.extend(pool.links)
     return sum(link.session.in_flight for link in links)

@@ -46,8 +46,8 @@ async def _serve_echo(server: grid.Server) -> None:
 
 
 def socket_of(server: grid.Server) -> str:
-    assert server._serving is not None
-    return server._serving.peer._socket.partition(":")[2]
+    assert server._lifecycle is not None
+    return server._lifecycle.peer._socket.partition(":")[2]
 
 
 def sockets_of(process: int) -> str:
