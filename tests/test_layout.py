@@ -1,56 +1,219 @@
-"""Imports point one way, files stay small, and the packages' faces are complete."""
+"""The house holds: rooms and their order, privacy, pure modules, small files, plain sentences.
+
+`docs/rooms.py` has the rooms and their order. `tests/layout_pending.txt`, if it is there, lists
+what does not hold yet, a finding a line: a finding that is not in it fails.
+"""
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PACKAGES = ("grid", "machine", "rpc", "node")
-ALLOWED = {
-    "grid": {"grid"},
-    "machine": {"machine"},
-    "rpc": {"rpc", "grid", "machine"},
-    "node": {"node", "rpc", "grid", "machine"},
-}
-SOURCES = [
-    path
-    for package in PACKAGES
-    for path in (ROOT / package).rglob("*.py")
-    if not path.stem.endswith("_pb2")
-]
+from docs.rooms import (
+    EXCEPTIONS,
+    FLOORS,
+    PACKAGES,
+    ROOT,
+    Import,
+    circles,
+    floor_of,
+    imports,
+    module_of,
+    nodes,
+    room_of,
+    sources,
+)
+
+PENDING = ROOT / "tests" / "layout_pending.txt"
+EVERYWHERE = (*PACKAGES, "tests", "bench", "examples", "docs")
+LONGEST_FILE = 400
+
+# Plain objects that take events and return decisions: time, chance and I/O are their callers'.
+PURE = (
+    "grid/transport/protocol.py",
+    "grid/transport/_inbox.py",
+    "grid/registry/names.py",
+    "grid/registry/ring.py",
+    "machine/rules/*.py",
+    "machine/schema/*.py",
+    "machine/lists.py",
+)
+IMPURE = frozenset(
+    {"asyncio", "datetime", "grpc", "os", "random", "secrets", "socket", "subprocess", "threading"}
+    | {"time", "uuid"}
+)
+
+QUESTION = re.compile(r"(What|Who|Whom|Whose|How|Which)\b")
+ABSENT_DOCUMENT = re.compile(r"\b[Rr]eference \d|\bDESIGN\b|\b[Ii]ssues? #?\d|\breference/\w")
+DOCUMENT = re.compile(r"(?<![\w/.:-])(?:[\w-]+/)*[\w-]+\.md\b")
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+# Names by which a machine or a transition is known, and those of an object's own attributes.
+MACHINES = frozenset({"machine", "_machine", "transition", "_transition", "tx", "mutation"})
+OWN = frozenset({"self", "cls", "super"})
 
 
-def imported(path: Path) -> set[str]:
-    """The top-level packages that a file imports, wherever in it."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found.update(alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module.partition(".")[0])
-    return found
+def findings() -> dict[str, list[str]]:
+    return {rule.__name__: sorted(set(rule())) for rule in RULES}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_point_one_way(path: Path) -> None:
-    package = path.relative_to(ROOT).parts[0]
-    assert imported(path) & set(PACKAGES) <= ALLOWED[package]
+def imports_go_down() -> Iterator[str]:
+    """Imports of rooms on the same or a lower floor, and of packages that are below."""
+    for one in _between_rooms():
+        here, there = room_of(one.importer), room_of(one.module)
+        if (one.importer, there) in EXCEPTIONS:
+            continue
+        package, other = here.partition(".")[0], there.partition(".")[0]
+        if package != other:
+            if other not in PACKAGES[package]:
+                yield f"{here} -> {there}"
+            continue
+        low, high = floor_of(there), floor_of(here)
+        if low is not None and high is not None and low > high:
+            yield f"{here} -> {there}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_have_one_subject(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 500
+def rooms_have_a_floor() -> Iterator[str]:
+    for package in PACKAGES:
+        for path in sources(package):
+            if floor_of(_room(path)) is None:
+                yield f"{_room(path)}: add it to FLOORS in docs/rooms.py"
+
+
+def rooms_have_no_circle() -> Iterator[str]:
+    edges = {
+        (room_of(one.importer), room_of(one.module))
+        for one in _between_rooms()
+        if (one.importer, room_of(one.module)) not in EXCEPTIONS
+    }
+    for circle in circles(edges):
+        yield from (f"{a} -> {b}" for a, b in edges if a in circle and b in circle)
+
+
+def private_names_stay_in_their_room() -> Iterator[str]:
+    """Tests, benchmarks and examples, too: a room's tests alone see its inside."""
+    for folder in (*PACKAGES, "tests", "bench", "examples"):
+        for one in imports(folder):
+            home = room_of(one.importer.removeprefix("tests."))
+            if home != room_of(one.module) and any(map(_is_private, one.target.split("."))):
+                yield f"{one.importer} -> {one.target}"
+
+
+def private_modules_have_a_room() -> Iterator[str]:
+    for package in PACKAGES:
+        for path in (ROOT / package).iterdir():
+            if _is_private(path.stem):
+                yield _shown(path)
+
+
+def machines_keep_their_attributes() -> Iterator[str]:
+    """Private attributes of machines and transitions are of `machine.core` alone.
+
+    Rooms below the core do not know machines: they name what they need in a Protocol.
+    """
+    rooms: dict[str, list[Path]] = defaultdict(list)
+    for path in sources("machine"):
+        rooms[_room(path)].append(path)
+    core = _attributes(rooms["machine.core"])
+    floor = floor_of("machine.core")
+    for room, paths in rooms.items():
+        if (floor_of(room) or 0) <= (floor or 0):
+            continue
+        own = _attributes(paths)
+        for path in paths:
+            for node in nodes(path):
+                if not isinstance(node, ast.Attribute) or node.attr not in core:
+                    continue
+                owner = _last_name(node.value)
+                if owner in MACHINES or (node.attr not in own and owner not in OWN):
+                    yield f"{_shown(path)} {owner}.{node.attr}"
+
+
+def pure_modules_have_no_clock_or_chance() -> Iterator[str]:
+    for pattern in PURE:
+        paths = list(ROOT.glob(pattern))
+        if not paths:
+            yield f"{pattern} is not there"
+        for path in paths:
+            yield from (f"{_shown(path)} imports {name}" for name in _top_level(path) & IMPURE)
+
+
+def files_are_small() -> Iterator[str]:
+    for path in sources(*EVERYWHERE):
+        if len(path.read_text(encoding="utf-8").splitlines()) > LONGEST_FILE:
+            yield _shown(path)
+
+
+def docstrings_begin_with_a_noun_or_a_verb() -> Iterator[str]:
+    for path in sources(*EVERYWHERE):
+        for node in nodes(path):
+            if isinstance(node, DOCUMENTED) and QUESTION.match(ast.get_docstring(node) or ""):
+                yield f"{_shown(path)} {getattr(node, 'name', 'module')}"
+
+
+def documents_that_are_named_exist() -> Iterator[str]:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("C*.md")]
+    for path in [*sources(*EVERYWHERE), *pages]:
+        if path == Path(__file__):
+            continue
+        text = path.read_text(encoding="utf-8")
+        yield from (f"{_shown(path)} {one[0]}" for one in ABSENT_DOCUMENT.finditer(text))
+        for name in DOCUMENT.findall(text):
+            if not any((folder / name).exists() for folder in (ROOT, ROOT / "docs", path.parent)):
+                yield f"{_shown(path)} {name}"
+
+
+RULES: tuple[Callable[[], Iterable[str]], ...] = (
+    imports_go_down,
+    rooms_have_a_floor,
+    rooms_have_no_circle,
+    private_names_stay_in_their_room,
+    private_modules_have_a_room,
+    machines_keep_their_attributes,
+    pure_modules_have_no_clock_or_chance,
+    files_are_small,
+    docstrings_begin_with_a_noun_or_a_verb,
+    documents_that_are_named_exist,
+)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_house(rule: Callable[[], Iterable[str]]) -> None:
+    pending = set(PENDING.read_text().splitlines()) if PENDING.exists() else set()
+    found = [one for one in sorted(set(rule())) if f"{rule.__name__}: {one}" not in pending]
+    assert not found, "\n".join(found)
+
+
+def test_each_exception_is_used() -> None:
+    used = {(one.importer, room_of(one.module)) for one in _between_rooms()}
+    assert set(EXCEPTIONS) <= used
+
+
+def test_each_room_has_one_floor() -> None:
+    for package, floors in FLOORS.items():
+        named = [room for floor in floors for room in floor if room]
+        assert len(named) == len(set(named))
+        for room in named:
+            home = ROOT / package / room
+            assert home.is_dir() or home.with_suffix(".py").exists(), f"{package}.{room}"
+
+
+def test_circles_are_found() -> None:
+    assert circles([("a", "b"), ("b", "c"), ("c", "a"), ("c", "d")]) == [["a", "b", "c"]]
+    assert not circles([("a", "b"), ("b", "c"), ("a", "c")])
 
 
 def test_the_machine_needs_the_standard_library_only() -> None:
     allowed = {"machine", *sys.stdlib_module_names}
-    extras = {"opentelemetry", "prometheus_client", "yaml"}  # imported when they are asked for
+    # Imported when they are asked for, or for types alone.
+    extras = {"opentelemetry", "prometheus_client", "typing_extensions", "yaml"}
     for path in (ROOT / "machine").rglob("*.py"):
-        assert imported(path) - extras <= allowed
+        assert _top_level(path) - extras <= allowed
     loaded = f"import sys, machine; assert not {extras} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", loaded], check=True, cwd=ROOT)
 
@@ -74,3 +237,71 @@ def test_importing_the_face_loads_no_grpc() -> None:
 def test_each_package_is_typed() -> None:
     for package in PACKAGES:
         assert (ROOT / package / "py.typed").exists()
+
+
+def _room(path: Path) -> str:
+    return room_of(module_of(path))
+
+
+def _between_rooms() -> Iterator[Import]:
+    for package in PACKAGES:
+        for one in imports(package):
+            if room_of(one.importer) != room_of(one.module):
+                yield one
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__") and name != "_"
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def _last_name(node: ast.expr) -> str:
+    """`machine` for `machine`, `self.machine` and `machine()`."""
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+        case ast.Call(func=function):
+            return _last_name(function)
+    return "(...)"
+
+
+def _attributes(paths: Iterable[Path]) -> set[str]:
+    """Private attributes that the classes of these files define or set on themselves."""
+    found: set[str] = set()
+    for path in paths:
+        for node in nodes(path):
+            match node:
+                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                    found.add(name)
+                case ast.ClassDef():
+                    found.update(_class_names(node))
+                case ast.Attribute(value=ast.Name(id="self" | "cls"), attr=name, ctx=ast.Store()):
+                    found.add(name)
+    return {name for name in found if _is_private(name)}
+
+
+def _class_names(node: ast.ClassDef) -> Iterator[str]:
+    for one in node.body:
+        match one:
+            case ast.AnnAssign(target=ast.Name(id="__slots__"), value=ast.Tuple(elts=names)):
+                yield from (str(name.value) for name in names if isinstance(name, ast.Constant))
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                yield name
+            case ast.Assign(targets=[ast.Name(id="__slots__")], value=ast.Tuple(elts=names)):
+                yield from (str(name.value) for name in names if isinstance(name, ast.Constant))
+            case ast.Assign(targets=[ast.Name(id=name)]):
+                yield name
+
+
+def _top_level(path: Path) -> set[str]:
+    """The top-level packages that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in nodes(path):
+        if isinstance(node, ast.Import):
+            found.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found

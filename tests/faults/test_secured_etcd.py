@@ -13,15 +13,21 @@ import grid
 from grid.embedded import Etcd
 from grid.errors import EtcdAuthFailed, EtcdPermissionDenied, EtcdUnavailable
 from grid.etcd import EtcdConfig
-from grid.etcd._model import prefix_range
 from tests.grid.cli.cli_kit import Running
 from tests.grid.cli.cli_kit import grid as run
 from tests.grid.etcd.etcd_kit import connect
 from tests.grid.etcd.test_auth import WORD, Authority, admin, login, token_expired
 
-_LOCKS, _END = prefix_range("registry.uniq-lock.")
-
 APP = "tests.grid.cli.cli_app:server"
+
+
+def prefix_range(prefix: str) -> tuple[bytes, bytes]:
+    """The range of the keys that begin with an ASCII prefix, its end left out."""
+    start = prefix.encode()
+    return start, start[:-1] + bytes([start[-1] + 1])
+
+
+_LOCKS, _END = prefix_range("registry.uniq-lock.")
 
 
 async def echo(ctx: grid.ActorContext) -> None:

@@ -34,7 +34,7 @@ async def test_a_peer_that_lost_its_lease_cancels_and_joins_again(
     outside = await grid_server.open_mailbox("outside")
     (before,) = await grid_client.query("peer")
     with caplog.at_level(logging.CRITICAL):
-        await _revoke(grid_client, before.lease)
+        await revoke(grid_client, before.lease)
         await wait_until(lambda: reasons, "the actor was cancelled")
         with pytest.raises(LeaseLost):
             await outside.receive()
@@ -53,7 +53,7 @@ async def test_a_peer_that_lost_its_lease_cancels_and_joins_again(
         pass
 
 
-async def _revoke(client: grid.Client, lease: int) -> None:
+async def revoke(client: grid.Client, lease: int) -> None:
     from aetcd.rpc import rpc_pb2, rpc_pb2_grpc
 
     async with grpc.aio.insecure_channel(client._etcd.config.endpoints[0]) as channel:
@@ -68,7 +68,7 @@ async def test_a_peer_may_exit_when_its_lease_is_lost(
         serving = asyncio.create_task(server.serve())
         await wait_until(lambda: str(server.state) == "serving", "it serves")
         (peer,) = await grid_client.query("peer")
-        await _revoke(grid_client, peer.lease)
+        await revoke(grid_client, peer.lease)
         with pytest.raises(LeaseLost):
             await asyncio.wait_for(serving, 5)
 

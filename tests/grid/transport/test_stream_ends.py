@@ -11,7 +11,7 @@ import grid
 from grid.errors import LeaseLost, MailboxClosed, OutcomeUnknown, RequestFailed, StreamClosed
 from grid.testing import wait_until
 from grid.wire_pb2 import EchoMsg
-from tests.grid.server.test_lost_leases import _revoke as revoke
+from tests.grid.server.test_lost_leases import revoke
 from tests.grid.stream_kit import CREDIT, Serve, end_of, message, owners, send_numbers
 
 

@@ -1,6 +1,7 @@
 """Our machine against recordings of the Go implementation: results, order, ticks, handler calls.
 
-`recording/README.md` tells how the recordings are made and where they stop short of a deviation.
+`tests/machine/original/README.md` tells how they are made, and where they stop short of a
+deviation.
 """
 
 import functools

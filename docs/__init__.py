@@ -1,0 +1,1 @@
+"""The manual, and the scripts that draw its pictures from the code."""
