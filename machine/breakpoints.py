@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from machine.core.tracer import Tracer
+from machine.core.tracer import Tracer, send_note
 from machine.core.transition import Transition
 from machine.errors import InvalidArgument
 from machine.rules.kinds import Kind
@@ -53,5 +53,5 @@ class Breakpoint(Tracer):
         else:
             hit = False
         if hit:
-            tx.machine._note("changes", "[breakpoint] Machine.breakpoint")
+            send_note(tx.machine, "changes", "[breakpoint] Machine.breakpoint")
             self._stop()

@@ -156,14 +156,14 @@ class MachineLogger(Tracer):
 
     def mutation_queued(self, machine: Machine[Any], mutation: Mutation) -> None:
         """`[queue:add] A B`, `[prepend:add] A`, `[auto] A`."""
-        if not self._wants(Level.OPS) or mutation._function is not None or self._hides(mutation):
+        if not self._wants(Level.OPS) or self._hides(mutation):
             return
         states = " ".join(mutation.called)
         if mutation.auto:
             self._write(machine, Level.OPS, f"[auto] {states}")
         elif mutation.queue_tick:
             self._write(machine, Level.OPS, f"[queue:{mutation.kind}] {states}")
-            waiting = len(machine._queue or ())
+            waiting = machine.queue_len
             items = "item" if waiting == 1 else "items"
             self._write(machine, Level.OPS, f"[postpone] queue running ({waiting} {items})")
         else:

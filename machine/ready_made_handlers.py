@@ -69,7 +69,7 @@ class DisposedHandlers:
         self, machine: AnyMachine, ctx: StateContext
     ) -> Awaitable[None] | None:
         """Call all of them, and then end."""
-        loop = machine._loop
+        loop = machine.home_loop
         if events._get_running_loop() is not None or (loop is not None and not loop.is_closed()):
             return self._dispose_all(machine, ctx)
         functions = self._registered(machine)

@@ -23,7 +23,7 @@ from weakref import WeakValueDictionary
 
 from machine.core.mutation import Mutation
 from machine.core.options import Options
-from machine.core.tracer import Tracer
+from machine.core.tracer import GuardedTracer
 from machine.core.transition import Transition
 from machine.errors import InvalidArgument, MachineError, UnknownState
 from machine.rules.kinds import Kind
@@ -115,7 +115,7 @@ class Core:
         # In one, so that who reads it has owners that fit the plans of the shape.
         self._bound: tuple[Shape, tuple[object, ...]] | None = None
         self._bindings: tuple[Binding, ...] = ()
-        self._tracers: tuple[Tracer, ...] = ()
+        self._tracers: tuple[GuardedTracer, ...] = ()
         self._contexts: dict[int, StateContext] | None = None
         self._waiters: Waiters | None = None
         self._err: BaseException | None = None

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from machine.core.base import Core, binding
 from machine.core.binding import Binding
-from machine.core.guarded_tracer import Tracing, trace
 from machine.core.handlers import Handler, from_class, from_functions, placed_anew
 from machine.core.plans import Shape
+from machine.core.tracer import GuardedTracer, Tracer
 from machine.errors import InvalidArgument, InvalidHandler
-
-if TYPE_CHECKING:
-    from machine.core.tracer import Tracer
 
 __all__ = ["Binder"]
 
@@ -150,13 +146,13 @@ class Binder(Core):
         Raises:
             InvalidArgument: it is no `Tracer`, or is bound already.
         """
-        if any(one.tracer is tracer for one in self._tracings):
+        if any(one.tracer is tracer for one in self._tracers):
             raise InvalidArgument("this tracer is bound already", machine=self.id)
-        tracing = trace(tracer)
+        guarded = GuardedTracer(tracer)
         with binding:
-            self._tracers = (*self._tracers, tracing)
+            self._tracers = (*self._tracers, guarded)
         self._plain = False
-        tracing.machine_init(self._self)
+        guarded.machine_init(self._self)
 
     def detach_tracer(self, tracer: Tracer) -> None:
         """Tell a tracer nothing more.
@@ -165,7 +161,7 @@ class Binder(Core):
             InvalidArgument: it is not bound.
         """
         with binding:
-            rest = tuple(one for one in self._tracings if one.tracer is not tracer)
+            rest = tuple(one for one in self._tracers if one.tracer is not tracer)
             if len(rest) == len(self._tracers):
                 raise InvalidArgument("this tracer is not bound", machine=self.id)
             self._tracers = rest
@@ -174,8 +170,4 @@ class Binder(Core):
     @property
     def tracers(self) -> tuple[Tracer, ...]:
         """Who looks on."""
-        return tuple(one.tracer for one in self._tracings)
-
-    @property
-    def _tracings(self) -> tuple[Tracing, ...]:
-        return tuple(one for one in self._tracers if isinstance(one, Tracing))
+        return tuple(one.tracer for one in self._tracers)

@@ -164,7 +164,7 @@ class Engine(Queue):
     def _conclude(self, tx: Transition) -> None:
         """Everything after the handlers, whatever they did."""
         mutation = tx.mutation
-        before, after = tx._ticks_before, self._ticks
+        before, after = tx.ticks_before, self._ticks
         if tx._ticks_after is None:
             tx._ticks_after = after
         try:
@@ -192,7 +192,7 @@ class Engine(Queue):
 
     def _queue_autos(self, tx: Transition) -> None:
         autos = self._config.autos
-        move = tx._move
+        move = tx.move
         if not (move.ticks and move.follow_up) or self._disposing:
             return
         names = tuple(self._compiled.names[at] for at in autos)
@@ -281,7 +281,7 @@ class Engine(Queue):
         target = move.target.order
         kept = tuple(at for at in move.called if at in target and at not in struck)
         rest = self._compiled.move(move.before, Kind.ADD, kept, True)
-        tx._move = rest
+        tx.move = rest
         return rest, None if bound is None else bound[0].plan(rest)
 
     def _strike(self, tx: Transition, plan: Plan, owners: Owners) -> set[int]:
@@ -293,7 +293,7 @@ class Engine(Queue):
         struck: set[int] = set()
         moot: frozenset[int] | None = None
         skip = ""
-        target = tx._move.target.order
+        target = tx.move.target.order
         for call in plan.negotiation:
             role, state, other = call.handler.place
             if role is Role.BETWEEN:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from machine.core.base import check_callable
-from machine.core.mutation import Event, Mutation, Source, source_of
+from machine.core.mutation import DropReason, Event, Mutation, Source, source_of
 from machine.core.queue import Queue
 from machine.errors import EvalTimeout, InvalidArgument
 from machine.rules.kinds import Kind
@@ -69,7 +69,7 @@ class Reporting(Queue):
         given = dict(self._mutation(Kind.ADD, (), args, None).values)
         self._record(error)
         if self._disposing:
-            return CANCELED
+            return self._refuse(Kind.ADD, states, args, DropReason.DISPOSED)
         mutation = Mutation(Kind.ADD, tuple(dict.fromkeys(states)), {**given, "error": error})
         mutation.source = source_of(source)
         if self._busy.acquire(False):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import itertools
 import secrets
-import threading
 import time
 import typing
-from asyncio import events
+from asyncio import AbstractEventLoop, events
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar, overload
 from weakref import WeakValueDictionary
@@ -17,7 +16,7 @@ from machine.core.bindings import Binder
 from machine.core.engine import Engine
 from machine.core.failures import Reporting
 from machine.core.lifecycle import Life, Snapshot
-from machine.core.mutation import Event, Mutation, Source
+from machine.core.mutation import DropReason, Event, Mutation, Source
 from machine.core.options import Options
 from machine.core.stories import Stories
 from machine.core.tracer import Tracer
@@ -205,9 +204,13 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
         return self._transition
 
     @property
-    def in_handler(self) -> bool:
-        """True on the thread that carries the transition out, while it does."""
-        return self._thread == threading.get_ident() and self._transition is not None
+    def home_loop(self) -> AbstractEventLoop | None:
+        """The event loop of the machine's async handlers, for mutations from threads without one.
+
+        The loop in which the machine was made, or in which an async handler
+        ran last; None before there was one. It may be closed by now.
+        """
+        return self._loop
 
     @property
     def timeouts(self) -> tuple[MachineError, ...]:
@@ -325,7 +328,7 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
     ) -> Result:
         """A mutation that goes before all that are queued; from a handler it is the next one."""
         if self._disposing:
-            return CANCELED
+            return self._refuse(kind_of(kind), states, args, DropReason.DISPOSED)
         return self._prepend(self._mutation(kind_of(kind), states, args, source))
 
     def can_add(

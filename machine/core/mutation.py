@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from contextvars import Context
 from dataclasses import dataclass
+from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from machine.core.transition import Transition
     from machine.rules.resolution import Move
 
-__all__ = ["NO_ARGS", "Event", "Mutation", "Source", "source_of", "values_of"]
+__all__ = ["NO_ARGS", "DropReason", "Event", "Mutation", "Source", "source_of", "values_of"]
 
 NO_ARGS: Mapping[str, Any] = MappingProxyType({})
 _DEEPEST = 64  # causes that one mutation remembers
@@ -37,6 +38,23 @@ class Source:
     machine: str
     transition: str
     time: int
+
+
+class DropReason(StrEnum):
+    """Why a mutation does not run."""
+
+    DUPLICATE = "duplicate"
+    """The last one in the queue asks for the same; the caller gets its result."""
+    NO_EFFECT = "no effect"
+    """A handler removes states that are inactive; the caller is told `executed`."""
+    QUEUE_FULL = "queue full"
+    """`Options.queue_limit` mutations wait already."""
+    BACKOFF = "backoff"
+    """A handler hung a short while ago: see `Options.handler_backoff`."""
+    DISPOSED = "disposed"
+    """The machine is being disposed."""
+    CLEARED = "cleared"
+    """It waited behind a handler that hung, or in a machine that was ended at once."""
 
 
 class Mutation:

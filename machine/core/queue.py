@@ -23,7 +23,7 @@ from collections import deque
 from typing import Any
 
 from machine.core.base import Core
-from machine.core.mutation import Event, Mutation, Source, source_of
+from machine.core.mutation import DropReason, Event, Mutation, Source, source_of
 from machine.errors import MutationLoop
 from machine.rules.kinds import Kind
 from machine.rules.resolution import Move
@@ -53,9 +53,9 @@ class Queue(Core):
     ) -> Result:
         """The long way of a mutation: look at everything, then run or queue it."""
         if self._disposing:
-            return CANCELED
+            return self._refuse(kind, states, args, DropReason.DISPOSED)
         if self._backoff_until and kind is not Kind.SET and self._backing_off():
-            return CANCELED
+            return self._refuse(kind, states, args, DropReason.BACKOFF)
         move: Move | None = None
         try:
             move = memo[states]
@@ -66,7 +66,7 @@ class Queue(Core):
                 self._find(kind, states)
         nested = self._transition is not None
         if nested and kind is Kind.REMOVE and not self._queue and self.not_(*names):
-            return EXECUTED
+            return self._without_effect(kind, names, args)
         mutation = Mutation(kind, names, args)
         mutation._move = move
         if source is not None:
@@ -82,11 +82,13 @@ class Queue(Core):
 
     def _enqueue(self, mutation: Mutation, *, limited: bool = True) -> Result:
         if limited and self._is_refused(mutation):
+            self._dropped(mutation, DropReason.QUEUE_FULL)
             self._drain()  # we may have held the lock when others wanted to
             return CANCELED
         same = self._collapses(mutation)
         if same is not None:
             self._note("ops", f"[queue:skipped] Duplicate detected for {mutation}")
+            self._dropped(mutation, DropReason.DUPLICATE)
             self._drain()
             return same.final
         self._trace_cause(mutation)
@@ -101,6 +103,25 @@ class Queue(Core):
             tracer.mutation_queued(self._self, mutation)
         self._drain()
         return result.final
+
+    def _refuse(
+        self, kind: Kind, states: tuple[Any, ...], args: object, reason: DropReason
+    ) -> Result:
+        """Cancel a mutation before its states and arguments were looked at."""
+        if self._tracers and not self._disposed:
+            groups = ((one,) if isinstance(one, str) else one for one in states)
+            called = {name: None for group in groups for name in group if isinstance(name, str)}
+            self._dropped(Mutation(kind, tuple(called), args), reason)
+        return CANCELED
+
+    def _without_effect(self, kind: Kind, names: tuple[str, ...], args: object) -> Result:
+        if self._tracers:
+            self._dropped(Mutation(kind, names, args), DropReason.NO_EFFECT)
+        return EXECUTED
+
+    def _dropped(self, mutation: Mutation, reason: DropReason) -> None:
+        for tracer in self._tracers:
+            tracer.mutation_dropped(self._self, mutation, reason)
 
     def _is_refused(self, mutation: Mutation) -> bool:
         """True if the queue is full, and this mutation does not change Exception."""
@@ -157,6 +178,11 @@ class Queue(Core):
             mutation.set_cause(running.mutation)
         if mutation.depth > self._options.chain_limit:
             raise loop_of(mutation, self.id, self._running)
+
+    @property
+    def in_handler(self) -> bool:
+        """True on the thread that carries out a transition of this machine, as in its handlers."""
+        return self._thread == threading.get_ident() and self._transition is not None
 
     # -- draining ------------------------------------------------------------------------
 
@@ -280,6 +306,8 @@ class Queue(Core):
                     self._queue_tick += 1
             if mutation.result is not None:
                 mutation.result._settle(CANCELED)
+            if mutation._function is None:
+                self._dropped(mutation, DropReason.CLEARED)
         if self._waiters is not None:
             self._waiters.queue_moved(self._queue_tick)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from machine.core.base import Core
-from machine.core.guarded_tracer import Tracing
 
 if TYPE_CHECKING:
     from machine.story import Story
@@ -39,7 +38,7 @@ class Stories(Core):
         if state:
             self._names((state,))
         for one in self._tracers:
-            tracer = one.tracer if isinstance(one, Tracing) else one
+            tracer = one.tracer
             if isinstance(tracer, telling.StoryTracer):
                 if state:
                     return tracer.story(self._self, state)

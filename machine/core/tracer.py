@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from machine.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from machine.core.handlers import Handler
     from machine.core.machine import Machine
-    from machine.core.mutation import Mutation
+    from machine.core.mutation import DropReason, Mutation
     from machine.core.transition import Transition
     from machine.schema.schema import Schema
 
-__all__ = ["Tracer"]
+__all__ = ["GuardedTracer", "Tracer", "send_note"]
+
+_log = logging.getLogger("machine")
 
 
 class Tracer:
@@ -42,6 +49,16 @@ class Tracer:
     def mutation_queued(self, machine: Machine[Any], mutation: Mutation) -> None:
         """A mutation has to wait for others; `mutation.queue_tick` is 0 if it goes first."""
 
+    def mutation_dropped(
+        self, machine: Machine[Any], mutation: Mutation, reason: DropReason
+    ) -> None:
+        """A mutation will not run: it was not taken, or was removed from the queue.
+
+        Called on the thread that asked for it, or that removed it. A mutation
+        that another one in the queue makes superfluous is dropped too
+        (`DropReason.DUPLICATE`), and one that would change nothing.
+        """
+
     def transition_init(self, tx: Transition) -> None:
         """A mutation begins; relations have been resolved."""
 
@@ -65,3 +82,49 @@ class Tracer:
 
     def note(self, machine: Machine[Any], level: str, text: str) -> None:
         """Something else that a log may want to have, with the level's name."""
+
+
+_HOOKS = tuple(name for name in vars(Tracer) if not name.startswith("_"))
+
+
+class GuardedTracer(Tracer):
+    """A tracer as the machine calls it: only the hooks that it overrides; errors are logged.
+
+    Args:
+        tracer: the user's tracer.
+
+    Raises:
+        InvalidArgument: it is no `Tracer`.
+    """
+
+    def __init__(self, tracer: Tracer) -> None:
+        if not isinstance(tracer, Tracer):
+            raise InvalidArgument(
+                f"a tracer is an instance of machine.Tracer, not {tracer!r}", argument="tracer"
+            )
+        self.tracer = tracer
+        for hook in _HOOKS:
+            method = getattr(tracer, hook)
+            if getattr(method, "__func__", None) is not getattr(Tracer, hook):
+                setattr(self, hook, _guarded(method))
+
+
+def _guarded(method: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(method)
+    def call(*args: Any) -> None:
+        try:
+            method(*args)
+        except Exception:  # noqa: BLE001 - a user's function
+            _log.exception("the tracer's %s raised", method.__qualname__)
+
+    return call
+
+
+def send_note(machine: Machine[Any], level: str, text: str) -> None:
+    """Send a note to the machine's tracers.
+
+    Args:
+        level: the name of a `machine.logs.Level`.
+    """
+    for tracer in machine._tracers:
+        tracer.note(machine, level, text)

@@ -101,6 +101,15 @@ class Checks(Core):
         names = self._names(states)
         return Time([ticks[at] for at in self._indexes(names)], names)
 
+    @property
+    def current_ticks(self) -> Sequence[int]:
+        """The ticks of all states in the order of `names`, without a copy.
+
+        A snapshot: a transition replaces it as a whole. Observers keep and compare
+        it, and do not change it.
+        """
+        return self._ticks
+
     def clock(self, *states: Names) -> dict[str, int]:
         """The ticks by state, of these or of all."""
         time = self.time(*states)
@@ -138,6 +147,14 @@ class Checks(Core):
         """Those of these states that are in the schema, once each, in the order given."""
         index = self._compiled.index
         return tuple(dict.fromkeys(state for state in _flat(states) if state in index))
+
+    def check_states(self, *states: Names) -> tuple[str, ...]:
+        """These states, once each, in the order given.
+
+        Raises:
+            UnknownState: one is not in the schema.
+        """
+        return self._names(states)
 
     def index(self, state: str) -> int:
         """The position of a state in `names`; -1 if it is unknown."""

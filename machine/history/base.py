@@ -113,12 +113,12 @@ class History(Asking, Tracer):
                 machine=machine.id,
                 hint="Make a history for each machine.",
             )
-        machine._names((self._states, self._called, self._not_called))
-        machine._names((self._changed, self._not_changed))
+        machine.check_states(self._states, self._called, self._not_called)
+        machine.check_states(self._changed, self._not_changed)
         self._number = self._opened(machine.id)
         self.machine_id = machine.id
         self._machine = weakref.ref(machine)
-        self._begin(machine, machine._ticks)
+        self._begin(machine, machine.current_ticks)
 
     def _begin(self, machine: Machine[Any], counts: Sequence[int]) -> None:
         """A record to count from, as ticks may be others than at the last one."""
@@ -143,25 +143,25 @@ class History(Asking, Tracer):
 
     def schema_changed(self, machine: Machine[Any], old: Schema) -> None:
         """Count from here on with the new states."""
-        self._begin(machine, machine._ticks)
+        self._begin(machine, machine.current_ticks)
 
     def transition_end(self, tx: Transition) -> None:
         """Record it, if it is one of those that are wanted."""
         machine = tx.machine
         if tx.mutation.check:
             return
-        if tx._ticks_before is not self._ticks and tx._ticks_before != self._ticks:
-            self._begin(machine, tx._ticks_before)  # it was imported since
-        after = tx._ticks_after or tx._ticks_before
+        if tx.ticks_before is not self._ticks and tx.ticks_before != self._ticks:
+            self._begin(machine, tx.ticks_before)  # it was imported since
+        after = tx.ticks_after
         self._ticks = after
         at = self._now()
         if self._wants(tx):
             self._add(self._record_of(tx, after, at))
-        if after is not tx._ticks_before:
-            names = tx._compiled.names
+        if after is not tx.ticks_before:
+            names = tx.names
             tick = machine.queue_tick
             snapshot = Snapshot(machine.id, names, tuple(after), tick, machine.machine_tick)
-            self._touch(tx._compiled.schema, snapshot, at)
+            self._touch(tx.schema, snapshot, at)
 
     def machine_disposed(self, machine: Machine[Any]) -> None:
         """Remember its last state."""
@@ -184,8 +184,8 @@ class History(Asking, Tracer):
             return False
         if not self._not_called.isdisjoint(called):
             return False
-        names, before = tx._compiled.names, tx._ticks_before
-        after = tx._ticks_after or before
+        names, before = tx.names, tx.ticks_before
+        after = tx.ticks_after
         changed = {names[at] for at, tick in enumerate(after) if tick != before[at]}
         if not (tx.accepted or changed):
             return self._rejected
@@ -195,9 +195,9 @@ class History(Asking, Tracer):
 
     def _record_of(self, tx: Transition, after: Sequence[int], at: datetime) -> Record:
         machine, mutation = tx.machine, tx.mutation
-        names = tx._compiled.names
+        names = tx.names
         ticks = self._tracked(names, after)
-        before = self._tracked(names, tx._ticks_before)
+        before = self._tracked(names, tx.ticks_before)
         total = sum(after)
         since, self._sum = total - self._sum, total
         args: Mapping[str, Any] = {}
@@ -217,7 +217,7 @@ class History(Asking, Tracer):
             diff={name: n - before[name] for name, n in ticks.items() if n != before[name]},
             sum=total,
             sum_tracked=sum(ticks.values()),
-            sum_diff=total - sum(tx._ticks_before),
+            sum_diff=total - sum(tx.ticks_before),
             since=since,
             queue_tick=machine.queue_tick,
             machine_tick=machine.machine_tick,

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary, WeakSet, ref
 
 from machine.core.machine import Machine
 from machine.core.mutation import NO_ARGS, Source
-from machine.core.tracer import Tracer
+from machine.core.tracer import Tracer, send_note
 from machine.core.transition import Transition
 from machine.errors import InvalidArgument
 from machine.waits.result import Result
@@ -48,22 +48,22 @@ class Change:
         again: True if nothing has changed and the pipe is asked to say what is so.
     """
 
-    __slots__ = ("_after", "_before", "_index", "_pipe", "_tx", "again", "args", "source", "target")
+    __slots__ = ("_after", "_before", "_index", "_pipe", "again", "args", "source", "target")
 
     def __init__(self, pipe: Pipe, machine: AnyMachine, tx: Transition | None) -> None:
         self._pipe = pipe
-        self._index = machine._compiled.index
-        self._tx = tx
         self.target = pipe.target
         self.again = tx is None
         self.args = NO_ARGS
         passed: tuple[str, ...] = ()
         if tx is None:
-            self._before = self._after = machine._ticks
+            self._index = {name: at for at, name in enumerate(machine.names)}
+            self._before = self._after = machine.current_ticks
             self.source = Piped(machine.id, "", sum(self._before), (pipe.id,))
             return
-        self._before = tx._ticks_before
-        self._after = self._before if tx._ticks_after is None else tx._ticks_after
+        self._index = tx.relations.index
+        self._before = tx.ticks_before
+        self._after = tx.ticks_after
         self.args = tx.mutation.values
         if isinstance(tx.mutation.source, Piped):
             passed = tx.mutation.source.pipes
@@ -170,7 +170,7 @@ class Pipe:
     def _follow(self, machine: AnyMachine, tx: Transition) -> None:
         passed = tx.mutation.source
         if isinstance(passed, Piped) and self.id in passed.pipes:
-            machine._note("ops", f"[pipe] {self!r} has passed this on already")
+            send_note(machine, "ops", f"[pipe] {self!r} has passed this on already")
             return
         if self.target.disposed:
             self.detach()
@@ -205,11 +205,11 @@ class _Hub(Tracer):
         self._states = frozenset(state for pipe in pipes for state in pipe.states)
 
     def transition_end(self, tx: Transition) -> None:
-        before, after = tx._ticks_before, tx._ticks_after
-        if after is None or after is before:
+        before, after = tx.ticks_before, tx.ticks_after
+        if after is before:
             return
         machine = tx.machine
-        index = machine._compiled.index
+        index = tx.relations.index
         changed = {state for state in self._states if _differs(before, after, index[state])}
         if not changed:
             return

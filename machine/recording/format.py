@@ -7,13 +7,12 @@ import dataclasses
 import json
 import os
 import sys
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from machine.core.mutation import Mutation, Source, values_of
+from machine.core.mutation import DropReason, Mutation, Source, values_of
 from machine.errors import InvalidArgument
 from machine.plain import NotPlain, plain
 from machine.rules.kinds import Kind
@@ -127,14 +126,14 @@ def is_nested(machine: Machine[Any], mutation: Mutation) -> bool:
     return mutation.cause is not None and running is not None and not running.completed
 
 
-def is_skipped(machine: Machine[Any], text: str) -> bool:
-    """Whether a note says that a mutation of the running transition was queued already."""
-    return text.startswith("[queue:skipped]") and machine._thread == threading.get_ident()
+def is_nested_duplicate(machine: Machine[Any], reason: DropReason) -> bool:
+    """Whether a dropped mutation of the running transition was queued already."""
+    return reason is DropReason.DUPLICATE and machine.in_handler
 
 
 def outcome_of(tx: Transition, number: int) -> dict[str, Any]:
     """The line of a transition that has ended."""
-    mutation, before = tx.mutation, tx._ticks_before
+    mutation, before = tx.mutation, tx.ticks_before
     line: dict[str, Any] = {
         "transition": number,
         "kind": mutation.kind.value,
@@ -145,8 +144,8 @@ def outcome_of(tx: Transition, number: int) -> dict[str, Any]:
         line["auto"] = True
     if mutation.check:
         line["check"] = True
-    names = tx._compiled.names
-    after = before if tx._ticks_after is None else tx._ticks_after
+    names = tx.names
+    after = tx.ticks_after
     line["ticks"] = {names[at]: n for at, n in enumerate(after) if n != before[at]}
     if tx.error is not None:
         line["error"] = type(tx.error).__name__

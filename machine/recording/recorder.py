@@ -13,14 +13,14 @@ from machine.errors import InvalidArgument
 from machine.recording.format import (
     VERSION,
     is_nested,
-    is_skipped,
+    is_nested_duplicate,
     mutation_line,
     outcome_of,
 )
 
 if TYPE_CHECKING:
     from machine.core.machine import Machine
-    from machine.core.mutation import Mutation
+    from machine.core.mutation import DropReason, Mutation
     from machine.core.transition import Transition
     from machine.schema.schema import Schema
 
@@ -68,7 +68,7 @@ class Recorder(Tracer):
                 f"this is the recorder of {self._machine!r}", hint="Make one for each machine."
             )
         self._machine = machine.id
-        self._ticks = list(machine._ticks)
+        self._ticks = list(machine.current_ticks)
         options = machine.options
         self._write(
             {
@@ -85,13 +85,11 @@ class Recorder(Tracer):
     def schema_changed(self, machine: Machine[Any], old: Schema) -> None:
         """Write the new schema."""
         with self._lock:
-            self._ticks = list(machine._ticks)
+            self._ticks = list(machine.current_ticks)
             self._write({"schema": machine.schema.to_dict()})
 
     def mutation_queued(self, machine: Machine[Any], mutation: Mutation) -> None:
         """Write it, if it is from outside."""
-        if mutation._function is not None:
-            return
         with self._lock:
             if is_nested(machine, mutation):
                 self._events += 1
@@ -101,9 +99,11 @@ class Recorder(Tracer):
                 self._waiting[id(mutation)] = mutation
                 self._write(mutation_line(mutation, mutation.queue_tick, self._events))
 
-    def note(self, machine: Machine[Any], level: str, text: str) -> None:
+    def mutation_dropped(
+        self, machine: Machine[Any], mutation: Mutation, reason: DropReason
+    ) -> None:
         """Count what was queued already."""
-        if is_skipped(machine, text):
+        if is_nested_duplicate(machine, reason):
             with self._lock:
                 self._events += 1
 
@@ -111,7 +111,7 @@ class Recorder(Tracer):
         """Write its mutation, if it is from outside and did not wait."""
         mutation = tx.mutation
         with self._lock:
-            ticks = list(tx._ticks_before)
+            ticks = list(tx.ticks_before)
             if ticks != self._ticks:  # it was imported
                 self._write({"state": ticks, "active": list(tx.before)})
             outside = not mutation.auto and mutation.cause is None
@@ -130,7 +130,7 @@ class Recorder(Tracer):
             return  # this was bound in the midst of it
         mutation = tx.mutation
         with self._lock:
-            self._ticks = list(tx._ticks_before if tx._ticks_after is None else tx._ticks_after)
+            self._ticks = list(tx.ticks_after)
             line = outcome_of(tx, self._transitions)
             queued, event = self._queued.pop(id(mutation), (None, 0))
             if queued is mutation:

@@ -23,21 +23,19 @@ from __future__ import annotations
 import bisect
 import os
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from machine.core.binding import Binding
-from machine.core.lifecycle import Snapshot
-from machine.core.mutation import Mutation
+from machine.core.mutation import DropReason, Mutation
 from machine.core.options import Options
+from machine.core.replaying import keep_handlers, put_state, queue_error, queue_mutation
 from machine.core.tracer import Tracer
 from machine.errors import MachineError
 from machine.recording.format import (
     RecordedMutation,
     Recording,
     is_nested,
-    is_skipped,
+    is_nested_duplicate,
     mutation_of,
     outcome_of,
     read_recording,
@@ -148,10 +146,10 @@ def replay_file(
     made = _machine_of(recording) if machine is None else machine
     for group in handlers if isinstance(handlers, list | tuple) else (handlers,):
         made.bind(group)
-    _leave_out_async(made)
+    keep_handlers(made, lambda handler: not handler.is_async)
     header = recording.header
     names = recording.schema.names
-    _put(made, names, header["ticks"], header["active"], header["queue_tick"])
+    put_state(made, names, header["ticks"], header["active"], header["queue_tick"])
     player = _Player(recording, made)
     made.bind_tracer(player)
     try:
@@ -165,32 +163,6 @@ def _machine_of(recording: Recording) -> Machine[Any]:
 
     options = Options(**recording.header.get("options", {}))
     return Machine(recording.schema, id=recording.header["machine"], options=options)
-
-
-def _leave_out_async(machine: Machine[Any]) -> None:
-    bindings = []
-    for one in machine.handlers:
-        handlers = [handler for handler in one.handlers if not handler.is_async]
-        key = one._key if len(handlers) == len(one.handlers) else object()
-        bindings.append(Binding(machine, one.id, one.owner, handlers, key))
-    machine._set_bindings(tuple(bindings))
-
-
-def _put(
-    machine: Machine[Any],
-    names: tuple[str, ...],
-    ticks: Iterable[int],
-    active: Iterable[str],
-    queue_tick: int = 1,
-) -> None:
-    """Give a machine a state, with the order of the active states."""
-    machine._check_idle("replay a recording")
-    try:
-        snapshot = Snapshot(machine.id, names, tuple(ticks), queue_tick, machine.machine_tick - 1)
-        machine._import(snapshot)
-        machine._config = machine._compiled.configuration(machine._indexes(active))
-    finally:
-        machine._busy.release()
 
 
 class _Player(Tracer):
@@ -240,7 +212,7 @@ class _Player(Tracer):
                 self._machine.set_schema(Schema.from_dict(one["schema"]))
                 self._names = self._machine.names
             elif "state" in one:
-                _put(self._machine, self._names, one["state"], one["active"])
+                put_state(self._machine, self._names, one["state"], one["active"])
         except Exception as error:  # noqa: BLE001 - it is the outcome
             if self._catches(error):
                 self._differs(line, f"{one} to be taken", f"{type(error).__name__}: {error}")
@@ -271,11 +243,13 @@ class _Player(Tracer):
         self._event()
 
     def mutation_queued(self, machine: Machine[Any], mutation: Mutation) -> None:
-        if mutation._function is None and is_nested(machine, mutation):
+        if is_nested(machine, mutation):
             self._event()
 
-    def note(self, machine: Machine[Any], level: str, text: str) -> None:
-        if is_skipped(machine, text):
+    def mutation_dropped(
+        self, machine: Machine[Any], mutation: Mutation, reason: DropReason
+    ) -> None:
+        if is_nested_duplicate(machine, reason):
             self._event()
 
     def _event(self) -> None:
@@ -309,10 +283,10 @@ def _make(machine: Machine[Any], one: RecordedMutation, at_work: bool) -> None:
         machine.prepend(one.kind, *one.called, args=one.args, source=one.source)
     elif EXCEPTION in one.called and one.kind is Kind.ADD and isinstance(error, BaseException):
         rest = {name: value for name, value in one.args.items() if name != "error"}
-        machine._add_error(one.called, error, rest, one.source)
+        queue_error(machine, one.called, error, rest, one.source)
     elif at_work:  # it was queued, whatever is active just now
         mutation = Mutation(one.kind, one.called, one.args, source=one.source)
-        machine._enqueue(mutation, limited=False)
+        queue_mutation(machine, mutation)
     else:
         getattr(machine, one.kind.value)(*one.called, args=one.args, source=one.source)
 

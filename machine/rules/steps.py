@@ -67,7 +67,7 @@ def steps_of(compiled: Compiled, move: Move) -> tuple[Step, ...]:
 
 def steps_of_transition(compiled: Compiled, tx: Transition) -> tuple[Step, ...]:
     """The steps of a transition so far, with what a handler made of them."""
-    move = tx._move
+    move = tx.move
     if tx.auto:
         index = compiled.index
         called = tuple(index[name] for name in tx.called)
@@ -95,7 +95,7 @@ def _struck(compiled: Compiled, whole: Move, rest: Move) -> Iterator[Step]:
 
 def _taken_back(compiled: Compiled, tx: Transition, by: tuple[str, ...]) -> Iterator[Step]:
     """States that went back because their final handlers did not complete."""
-    move, before, after = tx._move, tx.time_before, tx.time_after
+    move, before, after = tx.move, tx.time_before, tx.time_after
     due = dict(move.ticks)
     for state in (*move.exits, *move.enters):
         if after[state] - before[state] > due[state]:

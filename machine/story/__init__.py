@@ -29,10 +29,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from machine.core.call_sites import CallSite, caller_site, raise_site, who_runs
-from machine.core.records import Deed, Story
 from machine.core.tracer import Tracer
 from machine.errors import InvalidArgument
 from machine.schema.schema import EXCEPTION
+from machine.story.deeds import Deed, Story
 
 if TYPE_CHECKING:
     from machine.core.handlers import Handler
@@ -150,8 +150,6 @@ class StoryTracer(Tracer):
 
     def mutation_queued(self, machine: Machine[Any], mutation: Mutation) -> None:
         """Remember who asked for it."""
-        if mutation._function is not None:
-            return
         with self._lock:
             self._origins[id(mutation)] = (mutation, _origin_of(machine, mutation))
             while len(self._origins) > self.keep:
@@ -198,17 +196,14 @@ class StoryTracer(Tracer):
         if deed is None:
             return  # this was bound in the midst of it
         deed.accepted = tx.accepted
-        deed._move = tx._compiled, tx._move
+        deed._move = tx.relations, tx.move
         if not tx.accepted:
             deed.rejected_by = tx.handler or "relations"
         if tx.error is not None:
             deed.error = _text(tx.error)
         if tx.mutation.check:
             return
-        names, before = tx._compiled.names, tx._ticks_before
-        for at, tick in enumerate(tx._ticks_after or ()):
-            if tick != before[at]:
-                deed.ticks[names[at]] = tick
+        deed.ticks.update((change.name, change.tick) for change in tx.changes)
         self._keep(deed, tx)
         if tx.error is not None:
             self._annotate(tx.error, deed)

@@ -114,7 +114,7 @@ class OtelTracer(Tracer):
         self._machines[machine] = spans
         weakref.finalize(machine, self._gone.append, spans).atexit = False
         self._sweep()
-        self._follow(spans, machine.names, machine._ticks, "")
+        self._follow(spans, machine.names, machine.current_ticks, "")
 
     def _sweep(self) -> None:
         """End the spans of machines that were collected; then is no time for exporters."""
@@ -155,7 +155,7 @@ class OtelTracer(Tracer):
         spans = self._machines.get(tx.machine)
         if spans is None:
             return
-        self._follow(spans, tx._compiled.names, tx._ticks_before, "")
+        self._follow(spans, tx.names, tx.ticks_before, "")
         mutation = tx.mutation
         hidden = (mutation.auto and not self._autos) or (mutation.check and not self._checks)
         if not self._transitions or hidden:
@@ -165,7 +165,7 @@ class OtelTracer(Tracer):
             "machine.mutation": mutation.kind.value,
             "machine.called": mutation.called,
             "machine.auto": mutation.auto,
-            "machine.time.before": sum(tx._ticks_before),
+            "machine.time.before": sum(tx.ticks_before),
         }
         if mutation.check:
             attributes["machine.check"] = True
@@ -192,11 +192,10 @@ class OtelTracer(Tracer):
         span, spans.transition = spans.transition, None
         if span is None:
             return
-        before, after = tx._ticks_before, tx._ticks_after
-        ticks = before if after is None else after
+        before, ticks = tx.ticks_before, tx.ticks_after
         span.set_attribute("machine.accepted", tx.accepted)
         span.set_attribute("machine.time.after", sum(ticks))
-        span.set_attribute("machine.diff", _diff(tx._compiled.names, before, ticks))
+        span.set_attribute("machine.diff", _diff(tx.names, before, ticks))
         if self._steps:
             span.set_attribute("machine.steps", len(tx.steps))
         error: object = tx.error
@@ -236,8 +235,8 @@ class OtelTracer(Tracer):
 
     def _follow_after(self, tx: Transition) -> None:
         spans = self._machines.get(tx.machine)
-        if spans is not None and tx._ticks_after is not None and not tx.mutation.check:
-            self._follow(spans, tx._compiled.names, tx._ticks_after, tx.id)
+        if spans is not None and not tx.mutation.check:
+            self._follow(spans, tx.names, tx.ticks_after, tx.id)
 
     def _follow(
         self, spans: _Spans, names: Sequence[str], ticks: Sequence[int], transition: str

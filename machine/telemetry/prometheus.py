@@ -215,8 +215,8 @@ class PrometheusTracer(Tracer):
             series.count("steps", len(tx.steps))
         if EXCEPTION in tx.called and tx.accepted:
             series.count("exceptions", 1)
-        before, after = tx._ticks_before, tx._ticks_after
-        if after is None or after is before:
+        before, after = tx.ticks_before, tx.ticks_after
+        if after is before:
             return
         ticks = [(old, new) for old, new in zip(before, after, strict=True) if new != old]
         added = sum(new % 2 for _, new in ticks)

@@ -1,0 +1,68 @@
+"""Entry points for replays: a recorded state, recorded mutations, and handlers left out.
+
+They go around what a caller of a machine may do, so that a recording can be done
+again exactly as it was; nothing else uses them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from machine.core.binding import Binding
+from machine.core.handlers import Handler
+from machine.core.lifecycle import Snapshot
+from machine.core.machine import Machine
+from machine.core.mutation import Mutation, Source
+from machine.waits.result import Result
+
+__all__ = ["keep_handlers", "put_state", "queue_error", "queue_mutation"]
+
+
+def keep_handlers(machine: Machine[Any], keep: Callable[[Handler], bool]) -> None:
+    """Bind only those of the machine's handlers that `keep` accepts."""
+    bindings = []
+    for one in machine.handlers:
+        handlers = [handler for handler in one.handlers if keep(handler)]
+        key = one._key if len(handlers) == len(one.handlers) else object()
+        bindings.append(Binding(machine, one.id, one.owner, handlers, key))
+    machine._set_bindings(tuple(bindings))
+
+
+def put_state(
+    machine: Machine[Any],
+    names: tuple[str, ...],
+    ticks: Iterable[int],
+    active: Iterable[str],
+    queue_tick: int = 1,
+) -> None:
+    """Give an idle machine a state, with the order of its active states.
+
+    Raises:
+        InvalidArgument: a transition runs.
+        ImportMismatch: the machine has other states.
+        MachineDisposed: it has been disposed.
+    """
+    machine._check_idle("replay a recording")
+    try:
+        snapshot = Snapshot(machine.id, names, tuple(ticks), queue_tick, machine.machine_tick - 1)
+        machine._import(snapshot)
+        machine._config = machine._compiled.configuration(machine._indexes(active))
+    finally:
+        machine._busy.release()
+
+
+def queue_mutation(machine: Machine[Any], mutation: Mutation) -> Result:
+    """Queue a mutation, also if it would change nothing or the queue is full."""
+    return machine._enqueue(mutation, limited=False)
+
+
+def queue_error(
+    machine: Machine[Any],
+    states: tuple[str, ...],
+    error: BaseException,
+    args: Any,
+    source: Source | None,
+) -> Result:
+    """Add an error with exactly these states, in this order."""
+    return machine._add_error(states, error, args, source)
