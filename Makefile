@@ -41,6 +41,7 @@ test-uvloop: install ## Run the tests of peers, clients and faults on uvloop
 
 proto: .venv-proto/.installed ## Regenerate the protobuf code from protos/
 	.venv-proto/bin/python -m grpc_tools.protoc -I protos --python_out=. --pyi_out=. $(PROTOS)
+	.venv-proto/bin/python protos/isolate.py $(patsubst protos/%.proto,%_pb2.py,$(filter protos/grid/%,$(PROTOS)))
 
 lint: install ## Check style
 	$(BIN)/ruff check .

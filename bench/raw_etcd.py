@@ -8,7 +8,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc.aio
-from aetcd.rpc import rpc_pb2, rpc_pb2_grpc
+
+from grid.etcd import api_pb2
+from grid.etcd.stubs import stub
 
 __all__ = ["RawEtcd"]
 
@@ -23,9 +25,11 @@ class RawEtcd:
         self._channel = grpc.aio.insecure_channel(
             endpoint, options=(("grpc.max_receive_message_length", -1),)
         )
-        self._kv = rpc_pb2_grpc.KVStub(self._channel)
-        self._lease = rpc_pb2_grpc.LeaseStub(self._channel)
-        self._watch = rpc_pb2_grpc.WatchStub(self._channel)
+        self._range = stub(self._channel, "KV/Range")
+        self._txn = stub(self._channel, "KV/Txn")
+        self._grant = stub(self._channel, "Lease/LeaseGrant")
+        self._revoke = stub(self._channel, "Lease/LeaseRevoke")
+        self._watch = stub(self._channel, "Watch/Watch")
 
     async def __aenter__(self) -> Self:
         return self
@@ -40,18 +44,18 @@ class RawEtcd:
 
     async def grant(self, seconds: int) -> int:
         """A lease that nobody keeps alive."""
-        response = await self._lease.LeaseGrant(rpc_pb2.LeaseGrantRequest(TTL=seconds))
+        response = await self._grant(api_pb2.LeaseGrantRequest(TTL=seconds))
         return int(response.ID)
 
     async def revoke(self, lease: int) -> None:
         """End a lease and its keys."""
-        await self._lease.LeaseRevoke(rpc_pb2.LeaseRevokeRequest(ID=lease))
+        await self._revoke(api_pb2.LeaseRevokeRequest(ID=lease))
 
     async def create(self, key: str, value: bytes, lease: int = 0) -> bool:
         """Put a key if it is not there."""
-        transaction = rpc_pb2.TxnRequest()
+        transaction = api_pb2.TxnRequest()
         _add_create(transaction, key, value, lease)
-        return bool((await self._kv.Txn(transaction)).succeeded)
+        return bool((await self._txn(transaction)).succeeded)
 
     async def create_nested(self, names: list[str], value: bytes, lease: int) -> None:
         """Put each key if it is not there: 100 nested transactions in one, 8 under way."""
@@ -63,10 +67,10 @@ class RawEtcd:
 
         async def sender() -> None:
             for batch in waiting:
-                outer = rpc_pb2.TxnRequest()
+                outer = api_pb2.TxnRequest()
                 for name in batch:
                     _add_create(outer.success.add().request_txn, name, value, lease)
-                await self._kv.Txn(outer)
+                await self._txn(outer)
 
         async with asyncio.TaskGroup() as tasks:
             for _ in range(_UNDER_WAY):
@@ -76,17 +80,17 @@ class RawEtcd:
         """Read all keys with a prefix, with their values, and count them."""
         key = prefix.encode()
         end = key[:-1] + bytes([key[-1] + 1])
-        response = await self._kv.Range(rpc_pb2.RangeRequest(key=key, range_end=end))
+        response = await self._range(api_pb2.RangeRequest(key=key, range_end=end))
         return len(response.kvs)
 
     async def deletes(self, prefix: str, *, exact: bool = False) -> AsyncGenerator[int, None]:
         """How many keys each answer of a watch says are gone; first a 0 when it listens."""
         key = prefix.encode()
-        create = rpc_pb2.WatchCreateRequest(key=key)
+        create = api_pb2.WatchCreateRequest(key=key)
         if not exact:
             create.range_end = key[:-1] + bytes([key[-1] + 1])
-        call: Any = self._watch.Watch()
-        await call.write(rpc_pb2.WatchRequest(create_request=create))
+        call: Any = self._watch()
+        await call.write(api_pb2.WatchRequest(create_request=create))
         try:
             async for response in call:
                 yield sum(event.type == event.DELETE for event in response.events)
@@ -97,7 +101,7 @@ class RawEtcd:
 def _add_create(transaction: Any, key: str, value: bytes, lease: int) -> None:
     name = key.encode()
     transaction.compare.add(
-        result=rpc_pb2.Compare.EQUAL, target=rpc_pb2.Compare.VERSION, key=name, version=0
+        result=api_pb2.Compare.EQUAL, target=api_pb2.Compare.VERSION, key=name, version=0
     )
     put = transaction.success.add().request_put
     put.key, put.value, put.lease = name, value, lease

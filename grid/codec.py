@@ -53,6 +53,9 @@ class Codec:
         for cls in (wire_pb2.ActorStart, wire_pb2.Ack):
             name = cls.DESCRIPTOR.name
             self.register(cls, name=_GO + name, accept=[_GO_BEFORE_V3_1_1 + name])
+        # The grid's own messages are not in the default pool, where `type_of` looks.
+        self.register(wire_pb2.ActorStop)
+        self.register(wire_pb2.EchoMsg)
 
     def register(
         self, message: type[M], *, name: str | None = None, accept: Iterable[str] = ()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["build_message", "message_type", "to_json"]
 
 # Modules whose messages nobody sends to an actor.
-_FOREIGN = ("google.", "aetcd.", "grpc_health.", "grpc_reflection.")
+_FOREIGN = ("google.", "grid.etcd.", "grpc_health.", "grpc_reflection.")
 
 
 def message_type(name: str) -> type[Message]:

@@ -8,11 +8,11 @@
                 ...
 
 Parts, from the inside out: `_rotation`, `_failures`, `_view` and `_model` are
-plain objects without I/O; `_link` is one endpoint's gRPC channel; `_session`
-adds failover and login; `_client`, `_lease` and `_watch` are what users hold.
+plain objects without I/O; `_channel` is the gRPC channel to one endpoint; `_calls`
+adds failover and login; `_client`, `_lease` and `_watch` are the public faces. The
+messages of etcd's API are in `api_pb2`, generated from `protos/grid/etcd/api.proto`.
 
-Names are loaded on first use, so that importing this package does not import
-gRPC.
+Names are loaded on first use, so that importing this package does not import gRPC.
 """
 
 from importlib import import_module

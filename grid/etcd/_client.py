@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from aetcd.rpc import rpc_pb2
-
 from grid.deadline import Deadline
 from grid.errors import ClientClosed, EtcdCompacted, LeaseLost
+from grid.etcd import api_pb2
+from grid.etcd._calls import EtcdCalls
 from grid.etcd._config import EtcdConfig
 from grid.etcd._lease import Lease
 from grid.etcd._model import KeyValue, Snapshot, encode_key, key_value, prefix_range
-from grid.etcd._session import Session
 from grid.etcd._watch import Watch
 
 if TYPE_CHECKING:
@@ -85,12 +84,12 @@ class EtcdClient:
 
     def __init__(self, config: EtcdConfig) -> None:
         self.config = config
-        self._session = Session(config)
+        self._calls = EtcdCalls(config)
         self._leases: set[Lease] = set()
         self._watches: set[Watch] = set()
 
     def __repr__(self) -> str:
-        state = "closed" if self._session.closed else f"at {self._session.rotation.current}"
+        state = "closed" if self._calls.closed else f"at {self._calls.rotation.current}"
         return f"<EtcdClient {','.join(self.config.endpoints)} {state}>"
 
     async def __aenter__(self) -> Self:
@@ -108,8 +107,8 @@ class EtcdClient:
 
     async def get(self, key: str, *, timeout: float | None = None) -> KeyValue | None:
         """The key as it is now (linearizable), None if there is none."""
-        request = rpc_pb2.RangeRequest(key=encode_key(key))
-        response = await self._session.call("KV/Range", request, timeout)
+        request = api_pb2.RangeRequest(key=encode_key(key))
+        response = await self._calls.call("KV/Range", request, timeout)
         return key_value(response.kvs[0]) if response.kvs else None
 
     async def get_prefix(self, prefix: str, *, timeout: float | None = None) -> Snapshot:
@@ -127,8 +126,8 @@ class EtcdClient:
         items: list[KeyValue] = []
         revision, more = 0, True
         while more:
-            request = rpc_pb2.RangeRequest(key=start, range_end=end, limit=_PAGE, revision=revision)
-            response = await self._session.call("KV/Range", request, deadline.remaining())
+            request = api_pb2.RangeRequest(key=start, range_end=end, limit=_PAGE, revision=revision)
+            response = await self._calls.call("KV/Range", request, deadline.remaining())
             revision = revision or response.header.revision
             items.extend(map(key_value, response.kvs))
             more = response.more
@@ -147,8 +146,8 @@ class EtcdClient:
         Raises:
             LeaseLost: etcd does not know the lease.
         """
-        request = rpc_pb2.PutRequest(key=encode_key(key), value=value, lease=lease)
-        response = await self._session.call("KV/Put", request, timeout)
+        request = api_pb2.PutRequest(key=encode_key(key), value=value, lease=lease)
+        response = await self._calls.call("KV/Put", request, timeout)
         revision: int = response.header.revision
         return revision
 
@@ -157,14 +156,14 @@ class EtcdClient:
 
         False as well if a first attempt deleted it and its answer was lost.
         """
-        request = rpc_pb2.DeleteRangeRequest(key=encode_key(key))
-        response = await self._session.call("KV/DeleteRange", request, timeout)
+        request = api_pb2.DeleteRangeRequest(key=encode_key(key))
+        response = await self._calls.call("KV/DeleteRange", request, timeout)
         return bool(response.deleted)
 
     async def txn(
-        self, request: rpc_pb2.TxnRequest, *, timeout: float | None = None
-    ) -> rpc_pb2.TxnResponse:
-        """The response to a transaction, given as etcd's own message.
+        self, request: api_pb2.TxnRequest, *, timeout: float | None = None
+    ) -> api_pb2.TxnResponse:
+        """The response to a transaction, given as etcd's message (of `grid.etcd.api_pb2`).
 
         It is sent again after a lost connection, so it must be idempotent: its
         compares must tell "done by me already" from "taken by another", for
@@ -173,7 +172,8 @@ class EtcdClient:
         Raises:
             LeaseLost: etcd does not know a lease that a put names.
         """
-        return await self._session.call("KV/Txn", request, timeout)
+        response: api_pb2.TxnResponse = await self._calls.call("KV/Txn", request, timeout)
+        return response
 
     # -- leases and watches ---------------------------------------------------
 
@@ -187,9 +187,9 @@ class EtcdClient:
         """
         if not 0 < ttl <= 9_000_000_000:
             raise ValueError(f"etcd: ttl must be above 0, not {ttl!r}")
-        request = rpc_pb2.LeaseGrantRequest(TTL=math.ceil(ttl))
-        sent, response = await self._session.timed_call("Lease/LeaseGrant", request, timeout)
-        lease = Lease(self._session, response.ID, float(response.TTL), sent)
+        request = api_pb2.LeaseGrantRequest(TTL=math.ceil(ttl))
+        sent, response = await self._calls.timed_call("Lease/LeaseGrant", request, timeout)
+        lease = Lease(self._calls, response.ID, float(response.TTL), sent)
         self._leases.add(lease)
         lease.start(self._leases.discard)
         return lease
@@ -200,8 +200,8 @@ class EtcdClient:
         Raises:
             LeaseLost: etcd does not know the lease.
         """
-        request = rpc_pb2.LeaseTimeToLiveRequest(ID=lease)
-        response = await self._session.call("Lease/LeaseTimeToLive", request, timeout)
+        request = api_pb2.LeaseTimeToLiveRequest(ID=lease)
+        response = await self._calls.call("Lease/LeaseTimeToLive", request, timeout)
         if response.TTL < 0:
             raise LeaseLost(f"etcd does not know the lease {lease:x}")
         return float(response.TTL), float(response.grantedTTL)
@@ -213,7 +213,7 @@ class EtcdClient:
             patience: seconds without any connection to etcd after which the
                 watch raises `EtcdUnavailable`.
         """
-        if self._session.closed:
+        if self._calls.closed:
             raise ClientClosed
         read: Callable[[float], Coroutine[Any, Any, Snapshot]]
         if exact:
@@ -227,7 +227,7 @@ class EtcdClient:
             async def read(timeout: float) -> Snapshot:
                 return await self.get_prefix(prefix, timeout=timeout)
 
-        watch = Watch(self._session, prefix, start, end, read, patience, self._watches.discard)
+        watch = Watch(self._calls, prefix, start, end, read, patience, self._watches.discard)
         self._watches.add(watch)
         return watch
 
@@ -235,18 +235,18 @@ class EtcdClient:
 
     async def ping(self, *, timeout: float | None = None) -> None:
         """Return when the cluster answers a linearizable read."""
-        request = rpc_pb2.RangeRequest(key=b"\0", count_only=True)
-        await self._session.call("KV/Range", request, timeout)
+        request = api_pb2.RangeRequest(key=b"\0", count_only=True)
+        await self._calls.call("KV/Range", request, timeout)
 
     async def members(self, *, timeout: float | None = None) -> list[Member]:
         """The members of the cluster."""
-        request = rpc_pb2.MemberListRequest()
-        response = await self._session.call("Cluster/MemberList", request, timeout)
+        request = api_pb2.MemberListRequest()
+        response = await self._calls.call("Cluster/MemberList", request, timeout)
         return [_member(one) for one in response.members]
 
     async def status(self, endpoint: str, *, timeout: float | None = None) -> EndpointStatus:
         """What one endpoint says of itself; no other is asked in its place."""
-        response = await self._session.status(endpoint, timeout)
+        response = await self._calls.status(endpoint, timeout)
         return EndpointStatus(
             endpoint=endpoint,
             version=response.version,
@@ -267,7 +267,7 @@ class EtcdClient:
             await lease.abandon("the client was closed")
         for watch in list(self._watches):
             await watch.close()
-        await self._session.close()
+        await self._calls.close()
 
 
 def _member(member: Any) -> Member:

@@ -20,14 +20,13 @@ import math
 import random
 from collections.abc import Callable
 
-from aetcd.rpc import rpc_pb2
-
 from grid.deadline import now
 from grid.errors import ClientClosed, EtcdError, EtcdUnavailable, GridError, LeaseLost
+from grid.etcd import api_pb2
+from grid.etcd._calls import EtcdCalls
+from grid.etcd._channel import EtcdStream
 from grid.etcd._failures import CallFailed, Kind
-from grid.etcd._link import Stream
 from grid.etcd._rotation import pause
-from grid.etcd._session import Session
 
 __all__ = ["Lease", "lease_deadline", "ping_time"]
 
@@ -58,16 +57,16 @@ class Lease:
         ttl: seconds, as granted.
     """
 
-    def __init__(self, session: Session, lease_id: int, ttl: float, sent: float) -> None:
+    def __init__(self, calls: EtcdCalls, lease_id: int, ttl: float, sent: float) -> None:
         self.id = lease_id
         self.ttl = ttl
-        self._session = session
+        self._calls = calls
         self._sent = sent
         self._deadline = self._valid_until = lease_deadline(sent, ttl)
         self._reason = ""
         self._ended = asyncio.Event()
         self._revoked = False
-        self._stream: Stream | None = None
+        self._stream: EtcdStream | None = None
         self._task: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -98,12 +97,12 @@ class Lease:
         is over. Cancelled, it leaves them to that as well.
         """
         await self.abandon("revoked")
-        if self._revoked or self._session.closed:
+        if self._revoked or self._calls.closed:
             return
-        limit = min(self.ttl, self._session.config.timeout) if timeout is None else timeout
-        request = rpc_pb2.LeaseRevokeRequest(ID=self.id)
+        limit = min(self.ttl, self._calls.config.timeout) if timeout is None else timeout
+        request = api_pb2.LeaseRevokeRequest(ID=self.id)
         try:
-            await self._session.call("Lease/LeaseRevoke", request, limit)
+            await self._calls.call("Lease/LeaseRevoke", request, limit)
         except (EtcdUnavailable, ClientClosed):
             return
         except LeaseLost:
@@ -147,13 +146,13 @@ class Lease:
         """Ping until one ping is confirmed or the deadline has passed."""
         failures, last = 0, "the process stalled"
         while (remaining := self._deadline - now()) > 0:
-            limit = ping_time(remaining, len(self._session.rotation))
+            limit = ping_time(remaining, len(self._calls.rotation))
             try:
                 await self._ping(limit)
             except CallFailed as failure:
                 failures, last = failures + 1, failure.text
                 await self._recover(failure, limit)
-                rest = pause(failures, len(self._session.rotation), random.random())
+                rest = pause(failures, len(self._calls.rotation), random.random())
                 await asyncio.sleep(max(0.0, min(rest, self._deadline - now(), self.ttl / 10)))
             else:
                 return
@@ -164,10 +163,10 @@ class Lease:
             async with asyncio.timeout(limit):
                 stream = self._stream
                 if stream is None:
-                    stream = await self._session.stream("Lease/LeaseKeepAlive", limit)
+                    stream = await self._calls.stream("Lease/LeaseKeepAlive", limit)
                     self._stream = stream
                 sent = now()
-                await stream.send(rpc_pb2.LeaseKeepAliveRequest(ID=self.id))
+                await stream.send(api_pb2.LeaseKeepAliveRequest(ID=self.id))
                 response = await stream.receive()
         except TimeoutError:
             raise CallFailed("DEADLINE_EXCEEDED", f"no answer within {limit:.1f} s") from None
@@ -181,16 +180,16 @@ class Lease:
         stream = self._stream
         await self._hang_up()
         if failure.kind is Kind.TOKEN:
-            self._session.forget_login(stream.metadata if stream else None)
+            self._calls.forget_login(stream.metadata if stream else None)
             return
-        link = stream.link if stream is not None else self._session.link()
+        channel = stream.channel if stream is not None else self._calls.channel()
         try:
-            await self._session.give_up_on(link, failure, waited)
+            await self._calls.give_up_on(channel, failure, waited)
         except EtcdError:
             # The deadline decides whether the lease is over, not an odd answer.
             return
         if failure.kind is Kind.TIMED_OUT:
-            await self._session.retire(link)
+            await self._calls.retire(channel)
 
     async def _hang_up(self) -> None:
         stream, self._stream = self._stream, None

@@ -11,7 +11,7 @@ that a slow consumer holds back etcd and not this process's memory. Only while
 connecting a task runs, so that `close` can end it.
 
 Streams are asked to fail when the member has lost its leader, and connections
-are pinged (`_link`), so that a watch cannot hang on a member that was cut off.
+are pinged (`_channel`), so that a watch cannot hang on a member that was cut off.
 """
 
 from __future__ import annotations
@@ -22,16 +22,15 @@ from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from aetcd.rpc import rpc_pb2
-
 from grid.aio import being_cancelled
 from grid.deadline import now
 from grid.errors import ClientClosed, EtcdError, EtcdPermissionDenied
+from grid.etcd import api_pb2
+from grid.etcd._calls import EtcdCalls
+from grid.etcd._channel import EtcdStream
 from grid.etcd._failures import CallFailed, Kind
-from grid.etcd._link import Stream
 from grid.etcd._model import KeyValue, Snapshot, WatchBatch
 from grid.etcd._rotation import attempt_time, pause
-from grid.etcd._session import Session
 from grid.etcd._view import View
 
 __all__ = ["Watch"]
@@ -61,7 +60,7 @@ class Watch:
 
     def __init__(
         self,
-        session: Session,
+        calls: EtcdCalls,
         name: str,
         start: bytes,
         end: bytes,
@@ -69,7 +68,7 @@ class Watch:
         patience: float,
         on_close: Callable[[Watch], object],
     ) -> None:
-        self._session = session
+        self._calls = calls
         self._name = name
         self._range = (start, end)
         self._read_all = read
@@ -79,7 +78,7 @@ class Watch:
         self._stale = True
         self._fresh = False
         self._cluster = 0
-        self._stream: Stream | None = None
+        self._stream: EtcdStream | None = None
         self._parts: list[Any] = []
         self._down_since: float | None = None
         self._up_since = 0.0
@@ -197,10 +196,10 @@ class Watch:
             self._stale = True
         elif "permission denied" in reason or "auth token" in reason:
             # etcd 3.5 calls a token that has expired "permission denied" here.
-            if self._denied or self._session.config.user is None:
+            if self._denied or self._calls.config.user is None:
                 raise EtcdPermissionDenied(f"watch of {self._name!r}: {reason}")
             self._denied = True
-            self._session.forget_login(stream.metadata if stream else None)
+            self._calls.forget_login(stream.metadata if stream else None)
         elif "no leader" in reason:
             await self._lost(CallFailed("UNAVAILABLE", reason))
         else:
@@ -214,13 +213,13 @@ class Watch:
         There is no stream after all if etcd's first answer is to list again.
         """
         while True:
-            rest = pause(self._failures, len(self._session.rotation), random.random())
+            rest = pause(self._failures, len(self._calls.rotation), random.random())
             await asyncio.sleep(rest)
             remaining = self._patience
             if self._down_since is not None:
                 remaining = max(0.05, self._down_since + self._patience - now())
             round_time = min(self._patience, _LONGEST_ROUND)
-            limit = attempt_time(remaining, round_time, len(self._session.rotation))
+            limit = attempt_time(remaining, round_time, len(self._calls.rotation))
             try:
                 return await self._open(limit)
             except CallFailed as failure:
@@ -229,7 +228,7 @@ class Watch:
     async def _open(self, limit: float) -> None:
         try:
             async with asyncio.timeout(limit):
-                self._stream = await self._session.stream("Watch/Watch", limit)
+                self._stream = await self._calls.stream("Watch/Watch", limit)
                 await self._stream.send(self._request())
                 created = await self._stream.receive()
         except TimeoutError:
@@ -248,14 +247,14 @@ class Watch:
 
     def _request(self) -> Any:
         start, end = self._range
-        create = rpc_pb2.WatchCreateRequest(
+        create = api_pb2.WatchCreateRequest(
             key=start,
             range_end=end,
             start_revision=self._view.revision + 1,
             progress_notify=True,
             fragment=True,
         )
-        return rpc_pb2.WatchRequest(create_request=create)
+        return api_pb2.WatchRequest(create_request=create)
 
     def _is_another_store(self, header: Any) -> bool:
         """True for a store that cannot be the one the view was read from.
@@ -277,13 +276,13 @@ class Watch:
         self._failures = self._failures + 1 if now() - self._up_since < _SETTLED else 1
         if failure.kind is Kind.TOKEN and not self._denied:
             self._denied = True
-            self._session.forget_login(stream.metadata if stream else None)
+            self._calls.forget_login(stream.metadata if stream else None)
             return
-        link = stream.link if stream is not None else self._session.link()
-        await self._session.give_up_on(link, failure, waited)
+        channel = stream.channel if stream is not None else self._calls.channel()
+        await self._calls.give_up_on(channel, failure, waited)
         if now() - self._down_since >= self._patience:
             self._down_since = None
-            raise self._session.unavailable(self._patience, failure)
+            raise self._calls.unavailable(self._patience, failure)
 
     async def _hang_up(self) -> None:
         stream, self._stream = self._stream, None

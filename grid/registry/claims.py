@@ -19,10 +19,8 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from aetcd.rpc import kv_pb2, rpc_pb2
-
 from grid.errors import AlreadyRegistered, GridError, LeaseLost, OutcomeUnknown
-from grid.etcd import EtcdClient, KeyValue, Lease
+from grid.etcd import EtcdClient, KeyValue, Lease, api_pb2
 from grid.registry.registration import MalformedRegistration, decode_registration
 
 __all__ = ["Claims"]
@@ -225,7 +223,7 @@ class Claims:
         frees = any(not operation.values for operation in batch)
         return max(self._lease.ttl, 1.0) if frees else None
 
-    def _claimed(self, operation: _Operation, answer: rpc_pb2.TxnResponse, revision: int) -> None:
+    def _claimed(self, operation: _Operation, answer: api_pb2.TxnResponse, revision: int) -> None:
         outcome = revision if answer.succeeded else self._refused(answer)
         if operation.done.cancelled():
             self._give_back(operation.keys, outcome)
@@ -234,7 +232,7 @@ class Claims:
         else:
             operation.done.set_exception(outcome)
 
-    def _refused(self, answer: rpc_pb2.TxnResponse) -> int | AlreadyRegistered:
+    def _refused(self, answer: api_pb2.TxnResponse) -> int | AlreadyRegistered:
         held = [kv for one in answer.responses for kv in one.response_range.kvs]
         foreign = next((kv for kv in held if kv.lease != self._lease.id), None)
         return held[0].create_revision if foreign is None else _already_registered(foreign)
@@ -256,8 +254,8 @@ class Claims:
                 operation.done.set_exception(error)
 
 
-def _transaction(batch: list[_Operation], lease: int) -> rpc_pb2.TxnRequest:
-    outer = rpc_pb2.TxnRequest()
+def _transaction(batch: list[_Operation], lease: int) -> api_pb2.TxnRequest:
+    outer = api_pb2.TxnRequest()
     for operation in batch:
         inner = outer.success.add().request_txn
         if operation.values:
@@ -267,31 +265,31 @@ def _transaction(batch: list[_Operation], lease: int) -> rpc_pb2.TxnRequest:
     return outer
 
 
-def _add_claim(inner: rpc_pb2.TxnRequest, operation: _Operation, lease: int) -> None:
+def _add_claim(inner: api_pb2.TxnRequest, operation: _Operation, lease: int) -> None:
     for key, value in zip(operation.keys, operation.values, strict=True):
         name = key.encode()
         inner.compare.add(
-            result=rpc_pb2.Compare.EQUAL, target=rpc_pb2.Compare.VERSION, key=name, version=0
+            result=api_pb2.Compare.EQUAL, target=api_pb2.Compare.VERSION, key=name, version=0
         )
         put = inner.success.add().request_put
         put.key, put.value, put.lease = name, value, lease
         inner.failure.add().request_range.key = name
 
 
-def _add_free(inner: rpc_pb2.TxnRequest, operation: _Operation, lease: int) -> None:
+def _add_free(inner: api_pb2.TxnRequest, operation: _Operation, lease: int) -> None:
     for key in operation.keys:
         name = key.encode()
-        compare = inner.compare.add(result=rpc_pb2.Compare.EQUAL, key=name)
+        compare = inner.compare.add(result=api_pb2.Compare.EQUAL, key=name)
         if operation.epoch:
-            compare.target = rpc_pb2.Compare.CREATE
+            compare.target = api_pb2.Compare.CREATE
             compare.create_revision = operation.epoch
         else:
-            compare.target = rpc_pb2.Compare.LEASE
+            compare.target = api_pb2.Compare.LEASE
             compare.lease = lease
         inner.success.add().request_delete_range.key = name
 
 
-def _already_registered(owner: kv_pb2.KeyValue) -> AlreadyRegistered:
+def _already_registered(owner: api_pb2.KeyValue) -> AlreadyRegistered:
     key = owner.key.decode()
     stored = KeyValue(key, owner.value, owner.create_revision, owner.mod_revision, owner.lease)
     try:

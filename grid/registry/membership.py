@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import asyncio
 
-from aetcd.rpc import rpc_pb2
-
 from grid.errors import AddressLocked, LeaseLost, LeaseTooShort
-from grid.etcd import EtcdClient, Lease
+from grid.etcd import EtcdClient, Lease, api_pb2
 from grid.registry.claims import Claims
 from grid.registry.names import address_lock_key
 
@@ -84,9 +82,9 @@ async def _lock_address(etcd: EtcdClient, lease: Lease, address: str, patience: 
 
 async def _take(etcd: EtcdClient, key: str, lease: int) -> bool:
     name = key.encode()
-    request = rpc_pb2.TxnRequest()
+    request = api_pb2.TxnRequest()
     request.compare.add(
-        result=rpc_pb2.Compare.EQUAL, target=rpc_pb2.Compare.VERSION, key=name, version=0
+        result=api_pb2.Compare.EQUAL, target=api_pb2.Compare.VERSION, key=name, version=0
     )
     put = request.success.add().request_put
     put.key, put.lease = name, lease

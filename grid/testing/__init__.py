@@ -1,4 +1,9 @@
-"""Helpers for the tests of grids, yours included."""
+"""Tools for tests of programs that use a grid.
+
+`wait_until` polls for a condition, `FaultProxy` injects network faults. The pytest
+fixtures (`grid_etcd`, `grid_server`, `grid_client`, ...) are in `grid.testing.plugin` and
+come with the distribution.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,9 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable
 
-__all__ = ["wait_until"]
+from grid.testing.fault_proxy import FaultProxy
+
+__all__ = ["FaultProxy", "wait_until"]
 
 _FIRST_POLL = 0.002
 _LONGEST_POLL = 0.05
@@ -22,11 +29,12 @@ async def wait_until(
     """Return as soon as `condition()` (plain or async) is true.
 
     Args:
-        description: what is waited for, for the error.
-        timeout: seconds.
+        condition: polled every 2 to 50 milliseconds; its exceptions are raised.
+        description: name of the awaited condition, for the error.
+        timeout: seconds to wait at most.
 
     Raises:
-        AssertionError: it did not become true in time.
+        AssertionError: the condition did not become true in time.
     """
     give_up_at = time.monotonic() + timeout
     poll = _FIRST_POLL

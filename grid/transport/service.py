@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from grid.deadline import Deadline
+from grid.descriptor_pool import BothPools
 from grid.errors import (
     AddressInUse,
     GridError,
@@ -152,7 +153,7 @@ class WireService:
         from grpc_reflection.v1alpha import reflection
 
         services = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(services, self._server)
+        reflection.enable_server_reflection(services, self._server, pool=BothPools())
 
     async def _process(self, data: bytes, context: _Context) -> bytes:
         remaining = context.time_remaining()

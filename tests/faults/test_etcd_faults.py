@@ -17,10 +17,9 @@ from grid.errors import (
 )
 from grid.etcd import EtcdConfig
 from grid.registry.registration import encode_registration
-from grid.testing import wait_until
+from grid.testing import FaultProxy, wait_until
 from tests.grid.etcd.etcd_kit import cluster
 from tests.grid.etcd.test_auth import guarded, login
-from tests.grid.proxy import FaultProxy
 
 Servers = Callable[..., grid.Server]
 

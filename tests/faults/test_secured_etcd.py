@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aetcd.rpc import auth_pb2
 
 import grid
 from grid.embedded import Etcd
 from grid.errors import EtcdAuthFailed, EtcdPermissionDenied, EtcdUnavailable
-from grid.etcd import EtcdConfig
+from grid.etcd import EtcdConfig, api_pb2
 from tests.grid.cli.cli_kit import Running
 from tests.grid.cli.cli_kit import grid as run
 from tests.grid.etcd.etcd_kit import connect
@@ -99,8 +98,8 @@ async def test_a_grid_on_tls_with_client_certificates(tmp_path: Path) -> None:
 async def allow(client: Any, prefix: str) -> None:
     """Let the user `shop` read and write what begins with a prefix."""
     start, end = prefix_range(prefix)
-    kind = auth_pb2.Permission.READWRITE
-    perm = auth_pb2.Permission(permType=kind, key=start, range_end=end)
+    kind = api_pb2.Permission.READWRITE
+    perm = api_pb2.Permission(permType=kind, key=start, range_end=end)
     await admin(client, "RoleGrantPermission", name="shop", perm=perm)
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import trustme
-from aetcd.rpc import auth_pb2, rpc_pb2
 
 from grid.embedded import Etcd
 from grid.errors import EtcdAuthFailed, EtcdPermissionDenied, EtcdUnavailable
+from grid.etcd import api_pb2
 from tests.grid.etcd.etcd_kit import connect, etcd_and_client, follow
 
 # -- TLS ----------------------------------------------------------------------
@@ -90,8 +90,8 @@ def login(user: str, word: str = WORD) -> dict[str, Any]:
 
 
 async def admin(client: Any, method: str, **fields: Any) -> None:
-    request = getattr(rpc_pb2, f"Auth{method.removeprefix('Auth')}Request")(**fields)
-    await client._session.call(f"Auth/{method}", request)
+    request = getattr(api_pb2, f"Auth{method.removeprefix('Auth')}Request")(**fields)
+    await client._calls.call(f"Auth/{method}", request)
 
 
 async def enable_auth(client: Any) -> None:
@@ -100,8 +100,8 @@ async def enable_auth(client: Any) -> None:
         await admin(client, "UserAdd", name=user, password=WORD)
         await admin(client, "RoleAdd", name=user)
         await admin(client, "UserGrantRole", user=user, role=user)
-    allowed = auth_pb2.Permission(
-        permType=auth_pb2.Permission.READWRITE, key=b"app/", range_end=b"app0"
+    allowed = api_pb2.Permission(
+        permType=api_pb2.Permission.READWRITE, key=b"app/", range_end=b"app0"
     )
     await admin(client, "RoleGrantPermission", name="app", perm=allowed)
     await admin(client, "AuthEnable")
@@ -117,12 +117,12 @@ async def guarded() -> AsyncIterator[Etcd]:
 
 async def token_expired(client: Any) -> None:
     """Wait until etcd has forgotten the login, which it checks once a second."""
-    session = client._session
-    metadata = (("token", session._token),)
+    calls = client._calls
+    metadata = (("token", calls._token),)
 
     async def refused() -> bool:
         try:
-            await session.link().unary("Auth/UserList", rpc_pb2.AuthUserListRequest(), 1, metadata)
+            await calls.channel().unary("Auth/UserList", api_pb2.AuthUserListRequest(), 1, metadata)
         except Exception as error:  # noqa: BLE001
             return "invalid auth token" in str(error)
         return False

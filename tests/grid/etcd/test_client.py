@@ -8,14 +8,13 @@ import sys
 import time
 
 import pytest
-from aetcd.rpc import rpc_pb2
 
 from grid.embedded import Etcd
 from grid.errors import ClientClosed, EtcdError, EtcdUnavailable, LeaseLost
-from grid.etcd import EtcdClient, EtcdConfig
+from grid.etcd import EtcdClient, EtcdConfig, api_pb2
 from grid.etcd import _client as client_module
+from grid.testing import FaultProxy
 from tests.grid.etcd.etcd_kit import cluster, connect, etcd_and_client, free_ports, nothing_left
-from tests.grid.proxy import FaultProxy
 
 
 async def test_keys_are_written_read_and_deleted() -> None:
@@ -41,11 +40,11 @@ async def test_keys_are_written_read_and_deleted() -> None:
 
 
 async def test_a_transaction_is_etcds_own() -> None:
-    compare = rpc_pb2.Compare(
-        key=b"k", target=rpc_pb2.Compare.CREATE, result=rpc_pb2.Compare.EQUAL, create_revision=0
+    compare = api_pb2.Compare(
+        key=b"k", target=api_pb2.Compare.CREATE, result=api_pb2.Compare.EQUAL, create_revision=0
     )
-    put = rpc_pb2.RequestOp(request_put=rpc_pb2.PutRequest(key=b"k", value=b"v"))
-    request = rpc_pb2.TxnRequest(compare=[compare], success=[put])
+    put = api_pb2.RequestOp(request_put=api_pb2.PutRequest(key=b"k", value=b"v"))
+    request = api_pb2.TxnRequest(compare=[compare], success=[put])
     async with etcd_and_client() as (_, client):
         assert (await client.txn(request)).succeeded
         assert not (await client.txn(request)).succeeded
@@ -202,5 +201,5 @@ async def test_without_a_quorum_calls_fail_in_time() -> None:
 
 
 def test_importing_the_package_does_not_import_grpc() -> None:
-    code = "import sys, grid.etcd; sys.exit('grpc' in sys.modules or 'aetcd' in sys.modules)"
+    code = "import sys, grid.etcd; sys.exit('grpc' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,15 +7,13 @@ import time
 from typing import Any
 
 import pytest
-from aetcd.rpc import rpc_pb2
 
 from grid.deadline import now
 from grid.embedded import Etcd
 from grid.errors import LeaseLost
-from grid.etcd import EtcdClient, EtcdConfig, Lease
-from grid.testing import wait_until
+from grid.etcd import EtcdClient, EtcdConfig, Lease, api_pb2
+from grid.testing import FaultProxy, wait_until
 from tests.grid.etcd.etcd_kit import cluster, connect, etcd_and_client
-from tests.grid.proxy import FaultProxy
 
 
 async def lost(lease: Lease, timeout: float = 5) -> str:
@@ -24,7 +22,7 @@ async def lost(lease: Lease, timeout: float = 5) -> str:
 
 
 async def revoke_behind_its_back(client: EtcdClient, lease: Lease) -> None:
-    await client._session.call("Lease/LeaseRevoke", rpc_pb2.LeaseRevokeRequest(ID=lease.id))
+    await client._calls.call("Lease/LeaseRevoke", api_pb2.LeaseRevokeRequest(ID=lease.id))
 
 
 async def test_a_lease_outlives_its_ttl() -> None:

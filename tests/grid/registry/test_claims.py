@@ -6,11 +6,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aetcd.rpc import rpc_pb2
 
 from grid.embedded import Etcd
 from grid.errors import AlreadyRegistered, LeaseLost
-from grid.etcd import EtcdClient, EtcdConfig, Lease
+from grid.etcd import EtcdClient, EtcdConfig, Lease, api_pb2
 from grid.registry.claims import Claims
 from grid.registry.registration import encode_registration
 from grid.testing import wait_until
@@ -24,8 +23,8 @@ class HeldEtcd(EtcdClient):
     done = 0
 
     async def txn(
-        self, request: rpc_pb2.TxnRequest, *, timeout: float | None = None
-    ) -> rpc_pb2.TxnResponse:
+        self, request: api_pb2.TxnRequest, *, timeout: float | None = None
+    ) -> api_pb2.TxnResponse:
         await self.before.wait()
         response = await super().txn(request, timeout=timeout)
         self.done += 1

@@ -12,6 +12,8 @@ from grid.embedded import Etcd
 from grid.errors import (
     LeaseLost,
 )
+from grid.etcd import api_pb2
+from grid.etcd.stubs import stub
 from grid.testing import wait_until
 
 Servers = Callable[..., grid.Server]
@@ -54,10 +56,8 @@ async def test_a_peer_that_lost_its_lease_cancels_and_joins_again(
 
 
 async def revoke(client: grid.Client, lease: int) -> None:
-    from aetcd.rpc import rpc_pb2, rpc_pb2_grpc
-
     async with grpc.aio.insecure_channel(client._etcd.config.endpoints[0]) as channel:
-        await rpc_pb2_grpc.LeaseStub(channel).LeaseRevoke(rpc_pb2.LeaseRevokeRequest(ID=lease))
+        await stub(channel, "Lease/LeaseRevoke")(api_pb2.LeaseRevokeRequest(ID=lease))
 
 
 async def test_a_peer_may_exit_when_its_lease_is_lost(

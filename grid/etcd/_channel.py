@@ -1,6 +1,6 @@
-"""One endpoint's gRPC channel: the only module here that touches gRPC.
+"""The gRPC channel to one etcd endpoint; all other modules here are free of gRPC.
 
-Theory of operation. A link counts its users, calls and streams. A link whose
+Theory of operation. A channel counts its users, calls and streams. A channel whose
 connection seems dead is *retired*: nobody new gets it, its streams fail at once,
 because whoever holds one can open another and go on, and its channel closes when
 its last call has ended. Calls are left to their own time, because failing a write
@@ -16,13 +16,13 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from aetcd.rpc import rpc_pb2_grpc
 
 from grid.aio import being_cancelled
 from grid.etcd._config import EtcdConfig
 from grid.etcd._failures import CallFailed
+from grid.etcd.stubs import stub
 
-__all__ = ["Link", "Metadata", "Stream", "credentials"]
+__all__ = ["EtcdChannel", "EtcdStream", "Metadata", "credentials"]
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -60,7 +60,7 @@ def _read(path: Path | None) -> bytes | None:
     return None if path is None else path.read_bytes()
 
 
-class Link:
+class EtcdChannel:
     """A channel to one endpoint and the calls on it."""
 
     def __init__(self, endpoint: str, tls: grpc.ChannelCredentials | None) -> None:
@@ -72,13 +72,13 @@ class Link:
         )
         self._methods: dict[str, Callable[..., Any]] = {}
         self._users = 0
-        self._streams: set[Stream] = set()
+        self._streams: set[EtcdStream] = set()
         self._retired = False
         self.closed = False
 
     def __repr__(self) -> str:
         state = " retired" if self._retired else ""
-        return f"<Link {self.endpoint} {self._users} users{state}>"
+        return f"<EtcdChannel {self.endpoint} {self._users} users{state}>"
 
     async def unary(
         self, method: str, request: Any, timeout: float, metadata: Metadata | None
@@ -97,15 +97,15 @@ class Link:
         finally:
             await self._leave()
 
-    def stream(self, method: str, metadata: Metadata | None) -> Stream:
+    def stream(self, method: str, metadata: Metadata | None) -> EtcdStream:
         """A stream in both directions. It must be closed."""
         call = self._usable(method)
         self._users += 1
-        stream = Stream(self, call(metadata=metadata), metadata)
+        stream = EtcdStream(self, call(metadata=metadata), metadata)
         self._streams.add(stream)
         return stream
 
-    async def forget(self, stream: Stream) -> None:
+    async def forget(self, stream: EtcdStream) -> None:
         """A stream has ended."""
         self._streams.discard(stream)
         await self._leave()
@@ -117,10 +117,7 @@ class Link:
         return self._methods.get(method) or self._method(method)
 
     def _method(self, name: str) -> Callable[..., Any]:
-        service, _, method = name.partition("/")
-        stub = getattr(rpc_pb2_grpc, f"{service}Stub")(self._channel)
-        found: Callable[..., Any] = getattr(stub, method)
-        self._methods[name] = found
+        found = self._methods[name] = stub(self._channel, name)
         return found
 
     async def _leave(self) -> None:
@@ -137,16 +134,16 @@ class Link:
             await self.close()
 
     async def close(self) -> None:
-        """Close now; what still runs on the link fails."""
+        """Close now; what still runs on the channel fails."""
         self.closed = True
         await self._channel.close()
 
 
-class Stream:
+class EtcdStream:
     """Messages in both directions, until one side ends it."""
 
-    def __init__(self, link: Link, call: Any, metadata: Metadata | None) -> None:
-        self.link = link
+    def __init__(self, channel: EtcdChannel, call: Any, metadata: Metadata | None) -> None:
+        self.channel = channel
         self.metadata = metadata
         self._call = call
         self._closed = False
@@ -194,7 +191,7 @@ class Stream:
             return
         self._closed = True
         self._call.cancel()
-        await self.link.forget(self)
+        await self.channel.forget(self)
 
 
 def _failure(error: grpc.aio.AioRpcError) -> CallFailed:

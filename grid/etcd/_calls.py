@@ -8,7 +8,7 @@ ends with its deadline. A round over all endpoints is followed by a pause that
 grows.
 
 An attempt's time is limited so that an endpoint that swallows everything leaves
-time for the others. After such an attempt the link is retired as well: the
+time for the others. After such an attempt the channel is retired as well: the
 connection may be dead in the middle, and then a new one to the same endpoint
 works.
 """
@@ -19,16 +19,15 @@ import asyncio
 import random
 from typing import Any
 
-from aetcd.rpc import rpc_pb2
-
 from grid.deadline import Deadline, now
 from grid.errors import ClientClosed, EtcdUnavailable, GridError
+from grid.etcd import api_pb2
+from grid.etcd._channel import EtcdChannel, EtcdStream, Metadata, credentials
 from grid.etcd._config import EtcdConfig
 from grid.etcd._failures import CallFailed, Kind, translate
-from grid.etcd._link import Link, Metadata, Stream, credentials
 from grid.etcd._rotation import Rotation, attempt_time, pause
 
-__all__ = ["Session"]
+__all__ = ["EtcdCalls"]
 
 _REQUIRE_LEADER = ("hasleader", "true")
 # A member that lags behind does not know a token that another has just issued.
@@ -36,14 +35,14 @@ _LOGINS_PER_CALL = 3
 _SUSPECT_AFTER = 1.0
 
 
-class Session:
+class EtcdCalls:
     """A cluster to call."""
 
     def __init__(self, config: EtcdConfig) -> None:
         self.config = config
         self.rotation = Rotation(config.endpoints)
-        self._links: dict[str, Link] = {}
-        self._retired: set[Link] = set()
+        self._channels: dict[str, EtcdChannel] = {}
+        self._retired: set[EtcdChannel] = set()
         self._tls: Any = None
         self._tls_read = False
         self._token: str | None = None if config.user is not None else ""
@@ -65,29 +64,30 @@ class Session:
         deadline = Deadline.after(total)
         failures = logins = 0
         while True:
-            link = self.link()
+            channel = self.channel()
             limit = attempt_time(deadline.remaining(), total, len(self.rotation))
             metadata: Metadata | None = None
             try:
-                metadata = await self._metadata(link, limit)
+                metadata = await self._metadata(channel, limit)
                 sent = now()
-                return sent, await link.unary(method, request, limit, metadata)
+                return sent, await channel.unary(method, request, limit, metadata)
             except CallFailed as failure:
                 if failure.kind is Kind.TOKEN and self.config.user and logins < _LOGINS_PER_CALL:
                     logins += 1
                     self.forget_login(metadata)
                     continue
                 failures += 1
-                await self.give_up_on(link, failure, limit)
+                await self.give_up_on(channel, failure, limit)
                 await self._pause(failures, deadline, total, failure)
 
     async def status(self, endpoint: str, timeout: float | None = None) -> Any:
         """What one endpoint says of itself; no other is tried."""
         limit = self.config.timeout if timeout is None else timeout
-        link = self.link(endpoint)
+        channel = self.channel(endpoint)
         try:
-            metadata = await self._metadata(link, limit)
-            return await link.unary("Maintenance/Status", rpc_pb2.StatusRequest(), limit, metadata)
+            metadata = await self._metadata(channel, limit)
+            request = api_pb2.StatusRequest()
+            return await channel.unary("Maintenance/Status", request, limit, metadata)
         except CallFailed as failure:
             if self.closed:
                 raise ClientClosed from None
@@ -111,27 +111,27 @@ class Session:
 
     # -- streams --------------------------------------------------------------
 
-    async def stream(self, method: str, timeout: float) -> Stream:
+    async def stream(self, method: str, timeout: float) -> EtcdStream:
         """A stream to the current endpoint, which fails when its member has no leader."""
-        link = self.link()
-        metadata = await self._metadata(link, timeout)
-        return link.stream(method, (*(metadata or ()), _REQUIRE_LEADER))
+        channel = self.channel()
+        metadata = await self._metadata(channel, timeout)
+        return channel.stream(method, (*(metadata or ()), _REQUIRE_LEADER))
 
     # -- endpoints ------------------------------------------------------------
 
-    def link(self, endpoint: str | None = None) -> Link:
-        """The link to an endpoint, the current one unless named."""
+    def channel(self, endpoint: str | None = None) -> EtcdChannel:
+        """The channel to an endpoint, the current one unless named."""
         if self.closed:
             raise ClientClosed
         name = endpoint or self.rotation.current
-        link = self._links.get(name)
-        if link is None:
+        channel = self._channels.get(name)
+        if channel is None:
             if not self._tls_read:
                 self._tls, self._tls_read = credentials(self.config), True
-            link = self._links[name] = Link(name, self._tls)
-        return link
+            channel = self._channels[name] = EtcdChannel(name, self._tls)
+        return channel
 
-    async def give_up_on(self, link: Link, failure: CallFailed, waited: float) -> None:
+    async def give_up_on(self, channel: EtcdChannel, failure: CallFailed, waited: float) -> None:
         """Go on elsewhere after `failure`, or raise the error that it means.
 
         Args:
@@ -141,22 +141,22 @@ class Session:
             raise ClientClosed from None
         if failure.kind not in (Kind.LOST, Kind.TIMED_OUT):
             raise translate(failure) from None
-        self.rotation.failed(link.endpoint)
+        self.rotation.failed(channel.endpoint)
         if failure.kind is Kind.TIMED_OUT and waited >= _SUSPECT_AFTER:
-            await self.retire(link)
+            await self.retire(channel)
 
-    async def retire(self, link: Link) -> None:
+    async def retire(self, channel: EtcdChannel) -> None:
         """Use a new connection to this endpoint from now on; its streams fail."""
-        if self._links.get(link.endpoint) is link:
-            del self._links[link.endpoint]
-        self._retired = {one for one in self._retired if not one.closed} | {link}
-        await link.retire()
+        if self._channels.get(channel.endpoint) is channel:
+            del self._channels[channel.endpoint]
+        self._retired = {one for one in self._retired if not one.closed} | {channel}
+        await channel.retire()
 
     # -- login ----------------------------------------------------------------
 
-    async def _metadata(self, link: Link, timeout: float) -> Metadata | None:
+    async def _metadata(self, channel: EtcdChannel, timeout: float) -> Metadata | None:
         if self._token is None:
-            await self._login(link, timeout)
+            await self._login(channel, timeout)
         return (("token", self._token),) if self._token else None
 
     def forget_login(self, refused: Metadata | None = None) -> None:
@@ -169,15 +169,15 @@ class Session:
         if self.config.user is not None and used == (self._token or ""):
             self._token = None
 
-    async def _login(self, link: Link, timeout: float) -> None:
+    async def _login(self, channel: EtcdChannel, timeout: float) -> None:
         async with self._login_lock:
             if self._token is not None:
                 return
-            request = rpc_pb2.AuthenticateRequest(
+            request = api_pb2.AuthenticateRequest(
                 name=self.config.user, password=self.config.password
             )
             try:
-                response = await link.unary("Auth/Authenticate", request, timeout, None)
+                response = await channel.unary("Auth/Authenticate", request, timeout, None)
             except CallFailed as failure:
                 if "authentication is not enabled" not in failure.text:
                     raise
@@ -188,10 +188,10 @@ class Session:
     # -- end ------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Close all links; what still runs raises `ClientClosed`."""
+        """Close all channels; what still runs raises `ClientClosed`."""
         self.closed = True
-        links = [*self._links.values(), *self._retired]
-        self._links.clear()
+        channels = [*self._channels.values(), *self._retired]
+        self._channels.clear()
         self._retired.clear()
-        for link in links:
-            await link.close()
+        for channel in channels:
+            await channel.close()
