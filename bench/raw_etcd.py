@@ -84,7 +84,7 @@ class RawEtcd:
         return len(response.kvs)
 
     async def deletes(self, prefix: str, *, exact: bool = False) -> AsyncGenerator[int, None]:
-        """How many keys each answer of a watch says are gone; first a 0 when it listens."""
+        """The number of deleted keys in each answer of a watch; first a 0 when it listens."""
         key = prefix.encode()
         create = api_pb2.WatchCreateRequest(key=key)
         if not exact:

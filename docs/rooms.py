@@ -41,7 +41,7 @@ PACKAGES: dict[str, frozenset[str]] = {
 # From the ground up. The last floor is the face (`import grid`) with the tools around it.
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "grid": (
-        ("errors", "aio", "wire_pb2", "trace_context"),
+        ("errors", "aio", "descriptor_pool", "wire_pb2", "trace_context"),
         ("deadline", "codec"),
         ("interceptors", "etcd"),
         ("environment", "embedded"),

@@ -59,7 +59,7 @@ class EtcdCalls:
     async def timed_call(
         self, method: str, request: Any, timeout: float | None = None
     ) -> tuple[float, Any]:
-        """When the successful attempt was sent, and its response."""
+        """The time at which the successful attempt was sent, and its response."""
         total = self.config.timeout if timeout is None else timeout
         deadline = Deadline.after(total)
         failures = logins = 0
@@ -81,7 +81,7 @@ class EtcdCalls:
                 await self._pause(failures, deadline, total, failure)
 
     async def status(self, endpoint: str, timeout: float | None = None) -> Any:
-        """What one endpoint says of itself; no other is tried."""
+        """The status of one endpoint; no other is tried."""
         limit = self.config.timeout if timeout is None else timeout
         channel = self.channel(endpoint)
         try:

@@ -1,10 +1,10 @@
 """The gRPC channel to one etcd endpoint; all other modules here are free of gRPC.
 
 Theory of operation. A channel counts its users, calls and streams. A channel whose
-connection seems dead is *retired*: nobody new gets it, its streams fail at once,
-because whoever holds one can open another and go on, and its channel closes when
-its last call has ended. Calls are left to their own time, because failing a write
-that may still succeed would make it be sent twice.
+connection seems dead is *retired*: no new call gets it, its streams fail at once,
+because their holders can open others and go on, and it closes when its last call has
+ended. Calls keep their own deadlines, because failing a write that may still succeed
+would send it twice.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _OPTIONS = (
 
 
 def credentials(config: EtcdConfig) -> grpc.ChannelCredentials | None:
-    """What TLS needs, None without TLS. Reads the files; `OSError` if one cannot be read."""
+    """TLS credentials, None without TLS. Reads the files; `OSError` if one cannot be read."""
     if not config.tls:
         return None
     return grpc.ssl_channel_credentials(
@@ -182,11 +182,11 @@ class EtcdStream:
         return CallFailed(code.name, text or "the stream ended")
 
     def fail(self) -> None:
-        """Let whoever waits in the stream get `CallFailed`; it must still be closed."""
+        """Make pending sends and receives raise `CallFailed`; it must still be closed."""
         self._call.cancel()
 
     async def close(self) -> None:
-        """End the stream; idempotent. Whoever waits in it gets `CallFailed`."""
+        """End the stream; idempotent. Pending sends and receives raise `CallFailed`."""
         if self._closed:
             return
         self._closed = True

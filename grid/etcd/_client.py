@@ -26,12 +26,14 @@ _PAGE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class EndpointStatus:
-    """What one endpoint says of itself.
+    """The status of one endpoint, as its member reports it.
 
     Attributes:
+        endpoint: the address that was asked.
+        version: of the etcd server, for example `3.5.21`.
         member_id, leader_id: ids of the member and of the leader it follows, 0 for none.
         revision: of the member's store.
-        db_size: bytes on disk.
+        db_size: size of the store on disk, in bytes.
         errors: alarms, for example that the quota is used up.
     """
 
@@ -73,8 +75,8 @@ class EtcdClient:
     be made twice: `put` and `delete` bring about the same state then.
 
     Every call may raise:
-        EtcdUnavailable: no endpoint answered in time; of a write nobody knows
-            whether it took effect.
+        EtcdUnavailable: no endpoint answered in time; whether a write took effect
+            is unknown.
         EtcdAuthFailed, EtcdPermissionDenied: user, password or role.
         EtcdOutOfSpace: etcd takes no writes.
         EtcdError: any other refusal.
@@ -195,7 +197,7 @@ class EtcdClient:
         return lease
 
     async def lease_time(self, lease: int, *, timeout: float | None = None) -> tuple[float, float]:
-        """Seconds that a lease has left and that it was granted; anybody's lease.
+        """Seconds that a lease has left, and seconds that it was granted, for any lease.
 
         Raises:
             LeaseLost: etcd does not know the lease.
@@ -245,7 +247,7 @@ class EtcdClient:
         return [_member(one) for one in response.members]
 
     async def status(self, endpoint: str, *, timeout: float | None = None) -> EndpointStatus:
-        """What one endpoint says of itself; no other is asked in its place."""
+        """The status of one endpoint; no other endpoint is asked in its place."""
         response = await self._calls.status(endpoint, timeout)
         return EndpointStatus(
             endpoint=endpoint,

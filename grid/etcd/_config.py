@@ -1,4 +1,4 @@
-"""Where etcd is and how to talk to it."""
+"""The configuration of a connection to etcd."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ADDRESS = re.compile(
 
 @dataclass(frozen=True)
 class EtcdConfig:
-    """How to reach an etcd cluster and who to be there.
+    """Endpoints, credentials and TLS files of an etcd cluster.
 
     Args:
         endpoints: `host:port` of members, IPv6 in brackets; `http://` and

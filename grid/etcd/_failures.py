@@ -1,4 +1,4 @@
-"""What a failed call means: try elsewhere, log in again, or tell the caller."""
+"""Kinds of failed calls: try elsewhere, log in again, or tell the caller."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _AUTH_TEXTS = (*_TOKEN_TEXTS, "authentication failed", "password")
 
 
 class Kind(enum.Enum):
-    """What to do about a failure."""
+    """The reaction to a failed call."""
 
     LOST = "the endpoint is gone or cannot serve: another may"
     TIMED_OUT = "the endpoint did not answer in the time of one attempt"
@@ -47,7 +47,7 @@ class CallFailed(Exception):
 
     @property
     def kind(self) -> Kind:
-        """What to do about it."""
+        """The reaction to this failure."""
         text = self.text.lower()
         if self.code == "DEADLINE_EXCEEDED":
             return Kind.TIMED_OUT

@@ -1,4 +1,4 @@
-"""What etcd holds, in plain objects."""
+"""Keys, snapshots and changes of etcd as plain objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which endpoint to use, how long to wait for it, how long to pause between rounds."""
+"""The choice of an endpoint, and the times of attempts and of pauses between rounds."""
 
 from __future__ import annotations
 

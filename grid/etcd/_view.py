@@ -1,4 +1,4 @@
-"""What a watch knows: the keys as last seen, and what follows from news about them.
+"""The state of a watch: the keys as last seen, and the changes that lists and events make.
 
 No I/O: lists and events go in, changes come out.
 """

@@ -4,7 +4,7 @@ Theory of operation. Everything is listed at revision R, then watched from R+1.
 etcd keeps the history, so after a lost connection, another endpoint or a
 restart the watch goes on at the revision after the last one seen. If that
 revision is compacted meanwhile, everything is listed again and compared with
-what is known (`_view`), so that deletes nobody told of are still seen.
+what is known (`_view`), so that deletes without an event are still seen.
 
 There is no task and no buffer: the consumer's own `anext` reads the stream, so
 that a slow consumer holds back etcd and not this process's memory. Only while
@@ -127,7 +127,7 @@ class Watch:
         raise StopAsyncIteration
 
     async def close(self) -> None:
-        """End the watch and whoever iterates over it; idempotent."""
+        """End the watch and the iteration over it; idempotent."""
         self._closed = True
         self._on_close(self)
         if self._connecting is not None:

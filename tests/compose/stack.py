@@ -62,7 +62,7 @@ def _environment() -> dict[str, str]:
 
 
 def docker(*arguments: str, timeout: float = 120) -> str:
-    """What a docker command prints."""
+    """The output of a docker command."""
     return run("docker", *arguments, timeout=timeout).stdout.strip()
 
 
@@ -75,7 +75,7 @@ def _works(*command: str, timeout: float = 30) -> bool:
 
 @functools.cache
 def compose_command() -> tuple[str, ...] | None:
-    """How compose is called here: `COMPOSE` if set, else the plugin, else docker-compose."""
+    """The command for compose: `COMPOSE` if set, else the plugin, else docker-compose."""
     if given := os.environ.get("COMPOSE"):
         return tuple(given.split())
     if _works("docker", "compose", "version"):
@@ -166,7 +166,7 @@ class Stack:
         return docker("ps", "--quiet", *filters, *(["--all"] if stopped else [])).split()
 
     def grid(self, *arguments: str, on: str | None = None) -> str:
-        """What the command `grid` prints in a peer's container, by default in any."""
+        """The output of the command `grid` in a peer's container, by default in any."""
         return docker("exec", on or self.containers()[0], "grid", *arguments)
 
     def rows(self, kind: str) -> list[dict[str, Any]]:
@@ -211,5 +211,5 @@ def address(container: str) -> str:
 
 
 def exit_code(container: str) -> int:
-    """How a container's process ended."""
+    """The exit code of a container's process."""
     return int(docker("inspect", "--format", "{{.State.ExitCode}}", container))

@@ -88,7 +88,7 @@ def start_greeter(stack: Stack, name: str, container: str) -> None:
 
 
 def greeting(stack: Stack, name: str, *, on: str | None = None) -> str:
-    """What the actor answers to a request from a container."""
+    """The actor's answer to a request from a container."""
     answer: dict[str, str] = json.loads(stack.grid("request", name, "EchoMsg", HELLO, on=on))
     return answer["msg"]
 

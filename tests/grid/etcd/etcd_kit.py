@@ -1,4 +1,4 @@
-"""What the tests of etcd share."""
+"""Tools that the tests of etcd share."""
 
 from __future__ import annotations
 
