@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from machine.core.lifecycle import Snapshot
 from machine.core.tracer import Tracer
 from machine.errors import InvalidArgument
-from machine.history.queries import Asking, Names
+from machine.history.queries import HistoryQueries, Names
 from machine.history.records import Record
 from machine.plain import plain_args
 from machine.schema.state import flatten
@@ -26,7 +26,7 @@ __all__ = ["History"]
 M = TypeVar("M", bound="Machine[Any]")
 
 
-class History(Asking, Tracer):
+class History(HistoryQueries, Tracer):
     """Remembers the transitions of one machine, with their times of day.
 
     Bind it as a tracer, before or after things happened; ask it from any

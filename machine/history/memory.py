@@ -19,7 +19,8 @@ __all__ = ["MemoryHistory"]
 class MemoryHistory(History):
     """A history in memory; the oldest records go when there are `max_records`.
 
-    Takes what `History` takes.
+    Args:
+        options: those of `History`.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -32,7 +33,7 @@ class MemoryHistory(History):
         return sum(not record.begins for record in self._all())
 
     def machine_record(self) -> MachineRecord | None:
-        """What is known of the machine; None before one was seen."""
+        """The machine's schema and last state; None before one was bound."""
         return self._seen
 
     def _all(self) -> list[Record]:

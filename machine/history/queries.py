@@ -1,4 +1,4 @@
-"""What can be asked of a history."""
+"""Queries of a history."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from machine.plain import plain_args
 from machine.rules.kinds import Kind
 from machine.schema.state import flatten
 
-__all__ = ["Asking", "Names"]
+__all__ = ["HistoryQueries", "Names"]
 
 Names = str | Iterable[str]
 
 
-class Asking:
-    """The questions; all may be asked from any thread. Times of day are `Moment`s.
+class HistoryQueries:
+    """The queries of a history, for any thread. Times of day are `Moment`s.
 
     Attributes:
         machine_id: whose history it is; "" before that is known.
@@ -42,7 +42,7 @@ class Asking:
         raise NotImplementedError
 
     def machine_record(self) -> MachineRecord | None:
-        """What is known of the machine; None before one was seen."""
+        """The machine's schema and last state; None before one was bound."""
         raise NotImplementedError
 
     def latest(self, count: int = 1) -> list[Record]:
@@ -69,7 +69,7 @@ class Asking:
         limit: int | None = None,
         newest_first: bool = False,
     ) -> list[Record]:
-        """The records that have all of what is given.
+        """The records that match all of the arguments.
 
         Args:
             called: all these states were called.
@@ -79,8 +79,8 @@ class Asking:
             kind, accepted, auto: it was so.
             start, end: it ended from then on, and until then.
             min_sum, max_sum: the sum of all ticks after it is at least, at most.
-            where: anything else.
-            limit: not more than these.
+            where: a function of a record, for any other condition.
+            limit: the largest number of records.
 
         Raises:
             UnknownState: a state is not tracked.
@@ -120,22 +120,22 @@ class Asking:
         return found
 
     def activated_between(self, state: str, start: Moment, end: Moment) -> bool:
-        """Whether the state became active (also again) in this time."""
+        """True if the state became active (also again) in this time."""
         return bool(self.find(activated=state, start=start, end=end, limit=1))
 
     def deactivated_between(self, state: str, start: Moment, end: Moment) -> bool:
-        """Whether the state became inactive in this time."""
+        """True if the state became inactive in this time."""
         return bool(self.find(deactivated=state, start=start, end=end, limit=1))
 
     def active_between(self, state: str, start: Moment, end: Moment) -> bool:
-        """Whether the state was active at some moment of this time."""
+        """True if the state was active at some moment of this time."""
         tick = self._tick_at(state, moment(start), moment(end))
         if tick is None:
             return False
         return tick % 2 == 1 or self._ever(state, start, end, active=True)
 
     def inactive_between(self, state: str, start: Moment, end: Moment) -> bool:
-        """Whether the state was inactive at some moment of this time."""
+        """True if the state was inactive at some moment of this time."""
         tick = self._tick_at(state, moment(start), moment(end))
         if tick is None:
             return False
@@ -148,12 +148,12 @@ class Asking:
         )
 
     def last_activated(self, state: str) -> datetime | None:
-        """When the state last became active; None if it has not, or that is forgotten."""
+        """The last time that the state became active; None if it has not, or no record is left."""
         found = self.find(activated=state, limit=1, newest_first=True)
         return found[0].at if found else None
 
     def activated_recently(self, state: str, seconds: float) -> bool:
-        """Whether the state became active within the last seconds."""
+        """True if the state became active within the last seconds."""
         return bool(self.find(activated=state, start=self._clock() - seconds, limit=1))
 
     def _tick_at(self, state: str, start: float, end: float) -> int | None:

@@ -1,4 +1,4 @@
-"""What a history remembers of a transition, and of a machine."""
+"""Records of a history: of a transition, and of a machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Record:
         at: when it ended; UTC.
         machine: the machine's id.
         transition: the transition's id.
-        kind: what it did with the called states.
+        kind: add, remove or set.
         called: these states.
         accepted: False if it was rejected or failed.
         auto: the machine made it, of Auto states.
@@ -40,8 +40,8 @@ class Record:
         queue_tick, machine_tick: of the machine, after it.
         args: the arguments, as far as they are kept and JSON can hold them.
         source: the event that it was made for, if its caller named one.
-        error: what a handler raised, as text; or "".
-        begins: no transition, but a state to count from: the machine was bound, or imported.
+        error: the error of a handler, as text; or "".
+        begins: no transition, but a base to count from: the machine was bound, or imported.
     """
 
     number: int
@@ -81,7 +81,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class MachineRecord:
-    """What a history knows of a machine: enough to make it again.
+    """A machine in a history: enough to make it again.
 
     Attributes:
         id: the machine's.

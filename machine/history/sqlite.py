@@ -53,16 +53,15 @@ class SqliteHistory(History):
     """A history in an SQLite file, which other histories and programs may use as well.
 
     Records are written in batches by a thread that lives while there is
-    something to write; questions wait for it. A program that ends writes what
-    is left. While the file cannot be written this is logged and tried again.
-
-    Takes what `History` takes, and:
+    something to write; queries wait for it. A program that ends writes the rest.
+    While the file cannot be written, this is logged and tried again.
 
     Args:
         path: of the file; it is made if it is missing. `:memory:` for none.
         id: the machine's id; known without it once the history is bound, or if
             the file is about one machine only.
         interval: seconds between two batches.
+        options: those of `History`.
 
     Raises:
         InvalidArgument: the file is of another version, or is no database.
@@ -200,7 +199,7 @@ class SqliteHistory(History):
         """Return when all that happened is in the file; from any thread.
 
         Raises:
-            WaitTimeout: it could not be written in so many seconds.
+            WaitTimeout: it could not be written within `timeout` seconds.
         """
         until = None if timeout is None else time.monotonic() + timeout
         with self._change:
@@ -213,7 +212,7 @@ class SqliteHistory(History):
                 self._change.wait(left)
 
     def close(self) -> None:
-        """Write what is left and close the file; nothing is remembered from now on."""
+        """Write the rest and close the file; later transitions are not recorded."""
         with self._change:
             if self._closed:
                 return
@@ -235,7 +234,7 @@ class SqliteHistory(History):
     # -- reading -------------------------------------------------------------------------
 
     def machine_record(self) -> MachineRecord | None:
-        """What is known of the machine; None before one was seen.
+        """The machine's schema and last state; None before one was bound.
 
         Raises:
             InvalidArgument: the file is about several machines, and `id` was not given.

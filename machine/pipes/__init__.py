@@ -5,19 +5,19 @@
     pipe.detach()
 
 A pipe looks at a transition of its source when it is over, its auto states
-excepted, and mutates its target by what the clocks say. So what a failing
-handler took back is not piped, and what it left standing is. The mutation is
-made on the thread of that transition. It never waits: a target that somebody
-else drains has it in its queue when the source goes on. So two machines that
+excepted, and mutates its target according to the clocks. So a change that a
+failing handler took back is not piped, and one that it left standing is. The
+mutation is made on the thread of that transition. It never waits: if another
+thread works off the target's queue, the mutation is queued there. So two machines that
 are piped to each other, on two threads, cannot deadlock.
 
 Mutations of the target name the event of the source, as `Source`. It remembers
-which pipes a change has come through: none passes the same pipe twice, so that
+the pipes of a change: none passes the same pipe twice, so that
 circles of machines come to rest. A change that handlers make of it is another
 change, unless they name the event; its length is limited by `chain_limit`.
 
-What goes wrong in a pipe, such as arguments that the target does not take,
-becomes the error of the source. A target that rejects a mutation is no error.
+An error in a pipe, such as arguments that the target refuses, becomes the
+error of the source. A target that rejects a mutation is no error.
 
 A pipe ends when it is detached, or with either of its machines. The source
 keeps its targets alive, not the other way round.
@@ -68,13 +68,13 @@ def add(
     args: ArgsOption = False,
     flat: bool = False,
 ) -> Pipe:
-    """Add a state to the target whenever one of the source begins, or begins anew.
+    """Add a state to the target whenever one of the source begins, or begins again.
 
     Args:
         state: of the source.
         target_state: of the target; the same name by default. One that is
             called `Err...` is added with the source's error, and so with Exception.
-        when: or whenever it "ends".
+        when: "begins", or "ends" for its end.
         args: True to pass on the arguments of the source's mutation; a function
             of them that gives the target's.
         flat: not if the target has the state already: spares Multi states.
@@ -165,7 +165,7 @@ def bind_many(
     _check_states(source, target, pairs)
 
     def carry(change: Change) -> None:
-        # What begins goes first: of states that take turns the target always has one.
+        # Begins go first, so that of states that take turns the target always has one.
         for mine, theirs in pairs.items():
             if change.began(mine):
                 _mutate(change, Kind.ADD, theirs, args, flat)
@@ -254,7 +254,7 @@ def bind_connected(
 
 
 def sync(source: AnyMachine, target: AnyMachine | None = None) -> int:
-    """Let all pipes of a machine say once more what is so; for a target that came later.
+    """Apply all pipes of a machine to its present state; for a target that came later.
 
     States that are active count as begun, the others as ended; no arguments
     are passed on, and states that the target has already are not added again.
@@ -263,7 +263,7 @@ def sync(source: AnyMachine, target: AnyMachine | None = None) -> int:
         target: only the pipes to this machine.
 
     Returns:
-        How many pipes there were.
+        The number of pipes.
     """
     found = [pipe for pipe in pipes_of(source) if target is None or pipe.target is target]
     for pipe in found:

@@ -9,7 +9,7 @@ the beginning, each mutation that came from outside (not from handlers and not
 of Auto states), and the outcome of each transition. A replay makes the same
 mutations in the same order of the queue, also if they came from several
 threads, so it shows whether a change of the handlers or of the relations
-changes what a machine does.
+changes the behaviour of a machine.
 
 Async handlers are not run in a replay: the mutations of their tasks came from
 outside and are in the recording.

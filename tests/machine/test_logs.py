@@ -29,7 +29,7 @@ class Lines(logging.Handler):
 
 @pytest.fixture
 def lines() -> Iterator[Lines]:
-    """What goes to the logger `machine.test`, at all standard levels."""
+    """The lines of the logger `machine.test`, at all standard levels."""
     log, kept = logging.getLogger("machine.test"), Lines()
     log.setLevel(logging.DEBUG)
     log.propagate = False

@@ -55,7 +55,7 @@ def boxes(svg: str, kind: str) -> list[str]:
 
 
 def lines(svg: str) -> list[str]:
-    """What the tooltips of lines say."""
+    """The tooltips of lines."""
     root = ET.fromstring(svg)  # noqa: S314
     return [
         one.findtext(f"{SVG}title") or ""

@@ -29,7 +29,7 @@ def make(schema: Any = "A; B; C", **options: Any) -> AnyMachine:
 
 
 def in_thread(function: Callable[[], object]) -> object:
-    """What a function gives or raises in a thread of its own."""
+    """The value or the error of a function in a thread of its own."""
     found: list[object] = []
 
     def run() -> None:

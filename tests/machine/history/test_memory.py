@@ -1,4 +1,4 @@
-"""What a machine did and when, in memory and in a file."""
+"""Histories of transitions, in memory and in a file."""
 
 from __future__ import annotations
 

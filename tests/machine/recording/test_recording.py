@@ -1,4 +1,4 @@
-"""What was asked of a machine, written down, done again and compared."""
+"""Recordings of mutations, replayed and compared."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Point:
 
 
 class Broken(Exception):
-    """What a handler raises."""
+    """An error of a handler."""
 
     def __init__(self, text: str, code: int) -> None:
         super().__init__(text)

@@ -1,4 +1,4 @@
-"""What OpenTelemetry is told of machines, and extras that are missing."""
+"""Spans of machines for OpenTelemetry, and extras that are missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Prometheus is told of machines."""
+"""Metrics of machines for Prometheus."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def registry() -> CollectorRegistry:
 
 
 class Values:
-    """What a registry has."""
+    """The values of a registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
