@@ -16,13 +16,13 @@ __all__ = ["Breakpoint"]
 
 
 class Breakpoint(Tracer):
-    """Calls the debugger before the handlers of a mutation that calls exactly these states.
+    """A tracer that calls the debugger before the handlers of a mutation of exactly these states.
 
     Args:
-        added: what a mutation adds, in this order.
-        removed: what a mutation removes, in this order.
-        strict: not if the states are so already.
-        stop: what to call instead of the built-in `breakpoint`.
+        added: the states that a mutation adds, in this order.
+        removed: the states that a mutation removes, in this order.
+        strict: not if the states are active, or inactive, already.
+        stop: a function to call instead of the built-in `breakpoint`.
 
     Raises:
         InvalidArgument: neither is given.

@@ -1,4 +1,4 @@
-"""What a machine does as lines of a log: the same lines, in the same order, for the same work.
+"""Machines in a log: the same lines, in the same order, for the same work.
 
     logging.basicConfig(level=logging.DEBUG, format="%(message)s")
     door.bind_tracer(MachineLogger(Level.OPS))
@@ -37,19 +37,19 @@ __all__ = ["ArgsMapper", "Level", "MachineLogger"]
 
 
 class Level(IntEnum):
-    """How much is written; each level includes those before it."""
+    """Levels of detail; each includes those before it."""
 
     NOTHING = 0
     EXTERNAL = 1
-    """What the program itself says, with `MachineLogger.log`."""
+    """Lines of the program itself, by `MachineLogger.log`."""
     CHANGES = 2
     """States that change, and errors."""
     OPS = 3
     """Mutations, the queue, handlers, and why something was canceled."""
     DECISIONS = 4
-    """What relations decide, and Auto states."""
+    """Decisions of relations, and Auto states."""
     EVERYTHING = 5
-    """Also what stays the same, and the end of handlers."""
+    """Also states that stay the same, and the end of handlers."""
 
     def __str__(self) -> str:
         return self.name.lower()
@@ -66,7 +66,7 @@ _SHORT = 5  # characters of an id
 
 
 class ArgsMapper:
-    """Which arguments of a mutation are shown, and how.
+    """A choice of the arguments to show, and their form.
 
     Args:
         names: of the arguments; others are not shown.
@@ -83,7 +83,7 @@ class ArgsMapper:
         self.max_len = max_len
 
     def __call__(self, args: Mapping[str, Any]) -> dict[str, str]:
-        """Those of the arguments that are shown, as text, sorted by name."""
+        """The arguments that are shown, as text, sorted by name."""
         return {name: self._cut(str(args[name])) for name in sorted(self.names & args.keys())}
 
     def text(self, args: Mapping[str, Any]) -> str:
@@ -100,7 +100,7 @@ class ArgsMapper:
 
 
 class MachineLogger(Tracer):
-    """Writes what machines do to a log.
+    """A tracer that writes transitions to a log.
 
     One logger may be bound to any number of machines, in any threads.
 
@@ -108,8 +108,8 @@ class MachineLogger(Tracer):
         level: how much; a `Level` or its name. The attribute may be changed at any time.
         logger: where to; the logger `machine` by default.
         ids: begin each line with the first five characters of the machine's id,
-            or with so many as this number says.
-        args: which arguments of mutations are shown: an `ArgsMapper`, or their
+            or with this number of them.
+        args: the arguments of mutations to show: an `ArgsMapper`, or their
             names. None are by default, as they may be secret.
         steps: lines about relations: `[implied]`, `[rel:remove]`, `[reject]`.
             They cost time, as the relations are gone through again.
@@ -152,7 +152,7 @@ class MachineLogger(Tracer):
         who = f":{event.name}" if event is not None else ""
         self._write(machine, Level.EXTERNAL, f"[extern{who}] {text}")
 
-    # -- what the machine tells ----------------------------------------------------------
+    # -- hooks of a tracer --------------------------------------------------------------
 
     def mutation_queued(self, machine: Machine[Any], mutation: Mutation) -> None:
         """`[queue:add] A B`, `[prepend:add] A`, `[auto] A`."""
@@ -170,7 +170,7 @@ class MachineLogger(Tracer):
             self._write(machine, Level.OPS, f"[prepend:{mutation.kind}] {states}")
 
     def transition_start(self, tx: Transition) -> None:
-        """`[add] A B`, where it comes from, and what relations made of it."""
+        """`[add] A B`, its source, and the decisions of relations."""
         if not self._wants(Level.OPS) or self._hides(tx.mutation):
             return
         mutation = tx.mutation
@@ -257,7 +257,7 @@ class MachineLogger(Tracer):
         self._write(tx.machine, Level.CHANGES, text, tx.id, logging.ERROR, shown)
 
     def note(self, machine: Machine[Any], level: str, text: str) -> None:
-        """What the machine says by itself: `[cancel] ...`, `[recover] ...`."""
+        """Notes of the machine: `[cancel] ...`, `[recover] ...`."""
         running = machine.transition
         if running is None or not self._hides(running.mutation):
             self._write(machine, level_of(level), text, "" if running is None else running.id)

@@ -1,4 +1,4 @@
-"""What the ready-made states do: the orderly end of a machine, and its kinds of errors."""
+"""Handlers of the ready-made states: the orderly end of a machine, and its kinds of errors."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class DisposedHandlers:
     `RegisterDisposal` takes a function without parameters, plain or async, as
     `dispose`, and is rejected without one. `Disposing` calls them, the last one
     first, in the background while the state lasts, and then adds `Disposed`,
-    which disposes the machine. What one raises becomes the machine's error, and
-    the others are called all the same. Without an event loop they are called at
+    which disposes the machine. An error of one becomes the machine's error, and
+    the others are still called. Without an event loop they are called at
     once, and async ones are an error.
 
     They are also called, without waiting for the async ones, when the machine is
@@ -57,11 +57,11 @@ class DisposedHandlers:
     """
 
     def RegisterDisposalEnter(self, args: Mapping[str, Any]) -> bool:  # noqa: N802
-        """Only with something to call."""
+        """Accept only a callable."""
         return callable(args.get(_ARGUMENT))
 
     def RegisterDisposalState(self, machine: AnyMachine, dispose: Disposal) -> None:  # noqa: N802
-        """Remember it."""
+        """Register the function."""
         self._registered(machine).append(dispose)
         machine.remove("RegisterDisposal")
 
@@ -83,7 +83,7 @@ class DisposedHandlers:
         machine.dispose()
 
     def _registered(self, machine: AnyMachine) -> list[Disposal]:
-        """What is registered for a machine; called also if it ends in another way."""
+        """The functions registered for a machine; called also if it ends in another way."""
         with _registering:
             functions = _registrations.get(machine)
             if functions is None:
@@ -104,7 +104,7 @@ class DisposedHandlers:
     def _dispose_one(
         self, machine: AnyMachine, function: Disposal, *, is_async: bool = False
     ) -> Awaitable[object] | None:
-        """Call a function; what is left to be awaited of it."""
+        """Call a function; returns its answer if that has to be awaited."""
         with machine.catching():
             answer = function()
             if not inspect.isawaitable(answer):
@@ -118,7 +118,7 @@ class DisposedHandlers:
 
 
 def _dispose_rest(functions: list[Disposal]) -> None:
-    """Call what is left, when the machine has ended already."""
+    """Call the remaining functions of a machine that has ended already."""
     loop = events._get_running_loop()
     while functions:
         function = functions.pop()
@@ -129,15 +129,15 @@ def _dispose_rest(functions: list[Disposal]) -> None:
                 _log.warning("%r is async, and no event loop runs: not called", function)
             elif inspect.isawaitable(answer):
                 _keep(asyncio.ensure_future(answer))
-        except Exception:  # noqa: BLE001 - nobody is left to be told
-            _log.exception("%r, which was to be disposed, raised", function)
+        except Exception:  # noqa: BLE001 - the machine that could report it has ended
+            _log.exception("%r, registered for disposal, raised", function)
 
 
 _kept: set[asyncio.Future[Any]] = set()
 
 
 def _keep(task: asyncio.Future[Any]) -> None:
-    """Hold a task until it is done, and log what it raises."""
+    """Hold a task until it is done, and log its error."""
     _kept.add(task)
     task.add_done_callback(_ended)
 
@@ -146,14 +146,14 @@ def _ended(task: asyncio.Future[Any]) -> None:
     _kept.discard(task)
     error = None if task.cancelled() else task.exception()
     if error is not None:
-        _log.error("what was to be disposed raised", exc_info=error)
+        _log.error("a function registered for disposal raised", exc_info=error)
 
 
-# -- whatever states the machine has -----------------------------------------------------
+# -- with or without the ready-made states -----------------------------------------------
 
 
 def dispose_with(machine: AnyMachine, what: Disposal | AnyMachine) -> None:
-    """Dispose something together with a machine.
+    """Dispose an object together with a machine.
 
     A machine with the states of `ready_made.Disposed` registers it, and waits
     for it in Disposing; another one calls it when it has ended, and then it
@@ -163,8 +163,8 @@ def dispose_with(machine: AnyMachine, what: Disposal | AnyMachine) -> None:
         what: a function without parameters, or another machine.
 
     Raises:
-        InvalidArgument: it cannot be called, or has to be awaited where nobody would;
-            or the machine does not take it.
+        InvalidArgument: it cannot be called, or is async and would not be awaited; or
+            the machine rejects it.
     """
     function: Any = what
     if isinstance(what, Machine):

@@ -11,7 +11,7 @@ from asyncio import events
 from dataclasses import dataclass
 from types import TracebackType
 
-__all__ = ["CallSite", "caller_site", "raise_site", "who_runs"]
+__all__ = ["CallSite", "caller_site", "raise_site", "runner_name"]
 
 # The folder of the package, as frames of it are no call sites. Compared as text with the file
 # names of frames, so it must not be resolved.
@@ -65,7 +65,7 @@ def raise_site(error: BaseException) -> CallSite | None:
     return found
 
 
-def who_runs() -> str:
+def runner_name() -> str:
     """The name of the running task or thread; "" for the main thread without a task."""
     if events._get_running_loop() is not None:
         task = asyncio.current_task()

@@ -1,14 +1,16 @@
-"""The part that all histories share: what is recorded, and what can be asked."""
+"""The base of all histories: the filters of records, and the hooks of a tracer."""
 
 from __future__ import annotations
 
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from machine.core.lifecycle import Snapshot
+from machine.core.records import TransitionRecord, record_of
 from machine.core.tracer import Tracer
 from machine.errors import InvalidArgument
 from machine.history.queries import HistoryQueries, Names
@@ -24,12 +26,13 @@ if TYPE_CHECKING:
 __all__ = ["History"]
 
 M = TypeVar("M", bound="Machine[Any]")
+_OF_TRANSITION = tuple(one.name for one in fields(TransitionRecord) if one.name != "changes")
 
 
 class History(HistoryQueries, Tracer):
-    """Remembers the transitions of one machine, with their times of day.
+    """A record of the transitions of one machine, with their times of day.
 
-    Bind it as a tracer, before or after things happened; ask it from any
+    Bind it as a tracer, before or after the first transition; query it from any
     thread. Use `MemoryHistory` or `SqliteHistory`.
 
     Args:
@@ -38,9 +41,9 @@ class History(HistoryQueries, Tracer):
         called_except: no transitions that called one of these.
         changed: only transitions that changed one of these.
         changed_except: no transitions that changed one of these.
-        rejected: transitions that were rejected and changed nothing, too.
-        max_records: the oldest ones are forgotten when there are more.
-        args: which arguments are kept: True for all that JSON can hold, their
+        rejected: also transitions that were rejected and changed nothing.
+        max_records: the largest number of records; the oldest are deleted.
+        args: the arguments to keep: True for all that JSON can hold, their
             names, or False.
         clock: the time of day, in seconds since 1970.
 
@@ -63,7 +66,7 @@ class History(HistoryQueries, Tracer):
     ) -> None:
         if max_records < 1:
             raise InvalidArgument(
-                f"max_records is 1 or more, not {max_records}", argument="max_records"
+                f"max_records must be 1 or more, not {max_records}", argument="max_records"
             )
         self.max_records = max_records
         self._states = flatten(states)
@@ -78,7 +81,7 @@ class History(HistoryQueries, Tracer):
         self._sum = 0
         self._number = 1
 
-    # -- what a store does ---------------------------------------------------------------
+    # -- storage hooks -------------------------------------------------------------------
 
     def _store(self, record: Record) -> None:
         raise NotImplementedError
@@ -184,9 +187,7 @@ class History(HistoryQueries, Tracer):
             return False
         if not self._not_called.isdisjoint(called):
             return False
-        names, before = tx.names, tx.ticks_before
-        after = tx.ticks_after
-        changed = {names[at] for at, tick in enumerate(after) if tick != before[at]}
+        changed = {change.name for change in tx.changes}
         if not (tx.accepted or changed):
             return self._rejected
         if self._changed and self._changed.isdisjoint(changed):
@@ -195,35 +196,28 @@ class History(HistoryQueries, Tracer):
 
     def _record_of(self, tx: Transition, after: Sequence[int], at: datetime) -> Record:
         machine, mutation = tx.machine, tx.mutation
-        names = tx.names
-        ticks = self._tracked(names, after)
-        before = self._tracked(names, tx.ticks_before)
         total = sum(after)
         since, self._sum = total - self._sum, total
         args: Mapping[str, Any] = {}
         if self._args is not False and mutation.args is not None:
             args = plain_args(mutation.values, None if self._args is True else self._args)
-        error = tx.error
+        base = record_of(tx, args)
+        changes = base.changes
+        if self._states:
+            changes = tuple(change for change in changes if change.name in self._states)
+        ticks = self._tracked(tx.names, after)
         return Record(
+            **{name: getattr(base, name) for name in _OF_TRANSITION},
+            changes=changes,
             number=self._number,
             at=at,
-            machine=machine.id,
-            transition=tx.id,
-            kind=mutation.kind,
-            called=mutation.called,
-            accepted=tx.accepted,
-            auto=mutation.auto,
             ticks=ticks,
-            diff={name: n - before[name] for name, n in ticks.items() if n != before[name]},
             sum=total,
             sum_tracked=sum(ticks.values()),
             sum_diff=total - sum(tx.ticks_before),
             since=since,
             queue_tick=machine.queue_tick,
             machine_tick=machine.machine_tick,
-            args=args,
-            source=mutation.source,
-            error="" if error is None else f"{type(error).__name__}: {error}",
         )
 
     # -- making it again -----------------------------------------------------------------

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from machine.core.lifecycle import Snapshot
-from machine.core.mutation import Source
+from machine.core.records import TransitionRecord
 from machine.errors import InvalidArgument
-from machine.rules.kinds import Kind
 from machine.schema.schema import Schema
 
 __all__ = ["MachineRecord", "Moment", "Record", "micros", "moment"]
@@ -19,51 +17,39 @@ Moment = datetime | float  # a time of day: with its time zone, or in seconds si
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """One transition, as a history remembers it.
+class Record(TransitionRecord):
+    """The record of a transition in a history.
+
+    Its `changes` are those of the tracked states, and its `args` those that are
+    kept and that JSON can hold.
 
     Attributes:
-        number: counts the records of a machine.
-        at: when it ended; UTC.
-        machine: the machine's id.
-        transition: the transition's id.
-        kind: add, remove or set.
-        called: these states.
-        accepted: False if it was rejected or failed.
-        auto: the machine made it, of Auto states.
+        number: the position among the records of a machine.
+        at: the time when it ended; UTC.
         ticks: of the tracked states, after it.
-        diff: how many ticks those made that changed.
         sum: of the ticks of all states, after it.
-        sum_tracked: of the ticks of the tracked ones.
-        sum_diff: how many ticks all states made in it.
-        since: how many ticks they made since the record before.
+        sum_tracked: of the ticks of the tracked states.
+        sum_diff: the ticks that all states made in it.
+        since: the ticks that all states made since the record before.
         queue_tick, machine_tick: of the machine, after it.
-        args: the arguments, as far as they are kept and JSON can hold them.
-        source: the event that it was made for, if its caller named one.
-        error: the error of a handler, as text; or "".
         begins: no transition, but a base to count from: the machine was bound, or imported.
     """
 
     number: int
     at: datetime
-    machine: str
-    transition: str = ""
-    kind: Kind = Kind.SET
-    called: tuple[str, ...] = ()
-    accepted: bool = True
-    auto: bool = False
     ticks: Mapping[str, int] = field(default_factory=dict)
-    diff: Mapping[str, int] = field(default_factory=dict)
     sum: int = 0
     sum_tracked: int = 0
     sum_diff: int = 0
     since: int = 0
     queue_tick: int = 0
     machine_tick: int = 0
-    args: Mapping[str, Any] = field(default_factory=dict)
-    source: Source | None = None
-    error: str = ""
     begins: bool = False
+
+    @property
+    def diff(self) -> dict[str, int]:
+        """The ticks that the tracked states made, of those that changed."""
+        return {change.name: change.ticks for change in self.changes}
 
     def active(self, state: str) -> bool:
         """True if the state is active after it."""
@@ -71,12 +57,15 @@ class Record:
 
     def activated(self, state: str) -> bool:
         """True if the state became active in it, again, or for a moment."""
-        ticks = self.diff.get(state, 0)
+        ticks = self._ticks_of(state)
         return ticks > 0 and (self.active(state) or ticks > 1)
 
     def deactivated(self, state: str) -> bool:
         """True if the state became inactive in it."""
-        return self.diff.get(state, 0) > 0 and not self.active(state)
+        return self._ticks_of(state) > 0 and not self.active(state)
+
+    def _ticks_of(self, state: str) -> int:
+        return next((change.ticks for change in self.changes if change.name == state), 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from machine.core.lifecycle import Snapshot
 from machine.core.mutation import Source
+from machine.core.transition import StateChange
 from machine.errors import InvalidArgument, WaitTimeout
 from machine.history.base import History
 from machine.history.records import MachineRecord, Record, micros
@@ -61,6 +62,7 @@ class SqliteHistory(History):
         id: the machine's id; known without it once the history is bound, or if
             the file is about one machine only.
         interval: seconds between two batches.
+        options: those of `History`.
         options: those of `History`.
 
     Raises:
@@ -180,9 +182,9 @@ class SqliteHistory(History):
         rows = [(one.machine, one.number, micros(one.at), _data(one)) for one in records]
         connection.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", rows)
         changes = [
-            (one.machine, state, one.number, micros(one.at), one.ticks[state], ticks)
+            (one.machine, change.name, one.number, micros(one.at), change.tick, change.ticks)
             for one in records
-            for state, ticks in one.diff.items()
+            for change in one.changes
         ]
         connection.executemany("INSERT OR REPLACE INTO changes VALUES (?, ?, ?, ?, ?, ?)", changes)
         if records:
@@ -330,7 +332,8 @@ def _data(record: Record) -> str:
     data: dict[str, Any] = {name: getattr(record, name) for name in _PLAIN}
     data["kind"] = record.kind.value
     data["called"] = list(record.called)
-    data["ticks"], data["diff"] = dict(record.ticks), dict(record.diff)
+    data["ticks"] = dict(record.ticks)
+    data["changes"] = [[one.index, one.name, one.ticks, one.tick] for one in record.changes]
     data["args"] = dict(record.args)
     source = record.source
     if source is not None:
@@ -338,13 +341,20 @@ def _data(record: Record) -> str:
     return json.dumps(data, separators=(",", ":"))
 
 
-def _record(machine: str, number: int, at: int, text: str) -> Record:
+def _record(machine: str, number: int, micros_: int, text: str) -> Record:
     data = json.loads(text)
     data["kind"] = Kind(data["kind"])
     data["called"] = tuple(data["called"])
+    if "diff" in data:  # written by an earlier version, which left the index out
+        at = list(data["ticks"])
+        data["changes"] = [
+            [at.index(name), name, ticks, data["ticks"][name]]
+            for name, ticks in data.pop("diff").items()
+        ]
+    data["changes"] = tuple(StateChange(*one) for one in data["changes"])
     if "source" in data:
         data["source"] = Source(*data["source"])
-    return Record(machine=machine, number=number, at=_at(at), **data)
+    return Record(machine=machine, number=number, at=_at(micros_), **data)
 
 
 def _at(micros_: int) -> datetime:

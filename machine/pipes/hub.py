@@ -1,4 +1,4 @@
-"""Where the pipes of a machine begin: one tracer that tells them of each change."""
+"""The hub of a machine's pipes: one tracer that hands each change to them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AnyMachine: TypeAlias = Machine[Any]
 
 _log = logging.getLogger("machine")
 _numbers = itertools.count(1)
-_changing = threading.RLock()  # over which pipes there are
+_changing = threading.RLock()  # over the set of pipes
 _incoming: WeakKeyDictionary[AnyMachine, WeakSet[Pipe]] = WeakKeyDictionary()
 
 
@@ -39,13 +39,13 @@ class Piped(Source):
 
 
 class Change:
-    """What a transition did to the states of a machine, for one pipe.
+    """The changes of a transition, for one pipe.
 
     Attributes:
         target: the other machine.
         source: names the source's event, for mutations of the target.
         args: of the mutation, by name.
-        again: True if nothing has changed and the pipe is asked to say what is so.
+        again: True if nothing has changed, and the pipe applies the present state.
     """
 
     __slots__ = ("_after", "_before", "_index", "_pipe", "again", "args", "source", "target")
@@ -78,16 +78,16 @@ class Change:
         return None if self._pipe.source is None else self._pipe.source.err
 
     def active(self, state: str) -> bool:
-        """Whether a state of the source is active now."""
+        """True if a state of the source is active now."""
         return self._after[self._index[state]] % 2 == 1
 
     def began(self, state: str) -> bool:
-        """Whether a state of the source has begun, or begun anew."""
+        """True if a state of the source has begun, or begun again."""
         at = self._index[state]
         return self._after[at] % 2 == 1 and (self.again or self._after[at] != self._before[at])
 
     def ended(self, state: str) -> bool:
-        """Whether a state of the source has ended."""
+        """True if a state of the source has ended."""
         at = self._index[state]
         return self._after[at] % 2 == 0 and (self.again or self._before[at] % 2 == 1)
 
@@ -106,7 +106,7 @@ class Pipe:
         id: unique in this process.
         states: of the source, which it looks at.
         target: the machine that follows.
-        last: what the last mutation of the target came to; None before the first.
+        last: the result of the last mutation of the target; None before the first.
     """
 
     __slots__ = (
@@ -162,7 +162,7 @@ class Pipe:
                 hub.close(self)
 
     def sync(self) -> None:
-        """Say once more what is so; see `pipes.sync`."""
+        """Apply the present state of the source; see `pipes.sync`."""
         source = self.source
         if source is not None and self.attached and not self.target.disposed:
             self._carry(Change(self, source, None))
@@ -244,7 +244,7 @@ def open_pipe(
     Args:
         states: of the source, without which nothing is to be done.
         carry: is given each change of one of these.
-        words: what it does, for people.
+        words: a description, for its repr.
 
     Raises:
         InvalidArgument: the machines are the same, or one is disposed.
@@ -281,7 +281,7 @@ def _end_with(target: AnyMachine, pipe: Pipe) -> None:
 
 
 class _Ended:
-    """Detaches pipes; a class, so that what is registered says what it is."""
+    """A callable that detaches pipes; a class, so that its repr names it among the callbacks."""
 
     __slots__ = ("_pipes",)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from machine.core.mutation import DropReason, Mutation, Source, values_of
+from machine.core.records import record_of
 from machine.errors import InvalidArgument
 from machine.plain import NotPlain, plain
 from machine.rules.kinds import Kind
@@ -28,7 +29,7 @@ VERSION = 1
 
 
 class RecordedError(Exception):
-    """Stands in a replay for an error whose class is not known there; `name` is the class's."""
+    """An error whose class is not known in a replay; `name` is that of the class."""
 
     def __init__(self, name: str, text: str) -> None:
         super().__init__(text)
@@ -70,9 +71,9 @@ class Recording:
         path: of the file.
         header: its first line.
         schema: of the machine.
-        entries: all other lines, with their numbers: what happened, in order.
-        complete: False if the recording was cut off: nobody closed it.
-        waiting: how many mutations had not run when it was closed.
+        entries: all other lines, with their numbers, in the order of events.
+        complete: False if the recording was cut off, and never closed.
+        waiting: the number of mutations that had not run when it was closed.
     """
 
     path: str
@@ -103,7 +104,7 @@ def mutation_line(mutation: Mutation, tick: int, after: int | None) -> dict[str,
 
 
 def mutation_of(line: int, data: Mapping[str, Any]) -> RecordedMutation:
-    """What `mutation_line` gave, read again."""
+    """The mutation of a line that `mutation_line` wrote."""
     source = data.get("source")
     return RecordedMutation(
         line,
@@ -119,7 +120,7 @@ def mutation_of(line: int, data: Mapping[str, Any]) -> RecordedMutation:
 
 
 def is_nested(machine: Machine[Any], mutation: Mutation) -> bool:
-    """Whether a mutation that is being queued comes from the running transition itself."""
+    """True if a mutation that is being queued comes from the running transition itself."""
     if mutation.auto:
         return True
     running = machine.transition
@@ -127,26 +128,24 @@ def is_nested(machine: Machine[Any], mutation: Mutation) -> bool:
 
 
 def is_nested_duplicate(machine: Machine[Any], reason: DropReason) -> bool:
-    """Whether a dropped mutation of the running transition was queued already."""
+    """True if a dropped mutation of the running transition was queued already."""
     return reason is DropReason.DUPLICATE and machine.in_handler
 
 
 def outcome_of(tx: Transition, number: int) -> dict[str, Any]:
     """The line of a transition that has ended."""
-    mutation, before = tx.mutation, tx.ticks_before
+    record = record_of(tx)
     line: dict[str, Any] = {
         "transition": number,
-        "kind": mutation.kind.value,
-        "called": list(mutation.called),
-        "accepted": tx.accepted,
+        "kind": record.kind.value,
+        "called": list(record.called),
+        "accepted": record.accepted,
     }
-    if mutation.auto:
+    if record.auto:
         line["auto"] = True
-    if mutation.check:
+    if record.check:
         line["check"] = True
-    names = tx.names
-    after = tx.ticks_after
-    line["ticks"] = {names[at]: n for at, n in enumerate(after) if n != before[at]}
+    line["ticks"] = {change.name: change.tick for change in record.changes}
     if tx.error is not None:
         line["error"] = type(tx.error).__name__
         line["text"] = str(tx.error)

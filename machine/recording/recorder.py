@@ -28,15 +28,15 @@ __all__ = ["Recorder"]
 
 
 class Recorder(Tracer):
-    """Writes what happens to one machine to a file of JSON lines.
+    """A tracer that writes the mutations of one machine to a file of JSON lines.
 
     Bind it while the machine is idle. Arguments are kept as far as JSON can
     hold them, with tuples, dataclasses and errors; of others only the `repr`,
-    which is what handlers get in a replay. Lines are written when the queue is
-    empty. What the disk refuses is raised by `close`.
+    which handlers get in a replay. Lines are written when the queue is empty.
+    An error of the disk is raised by `close`.
 
     Args:
-        path: of the file, which is written anew.
+        path: of the file, which is overwritten.
 
     Raises:
         OSError: the file cannot be written.
@@ -102,7 +102,7 @@ class Recorder(Tracer):
     def mutation_dropped(
         self, machine: Machine[Any], mutation: Mutation, reason: DropReason
     ) -> None:
-        """Count what was queued already."""
+        """Count a mutation of a handler that was queued already."""
         if is_nested_duplicate(machine, reason):
             with self._lock:
                 self._events += 1
@@ -154,7 +154,7 @@ class Recorder(Tracer):
             self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
 
     def close(self) -> None:
-        """Complete the recording and close the file; nothing is recorded from now on.
+        """Complete the recording and close the file; later mutations are not recorded.
 
         Raises:
             OSError: it could not be written.

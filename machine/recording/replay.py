@@ -1,10 +1,10 @@
-"""A recording done again, and compared.
+"""Replays of recordings.
 
 Theory of operation
 -------------------
 
-What a machine does follows from its state, its handlers and the order of its
-queue. Mutations of handlers come again by themselves. Those from outside that
+The behaviour of a machine follows from its state, its handlers and the order of
+its queue. Mutations of handlers come again by themselves. Those from outside that
 ran at once are made again, one after the other, whenever the machine is idle.
 One that was queued, because another thread was at work, has to get into the
 queue at the same place. So the recorder and the replay count events, which are
@@ -77,13 +77,13 @@ class ReplayDiffers(MachineError, AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a replay came to.
+    """The outcome of a replay.
 
     Attributes:
         path: of the recording.
         machine: on which it was replayed.
-        mutations: how many were made.
-        transitions: how many were compared and were the same.
+        mutations: the number that was made.
+        transitions: the number that was compared and equal.
         complete: False if the recording was cut off.
         difference: the first one; None if all is the same.
     """
@@ -113,7 +113,7 @@ def replay(
     *,
     handlers: object = (),
 ) -> Report:
-    """Do again what was recorded, and compare.
+    """Replay a recording, and compare the outcomes.
 
     The calling thread carries it out. Async handlers are left out.
 
@@ -166,7 +166,7 @@ def _machine_of(recording: Recording) -> Machine[Any]:
 
 
 class _Player(Tracer):
-    """Does the mutations of a recording, and compares what comes of them."""
+    """A tracer that makes the mutations of a recording, and compares their outcomes."""
 
     def __init__(self, recording: Recording, machine: Machine[Any]) -> None:
         self._recording = recording
@@ -185,7 +185,7 @@ class _Player(Tracer):
         self._difference: ReplayDiffers | None = None
 
     def play(self) -> Report:
-        """Do all of it."""
+        """Make all mutations of the recording."""
         while self._difference is None and self._next < len(self._todo):
             self._do_next()
         recording = self._recording
@@ -218,7 +218,7 @@ class _Player(Tracer):
                 self._differs(line, f"{one} to be taken", f"{type(error).__name__}: {error}")
 
     def _catches(self, error: Exception) -> bool:
-        """Whether an error came from the mutation, and not out of a handler as it is told to."""
+        """True if an error came from the mutation, and not from a handler (with catch=False)."""
         return self._machine.options.catch or isinstance(error, MachineError)
 
     def _come_along(self) -> None:
@@ -292,7 +292,7 @@ def _make(machine: Machine[Any], one: RecordedMutation, at_work: bool) -> None:
 
 
 def _in_queue_order(todo: list[_Todo], nested: list[list[int]]) -> list[_Todo]:
-    """Those with a tick of the queue in its order, also with regard to those of handlers.
+    """The mutations with a tick in the order of the queue, also relative to those of handlers.
 
     Args:
         nested: the tick and the event of each mutation of a handler.
@@ -312,7 +312,7 @@ def _in_queue_order(todo: list[_Todo], nested: list[list[int]]) -> list[_Todo]:
 
 
 def _place(one: dict[str, Any] | RecordedMutation) -> tuple[int, bool] | tuple[()]:
-    """Where in the queue; () for what was put to the front, or is no mutation."""
+    """The position in the queue; () for mutations put to the front, and other lines."""
     if isinstance(one, RecordedMutation) and one.tick:
         return one.tick, one.after is not None
     return ()

@@ -25,7 +25,7 @@ __all__ = ["OtelTracer"]
 
 
 class OtelTracer(Tracer):
-    """Makes spans of what machines do.
+    """A tracer that makes spans of transitions, states and handlers.
 
     For each machine one trace, or a part of its parent's:
 
@@ -180,7 +180,7 @@ class OtelTracer(Tracer):
         spans.transition = self._span(name, spans.group("transitions"), attributes, links)
 
     def transition_finals(self, tx: Transition) -> None:
-        """States are the new ones."""
+        """End and begin the spans of states."""
         self._follow_after(tx)
 
     def transition_end(self, tx: Transition) -> None:

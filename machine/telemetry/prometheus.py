@@ -63,7 +63,7 @@ class _Metrics:
         }
         self.transitions = Counter(
             f"{prefix}_transitions",
-            "Transitions, by what came of them.",
+            "Transitions, by their outcome.",
             ["machine", "accepted", "auto"],
             registry=registry,
         )
@@ -85,7 +85,7 @@ _sharing = threading.Lock()
 
 
 class PrometheusTracer(Tracer):
-    """Counts what machines do, with the machine's id as the label `machine`.
+    """A tracer that counts transitions and more, with the machine's id as the label `machine`.
 
     The metrics, each with the prefix: gauges `states`, `relations`,
     `ref_states`, `states_active`, `states_inactive`, `queue_size`; counters
@@ -96,7 +96,7 @@ class PrometheusTracer(Tracer):
 
     May be bound to several machines, in any threads; several tracers of one
     registry share its metrics. When the last machine with a label is disposed
-    (or collected, and others go on), what has this label goes.
+    (or collected, and others go on), the metrics with this label are removed.
 
     Args:
         registry: the global one by default.
@@ -151,7 +151,7 @@ class PrometheusTracer(Tracer):
             self._gone.popleft().end()
 
     def schema_changed(self, machine: Machine[Any], old: Schema) -> None:
-        """There are other states."""
+        """Make series for the states of the new schema."""
         series = self._machines.get(machine)
         if series is not None:
             self._describe(machine, series)
@@ -228,7 +228,7 @@ class PrometheusTracer(Tracer):
 
 
 class _Series:
-    """What one machine has put into the metrics of its label."""
+    """The part of one machine in the metrics of its label."""
 
     def __init__(self, metrics: _Metrics, label: str, keep: bool) -> None:
         self._metrics, self._label, self._keep = metrics, label, keep

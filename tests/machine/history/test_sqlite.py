@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from machine import InvalidArgument, Machine, WaitTimeout
-from machine.history import SqliteHistory
+from machine.core.records import TransitionRecord
+from machine.history import MemoryHistory, SqliteHistory
 from tests.machine.history.test_memory import Clock, at, called, clock, machine_of
 
 __all__ = ["clock"]
@@ -28,6 +30,38 @@ def test_a_file_is_read_again(tmp_path: Path, clock: Clock) -> None:
         assert [one.number for one in history.find()] == [2, 4]
         assert history.machines() == ["m"]
     assert [one.name for one in tmp_path.iterdir()] == ["h.db"]
+
+
+def test_records_are_the_same_in_memory_and_in_a_file(tmp_path: Path, clock: Clock) -> None:
+    memory = MemoryHistory(clock=clock, states=["B"])
+    with SqliteHistory(tmp_path / "h.db", clock=clock, states=["B"]) as history:
+        machine = Machine("A; B +A", id="m", tracers=[memory, history])
+        machine.add("B", args={"n": 1})
+        machine.set("A")
+        assert history.find() == memory.find()
+    first, second = memory.find()
+    assert isinstance(first, TransitionRecord)
+    assert (first.transition, first.args, first.diff) == ("m#1", {"n": 1}, {"B": 1})
+    assert [(one.index, one.name, one.tick) for one in second.changes] == [(1, "B", 2)]
+
+
+def test_records_of_an_earlier_version_are_read(tmp_path: Path) -> None:
+    """They had `diff`, the ticks by name, in place of `changes`."""
+    path = tmp_path / "h.db"
+    with SqliteHistory(path) as history:
+        Machine("A; B", id="m", tracers=[history]).add("B")
+        wanted = history.find()
+    connection = sqlite3.connect(path)
+    for number, text in connection.execute("SELECT number, data FROM records").fetchall():
+        data = json.loads(text)
+        data["diff"] = {name: ticks for _, name, ticks, _ in data.pop("changes")}
+        row = (json.dumps(data), number)
+        connection.execute("UPDATE records SET data = ? WHERE number = ?", row)
+    connection.commit()
+    connection.close()
+    with SqliteHistory(path) as history:
+        assert history.find() == wanted
+        assert wanted[0].diff == {"B": 1}
 
 
 def test_a_file_of_several_machines(tmp_path: Path) -> None:
