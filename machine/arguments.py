@@ -28,7 +28,7 @@ def loggable(*, how: Callable[[Any], str] = str, **options: Any) -> Any:
     """A field of a dataclass whose value may stand in logs.
 
     Args:
-        how: makes a text of the value.
+        how: a function that makes a text of the value.
         options: those of `dataclasses.field`, such as `default`.
     """
     metadata = {**(options.pop("metadata", None) or {}), _LOG: how}

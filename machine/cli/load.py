@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from machine.core.machine import Machine
+from machine.core.machine import Machine, schema_of
 from machine.errors import InvalidArgument, MachineError, did_you_mean, near_names
 from machine.schema.schema import Schema, as_schema
 
@@ -186,7 +186,7 @@ def _of(what: object, name: str) -> Loaded:
     if isinstance(what, Machine):
         return Loaded(what.schema, what, lambda: what)
     if isinstance(what, type) and issubclass(what, Machine):
-        return Loaded(as_schema(what._schema), what, what)
+        return Loaded(schema_of(what), what, what)
     if isinstance(what, type) and not hasattr(what, "schema"):
         raise CommandError(f"{what.__name__} is neither a States class nor a Machine")
     try:

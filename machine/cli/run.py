@@ -62,7 +62,7 @@ class _Listener(Tracer):
                 "auto": mutation.auto,
                 "check": mutation.check,
                 "accepted": tx.accepted,
-                "error": None if tx.error is None else _told(tx.error),
+                "error": None if tx.error is None else _described(tx.error),
                 "steps": [
                     {"kind": one.kind.value, "state": one.state, "other": list(one.other)}
                     for one in tx.steps
@@ -142,7 +142,7 @@ def _made(loaded: Loaded, loop: asyncio.AbstractEventLoop) -> Machine[Any]:
     except MachineError:
         raise
     except Exception as error:
-        raise CommandError(f"the machine cannot be made: {_told(error)}") from error
+        raise CommandError(f"the machine cannot be made: {_described(error)}") from error
 
 
 def _typed(machine: Machine[Any]) -> Iterator[str]:
@@ -166,7 +166,7 @@ def _typed(machine: Machine[Any]) -> Iterator[str]:
             return
 
 
-def _told(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 

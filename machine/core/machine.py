@@ -32,7 +32,7 @@ from machine.schema.states import StateName, States
 from machine.times import Time
 from machine.waits.result import CANCELED, Result
 
-__all__ = ["Machine"]
+__all__ = ["Machine", "schema_of"]
 
 S = TypeVar("S")
 A = TypeVar("A")
@@ -374,3 +374,12 @@ def _restored(
     Machine.__init__(machine, schema, id=snapshot.id, tags=tags, options=options)
     machine._import(snapshot)
     return machine
+
+
+def schema_of(kind: type[Machine[Any]]) -> Schema:
+    """The schema of a class of machines.
+
+    Raises:
+        InvalidArgument: it has none.
+    """
+    return as_schema(kind._schema)

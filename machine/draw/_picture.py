@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from machine.core.machine import Machine
+from machine.core.machine import Machine, schema_of
 from machine.draw._frames import Frame, frames_of
 from machine.errors import InvalidArgument, UnknownState, did_you_mean, near_names
 from machine.schema.schema import Schema, as_schema
@@ -112,7 +112,7 @@ def picture_of(
 
 def _schema(what: object) -> Schema:
     if isinstance(what, type) and issubclass(what, Machine):
-        return as_schema(what._schema)
+        return schema_of(what)
     return as_schema(what)
 
 

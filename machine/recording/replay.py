@@ -284,7 +284,7 @@ def _make(machine: Machine[Any], one: RecordedMutation, at_work: bool) -> None:
     elif EXCEPTION in one.called and one.kind is Kind.ADD and isinstance(error, BaseException):
         rest = {name: value for name, value in one.args.items() if name != "error"}
         queue_error(machine, one.called, error, rest, one.source)
-    elif at_work:  # it was queued, whatever is active just now
+    elif at_work:  # it was queued then, also if it would change nothing now
         mutation = Mutation(one.kind, one.called, one.args, source=one.source)
         queue_mutation(machine, mutation)
     else:

@@ -122,7 +122,7 @@ class StoryTracer(StorySource):
         with self._lock:
             text, entry = self._errors.get(machine.id, ("", None))
         if entry is None or text != error_text(error):
-            return Story(machine.id, EXCEPTION, title, hint="What led to it is not known.")
+            return Story(machine.id, EXCEPTION, title, hint="Its causes are not known.")
         return Story(machine.id, EXCEPTION, title, self._back(entry))
 
     def _back(self, entry: StoryEntry | None) -> tuple[StoryEntry, ...]:

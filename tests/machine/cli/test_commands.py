@@ -8,7 +8,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -300,8 +299,10 @@ def test_a_prompt_at_a_terminal_ends_with_its_input(folder: Path) -> None:
             while after not in seen:
                 assert select.select([ours], [], [], 20)[0], seen
                 seen += os.read(ours, 4096)
-            time.sleep(0.1)  # the prompt is shown a little before the terminal is set for it
-            os.write(ours, typed)
+            # The prompt is shown a little before the terminal is set for it, and setting it
+            # drops what was typed: so it is typed until there is an answer.
+            while not select.select([ours], [], [], 0.5)[0] and process.poll() is None:
+                os.write(ours, typed)
         _, error = process.communicate(timeout=20)
     os.close(ours)
     assert (process.returncode, error) == (0, b"")
@@ -323,7 +324,8 @@ def test_ctrl_c_ends_it_quietly(folder: Path) -> None:
         process.stdin.write("+Dry\n")
         process.stdin.flush()
         assert process.stdout.readline() == "> +Dry\n"
-        time.sleep(0.2)
+        while "executed" not in process.stdout.readline():
+            pass  # then it waits for the next line
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=20)
     assert process.returncode == 130
