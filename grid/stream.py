@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from grid.codec import Codec
 from grid.errors import GridError, StreamClosed
+from grid.errors.classification import from_actor
 from grid.transport._stream_end import StreamEnd
 
 __all__ = ["OpeningStream", "Stream"]
@@ -85,10 +86,13 @@ class Stream:
 
         Args:
             reason: why, if it is not the normal end; the other side's iteration
-                raises it, a text as `StreamClosed`.
+                raises it, a text as `StreamClosed`, another error as `RequestFailed`.
         """
-        error = StreamClosed(reason) if isinstance(reason, str) else reason
-        self._end.close(error)
+        if isinstance(reason, str):
+            reason = StreamClosed(reason)
+        elif reason is not None and not isinstance(reason, StreamClosed):
+            reason = from_actor(reason)
+        self._end.close(reason)
 
     async def __aenter__(self) -> Self:
         return self

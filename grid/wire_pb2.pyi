@@ -157,14 +157,22 @@ class Note(_message.Message):
     def __init__(self, index: _Optional[int] = ..., metadata: _Optional[_Mapping[str, str]] = ..., size: _Optional[int] = ..., packing: _Optional[str] = ..., unpacked_size: _Optional[int] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class Failure(_message.Message):
-    __slots__ = ("code", "text", "error")
+    __slots__ = ("code", "text", "error", "origin")
+    class Origin(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        ACTOR: _ClassVar[Failure.Origin]
+        GRID: _ClassVar[Failure.Origin]
+    ACTOR: Failure.Origin
+    GRID: Failure.Origin
     CODE_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
     code: int
     text: str
     error: bytes
-    def __init__(self, code: _Optional[int] = ..., text: _Optional[str] = ..., error: _Optional[bytes] = ...) -> None: ...
+    origin: Failure.Origin
+    def __init__(self, code: _Optional[int] = ..., text: _Optional[str] = ..., error: _Optional[bytes] = ..., origin: _Optional[_Union[Failure.Origin, str]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("version", "max_message", "max_routes", "packings", "stream_credit")

@@ -30,6 +30,7 @@ from grid.errors import (
     NotDelivered,
     OutcomeUnknown,
     ReceiverBusy,
+    UnknownMailbox,
     UnregisteredMailbox,
 )
 
@@ -64,7 +65,12 @@ def may_resend(error: GridError, policy: Retry, *, idempotent: bool, wait: bool)
         return False
     if isinstance(error, OutcomeUnknown):
         return idempotent
-    return error.retryable and not isinstance(error, UnregisteredMailbox)
+    if isinstance(error, UnregisteredMailbox):
+        return False
+    if isinstance(error, ReceiverBusy | UnknownMailbox) and not error.retryable:
+        # Known by its text alone, which an actor of a Go peer may have forwarded.
+        return idempotent or (wait and isinstance(error, ReceiverBusy))
+    return error.retryable
 
 
 async def resend(

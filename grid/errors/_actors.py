@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from grid.errors._base import GridError
-
-if TYPE_CHECKING:
-    from grid.client.broadcast import BroadcastResult
 
 __all__ = [
     "ActorStartFailed",
@@ -73,17 +71,45 @@ class ActorStillRunning(GridError):
         super().__init__(f"grid: actor {name!r} still runs after it was cancelled", name=name)
 
 
+class _Outcome(Protocol):
+    """The answer of one member: a message or an error, never both."""
+
+    @property
+    def value(self) -> Any:
+        """The message."""
+
+    @property
+    def error(self) -> GridError | None:
+        """The error."""
+
+
+class _Outcomes(Protocol):
+    """A `grid.BroadcastResult`, as far as the error needs it."""
+
+    @property
+    def successes(self) -> Mapping[str, Any]:
+        """The replies of the members that succeeded, by name."""
+
+    @property
+    def errors(self) -> Mapping[str, GridError]:
+        """The errors of the members that failed, by name."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, name: str, /) -> _Outcome: ...
+
+
 class IncompleteBroadcast(GridError):
     """At least one member failed (with `fastest`: none succeeded).
 
     Attributes:
-        result: what each member answered.
+        result: what each member answered, a `BroadcastResult`.
     """
 
-    result: BroadcastResult
+    result: Any
 
-    def __init__(self, result: BroadcastResult) -> None:
-        failed = [name for name, one in result.items() if one.error is not None]
+    def __init__(self, result: _Outcomes) -> None:
+        failed = list(result.errors)
         super().__init__(
             f"grid: incomplete broadcast: {len(failed)} of {len(result)} failed: "
             + ", ".join(failed[:5])

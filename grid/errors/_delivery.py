@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from grid.errors._base import GridError
+from grid.errors.codes import code_name
 
 __all__ = [
     "BreakerOpen",
@@ -167,18 +168,28 @@ class DeadlineExceeded(GridError, TimeoutError):
 
 
 class RequestFailed(GridError):
-    """The receiver answered with an error of its own.
+    """The receiver answered with an error of its own. It acted on the request: no resend is safe.
+
+    If the receiver failed with an error of the grid, which it met elsewhere, that error is the
+    `cause`.
 
     Attributes:
-        text: what the receiver said.
-        code: the gRPC status code's name, `UNKNOWN` unless the receiver chose one.
+        text: the receiver's text.
+        code: the gRPC status code's name, `UNKNOWN` unless the receiver chose one. It may
+            be given as a name, a number, or a member of `grpc.StatusCode`.
     """
 
     text: str
     code: str
 
-    def __init__(self, text: str, code: str = "UNKNOWN") -> None:
-        super().__init__(text, text=text, code=code)
+    def __init__(self, text: str, code: object = "UNKNOWN") -> None:
+        super().__init__(text, text=text, code=code_name(code))
+
+    @property
+    def cause(self) -> GridError | None:
+        """The error of the grid that the receiver failed with, if it was one."""
+        cause = self.__cause__
+        return cause if isinstance(cause, GridError) else None
 
 
 class UnknownMessageType(RequestFailed):

@@ -38,16 +38,16 @@ from grid.errors import (
     MailboxClosed,
     ReceiverBusy,
     RequestDropped,
-    RequestFailed,
     StreamClosed,
 )
+from grid.errors.classification import from_actor
 from grid.stream import Stream
 from grid.transport._stream_end import StreamEnd
 from grid.transport.answer import Answer, until_done
 from grid.transport.statistics import MailboxStatistics
 from grid.wire_pb2 import Ack
 
-__all__ = ["Mailbox", "Request", "check_size"]
+__all__ = ["Mailbox", "Request", "check_size", "refuse"]
 
 M = TypeVar("M", bound=Message)
 
@@ -135,13 +135,17 @@ class Request(Generic[M]):
         """Answer with an empty `Ack`. Raises as `respond` does."""
         self.respond(Ack())
 
-    def fail(self, error: str | BaseException, *, code: str = "UNKNOWN") -> None:
+    def fail(self, error: str | BaseException, *, code: object = "UNKNOWN") -> None:
         """Answer with an error, which the caller gets as `RequestFailed`; in any thread.
 
+        The request counts as acted upon, whatever the error is: a `ReceiverBusy` that the
+        owner met elsewhere does not make the caller send the request again.
+
         Args:
-            error: what the caller reads; of an exception its text, of a
-                `GridError` the error itself.
-            code: the name of a gRPC status code, for callers that look at it.
+            error: the text for the caller, or an exception that has it. An error of the
+                grid becomes the `cause` of the caller's `RequestFailed`.
+            code: a gRPC status code for callers that look at it: its name, its number, or a
+                member of `grpc.StatusCode`. An error of the grid has a code of its own.
 
         Raises:
             AlreadyResponded: there was an answer; it stands.
@@ -149,12 +153,7 @@ class Request(Generic[M]):
         if self._answer.done:
             self._check_open()
             return
-        if not isinstance(error, GridError):
-            error = RequestFailed(str(error) or type(error).__name__, code)
-        if get_ident() == self._mailbox._thread:
-            self._answer.reject(error)
-        else:
-            self._mailbox._call(self._answer.reject, error)
+        refuse(self, from_actor(error, code))
 
     @property
     def opens_stream(self) -> bool:
@@ -418,6 +417,18 @@ class Mailbox:
     def _wake_all(self) -> None:
         while self._readers:
             self._wake()
+
+
+def refuse(request: Request[Any], error: GridError) -> None:
+    """Answer a request with an error of the grid, which the caller gets as it is; in any thread.
+
+    This is for the grid's own mailboxes. An actor's errors go through `Request.fail`.
+    """
+    answer, mailbox = request._answer, request._mailbox
+    if get_ident() == mailbox._thread:
+        answer.reject(error)
+    else:
+        mailbox._call(answer.reject, error)
 
 
 def check_size(size: int) -> int:

@@ -13,7 +13,7 @@ import logging
 from google.protobuf.message import Message
 
 from grid.errors import GridError, RequestFailed
-from grid.mailbox.mailbox import Mailbox, Request
+from grid.mailbox.mailbox import Mailbox, Request, refuse
 from grid.server.actors import ActorRunner
 from grid.wire_pb2 import ActorStart, ActorStop
 
@@ -64,7 +64,7 @@ async def _handle(request: Request[Message], runner: ActorRunner, grace: float) 
             raise RequestFailed(text, "UNIMPLEMENTED")
     except GridError as error:
         if not request.done:
-            request.fail(error)
+            refuse(request, error)
     except Exception as error:  # noqa: BLE001 - whatever it is, the sender is answered
         _log.exception("a request to the peer failed")
         if not request.done:

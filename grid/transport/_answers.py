@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from grid.errors import GridError, MessageTooLarge
 from grid.transport._stream_end import SessionPort, StreamEnd
 from grid.transport.answer import Answer, Unanswerable
-from grid.transport.error_codec import encode_failure
+from grid.transport.failures import encode_failure
 
 if TYPE_CHECKING:
     from grid.transport.link import Link

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from google.protobuf.message import DecodeError
 
+from grid.errors import MessageTooLarge
 from grid.transport._bulk import split_bulk
+from grid.transport._events import ProtocolViolation, SessionEvents
 from grid.transport._flow import Flow, FlowError
 from grid.transport._large import Assemblies, AssemblyError
 from grid.transport._outbox import Control, Outbox
 from grid.transport._packing import Packing, PackingError
 from grid.transport._routes import NO_ROUTE, InboundRoute, InboundRoutes, RouteError
+from grid.transport.failures import encode_body
 from grid.transport.settings import SessionSettings
 from grid.wire_pb2 import Failure, Frame, Hello, Note
 
-__all__ = ["Inbox", "ProtocolViolation", "SessionEvents"]
+__all__ = ["VERSION", "Inbox"]
 
 VERSION = 1
 
@@ -27,55 +30,6 @@ _ASSEMBLIES_AT_ONCE = 4  # times the largest message
 
 # Status codes of gRPC, which is not imported here.
 _INTERNAL, _RESOURCE_EXHAUSTED, _DATA_LOSS, _CANCELLED = 13, 8, 15, 1
-
-
-class ProtocolViolation(Exception):
-    """The other side broke the protocol; the session cannot go on."""
-
-
-class SessionEvents(Protocol):
-    """What a session tells its owner. None of it may raise."""
-
-    def on_hello(self, hello: Hello) -> None:
-        """The other side is there, and takes what its hello says."""
-
-    def on_goodbye(self, reason: str) -> None:
-        """The other side takes nothing new; `take_unwritten` has what must go elsewhere."""
-
-    def on_pong(self, number: int) -> None:
-        """A ping came back."""
-
-    def on_request(
-        self,
-        exchange: int,
-        kind: int,
-        route: InboundRoute,
-        data: bytes,
-        milliseconds: int,
-        metadata: Mapping[str, str] | None,
-    ) -> None:
-        """A REQUEST, TELL or OPEN came in; `milliseconds` remain for it, 0 for no end."""
-
-    def on_cancel(self, token: Any) -> None:
-        """Nobody waits for the answer to what was attached under that token."""
-
-    def on_reply(self, token: Any, type_name: str, data: bytes) -> None:
-        """The answer to the request of that token."""
-
-    def on_failure(self, token: Any, failure: Failure) -> None:
-        """The request failed, or the stream was refused."""
-
-    def on_accept(self, token: Any) -> None:
-        """The stream of that token is open."""
-
-    def on_item(self, token: Any, type_name: str, data: bytes) -> None:
-        """The next item of a stream."""
-
-    def on_credit(self, token: Any) -> None:
-        """A stream whose credit was used up may send again."""
-
-    def on_end(self, token: Any, whole: bool, failure: Failure | None) -> None:
-        """The other side ended its direction of a stream, or the whole of it."""
 
 
 class Inbox:
@@ -239,7 +193,7 @@ class Inbox:
                     raise PackingError("one frame unpacks to more than one message may")
                 data = self._packing.unpack(data, note)
             except PackingError as error:
-                self._refuse(exchange, Failure(code=_DATA_LOSS, text=str(error)))
+                self._refuse(exchange, _of_grid(_DATA_LOSS, str(error)))
                 return
         take = _TAKE.get(kind)
         if take is None:
@@ -287,14 +241,14 @@ class Inbox:
         self, exchange: int, kind: int, value: int, route: InboundRoute, data: bytes, _: object
     ) -> None:
         if self._out.stop_large(exchange):
-            stopped = Failure(code=_CANCELLED, text="cancelled").SerializeToString()
+            stopped = _of_grid(_CANCELLED, "cancelled").SerializeToString()
             self._out.put(exchange, Frame.ERROR, 0, NO_ROUTE, stopped, None)
         token = self.theirs.pop(exchange, None)
         if token is not None:
             self._events.on_cancel(token)
         elif exchange in self.streams:
             flow = self.streams.pop(exchange)
-            failure = Failure(code=_CANCELLED, text="the other side gave the stream up")
+            failure = _of_grid(_CANCELLED, "the other side gave the stream up")
             self._events.on_end(flow.token, True, failure)
 
     def _take_accept(
@@ -317,7 +271,7 @@ class Inbox:
         try:
             flow.received(value, len(data))
         except FlowError as error:
-            self._refuse(exchange, Failure(code=_INTERNAL, text=str(error)))
+            self._refuse(exchange, _of_grid(_INTERNAL, str(error)))
         else:
             self._events.on_item(flow.token, route.type_name, data)
 
@@ -360,8 +314,11 @@ class Inbox:
             self.assemblies.refuse(exchange)
         elif not self.assemblies.first(exchange, note.size, part, at):
             limit = self._settings.max_message_bytes
-            text = f"received message larger than max ({note.size} vs. {limit})"
-            self._refuse(exchange, Failure(code=_RESOURCE_EXHAUSTED, text=text))
+            failure = _of_grid(
+                _RESOURCE_EXHAUSTED, f"received message larger than max ({note.size} vs. {limit})"
+            )
+            failure.error = encode_body(MessageTooLarge(note.size, limit))
+            self._refuse(exchange, failure)
 
     def _refuse(self, exchange: int, failure: Failure) -> None:
         """What came for an exchange cannot be taken: tell both sides."""
@@ -377,6 +334,10 @@ class Inbox:
                 self._events.on_failure(entry[0], failure)
         else:
             self._out.put(exchange, Frame.ERROR, 0, NO_ROUTE, data, None)
+
+
+def _of_grid(code: int, text: str) -> Failure:
+    return Failure(code=code, text=text, origin=Failure.GRID)
 
 
 def _failure(data: bytes) -> Failure:

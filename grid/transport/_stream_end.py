@@ -14,7 +14,7 @@ from typing import Protocol
 from grid.errors import GridError, OutcomeUnknown, StreamClosed
 from grid.transport._flow import Flow
 from grid.transport.answer import Reply
-from grid.transport.error_codec import decode_failure, encode_failure
+from grid.transport.failures import decode_failure, encode_failure
 from grid.transport.protocol import Session
 
 __all__ = ["LocalPort", "SessionPort", "StreamEnd", "StreamPort"]

@@ -14,7 +14,8 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from grid.errors import GridError
+from grid.errors import GridError, RequestFailed
+from grid.errors.classification import from_actor
 
 __all__ = ["Answer", "FutureAnswer", "Reply", "Unanswerable", "all_done", "until_done"]
 
@@ -50,13 +51,22 @@ class Answer:
                 self._holder.discard(self)
             if self._watchers is not None:
                 self._tell_watchers()
-            self._send(name, data)
+            try:
+                self._send(name, data)
+            except BaseException as error:
+                # Or the caller would wait for its deadline: nothing else will answer it.
+                self._send_error(RequestFailed(f"the reply cannot be sent: {error!r}", "INTERNAL"))
+                raise
 
     def reject(self, error: GridError) -> None:
-        """Answer with an error."""
+        """Answer with an error of the grid, which the caller gets as it is."""
         if not self.done:
             self._finish()
             self._send_error(error)
+
+    def fail(self, error: GridError) -> None:
+        """Answer with an error of the actor: the caller gets a `RequestFailed`."""
+        self.reject(from_actor(error))
 
     def cancel(self) -> None:
         """Nobody waits any more."""

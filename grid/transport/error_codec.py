@@ -1,144 +1,109 @@
-"""Errors on the wire: one table, both ways.
+"""Errors on unary calls: gRPC statuses, both ways.
 
-An error leaves as a gRPC status: a code, a text, and, for peers of our kind, a
-trailer with the error's name and arguments, from which the caller gets the
-same error again. Go peers see and send only text, so every text holds the
-phrase that Go code looks for, and without the trailer errors are told apart by
-those phrases.
+An error leaves as a status code and a text and, for peers of our kind, two trailers: the
+origin (`grid` or `actor`) and the error's class and arguments, from which the caller gets the
+same error again; see `failures`.
+
+Go peers send a code and a text only. Their gate's refusals are known texts, compared whole and
+together with the code; any other text is an actor's. Because a Go actor can forward just such
+a text, a refusal that is known by its text is not `retryable`: it may have been acted upon.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 
 import grpc
 
-from grid import errors
-from grid.errors import GridError
+from grid.errors import (
+    AlreadyRegistered,
+    GridError,
+    MessageTooLarge,
+    NilActor,
+    ReceiverBusy,
+    RequestFailed,
+    UnknownActorType,
+    UnknownMailbox,
+    UnknownMessageType,
+)
+from grid.transport.failures import decode_failure, encode_body, encode_failure, mark_answer
 from grid.wire_pb2 import Failure
 
-__all__ = [
-    "NEVER_SENT",
-    "decode_error",
-    "decode_failure",
-    "encode_error",
-    "encode_failure",
-    "is_answer",
-]
+__all__ = ["decode_error", "decode_failure", "encode_error", "encode_failure", "is_answer"]
 
 _TRAILER = "grid-error-bin"
+_ORIGIN = "grid-origin"
+_GRID, _ACTOR = "grid", "actor"
 # HTTP/2 headers hold 8 KiB by default: the text, percent-encoded, and the trailer, in base64.
 _TEXT_ROOM = 3600
 _TRAILER_ROOM = 3000
-_ANSWER = "_answer"  # what marks a decoded error; it does not travel
 _SHORT = 500  # characters that each argument of an error keeps if they do not all fit
 
-_CODES: dict[type[GridError], grpc.StatusCode] = {
-    errors.InvalidName: grpc.StatusCode.INVALID_ARGUMENT,
-    errors.InvalidNamespace: grpc.StatusCode.INVALID_ARGUMENT,
-    errors.InvalidActorType: grpc.StatusCode.INVALID_ARGUMENT,
-    errors.UnsupportedMessage: grpc.StatusCode.INVALID_ARGUMENT,
-    errors.UndecodableMessage: grpc.StatusCode.INVALID_ARGUMENT,
-    errors.UnknownMessageType: grpc.StatusCode.UNIMPLEMENTED,
-    errors.MessageTooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    errors.UnknownMailbox: grpc.StatusCode.NOT_FOUND,
-    errors.StaleEpoch: grpc.StatusCode.FAILED_PRECONDITION,
-    errors.ReceiverBusy: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    errors.MailboxClosed: grpc.StatusCode.UNAVAILABLE,
-    errors.PeerNotServing: grpc.StatusCode.UNAVAILABLE,
-    errors.PeerUnreachable: grpc.StatusCode.UNAVAILABLE,
-    errors.Filtered: grpc.StatusCode.PERMISSION_DENIED,
-    errors.OutcomeUnknown: grpc.StatusCode.ABORTED,
-    errors.RequestDropped: grpc.StatusCode.ABORTED,
-    errors.StreamClosed: grpc.StatusCode.CANCELLED,
-    errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
-    errors.AlreadyRegistered: grpc.StatusCode.ALREADY_EXISTS,
-    errors.LeaseLost: grpc.StatusCode.UNAVAILABLE,
-    errors.UnknownActorType: grpc.StatusCode.NOT_FOUND,
-    errors.FactoryFailed: grpc.StatusCode.UNKNOWN,
-    errors.NilActor: grpc.StatusCode.UNKNOWN,
-    errors.UnknownActor: grpc.StatusCode.NOT_FOUND,
-    errors.ActorStillRunning: grpc.StatusCode.DEADLINE_EXCEEDED,
-    errors.EtcdUnavailable: grpc.StatusCode.UNAVAILABLE,
-}
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
-_BY_NAME = {cls.__name__: cls for cls in _CODES}
+_UNKNOWN = grpc.StatusCode.UNKNOWN
+_EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 
-# The trailer of an answer whose error is all in its status.
-_OWN_CODE = b"[]"
+_Make = Callable[[re.Match[str], str, str], GridError]
 
-# The phrases of peers that send text only, and what they mean; first match wins.
-_PHRASES: tuple[tuple[str, Callable[[re.Match[str], str], GridError]], ...] = (
-    ("grid: unknown mailbox", lambda _, name: errors.UnknownMailbox(name)),
-    ("grid: receiver busy", lambda _, name: errors.ReceiverBusy(name)),
-    (r"registering actor \"(.+?)\"", lambda m, _: errors.AlreadyRegistered(m[1])),
+# What the gate of a Go peer says, and what gRPC says for it: code, whole text, meaning.
+_OF_GATE: tuple[tuple[grpc.StatusCode, re.Pattern[str], _Make], ...] = (
+    (_UNKNOWN, re.compile("grid: unknown mailbox"), lambda _, name, __: UnknownMailbox(name)),
+    (_UNKNOWN, re.compile("grid: receiver busy"), lambda _, name, __: ReceiverBusy(name)),
     (
-        "already registered|failed registration",
-        lambda _, name: errors.AlreadyRegistered(name),
+        _UNKNOWN,
+        re.compile("codec: unregistered message type"),
+        lambda _, __, type_name: UnknownMessageType(type_name),
     ),
     (
-        r"[Rr]eceived message larger than max \((\d+) vs\. (\d+)\)",
-        lambda m, _: errors.MessageTooLarge(int(m[1]), int(m[2])),
+        _EXHAUSTED,
+        re.compile(
+            r"(?:grpc: |SERVER: )?[Rr]eceived message larger than max "
+            r"\((\d{1,18}) vs\. (\d{1,18})\)"
+        ),
+        lambda m, _, __: MessageTooLarge(int(m[1]), int(m[2])),
     ),
-    (r"def not registered.*type=(\S+)", lambda m, _: errors.UnknownActorType(m[1])),
-    ("grid: nil actor", lambda _, name: errors.NilActor(name)),
 )
 
-# What grpc says when it could not connect, so that the call was never written.
-NEVER_SENT = re.compile(
-    "failed to connect|connections to all backends failing|connection refused|"
-    "DNS resolution failed|name resolution|errors resolving|no route to host|"
-    "network is unreachable",
-    re.IGNORECASE,
+# What a Go peer answers to ActorStart.
+_OF_START: tuple[tuple[grpc.StatusCode, re.Pattern[str], _Make], ...] = (
+    (
+        _UNKNOWN,
+        re.compile(
+            'registering actor "([^"]+)": registry: (?:already registered|failed registration)'
+        ),
+        lambda m, _, __: AlreadyRegistered(m[1]),
+    ),
+    (
+        _UNKNOWN,
+        re.compile(r"grid: def not registered(?: \(nil def\))?: type=(\S+)"),
+        lambda m, _, __: UnknownActorType(m[1]),
+    ),
+    (_UNKNOWN, re.compile("grid: nil actor"), lambda _, name, __: NilActor(name)),
 )
+_START = frozenset(("grid.ActorStart", "github.com/lytics/grid/v3/ActorStart"))
+
+Trailers = tuple[tuple[str, str | bytes], ...]
 
 
-def encode_error(
-    error: GridError,
-) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]]:
-    """The status code, text and trailing metadata that carry an error."""
-    text = _fitting(str(error))
-    if type(error) is errors.RequestFailed:
-        # Its code may be one that gRPC itself uses for a broken connection.
-        return _code_named(error.code), text, ((_TRAILER, _OWN_CODE),)
-    code = _CODES.get(type(error))
-    if code is None:
-        return grpc.StatusCode.UNKNOWN, text, ()
-    for limit in (None, _SHORT):
-        body = _trailer(error, limit)
-        if len(body) <= _TRAILER_ROOM:
-            return code, text, ((_TRAILER, body),)
-    return code, text, ()
-
-
-def _trailer(error: GridError, limit: int | None) -> bytes:
-    arguments = error.attributes()
-    shortened = {k: v[:limit] if isinstance(v, str) else v for k, v in arguments.items()}
-    return json.dumps([type(error).__name__, shortened]).encode()
-
-
-def _fitting(text: str) -> str:
-    """As much of a text as can be sent, without what UTF-8 cannot say."""
-    text = text.encode("utf-8", "replace").decode()
-    room = _TEXT_ROOM
-    for position, char in enumerate(text):
-        room -= 1 if " " <= char <= "~" and char != "%" else 3 * len(char.encode())
-        if room < 0:
-            return text[:position]
-    return text
+def encode_error(error: GridError) -> tuple[grpc.StatusCode, str, Trailers]:
+    """The status code, text and trailing metadata that carry an error. Never raises."""
+    failure = encode_failure(error)
+    from_actor = failure.origin == Failure.ACTOR
+    trailers: Trailers = ((_ORIGIN, _ACTOR if from_actor else _GRID),)
+    body = failure.error
+    if len(body) > _TRAILER_ROOM:
+        subject = error.cause if isinstance(error, RequestFailed) and from_actor else error
+        body = b"" if subject is None else encode_body(subject, _SHORT)
+    if 0 < len(body) <= _TRAILER_ROOM:
+        trailers += ((_TRAILER, body),)
+    return _BY_NUMBER[failure.code], _fitting(failure.text), trailers
 
 
 def decode_error(
-    code: grpc.StatusCode,
-    text: str,
-    trailers: tuple[tuple[str, str | bytes], ...],
-    *,
-    receiver: str,
-    type_name: str,
+    code: grpc.StatusCode, text: str, trailers: Trailers, *, receiver: str, type_name: str
 ) -> GridError:
-    """The error that a peer answered with.
+    """The error that a peer answered with. Never raises, whatever the peer sent.
 
     Args:
         code: the status code.
@@ -147,62 +112,45 @@ def decode_error(
         receiver: the name the request went to, for texts that do not say it.
         type_name: the request's type name, likewise.
     """
-    error = _decoded(code, text, trailers, receiver, type_name)
-    error.__dict__[_ANSWER] = True
-    return error
+    sent = dict(trailers)
+    if _ORIGIN in sent or _TRAILER in sent:
+        body = sent.get(_TRAILER, b"")
+        return decode_failure(
+            Failure(
+                code=code.value[0],
+                text=_sendable(text),
+                origin=Failure.GRID if sent.get(_ORIGIN) == _GRID else Failure.ACTOR,
+                error=body if isinstance(body, bytes) else b"",
+            )
+        )
+    return mark_answer(_by_text(code, text, receiver, type_name))
 
 
 def is_answer(error: BaseException) -> bool:
     """True if a peer answered with this very error: it was decoded here."""
-    return bool(error.__dict__.get(_ANSWER))
+    return bool(error.__dict__.get("_answer"))
 
 
-def _decoded(
-    code: grpc.StatusCode,
-    text: str,
-    trailers: tuple[tuple[str, str | bytes], ...],
-    receiver: str,
-    type_name: str,
-) -> GridError:
-    for key, value in trailers:
-        if key == _TRAILER and isinstance(value, bytes):
-            if value == _OWN_CODE:
-                return errors.RequestFailed(text, code.name)
-            error = _decode_trailer(value)
-            if error is not None:
-                return error
-    if "codec: unregistered message type" in text:
-        return errors.UnknownMessageType(type_name)
-    for phrase, make in _PHRASES:
-        match = re.search(phrase, text)
+def _by_text(code: grpc.StatusCode, text: str, receiver: str, type_name: str) -> GridError:
+    known = _OF_GATE + (_OF_START if type_name in _START else ())
+    for its_code, pattern, make in known:
+        match = pattern.fullmatch(text) if code is its_code else None
         if match:
-            return make(match, receiver)
-    return errors.RequestFailed(text, code.name)
+            error = make(match, receiver, type_name)
+            error.retryable = False  # see the head of this file
+            return error
+    return RequestFailed(text, code)
 
 
-def encode_failure(error: GridError) -> Failure:
-    """An error as sessions carry it."""
-    code, text, trailers = encode_error(error)
-    return Failure(code=code.value[0], text=text, error=trailers[0][1] if trailers else b"")
+def _sendable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
-def decode_failure(failure: Failure) -> GridError:
-    """The error that came over a session."""
-    trailers = ((_TRAILER, failure.error),) if failure.error else ()
-    code = _BY_NUMBER.get(failure.code, grpc.StatusCode.UNKNOWN)
-    return decode_error(code, failure.text, trailers, receiver="", type_name="")
-
-
-def _decode_trailer(body: bytes) -> GridError | None:
-    # A newer peer may know errors or arguments that this one does not; the
-    # status text still tells them.
-    try:
-        name, attributes = json.loads(body)
-        return _BY_NAME[name](**attributes)
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _code_named(name: str) -> grpc.StatusCode:
-    code = grpc.StatusCode.__members__.get(name.upper(), grpc.StatusCode.UNKNOWN)
-    return grpc.StatusCode.UNKNOWN if code is grpc.StatusCode.OK else code
+def _fitting(text: str) -> str:
+    """As much of a text as can be sent."""
+    room = _TEXT_ROOM
+    for position, char in enumerate(text):
+        room -= 1 if " " <= char <= "~" and char != "%" else 3 * len(char.encode())
+        if room < 0:
+            return text[:position]
+    return text

@@ -40,7 +40,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from grid.transport._deadlines import Deadlines
-from grid.transport._inbox import VERSION, Inbox, ProtocolViolation, SessionEvents
+from grid.transport._events import ProtocolViolation, SessionEvents
+from grid.transport._inbox import VERSION, Inbox
 from grid.transport._outbox import Control, Outbound, Outbox
 from grid.transport._packing import Packing
 from grid.transport._routes import NO_ROUTE

@@ -1,10 +1,17 @@
-"""Deliveries over unary `Process` calls: channels by address, and their errors."""
+"""Deliveries over unary `Process` calls: channels by address, and their errors.
+
+gRPC reports a call that it could not send and a receiver that answers UNAVAILABLE in the same
+way, and a receiver may say any text. So a text decides nothing here. A channel is connected
+first; only if that fails was the delivery surely not sent (`PeerUnreachable`). After that, an
+error is the receiver's if the channel is still connected, and otherwise the outcome is unknown.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import grpc
 import grpc.aio
@@ -20,45 +27,92 @@ from grid.errors import (
     OutcomeUnknown,
     PeerUnreachable,
 )
-from grid.transport.error_codec import NEVER_SENT, decode_error
+from grid.transport.error_codec import decode_error
 from grid.transport.service import ENVELOPE_ROOM, SERVICE
 from grid.wire_pb2 import Delivery
 
 __all__ = ["UnaryTransport"]
 
+T = TypeVar("T")
+
 _Process = grpc.aio.UnaryUnaryMultiCallable[Message, Delivery]
+
+_READY = grpc.ChannelConnectivity.READY
+_FAILED = (
+    grpc.ChannelConnectivity.TRANSIENT_FAILURE,
+    grpc.ChannelConnectivity.SHUTDOWN,
+)
+_UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+# The code and the text of a Go peer's gate whose caller left before the answer.
+_LEFT = (grpc.StatusCode.UNKNOWN, "grid: context finished")
+# A timer of gRPC, or of the peer, may be ahead of the deadline by this many seconds.
+_EARLY = 0.05
+
+
+class _Connection:
+    """One channel to an address."""
+
+    def __init__(self, address: str, options: tuple[tuple[str, int], ...]) -> None:
+        self._channel = grpc.aio.insecure_channel(address, options=options)
+        self._health = health_pb2_grpc.HealthStub(self._channel)
+        self.process: _Process = self._channel.unary_unary(
+            f"/{SERVICE}/Process",
+            request_serializer=Delivery.SerializeToString,
+            response_deserializer=Delivery.FromString,
+        )
+
+    @property
+    def connected(self) -> bool:
+        """True while the channel has a connection."""
+        return self._channel.get_state() is _READY
+
+    async def connect(self) -> bool:
+        """Wait for a connection, or for the first attempt to fail; True if there is one."""
+        channel = self._channel
+        state = channel.get_state(try_to_connect=True)
+        while state is not _READY:
+            if state in _FAILED:
+                return False
+            await channel.wait_for_state_change(state)
+            state = channel.get_state(try_to_connect=True)
+        return True
+
+    async def check(self, timeout: float) -> health_pb2.HealthCheckResponse:
+        """Ask the health service."""
+        request = health_pb2.HealthCheckRequest()
+        answer: health_pb2.HealthCheckResponse = await self._health.Check(request, timeout=timeout)
+        return answer
+
+    async def close(self) -> None:
+        await self._channel.close()
 
 
 class _Address:
-    """The channels to one address, used in turn."""
+    """The connections to one address, used in turn.
+
+    Attributes:
+        under_way: the calls that use it.
+        dropped: True once a new one has taken its place; its last call closes it.
+        closed: True once its channels are closed.
+    """
 
     def __init__(self, address: str, connections: int, options: tuple[tuple[str, int], ...]):
         self.address = address
         self.under_way = 0
         self.dropped = False
         self.closed = False
-        self.channels = [
-            grpc.aio.insecure_channel(address, options=options) for _ in range(connections)
-        ]
-        calls = [
-            channel.unary_unary(
-                f"/{SERVICE}/Process",
-                request_serializer=Delivery.SerializeToString,
-                response_deserializer=Delivery.FromString,
-            )
-            for channel in self.channels
-        ]
-        self.next_call: Callable[[], _Process] = itertools.cycle(calls).__next__
+        self.connections = [_Connection(address, options) for _ in range(connections)]
+        self.next: Callable[[], _Connection] = itertools.cycle(self.connections).__next__
 
     def leave(self) -> bool:
-        """A call is over; True if it was the last one and the address is dropped."""
+        """End the use by a call; True if it was the last one and the address is dropped."""
         self.under_way -= 1
         return self.dropped and not self.under_way
 
     async def close(self) -> None:
         self.closed = True
-        for channel in self.channels:
-            await channel.close()
+        for connection in self.connections:
+            await connection.close()
 
 
 class UnaryTransport:
@@ -66,7 +120,7 @@ class UnaryTransport:
 
     Args:
         limit: the largest envelope, in bytes.
-        connections: how many connections to keep to each address.
+        connections: the number of connections to keep to each address.
     """
 
     def __init__(self, *, limit: int, connections: int = 1) -> None:
@@ -77,6 +131,8 @@ class UnaryTransport:
         self._options = (
             ("grpc.max_receive_message_length", limit + ENVELOPE_ROOM),
             ("grpc.max_send_message_length", limit + ENVELOPE_ROOM),
+            # Peers are dialled directly: a proxy of the environment is for other traffic.
+            ("grpc.enable_http_proxy", 0),
             # Equal channels share a connection otherwise.
             ("grpc.use_local_subchannel_pool", 1),
             # A Go peer closes connections that are pinged more often than every
@@ -102,41 +158,37 @@ class UnaryTransport:
             DeadlineExceeded: no answer in time.
             GridError: what the peer answered.
         """
-        target = self._addresses.get(address) or self._dial(address)
-        target.under_way += 1
-        try:
-            return await target.next_call()(delivery, timeout=deadline.remaining())
-        except grpc.aio.AioRpcError as error:
-            raise self._failed(
-                target, error, delivery.receiver, delivery.typeName, deadline
-            ) from None
-        except asyncio.CancelledError:
-            # grpc cancels the caller, too, when the channel is closed under a call.
-            if target.closed and not being_cancelled():
-                raise OutcomeUnknown(f"the connection to {address} was closed") from None
-            raise
-        finally:
-            if target.leave():
-                await target.close()
+
+        async def process(target: _Address, connection: _Connection) -> Delivery:
+            if not connection.connected:
+                await self._connect(target, connection, deadline, delivery)
+            try:
+                return await connection.process(delivery, timeout=deadline.remaining())
+            except grpc.aio.AioRpcError as error:
+                raise _failure(error, target, connection, delivery, deadline) from None
+
+        return await self._use(address, process, OutcomeUnknown)
 
     async def health(self, address: str, deadline: Deadline) -> str:
-        """What the health service at an address says, e.g. `SERVING`."""
-        target = self._addresses.get(address) or self._dial(address)
-        stub = health_pb2_grpc.HealthStub(target.channels[0])
-        request = health_pb2.HealthCheckRequest()
-        target.under_way += 1
-        try:
-            answer = await stub.Check(request, timeout=deadline.remaining())
-        except grpc.aio.AioRpcError as error:
-            raise self._failed(target, error, "health", "", deadline) from None
-        except asyncio.CancelledError:
-            if target.closed and not being_cancelled():
-                raise ClientClosed from None
-            raise
-        finally:
-            if target.leave():
-                await target.close()
-        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
+        """The answer of the health service at an address, e.g. `SERVING`.
+
+        Raises:
+            PeerUnreachable: no connection, or it broke; asking again is safe.
+            DeadlineExceeded: no answer in time.
+            GridError: what the peer answered.
+        """
+
+        async def check(target: _Address, connection: _Connection) -> str:
+            try:
+                answer = await connection.check(deadline.remaining())
+            except grpc.aio.AioRpcError as error:
+                if error.code() is _UNAVAILABLE:
+                    raise self._unreachable(target, error) from None
+                asked = Delivery(receiver="health")
+                raise _failure(error, target, connection, asked, deadline) from None
+            return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
+
+        return await self._use(address, check, lambda _: ClientClosed())
 
     async def close(self) -> None:
         """Close all connections; what is under way ends as `OutcomeUnknown`."""
@@ -145,23 +197,49 @@ class UnaryTransport:
         for target in targets:
             await target.close()
 
-    def _failed(
+    async def _use(
         self,
-        target: _Address,
-        error: grpc.aio.AioRpcError,
-        receiver: str,
-        type_name: str,
-        deadline: Deadline,
-    ) -> GridError:
-        name = receiver.rpartition(".")[2]
-        failure = _failure(error, target.address, name, type_name, deadline)
-        if isinstance(failure, PeerUnreachable):
-            # The next use dials anew. Others that still wait on this one get
-            # their own answer, and another caller may have dialled already.
-            target.dropped = True
-            if self._addresses.get(target.address) is target:
-                del self._addresses[target.address]
-        return failure
+        address: str,
+        calling: Callable[[_Address, _Connection], Awaitable[T]],
+        closed: Callable[[str], GridError],
+    ) -> T:
+        target = self._addresses.get(address) or self._dial(address)
+        target.under_way += 1
+        try:
+            return await calling(target, target.next())
+        except asyncio.CancelledError:
+            # grpc cancels the caller, too, when the channel is closed under a call.
+            if target.closed and not being_cancelled():
+                raise closed(f"the connection to {address} was closed") from None
+            raise
+        finally:
+            if target.leave():
+                await target.close()
+
+    async def _connect(
+        self, target: _Address, connection: _Connection, deadline: Deadline, delivery: Delivery
+    ) -> None:
+        try:
+            async with asyncio.timeout(deadline.remaining()):
+                if await connection.connect():
+                    return
+                # The state does not say why it failed, but a call does: a harmless one, since
+                # the peer may be back by now.
+                await connection.check(deadline.remaining())
+        except TimeoutError:
+            raise _overdue(target, delivery, deadline) from None
+        except grpc.aio.AioRpcError as error:
+            if error.code() is _UNAVAILABLE:
+                raise self._unreachable(target, error) from None
+
+    def _unreachable(self, target: _Address, error: grpc.aio.AioRpcError) -> PeerUnreachable:
+        # The next use dials anew: gRPC would wait before it dials again, and keep the
+        # address that a name had. Others that still wait on this one get their own answer,
+        # and another caller may have dialled already.
+        target.dropped = True
+        if self._addresses.get(target.address) is target:
+            del self._addresses[target.address]
+        return PeerUnreachable(target.address, error.details() or error.code().name)
 
     def _dial(self, address: str) -> _Address:
         target = _Address(address, self._connections, self._options)
@@ -171,21 +249,25 @@ class UnaryTransport:
 
 def _failure(
     error: grpc.aio.AioRpcError,
-    address: str,
-    receiver: str,
-    type_name: str,
+    target: _Address,
+    connection: _Connection,
+    delivery: Delivery,
     deadline: Deadline,
 ) -> GridError:
     code, text = error.code(), error.details() or ""
     trailers = tuple(error.trailing_metadata() or ())
-    timed_out = code is grpc.StatusCode.DEADLINE_EXCEEDED or "grid: context finished" in text
-    if timed_out and (deadline.passed or not trailers):
-        return DeadlineExceeded(f"request to {receiver!r} at {address}", deadline.timeout)
-    answer = decode_error(code, text, trailers, receiver=receiver, type_name=type_name)
-    if code is grpc.StatusCode.UNAVAILABLE and not trailers:
-        if NEVER_SENT.search(text):
-            return PeerUnreachable(address, text)
-        return OutcomeUnknown(f"the connection to {address} broke: {text}")
-    if code is grpc.StatusCode.CANCELLED and not trailers:
-        return OutcomeUnknown(f"the connection to {address} was closed: {text}")
-    return answer
+    if not trailers:
+        timed_out = code is grpc.StatusCode.DEADLINE_EXCEEDED or (code, text) == _LEFT
+        if timed_out and deadline.remaining() <= _EARLY:
+            return _overdue(target, delivery, deadline)
+        if target.closed or (code is _UNAVAILABLE and not connection.connected):
+            return OutcomeUnknown(f"the connection to {target.address} broke: {text}")
+    elif code is grpc.StatusCode.DEADLINE_EXCEEDED and deadline.passed:
+        return _overdue(target, delivery, deadline)
+    name = delivery.receiver.rpartition(".")[2]
+    return decode_error(code, text, trailers, receiver=name, type_name=delivery.typeName)
+
+
+def _overdue(target: _Address, delivery: Delivery, deadline: Deadline) -> DeadlineExceeded:
+    name = delivery.receiver.rpartition(".")[2]
+    return DeadlineExceeded(f"request to {name!r} at {target.address}", deadline.timeout)

@@ -156,12 +156,14 @@ async def test_fail_reaches_the_caller_as_a_failure(given: str | Exception, text
     assert caught.value.code == "FAILED_PRECONDITION"
 
 
-async def test_fail_passes_an_error_of_the_grid_on() -> None:
+async def test_fail_makes_an_error_of_the_grid_the_cause() -> None:
     mailbox = make()
     answer = put(mailbox)
     (await take(mailbox)).fail(UnknownActor("bob"))
-    with pytest.raises(UnknownActor):
+    with pytest.raises(RequestFailed, match="grid: unknown actor: 'bob'") as caught:
         await answer
+    assert isinstance(caught.value.cause, UnknownActor)
+    assert (caught.value.cause.name, caught.value.code) == ("bob", "NOT_FOUND")
 
 
 async def test_closing_answers_what_is_left() -> None:

@@ -1,11 +1,16 @@
 """An error is the same error after its way over the wire."""
 
+import itertools
+
 import grpc
 import pytest
 
 from grid import errors
 from grid.errors import GridError
+from grid.errors.classification import TABLE, from_actor
 from grid.transport.error_codec import decode_error, encode_error
+from grid.transport.failures import decode_failure, encode_failure
+from grid.wire_pb2 import Failure
 
 ERRORS = [
     errors.InvalidName("a b", "actor"),
@@ -35,6 +40,10 @@ ERRORS = [
     errors.RequestFailed("out of stock", "FAILED_PRECONDITION"),
     errors.RequestFailed("plain"),
 ]
+
+
+def _over_a_session(error: GridError) -> GridError:
+    return decode_failure(Failure.FromString(encode_failure(error).SerializeToString()))
 
 
 def _over_the_wire(error: GridError) -> GridError:
@@ -71,37 +80,85 @@ def test_the_text_has_the_phrase_that_go_code_looks_for(error: GridError, phrase
     assert phrase in encode_error(error)[1]
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("grid: unknown mailbox", errors.UnknownMailbox),
-        ("grid: receiver busy", errors.ReceiverBusy),
-        ("codec: unregistered message type", errors.UnknownMessageType),
-        (
-            'registering actor "ns.actor.a": registry: already registered',
-            errors.AlreadyRegistered,
-        ),
-        (
-            'registering actor "ns.actor.a": registry: failed registration',
-            errors.AlreadyRegistered,
-        ),
-        ("grid: def not registered: type=t", errors.UnknownActorType),
-        ("grid: nil actor", errors.NilActor),
-        ("grpc: received message larger than max (5 vs. 4)", errors.MessageTooLarge),
-        ("SERVER: Received message larger than max (5 vs. 4)", errors.MessageTooLarge),
-        ("whatever the application says", errors.RequestFailed),
-    ],
-)
-def test_a_go_peers_text_is_understood(text: str, expected: type[GridError]) -> None:
-    got = decode_error(grpc.StatusCode.UNKNOWN, text, (), receiver="m", type_name="x.Y")
+UNKNOWN, EXHAUSTED = grpc.StatusCode.UNKNOWN, grpc.StatusCode.RESOURCE_EXHAUSTED
+TOO_LARGE = "received message larger than max (5 vs. 4)"
+TAKEN = 'registering actor "ns.actor.a": registry: already registered'
+
+# What the gate of a Go peer, its gRPC library, and its starter of actors say.
+OF_GATE = [
+    (UNKNOWN, "grid: unknown mailbox", errors.UnknownMailbox),
+    (UNKNOWN, "grid: receiver busy", errors.ReceiverBusy),
+    (UNKNOWN, "codec: unregistered message type", errors.UnknownMessageType),
+    (EXHAUSTED, f"grpc: {TOO_LARGE}", errors.MessageTooLarge),
+    (EXHAUSTED, f"SERVER: {TOO_LARGE.capitalize()}", errors.MessageTooLarge),
+    (UNKNOWN, "whatever the application says", errors.RequestFailed),
+]
+OF_START = [
+    (UNKNOWN, TAKEN, errors.AlreadyRegistered),
+    (
+        UNKNOWN,
+        'registering actor "ns.actor.a": registry: failed registration',
+        errors.AlreadyRegistered,
+    ),
+    (UNKNOWN, "grid: def not registered: type=t", errors.UnknownActorType),
+    (UNKNOWN, "grid: def not registered (nil def): type=t", errors.UnknownActorType),
+    (UNKNOWN, "grid: nil actor", errors.NilActor),
+]
+
+
+@pytest.mark.parametrize(("code", "text", "expected"), OF_GATE)
+def test_a_go_peers_text_is_understood(
+    code: grpc.StatusCode, text: str, expected: type[GridError]
+) -> None:
+    got = decode_error(code, text, (), receiver="m", type_name="x.Y")
+    assert type(got) is expected
+
+
+@pytest.mark.parametrize(("code", "text", "expected"), OF_START)
+@pytest.mark.parametrize("type_name", ["grid.ActorStart", "github.com/lytics/grid/v3/ActorStart"])
+def test_a_go_peers_answer_to_a_start_is_understood(
+    code: grpc.StatusCode, text: str, expected: type[GridError], type_name: str
+) -> None:
+    got = decode_error(code, text, (), receiver="p", type_name=type_name)
     assert type(got) is expected
 
 
 def test_a_go_peers_text_says_which() -> None:
-    text = 'registering actor "ns.actor.a": registry: already registered'
-    taken = decode_error(grpc.StatusCode.UNKNOWN, text, (), receiver="m", type_name="")
+    taken = decode_error(UNKNOWN, TAKEN, (), receiver="p", type_name="grid.ActorStart")
     assert isinstance(taken, errors.AlreadyRegistered)
     assert taken.key == "ns.actor.a"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "user bob already registered",
+        TAKEN,
+        f"upload {TOO_LARGE}",
+        "downstream: grid: receiver busy",
+        "rpc error: code = Unknown desc = grid: unknown mailbox",
+        "grid: receiver busy\n",
+        "dial tcp 127.0.0.1:1: connect: connection refused",
+        "failed to connect to all addresses; last error: connection refused",
+        "no such thing: codec: unregistered message type",
+        "context deadline exceeded",
+        "context canceled",
+    ],
+)
+def test_other_texts_are_the_words_of_an_actor(text: str) -> None:
+    for code in list(grpc.StatusCode)[1:]:
+        got = decode_error(code, text, (), receiver="m", type_name="x.Y")
+        assert type(got) is errors.RequestFailed
+        assert (got.text, got.code, got.retryable) == (text, code.name, False)
+
+
+@pytest.mark.parametrize("text", ["grid: unknown mailbox", "grid: receiver busy"])
+def test_what_a_go_actor_can_forward_is_not_called_safe_to_resend(text: str) -> None:
+    got = decode_error(UNKNOWN, text, (), receiver="m", type_name="x.Y")
+    assert isinstance(got, errors.NotDelivered)
+    assert not got.retryable
+    assert type(got).retryable  # only this one, which was known by its text
+    assert "retryable" not in got.attributes()
 
 
 @pytest.mark.parametrize("trailer", [b"", b"{}", b"[1]", b'["NoSuchError", {}]', b"\xff"])
@@ -117,6 +174,8 @@ def test_a_long_text_fits_the_header() -> None:
     assert len(text) <= 4096
     assert code is grpc.StatusCode.UNKNOWN
     assert sum(len(value) for _, value in trailers) < 10
+    _, _, trailers = encode_error(errors.FactoryFailed("x" * 100_000))
+    assert sum(len(value) for _, value in trailers) < 1000
 
 
 @pytest.mark.parametrize("code", ["UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED", "UNKNOWN"])
@@ -125,6 +184,146 @@ def test_an_actors_own_error_stays_its_own(code: str) -> None:
     decoded = _over_the_wire(error)
     assert type(decoded) is errors.RequestFailed
     assert (decoded.text, decoded.code) == (error.text, code)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda e: type(e).__name__)
+def test_what_an_actor_says_is_its_own_whatever_it_says(error: GridError) -> None:
+    decoded = _over_the_wire(from_actor(error))
+    assert isinstance(decoded, errors.RequestFailed)
+    assert decoded.text == str(error)
+    assert not decoded.retryable
+    if not isinstance(error, errors.RequestFailed):
+        assert type(decoded) is errors.RequestFailed
+        assert type(decoded.cause) is type(error)
+        assert str(decoded.cause) == str(error)
+        assert decoded.code == encode_error(error)[0].name
+
+
+class OutOfStock(errors.RequestFailed):
+    """A user's own error."""
+
+    def __init__(self, item: str) -> None:
+        super().__init__(f"no {item} left", "FAILED_PRECONDITION")
+        self.item = item
+
+
+class TooManyGuests(errors.ReceiverBusy):
+    """A user's own refusal before a mailbox."""
+
+    def __init__(self, guests: object) -> None:
+        super().__init__("hall", 5)
+        self.guests = guests
+
+
+def test_a_derived_error_keeps_its_code_and_arrives_as_what_it_derives_from() -> None:
+    for decode in (_over_the_wire, _over_a_session):
+        failed = decode(OutOfStock("bolts"))
+        assert isinstance(failed, errors.RequestFailed)
+        assert (failed.text, failed.code) == ("no bolts left", "FAILED_PRECONDITION")
+        busy = decode(TooManyGuests(object()))
+        assert type(busy) is errors.ReceiverBusy
+        assert (busy.name, busy.size, busy.retryable) == ("hall", 5, True)
+
+
+class Unspeakable(GridError):
+    """An error that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Unspeakable("x"),
+        errors.RequestFailed(5, 5),  # type: ignore[arg-type]
+        errors.RequestFailed("half a pair: \ud800", grpc.StatusCode.NOT_FOUND),
+        errors.ReceiverBusy(object()),  # type: ignore[arg-type]
+        errors.MessageTooLarge(10**4000, 4),
+        TooManyGuests(object()),
+        from_actor(Unspeakable("x")),
+        from_actor(ValueError(), "no such code"),
+        from_actor(errors.FactoryFailed("x" * 100_000)),
+    ],
+    ids=lambda e: type(e).__name__,
+)
+def test_every_error_can_be_sent(error: GridError) -> None:
+    for decode in (_over_the_wire, _over_a_session):
+        assert isinstance(decode(error), GridError)
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("NOT_FOUND", "NOT_FOUND"),
+        ("not_found", "NOT_FOUND"),
+        (5, "NOT_FOUND"),
+        (grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
+        (0, "UNKNOWN"),
+        (-1, "UNKNOWN"),
+        (17, "UNKNOWN"),
+        ("OK", "UNKNOWN"),
+        ("nonsense", "UNKNOWN"),
+        (None, "UNKNOWN"),
+    ],
+)
+def test_a_code_is_given_as_people_have_it(code: object, name: str) -> None:
+    error = errors.RequestFailed("no", code)
+    assert error.code == name
+    for decode in (_over_the_wire, _over_a_session):
+        back = decode(error)
+        assert isinstance(back, errors.RequestFailed)
+        assert back.code == name
+
+
+HOSTILE = [
+    b"[" * 3000,
+    b"[" * 300_000,
+    b'["AlreadyRegistered",{"key":5}]',
+    b'["ReceiverBusy",{"name":[],"size":"many"}]',
+    b'["ReceiverBusy",{"name":"m","size":true}]',
+    b'["MessageTooLarge",{"size":' + b"9" * 400 + b',"limit":4}]',
+    b'["MessageTooLarge",{"size":' + b"9" * 40_000 + b',"limit":4}]',
+    b'["DeadlineExceeded",{"what":"x","seconds":' + b"9" * 400 + b"}]",
+    b'["DeadlineExceeded",{"what":"x","seconds":NaN}]',
+    b'["UnknownActorType",{"type":"t","offered":5}]',
+    b'["UnknownActorType",{"type":"t","offered":[5]}]',
+    b'["BreakerOpen",{"address":"x","state":"open","retry_in":1e9}]',
+    b'["GridError",{"message":"x"}]',
+    b'["OSError",{}]',
+    b'[["RequestFailed"],{}]',
+    b'["ReceiverBusy",["name"]]',
+    b'["ReceiverBusy",{"name":"m","self":1}]',
+    b'["ReceiverBusy",{"name":"m","retryable":true}]',
+    b'{"ReceiverBusy":1,"x":2}',
+    b"null",
+    b"5",
+    b"\xff\xfe",
+    b'["\\ud800",{}]',
+    b'["UnknownMailbox",{"name":"\\ud800"}]',
+]
+
+
+@pytest.mark.parametrize("body", HOSTILE, ids=lambda body: repr(body[:40]))
+def test_whatever_a_peer_sends_is_an_error(body: bytes) -> None:
+    for origin, code in itertools.product((Failure.ACTOR, Failure.GRID, 7), (0, 8, 17, 2**32 - 1)):
+        failure = Failure(code=code, text="said", error=body)
+        failure.MergeFromString(b"\x20" + bytes([origin]))
+        error = decode_failure(Failure.FromString(failure.SerializeToString()))
+        assert isinstance(error, GridError)
+        str(error)
+        repr(error.attributes())
+    trailers = (("grid-error-bin", body), ("grid-origin", "grid"))
+    assert isinstance(
+        decode_error(UNKNOWN, "said", trailers, receiver="m", type_name=""), GridError
+    )
+
+
+def test_every_error_has_a_row() -> None:
+    listed = {getattr(errors, name) for name in errors.__all__} - {GridError}
+    assert listed <= set(TABLE)
+    for cls, row in TABLE.items():
+        assert row.code in grpc.StatusCode.__members__, cls
 
 
 def test_every_error_can_be_pickled() -> None:
