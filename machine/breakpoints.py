@@ -36,8 +36,8 @@ class Breakpoint(Tracer):
         strict: bool = False,
         stop: Callable[[], object] = breakpoint,
     ) -> None:
-        self.added = (added,) if isinstance(added, str) else tuple(added)
-        self.removed = (removed,) if isinstance(removed, str) else tuple(removed)
+        self.added: tuple[str, ...] = (added,) if isinstance(added, str) else tuple(added)
+        self.removed: tuple[str, ...] = (removed,) if isinstance(removed, str) else tuple(removed)
         self.strict = strict
         self._stop = stop
         if not (self.added or self.removed):

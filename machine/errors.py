@@ -144,7 +144,7 @@ class UnknownState(MachineError, KeyError):
         *,
         known: Iterable[str] = (),
     ) -> None:
-        self.near = tuple(near) or near_names(state, known)
+        self.near: tuple[str, ...] = tuple(near) or near_names(state, known)
         super().__init__(
             f"unknown state {state!r}{did_you_mean(self.near)}",
             machine=machine,
@@ -182,7 +182,7 @@ class InvalidHandler(MachineError, ValueError):
         near: Iterable[str] = (),
         hint: str | None = None,
     ) -> None:
-        self.near = tuple(near)
+        self.near: tuple[str, ...] = tuple(near)
         super().__init__(
             f"{text}{did_you_mean(self.near)}",
             machine=machine,
@@ -242,7 +242,7 @@ class MutationLoop(MachineError, RuntimeError):
         handler: str | None = None,
         source: object | None = None,
     ) -> None:
-        self.cycle = tuple(cycle)
+        self.cycle: tuple[str, ...] = tuple(cycle)
         shown = f" ({' -> '.join(self.cycle)})" if self.cycle else ""
         super().__init__(
             f"{text}{shown}",
@@ -320,8 +320,8 @@ class ImportMismatch(MachineError, ValueError):
         unexpected: Iterable[str] = (),
         hint: str | None = None,
     ) -> None:
-        self.missing = tuple(missing)
-        self.unexpected = tuple(unexpected)
+        self.missing: tuple[str, ...] = tuple(missing)
+        self.unexpected: tuple[str, ...] = tuple(unexpected)
         parts = [text]
         if self.missing:
             parts.append(f"missing: {', '.join(self.missing)}.")

@@ -79,7 +79,7 @@ class ArgsMapper:
     def __init__(self, names: Iterable[str], max_len: int = 20) -> None:
         if max_len < 1:
             raise InvalidArgument(f"max_len is 1 or more, not {max_len}", argument="max_len")
-        self.names = frozenset((names,) if isinstance(names, str) else names)
+        self.names: frozenset[str] = frozenset((names,) if isinstance(names, str) else names)
         self.max_len = max_len
 
     def __call__(self, args: Mapping[str, Any]) -> dict[str, str]:
@@ -133,10 +133,10 @@ class MachineLogger(Tracer):
         traces: bool = False,
         levels: Mapping[Level, int] | None = None,
     ) -> None:
-        self.level = level_of(level)
-        self.logger = logging.getLogger("machine") if logger is None else logger
+        self.level: Level = level_of(level)
+        self.logger: logging.Logger = logging.getLogger("machine") if logger is None else logger
         self.ids = ids
-        self.args = args if isinstance(args, ArgsMapper) else ArgsMapper(args)
+        self.args: ArgsMapper = args if isinstance(args, ArgsMapper) else ArgsMapper(args)
         self.steps = steps
         self.checks = checks
         self.traces = traces

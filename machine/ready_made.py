@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from machine.schema.state import EXCEPTION
-from machine.schema.states import States, group, state
+from machine.schema.states import StateName, States, group, state
 
 __all__ = ["Basic", "ConnPool", "Connected", "Disposed"]
 
@@ -18,31 +18,33 @@ __all__ = ["Basic", "ConnPool", "Connected", "Disposed"]
 class Basic(States):
     """The states of nearly every machine. Errors begin with Exception and end with it."""
 
-    Exception = state(multi=True)
-    ErrNetwork = state(multi=True, add=EXCEPTION, require=EXCEPTION)
-    ErrHandlerTimeout = state(multi=True, add=EXCEPTION, require=EXCEPTION)
+    Exception: StateName[None] = state(multi=True)
+    ErrNetwork: StateName[None] = state(multi=True, add=EXCEPTION, require=EXCEPTION)
+    ErrHandlerTimeout: StateName[None] = state(multi=True, add=EXCEPTION, require=EXCEPTION)
 
-    Start = state()
+    Start: StateName[None] = state()
     """Asked to work."""
-    Ready = state(require=Start)
+    Ready: StateName[None] = state(require=Start)
     """Able to work."""
-    Healthcheck = state(multi=True)
-    Heartbeat = state()
+    Healthcheck: StateName[None] = state(multi=True)
+    Heartbeat: StateName[None] = state()
 
 
 class Connected(Basic):
     """One connection: always in exactly one of four states."""
 
-    ErrConnecting = state(require=EXCEPTION)
+    ErrConnecting: StateName[None] = state(require=EXCEPTION)
 
-    Connecting = state(
+    Connecting: StateName[None] = state(
         require=Basic.Start, remove=["Connecting", "Connected", "Disconnecting", "Disconnected"]
     )
-    Connected = state(
+    Connected: StateName[None] = state(
         require=Basic.Start, remove=["Connecting", "Connected", "Disconnecting", "Disconnected"]
     )
-    Disconnecting = state(remove=["Connecting", "Connected", "Disconnecting", "Disconnected"])
-    Disconnected = state(
+    Disconnecting: StateName[None] = state(
+        remove=["Connecting", "Connected", "Disconnecting", "Disconnected"]
+    )
+    Disconnected: StateName[None] = state(
         auto=True, remove=["Connecting", "Connected", "Disconnecting", "Disconnected"]
     )
 
@@ -52,15 +54,15 @@ class Connected(Basic):
 class ConnPool(Basic):
     """Several connections: some may be up while others are being made."""
 
-    ErrConnecting = state(require=EXCEPTION)
+    ErrConnecting: StateName[None] = state(require=EXCEPTION)
 
-    Connecting = state(require=Basic.Start, remove="Disconnecting")
-    Connected = state(require=Basic.Start, remove="Disconnected")
+    Connecting: StateName[None] = state(require=Basic.Start, remove="Disconnecting")
+    Connected: StateName[None] = state(require=Basic.Start, remove="Disconnected")
     """At least one connection is up."""
-    ConnectedFully = state(require=Connected, remove="Disconnected")
+    ConnectedFully: StateName[None] = state(require=Connected, remove="Disconnected")
     """All of them are."""
-    Disconnecting = state(remove=[ConnectedFully, Connected, Connecting])
-    Disconnected = state(remove=[Connecting, ConnectedFully, Disconnecting])
+    Disconnecting: StateName[None] = state(remove=[ConnectedFully, Connected, Connecting])
+    Disconnected: StateName[None] = state(remove=[Connecting, ConnectedFully, Disconnecting])
 
     Connection = group(Connecting, Connected, ConnectedFully, Disconnecting, Disconnected)
 
@@ -68,6 +70,6 @@ class ConnPool(Basic):
 class Disposed(Basic):
     """An orderly end: registered objects are disposed first, then the machine."""
 
-    RegisterDisposal = state(multi=True)
-    Disposing = state(remove=[Basic.Start, EXCEPTION])
-    Disposed = state(remove=[Basic.Start, EXCEPTION, Disposing])
+    RegisterDisposal: StateName[None] = state(multi=True)
+    Disposing: StateName[None] = state(remove=[Basic.Start, EXCEPTION])
+    Disposed: StateName[None] = state(remove=[Basic.Start, EXCEPTION, Disposing])

@@ -175,7 +175,8 @@ class Time(tuple[int, ...]):  # noqa: SLOT001 - a tuple has no room for slots
     def __mul__(self, times: SupportsIndex) -> NoReturn:
         raise TypeError("a time cannot be repeated")
 
-    __rmul__ = __mul__
+    def __rmul__(self, times: SupportsIndex) -> NoReturn:
+        raise TypeError("a time cannot be repeated")
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"a time cannot change: {name}")

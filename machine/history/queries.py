@@ -24,7 +24,7 @@ class HistoryQueries:
         machine_id: whose history it is; "" before that is known.
     """
 
-    machine_id = ""
+    machine_id: str = ""
     _clock: Callable[[], float]
 
     def _scan(

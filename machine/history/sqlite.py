@@ -78,7 +78,7 @@ class SqliteHistory(History):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.path = os.fspath(path)
+        self.path: str = os.fspath(path)
         self.interval = interval
         self.machine_id = id
         self._access = threading.Lock()  # over the connection

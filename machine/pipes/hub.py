@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet, ref
@@ -52,9 +52,10 @@ class Change:
 
     def __init__(self, pipe: Pipe, machine: AnyMachine, tx: Transition | None) -> None:
         self._pipe = pipe
-        self.target = pipe.target
-        self.again = tx is None
-        self.args = NO_ARGS
+        self.target: AnyMachine = pipe.target
+        self.again: bool = tx is None
+        self.args: Mapping[str, Any] = NO_ARGS
+        self.source: Piped
         passed: tuple[str, ...] = ()
         if tx is None:
             self._index = {name: at for at, name in enumerate(machine.names)}
@@ -129,13 +130,13 @@ class Pipe:
         carry: Carry,
         words: str,
     ) -> None:
-        self.id = f"pipe-{next(_numbers)}"
+        self.id: str = f"pipe-{next(_numbers)}"
         self._source = ref(source)
         self._carry = carry
         self._words = words
         self._hub: _Hub | None = None
-        self.target = target
-        self.states = states
+        self.target: AnyMachine = target
+        self.states: tuple[str, ...] = states
         self.last: Result | None = None
 
     def __repr__(self) -> str:
