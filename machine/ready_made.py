@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from machine.schema.state import EXCEPTION
 from machine.schema.states import StateName, States, group, state
 
@@ -18,7 +20,7 @@ __all__ = ["Basic", "ConnPool", "Connected", "Disposed"]
 class Basic(States):
     """The states of nearly every machine. Errors begin with Exception and end with it."""
 
-    Exception: StateName[None] = state(multi=True)
+    Exception: ClassVar[StateName[None]] = state(multi=True)
     ErrNetwork: StateName[None] = state(multi=True, add=EXCEPTION, require=EXCEPTION)
     ErrHandlerTimeout: StateName[None] = state(multi=True, add=EXCEPTION, require=EXCEPTION)
 
