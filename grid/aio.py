@@ -14,10 +14,20 @@ from threading import Lock
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Opening", "Portal", "being_cancelled"]
+__all__ = ["Opening", "Portal", "being_cancelled", "run"]
 
 T = TypeVar("T")
 C = TypeVar("C", bound=AbstractAsyncContextManager[Any])
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on a loop of its own: uvloop where it is installed, else asyncio."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
 
 
 def being_cancelled() -> bool:

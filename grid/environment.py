@@ -1,18 +1,13 @@
-"""What the environment says where the caller does not: GRID_ETCD, GRID_NAMESPACE."""
+"""Defaults from environment variables: GRID_ETCD..., GRID_NAMESPACE."""
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
 
 from grid.etcd import EtcdConfig
 
-__all__ = ["default_etcd", "default_namespace", "run"]
-
-T = TypeVar("T")
+__all__ = ["default_etcd", "default_namespace"]
 
 
 def default_namespace(namespace: str | None) -> str:
@@ -36,20 +31,10 @@ def default_etcd(etcd: str | EtcdConfig | None) -> EtcdConfig:
 
 
 def _variable(name: str) -> str | None:
-    # Set to nothing is not set: compose files pass on what the shell does not have.
+    # Empty is not set: compose files pass on variables that the shell does not have.
     return os.environ.get(name) or None
 
 
 def _path(variable: str) -> Path | None:
     text = _variable(variable)
     return Path(text) if text else None
-
-
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on a loop of its own: uvloop where it exists, else asyncio."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(main)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)

@@ -28,17 +28,30 @@ server's to what comes for its mailboxes, over the wire or from its own process.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
 
 from grid.deadline import Deadline
+from grid.errors import Filtered, InvalidArgument
 
-__all__ = ["Filter", "IncomingCall", "Interceptor", "OutgoingCall", "Proceed"]
+__all__ = [
+    "CallKind",
+    "Filter",
+    "IncomingCall",
+    "Interception",
+    "Interceptor",
+    "OutgoingCall",
+    "Proceed",
+]
 
 C = TypeVar("C")
+Call = TypeVar("Call", bound="OutgoingCall | IncomingCall")
+
+_UNWIND = 2.0  # seconds that cancelled interceptors get to clean up
 
 CallKind = Literal["request", "tell", "stream"]
 
@@ -95,3 +108,71 @@ class IncomingCall:
 Proceed: TypeAlias = Callable[[C], Awaitable[Any]]
 Interceptor: TypeAlias = Callable[[C, Proceed[C]], Awaitable[Any]]
 Filter: TypeAlias = Callable[[C], Awaitable[bool]]
+
+
+class Interception(Generic[Call]):
+    """The filters and interceptors of one side, and the tasks that run them.
+
+    `Client` and `Server` derive theirs from it; it is not meant for users.
+
+    Raises:
+        InvalidArgument: one of them cannot be called.
+    """
+
+    def __init__(self, filters: Iterable[Filter[Call]], interceptors: Iterable[Interceptor[Call]]):
+        self._filters = _checked("filters", filters)
+        self._interceptors = _checked("interceptors", interceptors)
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._filters or self._interceptors)
+
+    @property
+    def busy(self) -> bool:
+        """True while a call is in the interceptors."""
+        return bool(self._tasks)
+
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Hold a task that runs them until it ends; `close` cancels it."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def idle(self) -> None:
+        """Wait until no call is in the interceptors."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Cancel the tasks that do not end within `grace` seconds."""
+        if self._tasks and grace:
+            await asyncio.wait(self._tasks, timeout=grace)
+        for task in tuple(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_UNWIND)
+
+    async def filter(self, call: Call, side: str) -> None:
+        """Raise `Filtered` unless each filter lets the call go on."""
+        for keep in self._filters:
+            if not await keep(call):
+                raise Filtered(call.name, side)
+
+    def chain(self, last: Proceed[Call]) -> Proceed[Call]:
+        """The interceptors around `last`, the first outermost."""
+        for one in reversed(self._interceptors):
+            last = _around(one, last)
+        return last
+
+
+def _around(interceptor: Interceptor[C], proceed: Proceed[C]) -> Proceed[C]:
+    def enter(call: C) -> Awaitable[Any]:
+        return interceptor(call, proceed)
+
+    return enter
+
+
+def _checked(name: str, functions: Iterable[Callable[..., Any]]) -> tuple[Any, ...]:
+    given = tuple(functions) if isinstance(functions, Iterable) else (functions,)
+    if not isinstance(functions, Iterable) or not all(callable(one) for one in given):
+        raise InvalidArgument(name, functions, "a list of async functions")
+    return given

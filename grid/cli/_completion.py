@@ -32,7 +32,7 @@ def peer_names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _names(ctx: typer.Context, kind: Kind, incomplete: str) -> list[str]:
-    from grid.environment import run
+    from grid.aio import run
     from grid.errors import GridError
 
     logging.disable()

@@ -162,7 +162,7 @@ def command(
 def _finish(result: Any) -> Any:
     if not isinstance(result, Coroutine):
         return result
-    from grid.environment import run
+    from grid.aio import run
 
     return run(result)
 

@@ -1,7 +1,8 @@
-"""Requests to many at once: the group, and what its members answered."""
+"""Requests to many at once: the group, and the outcome of each member."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -9,21 +10,21 @@ from google.protobuf.message import Message
 
 from grid.errors import GridError
 
-__all__ = ["BroadcastResult", "Group", "Outcome"]
+__all__ = ["BroadcastResult", "Group", "Outcome", "collect"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one member answered: a message or an error, never both."""
+    """The answer of one member: a message or an error, never both."""
 
     value: Message | None = None
     error: GridError | None = None
 
 
 class BroadcastResult(Mapping[str, Outcome]):
-    """What each member answered, by name.
+    """The outcomes of a broadcast by member.
 
-    With a `fastest` group, members that were still asked when the first answer
+    With a `fastest` group, members that had not answered when the first success
     came are not in it.
     """
 
@@ -82,3 +83,33 @@ class Group:
         return Group(
             *(name for name in self.members if name not in result or result[name].value is None)
         )
+
+
+async def collect(
+    asking: Mapping[asyncio.Future[Message], str], result: BroadcastResult, *, first_only: bool
+) -> None:
+    """Put the outcomes of the members into `result`: all, or those until the first success.
+
+    Requests that are not waited for any more are cancelled, all of them if this is.
+    """
+    waiting = set(asking)
+    until = asyncio.FIRST_COMPLETED if first_only else asyncio.ALL_COMPLETED
+    try:
+        while waiting and not (first_only and result.successes):
+            done, waiting = await asyncio.wait(waiting, return_when=until)
+            result.add({asking[future]: _outcome(future) for future in done})
+    finally:
+        for future in asking:
+            if future.done() and not future.cancelled():
+                future.exception()  # of several that are no `GridError` one is raised
+            else:
+                future.cancel()
+
+
+def _outcome(future: asyncio.Future[Message]) -> Outcome:
+    error = future.exception()
+    if error is None:
+        return Outcome(value=future.result())
+    if isinstance(error, GridError):
+        return Outcome(error=error)
+    raise error

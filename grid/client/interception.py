@@ -8,12 +8,11 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from grid._interception import Interception
 from grid.client.router import Router
 from grid.codec import Codec
 from grid.deadline import FOREVER, Deadline
 from grid.errors import DeadlineExceeded, GridError, InvalidArgument, UnexpectedReply
-from grid.interceptors import CallKind, Filter, Interceptor, OutgoingCall
+from grid.interceptors import CallKind, Filter, Interception, Interceptor, OutgoingCall
 from grid.stream import Stream
 from grid.transport.transport import Parcel
 
@@ -23,7 +22,7 @@ T = TypeVar("T")
 
 # Seconds after the deadline of a call until its interceptors are cancelled, so that they see
 # the `DeadlineExceeded` of what they wait for.
-_LAST_WORD = 0.1
+_GRACE = 0.1
 
 _Metadata = Mapping[str, str] | None
 
@@ -87,7 +86,7 @@ class OutgoingInterception(Interception[OutgoingCall]):
         """See `Client.send`."""
         asking = self.request(name, message, timeout, metadata, reply=reply, idempotent=idempotent)
         task = asyncio.create_task(asking, name="intercepted request")
-        self._keep(task)
+        self.keep(task)
         return task
 
     async def tell(self, name: str, message: Message, timeout: float, metadata: _Metadata) -> None:
@@ -128,17 +127,17 @@ class OutgoingInterception(Interception[OutgoingCall]):
         """
         call = OutgoingCall(name, message, kind, timeout, dict(metadata or {}))
         loop_began, began = asyncio.get_running_loop().time(), Deadline.after(0).at
-        limit = asyncio.timeout_at(loop_began + _seconds(call) + _LAST_WORD)
+        limit = asyncio.timeout_at(loop_began + _seconds(call) + _GRACE)
 
         async def last(call: OutgoingCall) -> Any:
             seconds = _seconds(call)
-            limit.reschedule(loop_began + seconds + _LAST_WORD)
-            await self._filter(call, "sender")
+            limit.reschedule(loop_began + seconds + _GRACE)
+            await self.filter(call, "sender")
             return await send(call, Deadline(began + seconds).remaining())
 
         try:
             async with limit:
-                return await self._chain(last)(call)
+                return await self.chain(last)(call)
         except TimeoutError as error:
             if isinstance(error, GridError) or not limit.expired():
                 raise

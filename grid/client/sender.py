@@ -12,8 +12,7 @@ from typing import Self, TypeVar, overload
 from google.protobuf.message import Message
 
 from grid import trace_context
-from grid.client.broadcast import BroadcastResult, Group
-from grid.client.collect import collect
+from grid.client.broadcast import BroadcastResult, Group, collect
 from grid.client.interception import of_type, outgoing_interception
 from grid.client.retry import Retry
 from grid.client.router import Router

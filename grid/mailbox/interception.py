@@ -23,7 +23,6 @@ from typing import Any
 from google.protobuf.message import Message
 
 from grid import trace_context
-from grid._interception import Interception
 from grid.deadline import Deadline, now
 from grid.errors import (
     DeadlineExceeded,
@@ -33,7 +32,7 @@ from grid.errors import (
     RequestDropped,
     RequestFailed,
 )
-from grid.interceptors import CallKind, IncomingCall
+from grid.interceptors import CallKind, IncomingCall, Interception
 from grid.mailbox.mailbox import Mailbox
 from grid.transport.answer import Answer, FutureAnswer, Reply, Unanswerable
 
@@ -106,7 +105,7 @@ class _Passage:
         context.run(trace_context.hand_out, metadata)
         task = asyncio.create_task(self._pass(), name="interceptors", context=context)
         task.add_done_callback(self._ended)
-        interception._keep(task)
+        interception.keep(task)
         answer.watch(lambda: task.cancel() if answer.cancelled else None)
 
     async def _pass(self) -> Any:
@@ -115,8 +114,8 @@ class _Passage:
         limit = asyncio.timeout(None if deadline is None else deadline.remaining())
         try:
             async with limit:
-                await interception._filter(call, "receiver")
-                return await interception._chain(self._deliver)(call)
+                await interception.filter(call, "receiver")
+                return await interception.chain(self._deliver)(call)
         except TimeoutError as error:
             if deadline is None or isinstance(error, GridError) or not limit.expired():
                 raise

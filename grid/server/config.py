@@ -10,14 +10,8 @@ from grid.deadline import FOREVER
 from grid.errors import InvalidArgument
 from grid.etcd import EtcdConfig
 from grid.registry.membership import check_lease
-from grid.registry.names import (
-    Kind,
-    advertised_address,
-    check_name,
-    check_namespace,
-    peer_name,
-    split_address,
-)
+from grid.registry.names import Kind, check_name, check_namespace, peer_name
+from grid.transport.addresses import advertised_address, split_address
 from grid.transport.settings import SessionSettings
 
 __all__ = ["ServerConfig", "check_annotations"]

@@ -38,13 +38,14 @@ from grid.etcd import EtcdClient
 from grid.mailbox.dispatcher import State
 from grid.mailbox.interception import IncomingInterception
 from grid.registry.membership import join
-from grid.registry.names import Kind, advertised_address, full_name, peer_name
+from grid.registry.names import Kind, full_name, peer_name
 from grid.server.actors import ActorRunner
 from grid.server.config import ServerConfig
 from grid.server.control import serve_control
 from grid.server.definitions import Definition
 from grid.server.leader import LEADER, lead
 from grid.server.peer import Peer
+from grid.transport.addresses import advertised_address
 from grid.transport.answer import Answer, all_done
 from grid.transport.service import WireService
 from grid.transport.statistics import (

@@ -14,10 +14,10 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from grid.aio import Opening
+from grid.aio import Opening, run
 from grid.client.client import Client
 from grid.codec import Codec, default_codec
-from grid.environment import default_etcd, default_namespace, run
+from grid.environment import default_etcd, default_namespace
 from grid.errors import ServerNotRunning
 from grid.etcd import EtcdConfig
 from grid.interceptors import Filter, IncomingCall, Interceptor

@@ -22,9 +22,9 @@ from grid.errors import (
     PeerNotServing,
     UndecodableMessage,
 )
-from grid.registry.names import split_address
 from grid.transport._grpc_wire import GrpcWire
 from grid.transport._socket_wire import SocketServer, SocketWire
+from grid.transport.addresses import split_address
 from grid.transport.error_codec import encode_error
 from grid.transport.link import Gate, Link, Wire
 from grid.transport.settings import SessionSettings
