@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from grid.errors import GridError
     from grid.etcd import EtcdConfig
     from grid.interceptors import Filter, IncomingCall, Interceptor, OutgoingCall, Proceed
-    from grid.mailbox.mailbox import Mailbox, Request
+    from grid.mailbox.mailbox import Mailbox
+    from grid.mailbox.request import Request
+    from grid.mailbox.statistics import MailboxStatistics
     from grid.registry.entities import Entity, EntityEvent, EntityFound, EntityLost, EntityWatch
     from grid.registry.names import Kind
     from grid.registry.ring import Ring
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from grid.transport.statistics import (
         BreakerStatistics,
         ClientStatistics,
-        MailboxStatistics,
         PoolStatistics,
         SessionStatistics,
     )
@@ -97,7 +98,9 @@ _HOMES = {
     "errors": ("GridError",),
     "etcd": ("EtcdConfig",),
     "interceptors": ("Filter", "IncomingCall", "Interceptor", "OutgoingCall", "Proceed"),
-    "mailbox.mailbox": ("Mailbox", "Request"),
+    "mailbox.mailbox": ("Mailbox",),
+    "mailbox.request": ("Request",),
+    "mailbox.statistics": ("MailboxStatistics",),
     "registry.entities": ("Entity", "EntityEvent", "EntityFound", "EntityLost", "EntityWatch"),
     "registry.names": ("Kind",),
     "registry.ring": ("Ring",),
@@ -109,7 +112,6 @@ _HOMES = {
     "transport.statistics": (
         "BreakerStatistics",
         "ClientStatistics",
-        "MailboxStatistics",
         "PoolStatistics",
         "SessionStatistics",
     ),

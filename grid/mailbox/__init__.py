@@ -1,7 +1,9 @@
-"""Mailboxes: what a name receives, and how requests reach it."""
+"""Mailboxes: the requests under a name, and the way that they take to it."""
 
 from __future__ import annotations
 
-from grid.mailbox.mailbox import Mailbox, Request
+from grid.mailbox.mailbox import Mailbox
+from grid.mailbox.request import Request
+from grid.mailbox.statistics import MailboxStatistics
 
-__all__ = ["Mailbox", "Request"]
+__all__ = ["Mailbox", "MailboxStatistics", "Request"]

@@ -1,4 +1,4 @@
-"""Mailboxes and the requests in them.
+"""Mailboxes: bounded queues of requests under unique names.
 
 A mailbox is a bounded queue under a unique name. Putting is never blocking:
 what does not fit is refused at the sender. Taking is iterating.
@@ -18,169 +18,24 @@ read is `RequestDropped` (nobody knows).
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from threading import get_ident
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Self
 from weakref import WeakSet
 
 from google.protobuf.message import Message
 
 from grid import trace_context
 from grid.codec import Codec
-from grid.deadline import Deadline, now
-from grid.errors import (
-    AlreadyResponded,
-    GridError,
-    InvalidArgument,
-    MailboxClosed,
-    ReceiverBusy,
-    RequestDropped,
-    StreamClosed,
-)
-from grid.errors.classification import from_actor
-from grid.stream import Stream
+from grid.errors import GridError, InvalidArgument, MailboxClosed, ReceiverBusy, RequestDropped
+from grid.mailbox.request import Request
+from grid.mailbox.statistics import MailboxStatistics
 from grid.transport._stream_end import StreamEnd
-from grid.transport.answer import Answer, until_done
-from grid.transport.statistics import MailboxStatistics
-from grid.wire_pb2 import Ack
+from grid.transport.answer import Answer
 
-__all__ = ["Mailbox", "Request", "check_size", "refuse"]
-
-M = TypeVar("M", bound=Message)
-
-
-class Request(Generic[M]):
-    """One message to answer.
-
-    Attributes:
-        message: what was sent; the receiver's own copy.
-        metadata: what the sender said about it.
-    """
-
-    __slots__ = ("_answer", "_mailbox", "_type_name", "message", "metadata")
-
-    def __init__(
-        self,
-        message: M,
-        type_name: str,
-        metadata: Mapping[str, str],
-        mailbox: Mailbox,
-        answer: Answer,
-    ) -> None:
-        self.message = message
-        self.metadata = metadata
-        self._type_name = type_name
-        self._mailbox = mailbox
-        self._answer = answer
-
-    def __repr__(self) -> str:
-        state = "answered" if self._answer.done else "open"
-        return f"<Request {self._type_name} to {self._mailbox.name!r} {state}>"
-
-    def __del__(self) -> None:
-        if not self._answer.done:
-            self._mailbox._dropped(self._answer)
-
-    @property
-    def done(self) -> bool:
-        """True once it is answered, or the caller no longer waits."""
-        return self._answer.done
-
-    @property
-    def cancelled(self) -> bool:
-        """True once the caller no longer waits: it left, or its time is over."""
-        return self._answer.cancelled
-
-    @property
-    def deadline(self) -> Deadline | None:
-        """By when the caller wants the answer; None if it did not say."""
-        at = self._answer.at
-        return None if at == math.inf else Deadline(at, at - now())
-
-    def until_cancelled(self) -> Coroutine[Any, Any, bool]:
-        """Wait until the caller no longer waits: True; or the request is answered: False.
-
-        Any number may wait; a request that is let go of is not kept by it.
-        """
-        return until_done(self._answer)
-
-    def respond(self, message: Message) -> None:
-        """Answer with a message. Returns at once; nothing to await.
-
-        If the caller no longer waits, the answer goes nowhere. It may be called
-        in any thread.
-
-        Raises:
-            AlreadyResponded: there was an answer; it stands.
-            UnsupportedMessage, MessageTooLarge: the message cannot be sent; the
-                request is still open, so answer otherwise.
-        """
-        answer, mailbox = self._answer, self._mailbox
-        if answer.done:
-            self._check_open()
-            return
-        if answer.opens_stream:
-            raise InvalidArgument("the answer to a stream", message, "accept() or fail()")
-        encode, limit = mailbox._codec.encode, mailbox._limit
-        name, data = encode(message, limit=limit, like=self._type_name)
-        if get_ident() == mailbox._thread:
-            answer.resolve(name, data)
-        else:
-            mailbox._call(answer.resolve, name, data)
-
-    def ack(self) -> None:
-        """Answer with an empty `Ack`. Raises as `respond` does."""
-        self.respond(Ack())
-
-    def fail(self, error: str | BaseException, *, code: object = "UNKNOWN") -> None:
-        """Answer with an error, which the caller gets as `RequestFailed`; in any thread.
-
-        The request counts as acted upon, whatever the error is: a `ReceiverBusy` that the
-        owner met elsewhere does not make the caller send the request again.
-
-        Args:
-            error: the text for the caller, or an exception that has it. An error of the
-                grid becomes the `cause` of the caller's `RequestFailed`.
-            code: a gRPC status code for callers that look at it: its name, its number, or a
-                member of `grpc.StatusCode`. An error of the grid has a code of its own.
-
-        Raises:
-            AlreadyResponded: there was an answer; it stands.
-        """
-        if self._answer.done:
-            self._check_open()
-            return
-        refuse(self, from_actor(error, code))
-
-    @property
-    def opens_stream(self) -> bool:
-        """True if the caller asks for a stream: answer with `accept` or `fail`."""
-        return self._answer.opens_stream
-
-    def accept(self) -> Stream:
-        """Open the stream that the caller asks for; use it with `async with`.
-
-        Raises:
-            InvalidArgument: the caller did not ask for a stream.
-            AlreadyResponded: it was accepted or refused before.
-            StreamClosed: the caller no longer waits.
-        """
-        if not self._answer.opens_stream:
-            raise InvalidArgument("what is accepted", self._type_name, "a request for a stream")
-        if self._answer.done:
-            self._check_open()
-        end = StreamEnd()
-        if not self._answer.accept(end):
-            raise StreamClosed("the caller no longer waits")
-        self._mailbox._add_stream(end)
-        return Stream(end, self._mailbox._codec, self._type_name)
-
-    def _check_open(self) -> None:
-        if not self._answer.cancelled:
-            raise AlreadyResponded
+__all__ = ["Mailbox", "check_size"]
 
 
 class Mailbox:
@@ -417,18 +272,6 @@ class Mailbox:
     def _wake_all(self) -> None:
         while self._readers:
             self._wake()
-
-
-def refuse(request: Request[Any], error: GridError) -> None:
-    """Answer a request with an error of the grid, which the caller gets as it is; in any thread.
-
-    This is for the grid's own mailboxes. An actor's errors go through `Request.fail`.
-    """
-    answer, mailbox = request._answer, request._mailbox
-    if get_ident() == mailbox._thread:
-        answer.reject(error)
-    else:
-        mailbox._call(answer.reject, error)
 
 
 def check_size(size: int) -> int:

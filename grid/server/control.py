@@ -13,7 +13,8 @@ import logging
 from google.protobuf.message import Message
 
 from grid.errors import GridError, RequestFailed
-from grid.mailbox.mailbox import Mailbox, Request, refuse
+from grid.mailbox.mailbox import Mailbox
+from grid.mailbox.request import Request, refuse
 from grid.server.actors import ActorRunner
 from grid.wire_pb2 import ActorStart, ActorStop
 

@@ -37,6 +37,7 @@ from grid.errors import (
 from grid.etcd import EtcdClient
 from grid.mailbox.dispatcher import State
 from grid.mailbox.interception import IncomingInterception
+from grid.mailbox.statistics import MailboxStatistics
 from grid.registry.membership import join
 from grid.registry.names import Kind, full_name, peer_name
 from grid.server.actors import ActorRunner
@@ -50,7 +51,6 @@ from grid.transport.answer import Answer, all_done
 from grid.transport.service import WireService
 from grid.transport.statistics import (
     Counters,
-    MailboxStatistics,
     SessionStatistics,
     SessionTotals,
     counted,

@@ -16,7 +16,8 @@ from grid import trace_context
 from grid.actor import ActorContext, StopSignal
 from grid.aio import Portal
 from grid.deadline import Deadline
-from grid.mailbox.mailbox import Mailbox, Request
+from grid.mailbox.mailbox import Mailbox
+from grid.mailbox.request import Request
 from grid.sync.client import Client
 from grid.sync.stream import BlockingStream
 

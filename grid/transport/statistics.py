@@ -20,7 +20,6 @@ __all__ = [
     "BreakerStatistics",
     "ClientStatistics",
     "Counters",
-    "MailboxStatistics",
     "PoolStatistics",
     "SessionStatistics",
     "SessionTotals",
@@ -207,29 +206,3 @@ class ClientStatistics(Counters, SessionTotals):
     def sessions(self) -> tuple[SessionStatistics, ...]:  # type: ignore[override]
         """Those of all pools."""
         return tuple(session for pool in self.pools.values() for session in pool.sessions)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MailboxStatistics:
-    """One mailbox, since it was opened.
-
-    Attributes:
-        name: its short name.
-        queued: requests that wait to be read.
-        size: how many may.
-        unanswered: requests taken in that are not over yet, read or not.
-        received: requests and tells taken in.
-        refused: requests and tells not taken in, because it was full or closing.
-    """
-
-    name: str
-    queued: int
-    size: int
-    unanswered: int
-    received: int
-    refused: int
-
-    @property
-    def answered(self) -> int:
-        """Requests that are over: answered, let go of, or no longer waited for."""
-        return self.received - self.unanswered

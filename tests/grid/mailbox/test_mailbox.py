@@ -19,7 +19,7 @@ from grid.errors import (
     UnknownActor,
     UnsupportedMessage,
 )
-from grid.mailbox.mailbox import Mailbox, Request
+from grid.mailbox import Mailbox, Request
 from grid.transport.answer import FutureAnswer, Reply
 from grid.wire_pb2 import Ack, EchoMsg
 

@@ -1,0 +1,185 @@
+"""Requests: the messages that a mailbox hands to its owner, each to be answered once.
+
+An answer may be given in any thread. A request that is let go of (its last reference goes)
+without an answer is answered with `RequestDropped`, so that its caller does not wait.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Coroutine, Mapping
+from threading import get_ident
+from typing import Any, Generic, Protocol, TypeVar
+
+from google.protobuf.message import Message
+
+from grid.codec import Codec
+from grid.deadline import Deadline, now
+from grid.errors import AlreadyResponded, GridError, InvalidArgument, StreamClosed
+from grid.errors.classification import from_actor
+from grid.stream import Stream
+from grid.transport._stream_end import StreamEnd
+from grid.transport.answer import Answer, until_done
+from grid.wire_pb2 import Ack
+
+__all__ = ["Receiver", "Request", "refuse"]
+
+M = TypeVar("M", bound=Message)
+
+
+class Receiver(Protocol):
+    """The mailbox of a request, as far as the request needs it."""
+
+    name: str
+    _codec: Codec
+    _limit: int
+    _thread: int
+
+    def _call(self, function: Callable[..., object], *arguments: object) -> None: ...
+
+    def _dropped(self, answer: Answer) -> None: ...
+
+    def _add_stream(self, stream: StreamEnd) -> None: ...
+
+
+class Request(Generic[M]):
+    """One message to answer.
+
+    Attributes:
+        message: what was sent; the receiver's own copy.
+        metadata: what the sender said about it.
+    """
+
+    __slots__ = ("_answer", "_mailbox", "_type_name", "message", "metadata")
+
+    def __init__(
+        self,
+        message: M,
+        type_name: str,
+        metadata: Mapping[str, str],
+        mailbox: Receiver,
+        answer: Answer,
+    ) -> None:
+        self.message = message
+        self.metadata = metadata
+        self._type_name = type_name
+        self._mailbox = mailbox
+        self._answer = answer
+
+    def __repr__(self) -> str:
+        state = "answered" if self._answer.done else "open"
+        return f"<Request {self._type_name} to {self._mailbox.name!r} {state}>"
+
+    def __del__(self) -> None:
+        if not self._answer.done:
+            self._mailbox._dropped(self._answer)
+
+    @property
+    def done(self) -> bool:
+        """True once it is answered, or the caller no longer waits."""
+        return self._answer.done
+
+    @property
+    def cancelled(self) -> bool:
+        """True once the caller no longer waits: it left, or its time is over."""
+        return self._answer.cancelled
+
+    @property
+    def deadline(self) -> Deadline | None:
+        """By when the caller wants the answer; None if it did not say."""
+        at = self._answer.at
+        return None if at == math.inf else Deadline(at, at - now())
+
+    def until_cancelled(self) -> Coroutine[Any, Any, bool]:
+        """Wait until the caller no longer waits: True; or the request is answered: False.
+
+        Any number may wait; a request that is let go of is not kept by it.
+        """
+        return until_done(self._answer)
+
+    def respond(self, message: Message) -> None:
+        """Answer with a message. Returns at once; nothing to await.
+
+        If the caller no longer waits, the answer goes nowhere. It may be called
+        in any thread.
+
+        Raises:
+            AlreadyResponded: there was an answer; it stands.
+            UnsupportedMessage, MessageTooLarge: the message cannot be sent; the
+                request is still open, so answer otherwise.
+        """
+        answer, mailbox = self._answer, self._mailbox
+        if answer.done:
+            self._check_open()
+            return
+        if answer.opens_stream:
+            raise InvalidArgument("the answer to a stream", message, "accept() or fail()")
+        encode, limit = mailbox._codec.encode, mailbox._limit
+        name, data = encode(message, limit=limit, like=self._type_name)
+        if get_ident() == mailbox._thread:
+            answer.resolve(name, data)
+        else:
+            mailbox._call(answer.resolve, name, data)
+
+    def ack(self) -> None:
+        """Answer with an empty `Ack`. Raises as `respond` does."""
+        self.respond(Ack())
+
+    def fail(self, error: str | BaseException, *, code: object = "UNKNOWN") -> None:
+        """Answer with an error, which the caller gets as `RequestFailed`; in any thread.
+
+        The request counts as acted upon, whatever the error is: a `ReceiverBusy` that the
+        owner met elsewhere does not make the caller send the request again.
+
+        Args:
+            error: the text for the caller, or an exception that has it. An error of the
+                grid becomes the `cause` of the caller's `RequestFailed`.
+            code: a gRPC status code for callers that look at it: its name, its number, or a
+                member of `grpc.StatusCode`. An error of the grid has a code of its own.
+
+        Raises:
+            AlreadyResponded: there was an answer; it stands.
+        """
+        if self._answer.done:
+            self._check_open()
+            return
+        refuse(self, from_actor(error, code))
+
+    @property
+    def opens_stream(self) -> bool:
+        """True if the caller asks for a stream: answer with `accept` or `fail`."""
+        return self._answer.opens_stream
+
+    def accept(self) -> Stream:
+        """Open the stream that the caller asks for; use it with `async with`.
+
+        Raises:
+            InvalidArgument: the caller did not ask for a stream.
+            AlreadyResponded: it was accepted or refused before.
+            StreamClosed: the caller no longer waits.
+        """
+        if not self._answer.opens_stream:
+            raise InvalidArgument("what is accepted", self._type_name, "a request for a stream")
+        if self._answer.done:
+            self._check_open()
+        end = StreamEnd()
+        if not self._answer.accept(end):
+            raise StreamClosed("the caller no longer waits")
+        self._mailbox._add_stream(end)
+        return Stream(end, self._mailbox._codec, self._type_name)
+
+    def _check_open(self) -> None:
+        if not self._answer.cancelled:
+            raise AlreadyResponded
+
+
+def refuse(request: Request[Any], error: GridError) -> None:
+    """Answer a request with an error of the grid, which the caller gets as it is; in any thread.
+
+    This is for the grid's own mailboxes. An actor's errors go through `Request.fail`.
+    """
+    answer, mailbox = request._answer, request._mailbox
+    if get_ident() == mailbox._thread:
+        answer.reject(error)
+    else:
+        mailbox._call(answer.reject, error)
