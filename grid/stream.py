@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from grid.codec import Codec
 from grid.errors import GridError, StreamClosed
 from grid.errors.classification import from_actor
-from grid.transport._stream_end import StreamEnd
+from grid.transport.stream_end import StreamEnd
 
 __all__ = ["OpeningStream", "Stream"]
 

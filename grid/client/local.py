@@ -11,10 +11,10 @@ from weakref import WeakKeyDictionary
 from grid.deadline import now
 from grid.errors import GridError
 from grid.mailbox.dispatcher import Dispatcher
-from grid.transport._deadlines import Deadlines
-from grid.transport._stream_end import LocalPort, StreamEnd
 from grid.transport.answer import Answer, Reply
+from grid.transport.deadlines import Deadlines
 from grid.transport.link import Overdue
+from grid.transport.stream_end import LocalPort, StreamEnd
 
 __all__ = ["LocalCalls", "LocalLink", "LocalStreamAnswer"]
 

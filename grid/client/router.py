@@ -25,9 +25,9 @@ from grid.errors import DeadlineExceeded, GridError, UnregisteredMailbox
 from grid.mailbox.dispatcher import Dispatcher, local_dispatcher
 from grid.registry.directory import Directory
 from grid.registry.registration import Registration
-from grid.transport._stream_end import StreamEnd
 from grid.transport.answer import Reply, Unanswerable
 from grid.transport.link import Overdue
+from grid.transport.stream_end import StreamEnd
 from grid.transport.transport import Destination, Parcel, Transport
 from grid.transport.unix_paths import reachable_socket
 

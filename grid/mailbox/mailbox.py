@@ -32,8 +32,8 @@ from grid.codec import Codec
 from grid.errors import GridError, InvalidArgument, MailboxClosed, ReceiverBusy, RequestDropped
 from grid.mailbox.request import Request
 from grid.mailbox.statistics import MailboxStatistics
-from grid.transport._stream_end import StreamEnd
 from grid.transport.answer import Answer
+from grid.transport.stream_end import StreamEnd
 
 __all__ = ["Mailbox", "check_size"]
 

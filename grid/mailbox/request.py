@@ -18,8 +18,8 @@ from grid.deadline import Deadline, now
 from grid.errors import AlreadyResponded, GridError, InvalidArgument, StreamClosed
 from grid.errors.classification import from_actor
 from grid.stream import Stream
-from grid.transport._stream_end import StreamEnd
 from grid.transport.answer import Answer, until_done
+from grid.transport.stream_end import StreamEnd
 from grid.wire_pb2 import Ack
 
 __all__ = ["Receiver", "Request", "refuse"]

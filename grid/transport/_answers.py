@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grid.errors import GridError, MessageTooLarge
-from grid.transport._stream_end import SessionPort, StreamEnd
 from grid.transport.answer import Answer, Unanswerable
 from grid.transport.failures import encode_failure
+from grid.transport.stream_end import SessionPort, StreamEnd
 
 if TYPE_CHECKING:
     from grid.transport.link import Link

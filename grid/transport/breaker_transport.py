@@ -28,7 +28,6 @@ from types import TracebackType
 
 from grid.deadline import Deadline, now
 from grid.errors import OutcomeUnknown
-from grid.transport._stream_end import StreamEnd
 from grid.transport.answer import Reply
 from grid.transport.breaker import Breaker, BreakerPolicy, Permit
 from grid.transport.error_class import counts_as_failure, counts_as_success
@@ -36,6 +35,7 @@ from grid.transport.error_codec import is_answer
 from grid.transport.pool import Pool
 from grid.transport.settings import SessionSettings
 from grid.transport.statistics import BreakerStatistics, PoolStatistics
+from grid.transport.stream_end import StreamEnd
 from grid.transport.transport import Destination, Parcel, Transport
 
 __all__ = ["GuardedTransport"]

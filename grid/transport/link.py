@@ -26,12 +26,12 @@ from grid.deadline import now
 from grid.errors import GridError, MessageTooLarge, OutcomeUnknown
 from grid.transport._answers import SessionAnswer, StreamAnswer, TellAnswer
 from grid.transport._routes import InboundRoute
-from grid.transport._stream_end import StreamEnd
 from grid.transport.answer import Answer, Reply
 from grid.transport.failures import decode_failure, encode_failure
 from grid.transport.protocol import ProtocolViolation, Session, Unwritten
 from grid.transport.settings import SessionSettings
 from grid.transport.statistics import SessionStatistics, counted_by
+from grid.transport.stream_end import StreamEnd
 from grid.wire_pb2 import Failure, Frame, Hello
 
 __all__ = ["Gate", "Link", "Overdue", "Wire"]

@@ -29,7 +29,6 @@ from grid.errors import (
 from grid.transport._grpc_wire import GrpcWire
 from grid.transport._pool_policy import PoolPolicy
 from grid.transport._socket_wire import connect
-from grid.transport._stream_end import SessionPort, StreamEnd
 from grid.transport.link import Link, Overdue, Wire
 from grid.transport.protocol import Unwritten
 from grid.transport.service import SERVICE
@@ -41,6 +40,7 @@ from grid.transport.statistics import (
     counted,
     total,
 )
+from grid.transport.stream_end import SessionPort, StreamEnd
 
 __all__ = ["NoSessions", "Pool"]
 

@@ -28,7 +28,7 @@ thread.
 
 Parts: `_outbox` cuts frames and `_inbox` takes them apart, `_routes` numbers
 names, `_large` cuts and joins large messages (`_bulk` spares them copies),
-`_flow` is one stream, `_deadlines` finds what is overdue, `_packing` compresses
+`_flow` is one stream, `deadlines` finds what is overdue, `_packing` compresses
 and checks.
 """
 
@@ -39,13 +39,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from grid.transport._deadlines import Deadlines
 from grid.transport._events import ProtocolViolation, SessionEvents
 from grid.transport._inbox import VERSION, Inbox
 from grid.transport._outbox import Control, Outbound, Outbox
 from grid.transport._packing import Packing
 from grid.transport._routes import NO_ROUTE
 from grid.transport.compression import available
+from grid.transport.deadlines import Deadlines
 from grid.transport.settings import SessionSettings
 from grid.wire_pb2 import Failure, Frame, Goodbye, Hello, Note
 

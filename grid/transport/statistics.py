@@ -1,7 +1,7 @@
-"""What is told of sessions, pools, mailboxes, clients and servers: values of one moment.
+"""Snapshots of session, pool, client and server counters.
 
-Nothing is sampled in the background: a value is made when it is asked for, of
-what is counted anyway. Counters begin at 0 and never go back while their owner
+Nothing is sampled in the background: a snapshot is made when it is asked for, from
+counters that are kept anyway. Counters begin at 0 and never go back while their owner
 lives; what an ended session has counted stays in the sums of its pool, its
 client or its server. Messages that stay inside a process touch no session and
 are in no counter but the mailbox's; nor are single calls to peers without

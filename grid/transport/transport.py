@@ -15,7 +15,6 @@ from grid.errors import (
     PeerUnreachable,
     StreamsUnsupported,
 )
-from grid.transport._stream_end import SessionPort, StreamEnd
 from grid.transport.answer import Reply
 from grid.transport.link import Link, Overdue
 from grid.transport.pool import NoSessions, Pool
@@ -29,6 +28,7 @@ from grid.transport.statistics import (
     counted,
     total,
 )
+from grid.transport.stream_end import SessionPort, StreamEnd
 from grid.transport.unary import UnaryTransport
 from grid.wire_pb2 import Delivery, Frame
 

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from grid.transport._deadlines import Deadlines
+from grid.transport.deadlines import Deadlines
 
 
 class AgainstATable(RuleBasedStateMachine):

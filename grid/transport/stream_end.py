@@ -30,7 +30,7 @@ class StreamPort(Protocol):
         """Bytes of the largest item that may be sent."""
 
     def credit(self) -> int:
-        """What may be sent; an item may go while it is above 0."""
+        """Bytes that may be sent; an item may go while it is above 0."""
 
     def send(self, name: str, data: bytes) -> None:
         """Send an item."""

@@ -1,4 +1,4 @@
-"""Which of many exchanges are overdue, at the cost of a comparison each.
+"""The deadlines of many exchanges: finds the overdue ones at the cost of a comparison each.
 
 A timer, or a place in a heap, for each exchange would cost as much as sending
 it; and nearly all exchanges end long before they are due. So numbers that
