@@ -15,7 +15,7 @@ from grid.etcd import EtcdConfig, api_pb2
 from tests.grid.cli.cli_kit import Running
 from tests.grid.cli.cli_kit import grid as run
 from tests.grid.etcd.etcd_kit import connect
-from tests.grid.etcd.test_auth import WORD, Authority, admin, login, token_expired
+from tests.grid.etcd.test_auth import WORD, Authority, admin, forget_logins, login
 
 APP = "tests.grid.cli.cli_app:server"
 
@@ -172,8 +172,7 @@ async def test_logins_that_expire_are_renewed_and_cost_no_name() -> None:
             async with client.watch("mailbox") as events:
                 for _ in epochs:
                     await anext(events)
-                await token_expired(server._started()._etcd)
-                await token_expired(client._etcd)
+                await forget_logins(etcd, "shop")
                 async with server.open_mailbox("orders"):
                     assert (await anext(events)).entity.name == "orders"
             await client.start_actor("echo", name="second")

@@ -13,7 +13,7 @@ import trustme
 
 from grid.embedded import Etcd
 from grid.errors import EtcdAuthFailed, EtcdPermissionDenied, EtcdUnavailable
-from grid.etcd import api_pb2
+from grid.etcd import EtcdClient, EtcdConfig, api_pb2
 from tests.grid.etcd.etcd_kit import connect, etcd_and_client, follow
 
 # -- TLS ----------------------------------------------------------------------
@@ -115,8 +115,18 @@ async def guarded() -> AsyncIterator[Etcd]:
         yield etcd
 
 
+async def forget_logins(etcd: Etcd, user: str) -> None:
+    """Make etcd forget the tokens of a user, at once.
+
+    A token that is in use does not expire on etcd 3.6 and later, where the pings of a lease
+    count as a use; setting the password again ends it on every version.
+    """
+    async with EtcdClient(EtcdConfig((etcd.endpoint,), **login("root"))) as root:
+        await admin(root, "UserChangePassword", name=user, password=WORD)
+
+
 async def token_expired(client: Any) -> None:
-    """Wait until etcd has forgotten the login, which it checks once a second."""
+    """Wait until etcd has forgotten an unused login, which it checks once a second."""
     calls = client._calls
     metadata = (("token", calls._token),)
 
@@ -143,9 +153,9 @@ async def test_an_expired_login_is_renewed_for_calls_leases_and_watches() -> Non
             kept: dict[str, bytes] = {}
             await follow(watch, 1, kept)
             await follow(watch, await client.put("app/b", b"", lease=lease.id), kept)
-            await token_expired(client)
+            await forget_logins(etcd, "app")
             await asyncio.gather(*(client.get("app/a") for _ in range(20)))
-            await token_expired(client)
+            await forget_logins(etcd, "app")
             assert watch._stream is not None
             watch._stream.fail()
             revision = await client.put("app/a", b"2", lease=lease.id)
