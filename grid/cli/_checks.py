@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from grid.etcd import EtcdClient, EtcdConfig, KeyValue
     from grid.registry.entities import Entity
 
-__all__ = ["Finding", "examine"]
+__all__ = ["Finding", "examine", "version_warning"]
 
 _EXPERIMENT = "-event_engine_client"
 _TIMEOUT = 2.0
+_INCONSISTENT = {"3.5.0", "3.5.1", "3.5.2"}
 _SLOW = 0.1  # seconds: an etcd this slow to answer makes leases fragile
 
 
@@ -102,9 +103,22 @@ async def _endpoint(etcd: EtcdClient, endpoint: str) -> Finding:
         return Finding(check, "failed", f"{detail}: {alarms}", "see: etcdctl alarm list")
     if not status.leader_id:
         return Finding(check, "failed", detail, "bring back a majority of the members")
+    if warning := version_warning(endpoint, status.version):
+        return Finding(check, "note", detail, warning)
     if seconds > _SLOW:
         return Finding(check, "note", detail, "give it a faster disk, or peers a longer --lease")
     return Finding(check, "ok", detail)
+
+
+def version_warning(endpoint: str, version: str) -> str:
+    """The advice for an etcd that is unfit for production; empty if there is none.
+
+    An etcd on a loopback address is taken for one of development (`grid dev`).
+    """
+    local = endpoint.startswith(("127.", "localhost:", "[::1]:"))
+    if local or version not in _INCONSISTENT:
+        return ""
+    return "upgrade to etcd 3.5.3 or later: after a crash members of this one can differ in data"
 
 
 async def _access(etcd: EtcdClient) -> Finding:
