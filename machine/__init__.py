@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from machine.core.binding import Binding
-from machine.core.handlers import Handler, on
-from machine.core.lifecycle import Snapshot
+from machine.core.handlers import Binding, Handler, on
 from machine.core.machine import Machine
-from machine.core.mutation import Event, Mutation, Source
+from machine.core.mutation import Mutation, Source
 from machine.core.options import Options
+from machine.core.snapshot import Snapshot
 from machine.core.tracer import Tracer
-from machine.core.transition import Transition
+from machine.core.transition import Event, Transition
 from machine.errors import (
     HandlerTimeout,
     ImportMismatch,

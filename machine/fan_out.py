@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from machine.core.binding import Binding
+from machine.core.handlers import Binding
 from machine.core.machine import Machine
 from machine.errors import InvalidArgument
 from machine.schema.schema import Schema, as_schema

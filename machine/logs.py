@@ -30,8 +30,8 @@ from machine.schema.schema import EXCEPTION
 if TYPE_CHECKING:
     from machine.core.handlers import Handler
     from machine.core.machine import Machine
-    from machine.core.mutation import Event, Mutation
-    from machine.core.transition import Transition
+    from machine.core.mutation import Mutation
+    from machine.core.transition import Event, Transition
 
 __all__ = ["ArgsMapper", "Level", "MachineLogger"]
 

@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from machine.core.machine import Machine
-from machine.core.mutation import Event, Source
+from machine.core.mutation import Source
+from machine.core.transition import Event
 from machine.errors import InvalidArgument, NoEventLoop
 from machine.waits.contexts import StateContext
 from machine.waits.result import Result

@@ -1,28 +1,38 @@
-"""What reaches a machine from elsewhere: errors, and functions that want a turn."""
+"""Failures: errors that become a machine's state, of handlers and of others; and evals."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn, TypeAlias
 
-from machine.core.base import check_callable
-from machine.core.mutation import DropReason, Event, Mutation, Source, source_of
+from machine.core.mutation import DropReason, Mutation, Source
+from machine.core.plans import Call
 from machine.core.queue import Queue
-from machine.errors import EvalTimeout, InvalidArgument
+from machine.core.transition import Event, Transition, source_of
+from machine.core.when import check_callable
+from machine.errors import EvalTimeout, HandlerTimeout, InvalidArgument
 from machine.rules.kinds import Kind
+from machine.rules.resolution import Move
 from machine.schema.schema import EXCEPTION
 from machine.waits.result import CANCELED, Result
 
-__all__ = ["Reporting"]
+__all__ = ["Failures", "From", "Stopped"]
 
-From = Event | Source | None
+_log = logging.getLogger("machine")
+
+From: TypeAlias = Event | Source | None
 
 
-class Reporting(Queue):
-    """Errors of the machine, and work that is done between transitions."""
+class Stopped(Exception):
+    """A handler said no, or failed; the transition ends."""
+
+
+class Failures(Queue):
+    """Errors of a machine, and functions that run between transitions."""
 
     __slots__ = ()
 
@@ -38,7 +48,7 @@ class Reporting(Queue):
         """Make an error the machine's: `err` holds it, and `Exception` becomes active.
 
         Never refused for a full queue or a backoff. None and CancelledError
-        are no errors, and canceled.
+        are not errors, and canceled.
 
         Args:
             error: handlers of `Exception` get it as `error`.
@@ -64,7 +74,7 @@ class Reporting(Queue):
             return CANCELED
         if not isinstance(error, BaseException):
             raise InvalidArgument(
-                f"an error is an exception, not {type(error).__name__}", argument="error"
+                f"error must be an exception, not {type(error).__name__}", argument="error"
             )
         given = dict(self._mutation(Kind.ADD, (), args, None).values)
         self._record(error)
@@ -83,25 +93,25 @@ class Reporting(Queue):
     def catching(
         self, state: str = EXCEPTION, *, args: Mapping[str, Any] | None = None
     ) -> Iterator[None]:
-        """What the body raises becomes the machine's error, and goes no further.
+        """Make errors of the body the machine's, and suppress them.
 
         For work outside of handlers. KeyboardInterrupt and CancelledError pass.
         """
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - this is what it is for
+        except Exception as error:  # noqa: BLE001 - the purpose of this method
             self.add_err_state(state, error, args=args)
 
-    # -- serialised work -----------------------------------------------------------------
+    # -- evals -------------------------------------------------------------------------
 
     def eval(
         self, source: str, function: Callable[[], object], *, timeout: float | None = None
     ) -> bool:
-        """Run a function while no transition runs and no handler.
+        """Run a function while no transition and no handler runs.
 
         Args:
-            source: who asks, for logs.
-            function: must be quick; what it raises comes out here.
+            source: a name for the caller, for logs.
+            function: must be quick; its errors are raised here.
             timeout: seconds to wait for a turn; `eval_timeout` by default.
 
         Returns:
@@ -110,7 +120,7 @@ class Reporting(Queue):
             itself), and on a disposed machine.
         """
         if not isinstance(source, str) or not source:
-            raise InvalidArgument("eval needs to know who asks", argument="source")
+            raise InvalidArgument("eval needs a name for its caller", argument="source")
         check_callable(function, "function")
         if self._disposing:
             return False
@@ -133,13 +143,100 @@ class Reporting(Queue):
             self._remember_late(EvalTimeout(source, seconds, machine=self.id))
         return ran
 
+    def _background_failed(self, error: BaseException, state: str, name: str) -> None:
+        super()._background_failed(error, state, name)
+        self._add_error((EXCEPTION,), error, {"handler": name, "state": state}, None)
+
+    # -- failures of handlers ------------------------------------------------------------
+
+    def _take_back(self, tx: Transition, move: Move, finals: Sequence[Call]) -> None:
+        """Take back the states whose final handlers did not complete, one tick each."""
+        position = next(call.position for call in finals if call.name == tx.handler)
+        if self._open_waits is not None:
+            self._open_waits.reached(move.enters, position - len(move.exits), tx.mutation)
+        before = move.before.order
+        back = move.exits[position:]
+        entered = move.enters[max(0, position - len(move.exits)) :]
+        off = [state for state in entered if state not in before]
+        if not (back or off):
+            return
+        stays = [state for state in move.target.order if state not in off]
+        target = self._relations.configuration((*stays, *back))
+        changes = tuple((state, 1) for state in (*back, *off))
+        ticks = self._ticks[:]
+        for at, more in changes:
+            ticks[at] += more
+        self._ticks = tx._ticks_after = ticks
+        self._config = target
+        self._active = target.active
+        if self._contexts:
+            self._expire(changes)
+        self._note("ops", f"[recover] partial final states as ({' '.join(target.names)})")
+
+    def _raised(self, tx: Transition, call: Call, error: Exception) -> NoReturn:
+        """Make a handler's error the state Exception, and end the transition.
+
+        Called where the error was caught, so that with `catch` off it goes on from there.
+        """
+        tx.error = error
+        error.add_note(_story_of(self.id, tx, call.name))
+        if not self._options.catch:
+            raise error
+        _log.error("[%s] %s raised in %s", self.id, call.name, tx.mutation, exc_info=error)
+        self._note("ops", f"[cancel] ({' '.join(tx.target)}) by recover")
+        self._fail(tx, call, error)
+        raise Stopped from None
+
+    def _fail(self, tx: Transition, call: Call, error: BaseException) -> None:
+        self._record(error)
+        if EXCEPTION in tx.mutation.called:
+            return
+        args = {
+            "error": error,
+            "handler": call.name,
+            "called": tx.mutation.called,
+            "before": tx.before,
+            "transition": tx.id,
+        }
+        mutation = Mutation(Kind.ADD, (EXCEPTION,), args, cause=tx.mutation)
+        mutation.failures = tx.mutation.failures + 1
+        self._put_first(mutation, tx)
+
+    def _overran(self, tx: Transition, call: Call, took: float, answer: object) -> None:
+        """Cancel the transition of a handler that returned too late."""
+        options = self._options
+        if hasattr(answer, "close"):
+            answer.close()
+        error = HandlerTimeout(
+            call.name, options.handler_timeout, machine=self.id, source=tx.mutation.source
+        )
+        tx.error = error
+        error.add_note(_story_of(self.id, tx, call.name))
+        self._remember_late(error)
+        self._note("ops", f"[cancel] ({' '.join(tx.target)}) by timeout")
+        _log.warning("[%s] %s took %.3f s in %s", self.id, call.name, took, tx.mutation)
+        if took > options.handler_timeout + options.handler_deadline:
+            self._drop_queue()
+            self._fail(tx, call, error)
+            self._backoff_until = self._options.clock() + options.handler_backoff
+        raise Stopped
+
+    def _give_up_waiting(self) -> None:
+        """Cancel the mutations behind a handler that hangs, so that no thread waits for them.
+
+        Called by the watchdog; the handler's own transition ends when it returns.
+        """
+        self._backoff_until = self._options.clock() + self._options.handler_backoff
+        self._unobserved = False
+        self._drop_queue()
+
 
 class _Turn:
     """A function that runs once, unless it was given up before."""
 
     def __init__(self, function: Callable[[], object]) -> None:
         self._function = function
-        self._lock = threading.Lock()  # held for good by who comes first
+        self._lock = threading.Lock()  # held for good by the first of `take` and `end`
         self._ran = False
         self._error: BaseException | None = None
 
@@ -164,3 +261,14 @@ def _nested(machine: str, source: str) -> InvalidArgument:
         machine=machine,
         hint="Call the function directly: a handler has the machine to itself.",
     )
+
+
+def _story_of(machine: str, tx: Transition, handler: str) -> str:
+    """Return the handler, its mutation and the causes of that, for notes of errors."""
+    causes: list[str] = []
+    one: Mutation | None = tx.mutation
+    while one is not None and len(causes) < 8:
+        source = "" if one.source is None else f" from {one.source.machine}"
+        causes.append(f"{one}{source}")
+        one = one.cause
+    return f"in {handler} of the machine {machine!r}: {' <- '.join(causes)}"

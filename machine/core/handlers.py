@@ -1,4 +1,4 @@
-"""Handlers: which functions they are, and what they are called with.
+"""Handlers: functions of a machine's user, found by name or decorator, and their arguments.
 
 A handler is a function that has a state's name and one of these endings, or
 one of the decorators of `on`:
@@ -17,7 +17,7 @@ AnyState       on.any_state        all is done
 =============  ==================  ===========================================
 
 A negotiation handler rejects the transition by returning False; None and True
-accept it. What the others return does not matter. A handler is given, by
+accept it. The return values of the others do not matter. A handler is given, by
 name, the parameters that it declares and no others: `event`, `machine`,
 `args`, `mutation`, `transition`, `ctx` (the context of its state), and the
 arguments of the mutation by their own names.
@@ -26,27 +26,23 @@ arguments of the mutation by their own names.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from machine.core.mutation import Event
+from machine.core.transition import Event, Transition
 from machine.errors import InvalidHandler, near_names
 
-if TYPE_CHECKING:
-    from machine.core.transition import Transition
-    from machine.rules.resolution import Compiled
-
-__all__ = ["Handler", "Role", "on"]
+__all__ = ["MARK", "Binding", "Handler", "HandlerGroup", "Place", "Role", "on"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_MARK = "__machine_handlers__"
+MARK = "__machine_handlers__"  # the attribute of functions that the decorators of `on` set
 _RESERVED = frozenset({"event", "machine", "args", "mutation", "transition", "ctx"})
 
 
 class Role(IntEnum):
-    """When a handler is called."""
+    """The point of a transition at which a handler is called."""
 
     EXIT = 0
     ENTER = 1
@@ -57,11 +53,7 @@ class Role(IntEnum):
     ANY_STATE = 6
 
 
-_SUFFIXES = {"Exit": Role.EXIT, "Enter": Role.ENTER, "End": Role.END, "State": Role.STATE}
-_GLOBAL = {"AnyEnter": Role.ANY_ENTER, "AnyState": Role.ANY_STATE}
-_NAMES = {role: suffix for suffix, role in _SUFFIXES.items()}
-
-Place = tuple[Role, int, int]  # a role, the state it belongs to and for BETWEEN the other
+Place: TypeAlias = tuple[Role, int, int]  # a role, its state, and for BETWEEN the other
 
 
 class Handler:
@@ -69,9 +61,9 @@ class Handler:
 
     Attributes:
         name: by the convention, as `FooState`, also if it has another name in its class.
-        role: when it is called.
+        role: the point of a transition at which it is called.
         place: role and states, as indexes.
-        function: what is called; takes its owner first unless `owned` is False.
+        function: the function; takes its owner first unless `owned` is False.
         owned: whether it is a method.
         bare: True if it declares no parameters.
         is_async: True for `async def`.
@@ -102,7 +94,7 @@ class Handler:
         return f"<Handler {self.name}>"
 
     def invoke(self, owner: object, transition: Transition) -> Any:
-        """Call it with what it declares."""
+        """Call it with the parameters that it declares."""
         values: dict[str, Any] = {}
         for parameter, needed in self._parameters:
             if parameter == "event":
@@ -147,12 +139,73 @@ class Handler:
             )
 
 
+class HandlerGroup:
+    """Handlers that are bound together, and shared by machines with owners of one class.
+
+    Attributes:
+        handlers: the handlers.
+        table: the table of this group alone, made when it is first bound.
+    """
+
+    __slots__ = ("__weakref__", "handlers", "table")
+
+    def __init__(self, handlers: Iterable[Handler]) -> None:
+        self.handlers = tuple(handlers)
+        self.table: Any = None
+
+
+class Binding:
+    """Handlers that a machine calls, until they are detached.
+
+    Attributes:
+        id: unique among the bindings of its machine.
+        owner: the object whose methods they are; None for functions.
+    """
+
+    __slots__ = ("_detach", "group", "id", "owner", "prefix")
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - the public name
+        owner: object,
+        prefix: str,
+        group: HandlerGroup,
+        detach: Callable[[Binding], None],
+    ) -> None:
+        self.id = id
+        self.owner = owner
+        self.prefix = prefix
+        self.group = group
+        self._detach = detach
+
+    def __repr__(self) -> str:
+        return f"<Binding {self.id} {len(self.handlers)} handlers>"
+
+    @property
+    def handlers(self) -> tuple[Handler, ...]:
+        """The handlers."""
+        return self.group.handlers
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its handlers, as `FooState`."""
+        return tuple(handler.name for handler in self.handlers)
+
+    def with_group(self, group: HandlerGroup) -> Binding:
+        """The same binding with other handlers."""
+        return Binding(self.id, self.owner, self.prefix, group, self._detach)
+
+    def detach(self) -> None:
+        """Call these handlers no more. A handler that runs goes on to its end."""
+        self._detach(self)
+
+
 def _parameters(
     name: str, function: Callable[..., Any], owned: bool, machine: str
 ) -> tuple[tuple[str, bool], ...]:
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # a built-in function that does not say
+    except (TypeError, ValueError):  # a built-in function without a signature
         return ()
     found = []
     parameters = list(signature.parameters.values())
@@ -176,137 +229,8 @@ def _parameters(
     return tuple(found)
 
 
-# -- finding them ----------------------------------------------------------------------
-
-
-def read_name(compiled: Compiled, name: str) -> Place | None:
-    """The place that a name stands for; None if it is no handler's name here."""
-    if name in _GLOBAL:
-        return _GLOBAL[name], -1, -1
-    index = compiled.index
-    for suffix, role in _SUFFIXES.items():
-        if name.endswith(suffix) and name[: -len(suffix)] in index:
-            return role, index[name[: -len(suffix)]], -1
-    for cut in range(1, len(name)):
-        if name[:cut] in index and name[cut:] in index:
-            return Role.BETWEEN, index[name[:cut]], index[name[cut:]]
-    return None
-
-
-def from_functions(
-    compiled: Compiled, functions: Mapping[str, Callable[..., Any]], machine: str
-) -> list[Handler]:
-    """Handlers of a mapping from their names to functions.
-
-    Raises:
-        InvalidHandler: a name is no handler's, or a function cannot be one.
-    """
-    found = []
-    for name, function in functions.items():
-        if not callable(function):
-            raise InvalidHandler(
-                f"{name} is {type(function).__name__}, not a function",
-                handler=name,
-                machine=machine,
-            )
-        for place in _marked(compiled, function, machine) or (read_name(compiled, name),):
-            if place is None:
-                raise _unknown(compiled, name, machine)
-            found.append(Handler(name_of(compiled, place), place, function, False, machine))
-    return found
-
-
-def placed_anew(compiled: Compiled, handlers: Iterable[Handler], machine: str) -> list[Handler]:
-    """The same functions in the same places of another schema, which has all their states."""
-    found = []
-    for old in handlers:
-        place = read_name(compiled, old.name)
-        if place is None:
-            raise _unknown(compiled, old.name, machine)
-        found.append(Handler(old.name, place, old.function, old.owned, machine))
-    return found
-
-
-def from_class(compiled: Compiled, cls: type, prefix: str, machine: str) -> list[Handler]:
-    """Handlers of a class, by their names and decorators.
-
-    Args:
-        prefix: only methods with this prefix, which is not part of their names.
-
-    Raises:
-        InvalidHandler: a method has a handler's ending and names no state.
-    """
-    found = []
-    for attribute in dir(cls):
-        if attribute.startswith("__"):
-            continue
-        raw = inspect.getattr_static(cls, attribute)
-        function = raw.__func__ if isinstance(raw, staticmethod | classmethod) else raw
-        if not inspect.isfunction(function):
-            continue
-        places = _marked(compiled, function, machine)
-        if not places:
-            place = _by_name(compiled, attribute, prefix, machine)
-            places = () if place is None else (place,)
-        owned = not isinstance(raw, staticmethod)
-        found += [Handler(name_of(compiled, p), p, function, owned, machine) for p in places]
-    return found
-
-
-def _by_name(compiled: Compiled, attribute: str, prefix: str, machine: str) -> Place | None:
-    if not attribute.startswith(prefix):
-        return None
-    name = attribute[len(prefix) :]
-    if not name[:1].isupper():
-        return None
-    place = read_name(compiled, name)
-    if place is None and not prefix and name.endswith(tuple(_SUFFIXES)):
-        raise _unknown(compiled, name, machine)
-    return place
-
-
-def name_of(compiled: Compiled, place: Place) -> str:
-    """The name of a place by the convention."""
-    role, state, other = place
-    if role is Role.BETWEEN:
-        return compiled.names[state] + compiled.names[other]
-    if state < 0:
-        return role.name.title().replace("_", "")
-    return compiled.names[state] + _NAMES[role]
-
-
-def _marked(compiled: Compiled, function: object, machine: str) -> tuple[Place, ...]:
-    places = []
-    for role, *states in getattr(function, _MARK, ()):
-        for state in states:
-            if state not in compiled.index:
-                raise InvalidHandler(
-                    f"a handler of {state!r}, which is no state",
-                    handler=getattr(function, "__name__", None),
-                    machine=machine,
-                    state=state,
-                    near=near_names(state, compiled.names),
-                )
-        indexes = [compiled.index[state] for state in states]
-        places.append((role, *[*indexes, -1, -1][:2]))
-    return tuple(places)
-
-
-def _unknown(compiled: Compiled, name: str, machine: str) -> InvalidHandler:
-    state = next((name[: -len(s)] for s in _SUFFIXES if name.endswith(s)), name)
-    return InvalidHandler(
-        f"missing states: {state} from handler {name}",
-        handler=name,
-        machine=machine,
-        state=state,
-        near=near_names(state, compiled.names),
-        hint="A handler is called FooEnter, FooState, FooExit, FooEnd or FooBar, of states "
-        "Foo and Bar; AnyEnter; or AnyState.",
-    )
-
-
 class _On:
-    """The decorators that make a method or a function a handler, whatever its name."""
+    """Decorators that make a method or a function a handler, independent of its name."""
 
     __slots__ = ()
 
@@ -322,7 +246,7 @@ class _On:
         """One of these states has begun; may be `async def`.
 
         Then it is a task that is cancelled when the state ends, also when it
-        ended the state itself: what ends the state comes last in it.
+        ended the state itself: the mutation that ends the state comes last in it.
         """
         return _mark(*((Role.STATE, state) for state in states))
 
@@ -345,8 +269,8 @@ class _On:
 
 def _mark(*marks: tuple[Any, ...]) -> Callable[[F], F]:
     def decorate(function: F) -> F:
-        earlier = getattr(function, _MARK, ())
-        setattr(function, _MARK, (*earlier, *marks))
+        earlier = getattr(function, MARK, ())
+        setattr(function, MARK, (*earlier, *marks))
         return function
 
     return decorate

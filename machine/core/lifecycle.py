@@ -1,4 +1,4 @@
-"""A machine's state as a value, its schema while it lives, and its end."""
+"""The life of a machine: its observers and handlers, imported states, schemas, and its end."""
 
 from __future__ import annotations
 
@@ -6,87 +6,109 @@ import asyncio
 import logging
 from array import array
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
-from machine.core.base import binding, check_callable, zeros
-from machine.core.queue import Queue
+from machine.core import bindings
+from machine.core.engine import Engine
+from machine.core.handlers import Binding
+from machine.core.snapshot import Snapshot
+from machine.core.story import Story, StorySource, known_story
+from machine.core.tracer import Tracer
+from machine.core.view import zeros
+from machine.core.when import check_callable, setup_lock
 from machine.errors import ImportMismatch, InvalidArgument, MachineDisposed, SchemaError
 from machine.rules.kinds import Kind
-from machine.rules.resolution import Compiled, compiled_of
-from machine.schema.schema import Schema, as_schema
+from machine.rules.resolution import Relations, relations_of
+from machine.schema.schema import EXCEPTION, Schema, as_schema
 
-__all__ = ["Life", "Snapshot"]
+__all__ = ["Lifecycle"]
 
 _log = logging.getLogger("machine")
 _RESTORED = "MachineRestored"
 _START = "Start"
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The state of a machine without its behaviour; can be pickled, or written as JSON.
-
-    Attributes:
-        id: the machine's.
-        names: the states in their official order.
-        ticks: of these states.
-        queue_tick: how many mutations had had their turn.
-        machine_tick: how often the machine had been restored.
-    """
-
-    id: str
-    names: tuple[str, ...]
-    ticks: tuple[int, ...]
-    queue_tick: int = 1
-    machine_tick: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON."""
-        return {
-            "id": self.id,
-            "names": list(self.names),
-            "ticks": list(self.ticks),
-            "queue_tick": self.queue_tick,
-            "machine_tick": self.machine_tick,
-        }
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Snapshot:
-        """What `to_dict` gave.
-
-        Raises:
-            InvalidArgument: it is something else.
-        """
-        try:
-            names, ticks = tuple(data["names"]), tuple(data["ticks"])
-            rest = int(data.get("queue_tick", 1)), int(data.get("machine_tick", 0))
-            snapshot = cls(str(data["id"]), names, ticks, *rest)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InvalidArgument(f"this is no snapshot of a machine: {error!r}") from None
-        good = all(isinstance(tick, int) and tick >= 0 for tick in ticks)
-        if not good or len(names) != len(ticks) or len(set(names)) != len(names):
-            raise InvalidArgument("this is no snapshot: it needs one tick from 0 for each state")
-        return snapshot
-
-
-class Life(Queue):
-    """Export and import, changes of the schema, and dispose."""
+class Lifecycle(Engine):
+    """Bindings, imports, changes of the schema, and the end."""
 
     __slots__ = ()
 
+    # -- handlers and tracers ------------------------------------------------------------
+
+    def bind(
+        self,
+        handlers: object,
+        *,
+        id: str | None = None,  # noqa: A002 - the public name
+        prefix: str = "",
+    ) -> Binding:
+        """Call handlers from the next transition on, after those that are bound already.
+
+        If no handlers were bound and Exception is active, the error is added
+        again, so that the new handlers get it.
+
+        Args:
+            handlers: an object with methods (see `machine.core.handlers`), or a
+                mapping of handler names to functions.
+            id: unique among the bindings of this machine; made up if missing.
+            prefix: only methods that begin with it, which is not part of the
+                handler's name.
+
+        Raises:
+            InvalidHandler: a name fits no state, or a function cannot be a handler.
+            InvalidArgument: the object is bound already, the id is taken, or
+                there is no handler in it.
+        """
+        first = not self._bindings
+        made = bindings.bind(self, handlers, id, prefix)
+        if first and self._err is not None and EXCEPTION in self._config.active:
+            self.add_err(self._err)
+        return made
+
+    def detach(self, handlers: Binding | str) -> None:
+        """Call a group of handlers no more.
+
+        Args:
+            handlers: the binding that `bind` returned, or its id.
+
+        Raises:
+            InvalidArgument: it is not bound.
+        """
+        bindings.detach(self, handlers)
+
+    @property
+    def handlers(self) -> tuple[Binding, ...]:
+        """The groups of handlers in the order in which they are called."""
+        return self._bindings
+
+    def bind_tracer(self, tracer: Tracer) -> None:
+        """Call the hooks of a tracer from now on.
+
+        Raises:
+            InvalidArgument: it is not a `Tracer`, or is bound already.
+        """
+        bindings.bind_tracer(self, tracer)
+
+    def detach_tracer(self, tracer: Tracer) -> None:
+        """Call the hooks of a tracer no more.
+
+        Raises:
+            InvalidArgument: it is not bound.
+        """
+        bindings.detach_tracer(self, tracer)
+
+    @property
+    def tracers(self) -> tuple[Tracer, ...]:
+        """The tracers that are bound."""
+        return tuple(one.tracer for one in self._tracers)
+
     # -- state as a value ----------------------------------------------------------------
 
-    def export(self) -> Snapshot:
-        """The machine's state as a value; from any thread, at any time."""
-        names, ticks = self._compiled.names, tuple(self._ticks)
-        return Snapshot(self.id, names, ticks, self._queue_tick, self.machine_tick)
-
     def import_(self, snapshot: Snapshot) -> None:
-        """Take over a state that was exported; no handler runs.
+        """Take over an exported state; no handler runs.
 
         The states that were active are so again, in their official order, and
-        that order is the snapshot's. Contexts expire, and waits are looked at.
+        that order is the snapshot's. Contexts expire, and waits are evaluated.
         `machine_tick` grows by one; a state `MachineRestored` is added, if
         the schema has one.
 
@@ -97,9 +119,9 @@ class Life(Queue):
         """
         if not isinstance(snapshot, Snapshot):
             raise InvalidArgument(
-                f"a snapshot is what export() gave, not {type(snapshot).__name__}",
+                f"snapshot must be a Snapshot, not {type(snapshot).__name__}",
                 argument="snapshot",
-                hint="Snapshot.from_dict reads plain data.",
+                hint="export() returns one, and Snapshot.from_dict makes one of plain data.",
             )
         self._check_idle("import a state")
         try:
@@ -107,40 +129,37 @@ class Life(Queue):
         finally:
             self._busy.release()
         self._note(
-            "changes", f"[import] {self._compiled.schema.fingerprint()[:8]} {sum(self._ticks)}"
+            "changes", f"[import] {self._relations.schema.fingerprint()[:8]} {sum(self._ticks)}"
         )
-        if _RESTORED in self._compiled.index:
+        if _RESTORED in self._relations.index:
             self._mutate(Kind.ADD, {}, (_RESTORED,), None)
 
     def _import(self, snapshot: Snapshot) -> None:
         if snapshot.id != self.id:
-            raise ImportMismatch(f"a snapshot of {snapshot.id!r}", machine=self.id)
-        if set(snapshot.names) != set(self._compiled.names):
-            other = sorted(set(snapshot.names) ^ set(self._compiled.names))
-            raise ImportMismatch(f"other states: {', '.join(other)}", machine=self.id)
+            raise ImportMismatch(f"the snapshot is of the machine {snapshot.id!r}", machine=self.id)
+        if set(snapshot.names) != set(self._relations.names):
+            other = sorted(set(snapshot.names) ^ set(self._relations.names))
+            raise ImportMismatch(
+                f"the snapshot has other states: {', '.join(other)}", machine=self.id
+            )
         before = self._ticks
-        if snapshot.names != self._compiled.names:
-            self._use(compiled_of(_reordered(self._compiled.schema, snapshot.names)))
+        if snapshot.names != self._relations.names:
+            self._use(relations_of(_reordered(self._relations.schema, snapshot.names)))
         ticks = array("Q", snapshot.ticks)
         self._ticks = ticks
         active = tuple(at for at, tick in enumerate(ticks) if tick % 2)
-        self._config = self._compiled.configuration(active)
+        self._config = self._relations.configuration(active)
         self._active = self._config.active
         self._queue_tick = max(self._queue_tick, snapshot.queue_tick)
         self.machine_tick = snapshot.machine_tick + 1
         for context in (self._contexts or {}).values():
             context._expire()
         self._contexts = None
-        if self._waiters is not None and len(before) == len(ticks):
-            self._waiters.changed(before, ticks)
-        self._settle_plain()
+        if self._open_waits is not None and len(before) == len(ticks):
+            self._open_waits.changed(before, ticks)
+        self._settle_unobserved()
 
     # -- the schema ----------------------------------------------------------------------
-
-    @property
-    def schema(self) -> Schema:
-        """The states and their relations."""
-        return self._compiled.schema
 
     def set_schema(self, schema: Any) -> None:
         """Give the machine a larger schema while it lives.
@@ -153,19 +172,19 @@ class Life(Queue):
             MachineDisposed: it has been disposed.
         """
         new = as_schema(schema)
-        missing = [name for name in self._compiled.names if name not in new]
+        missing = [name for name in self._relations.names if name not in new]
         if missing:
             raise SchemaError(
                 f"a machine cannot lose states: {', '.join(missing)}", machine=self.id
             )
         self._check_idle("change the schema")
         try:
-            old = self._compiled.schema
-            self._use(compiled_of(new))
+            old = self._relations.schema
+            self._use(relations_of(new))
         finally:
             self._busy.release()
         for tracer in self._tracers:
-            tracer.schema_changed(self._self, old)
+            tracer.schema_changed(self, old)
 
     def verify_states(self, names: Iterable[str]) -> None:
         """Set the official order of the states.
@@ -174,63 +193,88 @@ class Life(Queue):
             SchemaError: these are not exactly the states of the schema.
         """
         if not self._disposed:
-            self.set_schema(_reordered(self._compiled.schema, names))
+            self.set_schema(_reordered(self._relations.schema, names))
 
-    def _use(self, compiled: Compiled) -> None:
-        """Go over to another schema or order; the lock is held."""
-        old = self._compiled
-        moved = {at: compiled.index[name] for at, name in enumerate(old.names)}
-        ticks = zeros(len(compiled.names))
+    def _use(self, relations: Relations) -> None:
+        """Change to another schema or order; the lock is held."""
+        old = self._relations
+        moved = {at: relations.index[name] for at, name in enumerate(old.names)}
+        ticks = zeros(len(relations.names))
         for at, tick in enumerate(self._ticks):
             ticks[moved[at]] = tick
         order = tuple(moved[at] for at in self._config.order)
-        self._compiled, self._ticks = compiled, ticks
-        self._config = compiled.configuration(order)
+        self._relations, self._ticks = relations, ticks
+        self._config = relations.configuration(order)
         self._active = self._config.active
         if self._contexts:
             self._contexts = {moved.get(at, at): one for at, one in self._contexts.items()}
-        if self._waiters is not None:
-            self._waiters.reindex(moved)
-        self._rebind()
-
-    def _rebind(self) -> None:
-        raise NotImplementedError
+        if self._open_waits is not None:
+            self._open_waits.reindex(moved)
+        bindings.read_again(self)
 
     def _check_idle(self, what: str) -> None:
-        """Take the lock, or say why not."""
+        """Take the lock.
+
+        Raises:
+            InvalidArgument: a transition runs.
+            MachineDisposed: the machine has been disposed.
+        """
         if self._disposing:
             raise MachineDisposed(self.id)
         if not self._busy.acquire(False):
             raise InvalidArgument(
-                f"one cannot {what} during a transition",
+                f"cannot {what} during a transition",
                 machine=self.id,
-                hint="Do it from outside of handlers, or await when_queue_ends() first.",
+                hint="Do it outside of handlers, or await when_queue_ends() first.",
             )
 
     # -- tags ----------------------------------------------------------------------------
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Free words about the machine, such as `key:value`."""
+        """Labels of the machine, such as `key:value`."""
         return self._tags
 
     @tags.setter
     def tags(self, tags: Iterable[str]) -> None:
         if isinstance(tags, str):
-            raise InvalidArgument("tags are several strings, not one", argument="tags")
+            raise InvalidArgument(
+                "tags must be an iterable of strings, not one string", argument="tags"
+            )
         self._tags = tuple(dict.fromkeys(str(tag) for tag in tags))
 
-    # -- the end -------------------------------------------------------------------------
+    # -- stories -------------------------------------------------------------------------
 
-    @property
-    def disposed(self) -> bool:
-        """True once the machine has ended: it takes no mutations and shows no states."""
-        return self._disposed
+    def story(self, state: str = "") -> Story:
+        """The causes of the current tick of a state; from any thread.
+
+        With a `machine.story.StoryTracer` bound: the mutations, with the lines
+        of the program or the handlers that asked for them, back to the first
+        cause. Without one: the little that the machine knows, and a hint.
+
+        Args:
+            state: "" for the story of the last error.
+
+        Returns:
+            The story, to print or to walk through.
+
+        Raises:
+            UnknownState: it is not in the schema.
+        """
+        if state:
+            self._names((state,))
+        for one in self._tracers:
+            source = one.tracer
+            if isinstance(source, StorySource):
+                return source.story(self, state) if state else source.error_story(self)
+        return known_story(self, state)
+
+    # -- the end -------------------------------------------------------------------------
 
     def on_dispose(self, function: Callable[[], object]) -> None:
         """Call a function when the machine has ended; at once if it has."""
         check_callable(function, "function")
-        with binding:
+        with setup_lock:
             if not self._disposed:
                 if self._on_dispose is None:
                     self._on_dispose = []
@@ -242,26 +286,26 @@ class Life(Queue):
         """End the machine when its queue is empty; safe in handlers and any thread.
 
         A state `Start` is removed first, if there is one. From now on mutations
-        are canceled; what is queued still runs. Then submachines are disposed,
-        tracers told, handlers dropped, contexts and their tasks ended, open
+        are canceled; those that are queued still run. Then submachines are disposed,
+        tracers called, handlers dropped, contexts and their tasks ended, open
         waits ended with `MachineDisposed`, and the `on_dispose` functions
-        called. `when_disposed` tells when that is done; without a transition
-        under way it is done when this returns.
+        called. `when_disposed` is done after that; while no transition runs it
+        is done when this returns.
         """
         if self._disposing:
             return
         if _START in self._config.active:
             self._mutate(Kind.REMOVE, {}, (_START,), None)
         self._disposing = True
-        self._plain = False
+        self._unobserved = False
         self._dispose_if_due()
 
     async def join(self) -> None:
         """Return when no task of a state runs any more, of this machine and its submachines.
 
         After `dispose`, or the end of a state, cancelled tasks take a while to
-        clean up; wait for it before you close what they use. The task that
-        calls this does not count, nor do tasks of other event loops.
+        clean up; wait for them before you close resources that they use. The task
+        that calls this does not count, nor do tasks of other event loops.
         """
         loop, me = asyncio.get_running_loop(), asyncio.current_task()
         while True:
@@ -270,12 +314,12 @@ class Life(Queue):
                 break
             await asyncio.wait(tasks)
         for child in list((self._children or {}).values()):
-            await child.join()  # type: ignore[attr-defined]  # they are machines
+            await child.join()
 
     def dispose_now(self) -> None:
-        """End the machine at once: what is queued is canceled, also while a transition runs."""
+        """End the machine at once and cancel the queue, also while a transition runs."""
         self._disposing = True
-        self._plain = False
+        self._unobserved = False
         self._drop_queue()
         self._finish_dispose()
 
@@ -286,29 +330,29 @@ class Life(Queue):
             self._next(None)
         self._disposed = True
         for child in list((self._children or {}).values()):
-            child.dispose()  # type: ignore[attr-defined]  # they are machines
+            child.dispose()
         for tracer in self._tracers:
-            tracer.machine_disposed(self._self)
+            tracer.machine_disposed(self)
         self._bindings, self._bound = (), None
         for context in list((self._contexts or {}).values()):
             context._expire()
         self._contexts = None
-        self._config = self._compiled.empty
+        self._config = self._relations.empty
         self._active = self._config.active
-        if self._waiters is not None:
-            self._waiters.close(MachineDisposed(self.id))
+        if self._open_waits is not None:
+            self._open_waits.close(MachineDisposed(self.id))
         self._call_on_dispose()
         gone, self._gone = self._gone, ()
         for wait in gone:
             wait._resolve()
 
     def _call_on_dispose(self) -> None:
-        with binding:
+        with setup_lock:
             functions, self._on_dispose = self._on_dispose or [], None
         for function in functions:
             try:
                 function()
-            except Exception:  # noqa: BLE001 - a user's function
+            except Exception:  # noqa: BLE001 - a user's function must not break the machine
                 _log.exception("[%s] an on_dispose function raised", self.id)
 
 

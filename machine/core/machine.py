@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import itertools
 import secrets
-import time
 import typing
 from asyncio import AbstractEventLoop, events
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar, overload
 from weakref import WeakValueDictionary
 
-from machine.core.base import binding
-from machine.core.bindings import Binder
-from machine.core.engine import Engine
-from machine.core.failures import Reporting
-from machine.core.lifecycle import Life, Snapshot
-from machine.core.mutation import DropReason, Event, Mutation, Source
+from machine.core import bindings
+from machine.core.failures import From
+from machine.core.lifecycle import Lifecycle
+from machine.core.mutation import DropReason, Mutation
 from machine.core.options import Options
-from machine.core.stories import Stories
+from machine.core.snapshot import Snapshot
 from machine.core.tracer import Tracer
-from machine.core.transition import Transition
-from machine.core.view import Checks, Names
-from machine.core.when import Waiting
+from machine.core.view import Names
+from machine.core.when import setup_lock
 from machine.errors import InvalidArgument, MachineError
 from machine.rules.kinds import Kind, kind_of
-from machine.rules.resolution import Move, compiled_of
+from machine.rules.resolution import Move, relations_of
 from machine.schema.drawable import Pictures
 from machine.schema.schema import Schema, as_schema
 from machine.schema.states import StateName, States
 from machine.times import Time
-from machine.waits.result import CANCELED, Result
+from machine.waits.result import CANCELED, EXECUTED, Result
 
 __all__ = ["Machine", "schema_of"]
 
@@ -39,11 +35,10 @@ A = TypeVar("A")
 
 _DEFAULTS = Options()
 _numbers = itertools.count()
-From = Event | Source | None
 
 
-class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engine, Generic[S]):
-    """States that are active together, bound by relations, each with a clock.
+class Machine(Lifecycle, Pictures, Generic[S]):
+    """A machine: states that are active together, bound by relations, each with a clock.
 
         class DoorStates(States):
             Opened = state(remove="Closed")
@@ -57,24 +52,24 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
         door.add(DoorStates.Opened)
 
     Mutations may come from any thread, any task and from handlers. On an idle
-    machine they are carried out before the call returns, with everything that
-    follows from them; while somebody else is at it they are queued.
+    machine they are carried out before the call returns, with all mutations that
+    follow from them; while another thread mutates it they are queued.
 
     Args:
         schema: a `States` class, a `Schema`, its text or mapping. A subclass
             may name it in its brackets, or with `class Door(Machine, schema=...)`.
-        id: unique to whoever looks at several machines; random by default.
+        id: a name that is unique among the machines that one observer sees; random by default.
         handlers: objects whose methods are handlers, or mappings of handler
             names to functions; see `machine.handlers`. The methods of a
             subclass of Machine come first.
         parent: a machine that this one belongs to, and ends with. Its tracers
-            are told of the new one, but do not follow it by themselves.
-        tags: free words, such as `key:value`.
-        tracers: who looks on from the beginning.
+            get the new one by `Tracer.submachine`, and are not bound to it.
+        tags: labels, such as `key:value`.
+        tracers: tracers to bind first.
         options: limits and timeouts.
 
     Raises:
-        SchemaError, InvalidHandler, InvalidArgument: what it is made of is wrong.
+        SchemaError, InvalidHandler, InvalidArgument: an argument is wrong.
 
     Attributes:
         on_error: called with each error that the machine gets.
@@ -123,7 +118,7 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
         self,
         schema: Any = None,
         *,
-        id: str | None = None,  # noqa: A002 - the word of the design
+        id: str | None = None,  # noqa: A002 - the public name
         handlers: object = (),
         parent: Machine[Any] | None = None,
         tags: Iterable[str] = (),
@@ -132,16 +127,16 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
     ) -> None:
         _check(id=(id, str), parent=(parent, Machine), options=(options, Options))
         given = schema if schema is not None else self._schema
-        compiled = compiled_of(given if isinstance(given, Schema) else as_schema(given))
+        relations = relations_of(given if isinstance(given, Schema) else as_schema(given))
         name = secrets.token_hex(8) if id is None else id
-        super().__init__(compiled, name, _DEFAULTS if options is None else options)
+        super().__init__(relations, name, _DEFAULTS if options is None else options)
         self._loop = events._get_running_loop()
         if tags:
             self.tags = tags
         for tracer in tracers:
             self.bind_tracer(tracer)
         if type(self) is not Machine:
-            self._bind_own()
+            bindings.bind_own(self)
         if handlers != ():
             for group in handlers if isinstance(handlers, list | tuple) else (handlers,):
                 self.bind(group)
@@ -150,7 +145,7 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
 
     def _join(self, parent: Machine[Any]) -> None:
         self._parent = parent
-        with binding:
+        with setup_lock:
             if parent._children is None:
                 parent._children = WeakValueDictionary()
         parent._children[next(_numbers)] = self
@@ -160,7 +155,7 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
     def __reduce__(self) -> tuple[Any, ...]:
         """State, without behaviour: handlers that are not methods of a subclass stay behind.
 
-        What a subclass keeps in its attributes goes along, and must be picklable.
+        The attributes of a subclass go along, and must be picklable.
         """
         made = (type(self), self.schema, self._options, self._tags, self.export())
         return _restored, made, getattr(self, "__dict__", None) or None
@@ -184,11 +179,6 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
         return self._options
 
     @property
-    def err(self) -> BaseException | None:
-        """The last error; it stays when Exception is removed."""
-        return self._err
-
-    @property
     def on_change(self) -> Callable[[Machine[S], Time, Time], object] | None:
         """Called after each transition with the machine, its time before and its time after."""
         return self._on_change
@@ -196,12 +186,7 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
     @on_change.setter
     def on_change(self, function: Callable[[Machine[S], Time, Time], object] | None) -> None:
         self._on_change = function
-        self._plain = False
-
-    @property
-    def transition(self) -> Transition | None:
-        """The transition that is being carried out, if one is."""
-        return self._transition
+        self._unobserved = False
 
     @property
     def home_loop(self) -> AbstractEventLoop | None:
@@ -216,14 +201,14 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
     def timeouts(self) -> tuple[MachineError, ...]:
         """The last ten handlers and evals that took too long, the latest last.
 
-        Those that came back before their deadline have not become `err`.
+        Those that returned before their deadline have not become `err`.
         """
         return self._late
 
     @property
     def backoff(self) -> bool:
         """True for a while after a handler hung: nothing is added or removed."""
-        return self._backoff_until > time.monotonic()
+        return self._backoff_until > self._options.clock()
 
     # -- mutations -----------------------------------------------------------------------
 
@@ -237,22 +222,23 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
         """Activate states.
 
         Args:
-            states: one by one, or in iterables. None at all is a transition
+            states: one by one, or in iterables. No states are a transition
                 that changes nothing.
             args: for the handlers: a mapping, or an instance of the args class
                 that the state declares.
-            source: the event for which this is done, for those who look on.
+            source: the event for which this is done, for observers.
 
         Returns:
             Executed: they are active. Canceled: relations or a handler rejected
             it, a handler failed, the queue is full, or the machine is disposed.
-            Queued: somebody else is at it, or this is a handler; it follows.
+            Queued: another thread mutates the machine, or this is a handler; it
+            runs later.
 
         Raises:
             UnknownState, InvalidArgument: nothing was done.
-            MutationLoop: handlers cause each other without an end.
+            MutationLoop: mutations of handlers cause each other without an end.
         """
-        if self._plain and args is None and self._busy.acquire(False):
+        if self._unobserved and args is None and self._busy.acquire(False):
             return self._quick(Kind.ADD, self._config.adds, states)
         return self._mutate(Kind.ADD, self._config.adds, states, args, source)
 
@@ -260,15 +246,15 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
         self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
     ) -> Result:
         """Deactivate states; as `add`. Executed: none of them is active."""
-        if self._plain and args is None and self._busy.acquire(False):
+        if self._unobserved and args is None and self._busy.acquire(False):
             return self._quick(Kind.REMOVE, self._config.removes, states)
         return self._mutate(Kind.REMOVE, self._config.removes, states, args, source)
 
     def set(
         self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
     ) -> Result:
-        """Activate these states and deactivate all others; as `add`. None: deactivate all."""
-        if self._plain and args is None and self._busy.acquire(False):
+        """Activate these states and deactivate all others; as `add`. No states: deactivate all."""
+        if self._unobserved and args is None and self._busy.acquire(False):
             return self._quick(Kind.SET, self._config.sets, states)
         return self._mutate(Kind.SET, self._config.sets, states, args, source)
 
@@ -283,16 +269,22 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
     def _quick(
         self, kind: Kind, memo: dict[tuple[str, ...], Move], states: tuple[Any, ...]
     ) -> Result:
-        """A mutation that nobody looks at. The lock is held; see `_core`."""
+        """Carry out a mutation that has no observers; the lock is held.
+
+        It is inlined in one frame, because two frames are all that a mutation of a
+        machine without observers costs. See `machine.core.base`.
+        """
         before = self._ticks
         move: Move | None = None
         try:
-            if self._plain and not self._queue:
+            if self._unobserved and not self._queue:
                 try:
                     move = memo[states]
-                except (KeyError, TypeError):  # not seen yet, or a list among them
+                except (KeyError, TypeError):  # not in the memo, or a list among them
                     move = self._find(kind, states)
-                    if kind is not Kind.REMOVE and not self._compiled.needy.isdisjoint(move.names):
+                    if kind is not Kind.REMOVE and not self._relations.needs_args.isdisjoint(
+                        move.names
+                    ):
                         self._check_args(Mutation(kind, move.names))
                 self._queue_tick += 1
                 if move.all_ticks:
@@ -306,16 +298,16 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
             self._busy.release()
         if move is None:
             return self._mutate(kind, {}, states, None)
-        if not self._plain:
+        if not self._unobserved:
             self._seen_late(before)
         if self._queue:
             self._drain()
-        return move.result
+        return EXECUTED if move.executed else CANCELED
 
     def _seen_late(self, before: Sequence[int]) -> None:
-        """Somebody began to look while a mutation went on unseen."""
-        if self._waiters is not None:
-            self._waiters.changed(before, self._ticks)
+        """Serve an observer that was attached during an unobserved mutation."""
+        if self._open_waits is not None:
+            self._open_waits.changed(before, self._ticks)
         self._expire_old()
         self._dispose_if_due()
 
@@ -326,7 +318,7 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
         args: Mapping[str, Any] | None = None,
         source: From = None,
     ) -> Result:
-        """A mutation that goes before all that are queued; from a handler it is the next one."""
+        """Put a mutation before all that are queued; from a handler it is the next one."""
         if self._disposing:
             return self._refuse(kind_of(kind), states, args, DropReason.DISPOSED)
         return self._prepend(self._mutation(kind_of(kind), states, args, source))
@@ -334,16 +326,16 @@ class Machine(Pictures, Stories, Binder, Waiting, Checks, Life, Reporting, Engin
     def can_add(
         self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
     ) -> Result:
-        """Whether `add` would be accepted: relations and negotiation handlers are asked.
+        """Ask relations and negotiation handlers whether `add` would be accepted.
 
-        Nothing changes, if the handlers keep to answering.
+        Nothing changes, unless a handler has side effects.
         """
         return self._ask(Kind.ADD, states, args, source)
 
     def can_remove(
         self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
     ) -> Result:
-        """Whether `remove` would be accepted; as `can_add`."""
+        """Ask whether `remove` would be accepted; as `can_add`."""
         return self._ask(Kind.REMOVE, states, args, source)
 
     def _ask(self, kind: Kind, states: tuple[Any, ...], args: Any, source: From) -> Result:
@@ -358,7 +350,7 @@ def _check(**given: tuple[object, type]) -> None:
     for name, (value, wanted) in given.items():
         if value is not None and not isinstance(value, wanted):
             raise InvalidArgument(
-                f"{name} is of the type {wanted.__name__}, not {type(value).__name__}",
+                f"{name} must be of the type {wanted.__name__}, not {type(value).__name__}",
                 argument=name,
             )
 

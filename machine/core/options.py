@@ -1,7 +1,9 @@
-"""What can be set of a machine."""
+"""Limits of a machine, and its clock."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 from machine.errors import InvalidArgument
@@ -11,21 +13,24 @@ __all__ = ["Options"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Limits of a machine.
+    """Limits of a machine, and its clock.
 
     Attributes:
-        handler_timeout: seconds that a plain handler may take. One that takes
-            longer is waited for, and its transition is canceled.
-        handler_deadline: seconds that a handler which is too late may go on.
-            After them the transition fails with `HandlerTimeout`, and what
-            was queued behind it is canceled.
+        handler_timeout: seconds that a plain handler may take. The machine waits
+            for one that takes longer, and cancels its transition.
+        handler_deadline: seconds that a handler may go on after its timeout.
+            After them the transition fails with `HandlerTimeout`, and the
+            mutations that are queued behind it are canceled.
         handler_backoff: seconds after that in which nothing is added or removed.
         eval_timeout: seconds that `eval` waits for its turn.
         queue_limit: mutations that may wait; more are canceled, errors excepted.
-        chain_limit: how many mutations may cause each other, one in the
-            handler of the other, before it is taken for an endless loop.
-        catch: what handlers raise becomes the state `Exception`; False lets it
-            out to the caller, after the transition was rolled back.
+        chain_limit: mutations that may cause each other, one in the handler of
+            the other, before the machine takes them for an endless loop.
+        catch: errors of handlers become the state `Exception`; False raises
+            them at the caller, after the transition was rolled back.
+        clock: a function that returns seconds, never less than before, by which
+            the time of handlers is measured. Tests give one that they advance
+            by hand, so that they need not sleep.
     """
 
     handler_timeout: float = 1.0
@@ -35,6 +40,7 @@ class Options:
     queue_limit: int = 1000
     chain_limit: int = 1000
     catch: bool = True
+    clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -42,10 +48,25 @@ class Options:
             if field.name == "catch":
                 if not isinstance(value, bool):
                     raise InvalidArgument(
-                        f"catch is True or False, not {value!r}", argument="catch"
+                        f"catch must be True or False, not {value!r}", argument="catch"
                     )
-                continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            elif field.name == "clock":
+                if not callable(value):
+                    raise InvalidArgument(
+                        f"clock must be callable, not {type(value).__name__}", argument="clock"
+                    )
+            elif isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
                 raise InvalidArgument(
-                    f"{field.name} is a number above 0, not {value!r}", argument=field.name
+                    f"{field.name} must be a number above 0, not {value!r}", argument=field.name
                 )
+
+    def __getstate__(self) -> list[object]:
+        """The limits alone: a process that unpickles them has a clock of its own."""
+        return [getattr(self, name) for name in _LIMITS]
+
+    def __setstate__(self, state: Sequence[object]) -> None:
+        for name, value in zip((*_LIMITS, "clock"), (*state, time.monotonic), strict=True):
+            object.__setattr__(self, name, value)
+
+
+_LIMITS = tuple(field.name for field in fields(Options) if field.name != "clock")

@@ -1,35 +1,35 @@
-"""Which handlers a move calls, in which order: worked out once for all machines alike.
+"""Plans: the handlers of a move in their order, worked out once for all machines alike.
 
-Machines whose handlers come from the same classes have the same `Shape`, so
-the plan of a move is made once for all of them; an owner is found by the
-number of its group.
+Machines whose handlers come from the same classes share a `HandlerTable`, so the
+plan of a move is made once for all of them; an owner is found by the number of
+its group. The table of one group is kept by the group; that of several groups lives as
+long as a machine uses it, so that classes made at run time can be collected.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from weakref import WeakValueDictionary
 
-from machine.core.handlers import Handler, Role
+from machine.core.handlers import Handler, HandlerGroup, Place, Role
 from machine.rules.kinds import Kind
+from machine.rules.resolution import Move
 
-if TYPE_CHECKING:
-    from machine.rules.resolution import Move
+__all__ = ["Call", "HandlerTable", "Plan", "table_of"]
 
-__all__ = ["Call", "Plan", "Shape"]
-
-_MOST_PLANS = 50_000
+_MAX_PLANS = 50_000
 
 
 class Call:
     """A handler to be called at some place of a plan.
 
     Attributes:
-        handler: what to call.
-        name: of the handler.
+        handler: the handler.
+        name: its name.
         bare: takes the owner and nothing else, of handlers that declare nothing; None of others.
         group: the number of the group it comes from.
-        position: in a plan's finals, how many states' final handlers stand before this one's.
+        position: in a plan's finals, the number of states whose final handlers come before.
     """
 
     __slots__ = ("bare", "group", "handler", "name", "position")
@@ -63,26 +63,23 @@ class Plan:
         self.finals = tuple(finals)
 
 
-class Shape:
-    """Groups of handlers in their order, as many machines may have them."""
+class HandlerTable:
+    """Groups of handlers in their order, by the places of the handlers."""
 
-    def __init__(self, groups: Sequence[Sequence[Handler]]) -> None:
-        self._table: dict[tuple[int, int, int], list[tuple[Handler, int]]] = {}
+    def __init__(self, groups: Sequence[HandlerGroup]) -> None:
+        self._groups = tuple(groups)  # so that their ids, which are keys, are not used again
+        self._table: dict[Place, list[tuple[Handler, int]]] = {}
         for number, group in enumerate(groups):
-            for handler in group:
+            for handler in group.handlers:
                 self._table.setdefault(handler.place, []).append((handler, number))
         self._pairs = any(place[0] is Role.BETWEEN for place in self._table)
         self._plans: dict[Move, Plan] = {}
 
-    def forget(self) -> None:
-        """Drop the plans."""
-        self._plans.clear()
-
     def plan(self, move: Move) -> Plan:
-        """The handlers of a move."""
+        """Return the handlers of a move."""
         found = self._plans.get(move)
         if found is None:
-            if len(self._plans) >= _MOST_PLANS:  # of moves that the memo has long forgotten
+            if len(self._plans) >= _MAX_PLANS:  # of moves that the memo may have dropped
                 self._plans.clear()
             found = Plan(
                 [call for place in _negotiation(move, self._pairs) for call in self._at(place)],
@@ -91,11 +88,11 @@ class Shape:
             self._plans[move] = found
         return found
 
-    def _at(self, place: tuple[int, int, int], position: int = 0) -> list[Call]:
+    def _at(self, place: Place, position: int = 0) -> list[Call]:
         return [Call(handler, group, position) for handler, group in self._table.get(place, ())]
 
 
-def _negotiation(move: Move, pairs: bool) -> Iterator[tuple[int, int, int]]:
+def _negotiation(move: Move, pairs: bool) -> Iterator[Place]:
     for state in move.exits:
         yield Role.EXIT, state, -1
     for state in move.enters:
@@ -113,7 +110,7 @@ def _negotiation(move: Move, pairs: bool) -> Iterator[tuple[int, int, int]]:
     yield Role.ANY_ENTER, -1, -1
 
 
-def _finals(move: Move) -> Iterator[tuple[int, tuple[int, int, int]]]:
+def _finals(move: Move) -> Iterator[tuple[int, Place]]:
     position = 0
     for state in move.exits:
         yield position, (Role.END, state, -1)
@@ -122,3 +119,21 @@ def _finals(move: Move) -> Iterator[tuple[int, tuple[int, int, int]]]:
         yield position, (Role.STATE, state, -1)
         position += 1
     yield position, (Role.ANY_STATE, -1, -1)
+
+
+_tables: WeakValueDictionary[tuple[int, ...], HandlerTable] = WeakValueDictionary()
+
+
+def table_of(groups: Sequence[HandlerGroup]) -> HandlerTable:
+    """Return the table of these groups: the same one for the same groups."""
+    if len(groups) == 1:
+        group = groups[0]
+        if group.table is None:
+            group.table = HandlerTable(groups)
+        table: HandlerTable = group.table
+        return table
+    key = tuple(map(id, groups))
+    found = _tables.get(key)
+    if found is None:
+        found = _tables[key] = HandlerTable(groups)
+    return found

@@ -1,18 +1,18 @@
-"""The queue of a machine, and who works it off.
+"""The queue of a machine, and its drain.
 
 Theory of operation
 -------------------
 
-A machine has one queue and no thread or task of its own. Whoever mutates it
-while nobody else does becomes the drainer: it carries out its own mutation and
-everything that is queued meanwhile, by handlers or by other threads, before
-its call returns. Whoever comes while somebody drains leaves a mutation in the
-queue and is told `queued`. The lock that elects the drainer is only ever
-tried, never waited for, so that nothing can deadlock on it.
+A machine has one queue and no thread or task of its own. A thread that mutates an
+idle machine becomes the drainer: it carries out its own mutation and all that are
+queued meanwhile, by handlers or by other threads, before its call returns. A
+thread that comes while another one drains leaves its mutation in the queue and
+gets the result `queued`. The lock that elects the drainer is only ever tried,
+never waited for, so that nothing can deadlock on it.
 
-Between looking into the queue for the last time and letting go of the lock,
-another thread may have queued something and gone away. So whoever has held
-the lock looks at the queue once more, however it goes on.
+Between the drainer's last look into the queue and its release of the lock,
+another thread may have queued a mutation and left. So a thread that has held
+the lock looks into the queue once more, in every case.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import threading
 from collections import deque
 from typing import Any
 
-from machine.core.base import Core
-from machine.core.mutation import DropReason, Event, Mutation, Source, source_of
+from machine.core.base import Base
+from machine.core.mutation import DropReason, Mutation, Source
+from machine.core.transition import Event, Transition, source_of
 from machine.errors import MutationLoop
 from machine.rules.kinds import Kind
 from machine.rules.resolution import Move
@@ -33,10 +34,10 @@ from machine.waits.wait import Wait
 
 __all__ = ["Queue", "loop_of"]
 
-_queueing = threading.Lock()  # over what is added to a queue, of any machine
+_queueing = threading.Lock()  # over changes of queues, of any machine
 
 
-class Queue(Core):
+class Queue(Base):
     """The part of a machine that takes mutations and runs them one by one."""
 
     __slots__ = ()
@@ -51,7 +52,7 @@ class Queue(Core):
         args: object,
         source: Event | Source | None = None,
     ) -> Result:
-        """The long way of a mutation: look at everything, then run or queue it."""
+        """Check a mutation, then run or queue it: the long way, with observers."""
         if self._disposing:
             return self._refuse(kind, states, args, DropReason.DISPOSED)
         if self._backoff_until and kind is not Kind.SET and self._backing_off():
@@ -71,7 +72,7 @@ class Queue(Core):
         mutation._move = move
         if source is not None:
             mutation.source = source_of(source)
-        if args is not None or (move is None and not self._compiled.needy.isdisjoint(names)):
+        if args is not None or (move is None and not self._relations.needs_args.isdisjoint(names)):
             self._check_args(mutation)
         if self._busy.acquire(False):
             if not self._queue:
@@ -83,7 +84,7 @@ class Queue(Core):
     def _enqueue(self, mutation: Mutation, *, limited: bool = True) -> Result:
         if limited and self._is_refused(mutation):
             self._dropped(mutation, DropReason.QUEUE_FULL)
-            self._drain()  # we may have held the lock when others wanted to
+            self._drain()  # others may have queued while this thread held the lock
             return CANCELED
         same = self._collapses(mutation)
         if same is not None:
@@ -100,7 +101,7 @@ class Queue(Core):
             result = _queued(mutation, mutation.queue_tick)
             self._queue.append(mutation)
         for tracer in self._tracers:
-            tracer.mutation_queued(self._self, mutation)
+            tracer.mutation_queued(self, mutation)
         self._drain()
         return result.final
 
@@ -121,7 +122,7 @@ class Queue(Core):
 
     def _dropped(self, mutation: Mutation, reason: DropReason) -> None:
         for tracer in self._tracers:
-            tracer.mutation_dropped(self._self, mutation, reason)
+            tracer.mutation_dropped(self, mutation, reason)
 
     def _is_refused(self, mutation: Mutation) -> bool:
         """True if the queue is full, and this mutation does not change Exception."""
@@ -133,7 +134,7 @@ class Queue(Core):
         return (EXCEPTION in self._config.active) is (mutation.kind is Kind.ADD)
 
     def _prepend(self, mutation: Mutation) -> Result:
-        """Put a mutation before all others, and run it if nobody drains."""
+        """Put a mutation before all others, and run it if no thread drains."""
         self._trace_cause(mutation)
         result = _queued(mutation, 2)
         with _queueing:
@@ -142,12 +143,12 @@ class Queue(Core):
             self._queue.appendleft(mutation)
         if mutation._function is None:
             for tracer in self._tracers:
-                tracer.mutation_queued(self._self, mutation)
+                tracer.mutation_queued(self, mutation)
         self._drain()
         return result.final
 
     def _collapses(self, mutation: Mutation) -> Result | None:
-        """The result of the last in the queue, if this one asks for the same again."""
+        """Return the result of the last one in the queue, if this one asks for the same again."""
         if not self._queue or mutation.args:
             return None
         try:
@@ -161,13 +162,13 @@ class Queue(Core):
             and last.queue_tick
             and set(last.called) == set(mutation.called)
         )
-        multi = self._compiled.multi
+        multi = self._relations.multi
         if not same or any(multi[at] for at in self._indexes(mutation.called)):
             return None
         return last.result
 
     def _trace_cause(self, mutation: Mutation) -> None:
-        """Who made it: a handler of the running transition, or somebody else."""
+        """Set the cause: the running transition, if this thread carries it out."""
         running = self._transition
         if running is None:
             return
@@ -187,7 +188,7 @@ class Queue(Core):
     # -- draining ------------------------------------------------------------------------
 
     def _drain_with(self, mutation: Mutation) -> Result:
-        """Run a mutation, then the queue; the lock is held, and let go of."""
+        """Run a mutation, then the queue; the lock is held, and released."""
         interrupt: BaseException | None = None
         executed = False
         self._thread = threading.get_ident()
@@ -199,7 +200,7 @@ class Queue(Core):
             while self._queue:
                 interrupt = self._next(interrupt)
         finally:
-            if self._tracers or self._waiters is not None or self._disposing:
+            if self._tracers or self._open_waits is not None or self._disposing:
                 self._end_drain()
             else:
                 self._transition = None
@@ -214,7 +215,7 @@ class Queue(Core):
         return EXECUTED if executed else CANCELED
 
     def _drain(self) -> None:
-        """Work the queue off, unless somebody does."""
+        """Work the queue off, unless another thread does."""
         interrupt: BaseException | None = None
         while self._queue and self._busy.acquire(False):
             self._thread = threading.get_ident()
@@ -246,13 +247,13 @@ class Queue(Core):
                 executed = mutation._context.run(self._run_one, mutation)
         except BaseException as error:
             if interrupt is not None:
-                raise  # the second one: somebody really wants to get out
+                raise  # the second one: the user insists
             interrupt = error
         finally:
             if mutation.result is not None:
                 mutation.result._settle(EXECUTED if executed else CANCELED)
-            if self._waiters is not None:
-                self._waiters.queue_moved(self._queue_tick)
+            if self._open_waits is not None:
+                self._open_waits.queue_moved(self._queue_tick)
         return interrupt
 
     def _run_one(self, mutation: Mutation) -> bool:
@@ -263,19 +264,19 @@ class Queue(Core):
         return self._perform(mutation)
 
     def _end_drain(self) -> None:
-        """Nobody drains any more: let go of the lock, whatever else happens."""
+        """End the drain: release the lock, also if an observer fails."""
         self._transition = None
         self._thread = 0
         try:
             self._after_drain()
         finally:
             self._busy.release()
-        waiters = self._waiters
-        if waiters is not None and not self._busy.locked():
-            waiters.queue_ended(self._queue_tick)  # who came after we had looked
+        waits = self._open_waits
+        if waits is not None and not self._busy.locked():
+            waits.queue_ended(self._queue_tick)  # those made after `_after_drain` had looked
 
     def _dispose_if_due(self) -> None:
-        """End the machine, if that was asked for while somebody held the lock."""
+        """End the machine, if `dispose` was called while another thread held the lock."""
         if self._disposing and not self._disposed and self._busy.acquire(False):
             try:
                 self._finish_dispose()
@@ -284,17 +285,17 @@ class Queue(Core):
 
     def _after_drain(self) -> None:
         for tracer in self._tracers:
-            tracer.queue_end(self._self)
-        if self._waiters is not None:
-            self._waiters.queue_ended(self._queue_tick)
+            tracer.queue_end(self)
+        if self._open_waits is not None:
+            self._open_waits.queue_ended(self._queue_tick)
         if self._disposed:  # by `dispose_now`, while the transition ran
-            self._config = self._compiled.empty
+            self._config = self._relations.empty
             self._active = self._config.active
         elif self._disposing:
             self._finish_dispose()
 
     def _drop_queue(self) -> None:
-        """Cancel all that waits; the queue's ticks pass."""
+        """Cancel all mutations that wait; the queue's ticks pass."""
         queue = self._queue
         while queue:
             with _queueing:
@@ -308,8 +309,17 @@ class Queue(Core):
                 mutation.result._settle(CANCELED)
             if mutation._function is None:
                 self._dropped(mutation, DropReason.CLEARED)
-        if self._waiters is not None:
-            self._waiters.queue_moved(self._queue_tick)
+        if self._open_waits is not None:
+            self._open_waits.queue_moved(self._queue_tick)
+
+    def _put_first(self, mutation: Mutation, tx: Transition) -> None:
+        """Put a mutation of the machine itself before all others; the lock is held."""
+        mutation.source = tx.mutation.source
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.appendleft(mutation)
+        for tracer in self._tracers:
+            tracer.mutation_queued(self, mutation)
 
     def _mutation(
         self, kind: Kind, states: tuple[Any, ...], args: Any, source: Event | Source | None
@@ -325,7 +335,7 @@ def _queued(mutation: Mutation, tick: int) -> Result:
 
 
 def loop_of(mutation: Mutation, machine: str, handler: str) -> MutationLoop:
-    """The error of a mutation with too many causes."""
+    """Return the error of a mutation with too many causes."""
     causes: list[str] = []
     one: Mutation | None = mutation
     while one is not None and len(causes) < 6:

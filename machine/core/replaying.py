@@ -1,7 +1,7 @@
 """Entry points for replays: a recorded state, recorded mutations, and handlers left out.
 
-They go around what a caller of a machine may do, so that a recording can be done
-again exactly as it was; nothing else uses them.
+They bypass the checks of the public methods, so that a recording can be repeated
+exactly; nothing else uses them.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from machine.core.binding import Binding
-from machine.core.handlers import Handler
-from machine.core.lifecycle import Snapshot
+from machine.core import bindings
+from machine.core.handlers import Handler, HandlerGroup
 from machine.core.machine import Machine
 from machine.core.mutation import Mutation, Source
+from machine.core.snapshot import Snapshot
 from machine.waits.result import Result
 
 __all__ = ["keep_handlers", "put_state", "queue_error", "queue_mutation"]
@@ -21,12 +21,12 @@ __all__ = ["keep_handlers", "put_state", "queue_error", "queue_mutation"]
 
 def keep_handlers(machine: Machine[Any], keep: Callable[[Handler], bool]) -> None:
     """Bind only those of the machine's handlers that `keep` accepts."""
-    bindings = []
+    kept = []
     for one in machine.handlers:
         handlers = [handler for handler in one.handlers if keep(handler)]
-        key = one._key if len(handlers) == len(one.handlers) else object()
-        bindings.append(Binding(machine, one.id, one.owner, handlers, key))
-    machine._set_bindings(tuple(bindings))
+        whole = len(handlers) == len(one.handlers)
+        kept.append(one if whole else one.with_group(HandlerGroup(handlers)))
+    bindings.set_bindings(machine, tuple(kept))
 
 
 def put_state(
@@ -47,7 +47,7 @@ def put_state(
     try:
         snapshot = Snapshot(machine.id, names, tuple(ticks), queue_tick, machine.machine_tick - 1)
         machine._import(snapshot)
-        machine._config = machine._compiled.configuration(machine._indexes(active))
+        machine._config = machine._relations.configuration(machine._indexes(active))
     finally:
         machine._busy.release()
 

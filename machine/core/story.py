@@ -9,19 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from machine.core.call_sites import CallSite
 from machine.core.mutation import Source
 from machine.core.records import TransitionRecord, error_text
 from machine.core.tracer import Tracer
+from machine.core.view import View
 from machine.rules.kinds import Kind
+from machine.rules.resolution import Move, Relations
 from machine.rules.steps import Step, steps_of
 from machine.schema.schema import EXCEPTION
 
 if TYPE_CHECKING:
-    from machine.core.machine import Machine
-    from machine.rules.resolution import Compiled, Move
+    from machine.core.view import View
+    from machine.rules.resolution import Move, Relations
 
 __all__ = ["Story", "StoryEntry", "StorySource", "known_story", "title_of"]
 
@@ -52,7 +54,7 @@ class StoryEntry:
     handler: str = ""
     handlers: list[str] = field(default_factory=list)
     rejected_by: str = ""
-    relations: tuple[Compiled, Move] | None = field(default=None, repr=False)
+    relations: tuple[Relations, Move] | None = field(default=None, repr=False)
 
     @property
     def machine(self) -> str:
@@ -220,16 +222,16 @@ def _time_of_day(at: float) -> str:
 class StorySource(Tracer):
     """A tracer that can tell stories; `Machine.story` asks the first one that is bound."""
 
-    def story(self, machine: Machine[Any], state: str) -> Story:
+    def story(self, machine: View, state: str) -> Story:
         """The transitions that led to the state's current tick."""
         raise NotImplementedError
 
-    def error_story(self, machine: Machine[Any]) -> Story:
+    def error_story(self, machine: View) -> Story:
         """The transitions that led to the machine's last error."""
         raise NotImplementedError
 
 
-def title_of(machine: Machine[Any], state: str) -> str:
+def title_of(machine: View, state: str) -> str:
     """The state's activity and tick, in words."""
     tick = machine.tick(state)
     if not tick:
@@ -238,7 +240,7 @@ def title_of(machine: Machine[Any], state: str) -> str:
     return f"{state} of {machine.id!r} is {active}, tick {tick}"
 
 
-def known_story(machine: Machine[Any], state: str) -> Story:
+def known_story(machine: View, state: str) -> Story:
     """The story of a state, or with "" of the last error, as far as the machine knows it."""
     if state:
         title = title_of(machine, state)

@@ -1,31 +1,32 @@
-"""Tracers: who looks on. The one way to see what a machine does; all else is built on it."""
+"""Tracers: the one interface of all observers of machines, and the guard around each of them."""
 
 from __future__ import annotations
 
 import functools
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
+from machine.core.handlers import Handler
+from machine.core.mutation import DropReason, Mutation
+from machine.core.transition import Transition
 from machine.errors import InvalidArgument
-
-if TYPE_CHECKING:
-    from machine.core.handlers import Handler
-    from machine.core.machine import Machine
-    from machine.core.mutation import DropReason, Mutation
-    from machine.core.transition import Transition
-    from machine.schema.schema import Schema
+from machine.schema.schema import Schema
 
 __all__ = ["GuardedTracer", "Tracer", "send_note"]
 
 _log = logging.getLogger("machine")
 
+# The Machine, which is made of tracers among others, so its class comes later. Hooks may
+# annotate it as Machine, or as View: they ask it, and do not mutate it.
+Observed: TypeAlias = Any
+
 
 class Tracer:
-    """Hears of everything that a machine does; derive from it and override what matters.
+    """An observer of machines; derive from it and override the hooks of interest.
 
-    The methods are called on the thread that carries the transition out, in
-    order, and must not block or mutate. What one raises is logged, and the
+    The hooks are called on the thread that carries the transition out, in
+    order, and must not block or mutate. Their errors are logged, and the
     machine goes on.
 
     For a transition: `transition_init`, `transition_start`; then for each
@@ -34,24 +35,22 @@ class Tracer:
     `transition_end`.
     """
 
-    def machine_init(self, machine: Machine[Any]) -> None:
+    def machine_init(self, machine: Observed) -> None:
         """This tracer was bound to a machine."""
 
-    def machine_disposed(self, machine: Machine[Any]) -> None:
+    def machine_disposed(self, machine: Observed) -> None:
         """The machine ends."""
 
-    def submachine(self, parent: Machine[Any], child: Machine[Any]) -> None:
+    def submachine(self, parent: Observed, child: Observed) -> None:
         """A machine with this one as its parent was made."""
 
-    def schema_changed(self, machine: Machine[Any], old: Schema) -> None:
+    def schema_changed(self, machine: Observed, old: Schema) -> None:
         """The machine has another schema, or another order of its states."""
 
-    def mutation_queued(self, machine: Machine[Any], mutation: Mutation) -> None:
-        """A mutation has to wait for others; `mutation.queue_tick` is 0 if it goes first."""
+    def mutation_queued(self, machine: Observed, mutation: Mutation) -> None:
+        """A mutation was queued; `mutation.queue_tick` is 0 if it was put to the front."""
 
-    def mutation_dropped(
-        self, machine: Machine[Any], mutation: Mutation, reason: DropReason
-    ) -> None:
+    def mutation_dropped(self, machine: Observed, mutation: Mutation, reason: DropReason) -> None:
         """A mutation will not run: it was not taken, or was removed from the queue.
 
         Called on the thread that asked for it, or that removed it. A mutation
@@ -63,10 +62,10 @@ class Tracer:
         """A mutation begins; relations have been resolved."""
 
     def transition_start(self, tx: Transition) -> None:
-        """Handlers are asked now."""
+        """Negotiation handlers are called next."""
 
     def transition_finals(self, tx: Transition) -> None:
-        """States and clocks are the new ones; final handlers follow."""
+        """States and clocks are the new ones; final handlers are called next."""
 
     def transition_end(self, tx: Transition) -> None:
         """A mutation has ended."""
@@ -77,11 +76,15 @@ class Tracer:
     def handler_end(self, tx: Transition, handler: Handler, accepted: bool) -> None:
         """A handler has returned or raised; False if that rejects or breaks the transition."""
 
-    def queue_end(self, machine: Machine[Any]) -> None:
-        """Nothing is left to do."""
+    def queue_end(self, machine: Observed) -> None:
+        """The queue is empty, and the machine idle."""
 
-    def note(self, machine: Machine[Any], level: str, text: str) -> None:
-        """Something else that a log may want to have, with the level's name."""
+    def note(self, machine: Observed, level: str, text: str) -> None:
+        """A line for logs about another event.
+
+        Args:
+            level: the name of a `machine.logs.Level`.
+        """
 
 
 _HOOKS = tuple(name for name in vars(Tracer) if not name.startswith("_"))
@@ -100,7 +103,7 @@ class GuardedTracer(Tracer):
     def __init__(self, tracer: Tracer) -> None:
         if not isinstance(tracer, Tracer):
             raise InvalidArgument(
-                f"a tracer is an instance of machine.Tracer, not {tracer!r}", argument="tracer"
+                f"a tracer must be an instance of machine.Tracer, not {tracer!r}", argument="tracer"
             )
         self.tracer = tracer
         for hook in _HOOKS:
@@ -114,13 +117,13 @@ def _guarded(method: Callable[..., None]) -> Callable[..., None]:
     def call(*args: Any) -> None:
         try:
             method(*args)
-        except Exception:  # noqa: BLE001 - a user's function
+        except Exception:  # noqa: BLE001 - no observer breaks the machine
             _log.exception("the tracer's %s raised", method.__qualname__)
 
     return call
 
 
-def send_note(machine: Machine[Any], level: str, text: str) -> None:
+def send_note(machine: Observed, level: str, text: str) -> None:
     """Send a note to the machine's tracers.
 
     Args:

@@ -1,22 +1,20 @@
-"""One mutation being carried out."""
+"""Transitions: mutations on their way through relations and handlers, and their events."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from machine.core.mutation import Mutation, Source
+from machine.errors import InvalidArgument
+from machine.rules.resolution import Move, Relations
+from machine.rules.steps import Step, steps_of_transition
+from machine.schema.schema import Schema
 from machine.times import Time
 
-if TYPE_CHECKING:
-    from machine.core.machine import Machine
-    from machine.core.mutation import Mutation
-    from machine.rules.resolution import Compiled, Move
-    from machine.rules.steps import Step
-    from machine.schema.schema import Schema
-
-__all__ = ["StateChange", "Transition"]
+__all__ = ["Event", "StateChange", "Transition", "source_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +38,15 @@ class Transition:
     """A mutation on its way through relations and handlers.
 
     Attributes:
-        machine: whose it is.
-        mutation: what is being done.
+        machine: the `Machine` that carries it out.
+        mutation: the mutation.
         accepted: False once relations or a handler rejected it, or a handler failed.
-        completed: True when all is done.
+        completed: True at its end.
         committed: True once states and clocks are the new ones.
         handler: the name of the handler that runs, or ran last; "" before the first.
-        error: what a handler raised, if one did.
+        error: the error that a handler raised, if one did.
         number: of the transition, counted by the machine.
-        move: what the relations made of the mutation.
+        move: its outcome by the relations.
         ticks_before: the ticks of all states before it, in the official order;
             a snapshot, which observers keep but do not change.
     """
@@ -68,7 +66,8 @@ class Transition:
         ticks: array[int],
         number: int,
     ) -> None:
-        self.machine: Machine[Any] = machine
+        # Any, and not Machine: a machine is made of transitions, so its class comes later.
+        self.machine: Any = machine
         self.mutation = mutation
         self.accepted = move.accepted
         self.number = number
@@ -111,7 +110,7 @@ class Transition:
 
     @property
     def enters(self) -> tuple[str, ...]:
-        """The states that begin, or begin anew, in the order of their handlers."""
+        """The states that begin, Multi ones also again, in the order of their handlers."""
         return tuple(self.relations.names[at] for at in self.move.enters)
 
     @property
@@ -132,9 +131,7 @@ class Transition:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """What relations did, one by one, and a handler's no: worked out when asked for."""
-        from machine.rules.steps import steps_of_transition
-
+        """The effects of relations, one by one, and a handler's no: worked out when asked for."""
         return steps_of_transition(self.relations, self)
 
     # -- for observers -------------------------------------------------------------------
@@ -148,8 +145,8 @@ class Transition:
     def changes(self) -> tuple[StateChange, ...]:
         """The states whose clocks have ticked, in the official order; worked out when asked for.
 
-        Between the commit and the end it shows the commit; at the end also what was taken
-        back because a final handler failed.
+        Between the commit and the end these are of the commit; at the end also those of states
+        that were taken back because a final handler failed.
         """
         before, after = self.ticks_before, self.ticks_after
         if after is before:
@@ -172,6 +169,72 @@ class Transition:
         return self.relations.schema
 
     @property
-    def relations(self) -> Compiled:
+    def relations(self) -> Relations:
         """The schema by index, which all machines of it share: names, indexes, relations."""
-        return self.machine._compiled
+        relations: Relations = self.machine._relations
+        return relations
+
+
+class Event:
+    """The transition that calls a handler, as the handler sees it.
+
+    Attributes:
+        name: the handler's name, as `FooState`.
+        transition: the transition that calls it.
+    """
+
+    __slots__ = ("name", "transition")
+
+    def __init__(self, name: str, transition: Transition) -> None:
+        self.name = name
+        self.transition = transition
+
+    def __repr__(self) -> str:
+        return f"<Event {self.name} of {self.transition.mutation}>"
+
+    @property
+    def machine(self) -> Any:
+        """The `Machine` whose handler it is."""
+        return self.transition.machine
+
+    @property
+    def mutation(self) -> Mutation:
+        """The mutation that is carried out."""
+        return self.transition.mutation
+
+    @property
+    def args(self) -> Mapping[str, Any]:
+        """The mutation's arguments by name; empty if there are none."""
+        return self.transition.mutation.values
+
+    @property
+    def source(self) -> Source | None:
+        """The event that the mutation was made for, if its caller named one."""
+        return self.transition.mutation.source
+
+    def is_valid(self) -> bool:
+        """True while its transition is the one that runs, and nothing has rejected it."""
+        transition = self.transition
+        running = transition.machine.transition is transition
+        return running and transition.accepted and not transition.completed
+
+    def as_source(self) -> Source:
+        """The values of this event that a mutation keeps as its `source`."""
+        transition = self.transition
+        return Source(transition.machine.id, transition.id, sum(transition.time_before))
+
+
+def source_of(given: Event | Source | None) -> Source | None:
+    """Return the source of a mutation from the argument of its caller.
+
+    Raises:
+        InvalidArgument: it is neither an event nor a source.
+    """
+    if given is None or isinstance(given, Source):
+        return given
+    if isinstance(given, Event):
+        return given.as_source()
+    raise InvalidArgument(
+        f"source must be the Event of a handler, or a Source, not {type(given).__name__}",
+        argument="source",
+    )

@@ -1,35 +1,83 @@
-"""What can be asked of a machine; none of it waits for the queue."""
+"""Questions to a machine; none of them waits for the queue.
+
+A `View` rests on a few attributes, which `__init__` sets and a transition (or, in a
+mirror of a remote machine, each change of its clocks) replaces as wholes, so that
+other threads see all of it or nothing:
+
+==================  ===============================================================
+`_relations`        the schema by index
+`_ticks`            the clocks of all states, in the official order
+`_config`           the active states in their order; `_active` are their names
+`_queue`            mutations that wait, or None
+`_queue_tick`       the mutations that had their turn, from 1
+`_transition`       the running transition, or the last one while the drain lasts
+`_err`              the last error
+`_disposed`         True once the machine has ended
+==================  ===============================================================
+"""
 
 from __future__ import annotations
 
+from array import array
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, TypeAlias
 
-from machine.core.base import Core
 from machine.core.mutation import Mutation
+from machine.core.snapshot import Snapshot
+from machine.core.texts import facts, listed
+from machine.core.transition import Transition
 from machine.errors import InvalidArgument, UnknownState
 from machine.rules.kinds import Kind, kind_of
+from machine.rules.resolution import Configuration, Relations
+from machine.schema.schema import EXCEPTION, Schema
 from machine.times import Time
 
-if TYPE_CHECKING:
-    from machine.schema.state import State
+__all__ = ["Names", "Position", "View", "zeros"]
 
-__all__ = ["Checks"]
-
-Position = Literal["any", "first", "last"]
-Names = str | Iterable[str]
+Position: TypeAlias = Literal["any", "first", "last"]
+Names: TypeAlias = str | Iterable[str]
 
 
-class Checks(Core):
-    """The questions.
+class View:
+    """Questions to a machine.
 
-    They answer from what is committed: during negotiation that is the state
-    before, in final handlers the state after. They may be asked from any
-    thread. States are given one by one or as iterables; on a disposed machine
-    everything is inactive.
+    The answers are from the committed state: during negotiation that is the state
+    before, in final handlers the state after. Any thread may ask. States are given
+    one by one or as iterables; on a disposed machine everything is inactive.
+
+    Attributes:
+        id: the machine's name among those that an observer knows.
+        machine_tick: how often its state was imported.
     """
 
-    __slots__ = ()
+    __slots__ = (
+        "__weakref__",
+        "_active",
+        "_config",
+        "_disposed",
+        "_err",
+        "_queue",
+        "_queue_tick",
+        "_relations",
+        "_ticks",
+        "_transition",
+        "id",
+        "machine_tick",
+    )
+
+    def __init__(self, relations: Relations, id: str) -> None:  # noqa: A002 - the public name
+        self.id = id
+        self.machine_tick = 0
+        self._relations = relations
+        self._config: Configuration = relations.empty
+        self._active = relations.empty.active  # of the configuration, for `is_`
+        self._ticks = zeros(len(relations.names))
+        self._queue: deque[Mutation] | None = None
+        self._queue_tick = 1
+        self._transition: Transition | None = None
+        self._err: BaseException | None = None
+        self._disposed = False
 
     # -- active states -------------------------------------------------------------------
 
@@ -53,7 +101,7 @@ class Checks(Core):
 
     def has(self, *states: Names) -> bool:
         """True if all these states are in the schema; also for none."""
-        return not self._disposed and all(s in self._compiled.index for s in _flat(states))
+        return not self._disposed and all(s in self._relations.index for s in _flat(states))
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -67,7 +115,7 @@ class Checks(Core):
         return tuple(state for state in _flat(states) if state in self._config.active)
 
     def count_active(self, *states: Names) -> int:
-        """How many of these states are active, or of all."""
+        """The number of these states that are active, or of all."""
         return len(self.active_states(*states))
 
     def switch(self, *groups: Names) -> str:
@@ -76,15 +124,20 @@ class Checks(Core):
         return next((state for state in _flat(groups) if state in active), "")
 
     @property
+    def err(self) -> BaseException | None:
+        """The last error; it stays when Exception is removed."""
+        return self._err
+
+    @property
     def is_err(self) -> bool:
         """True while the state Exception is active."""
-        return "Exception" in self._config.active
+        return EXCEPTION in self._config.active
 
     # -- clocks --------------------------------------------------------------------------
 
     def tick(self, state: str) -> int:
-        """How often a state was activated and deactivated: odd while it is active; 0 if unknown."""
-        at = self._compiled.index.get(state)
+        """The number of times a state began and ended: odd while it is active; 0 if unknown."""
+        at = self._relations.index.get(state)
         return 0 if at is None or self._disposed else self._ticks[at]
 
     def time(self, *states: Names) -> Time:
@@ -97,7 +150,7 @@ class Checks(Core):
             return Time((), ())
         ticks = self._ticks
         if not states:
-            return Time(ticks, self._compiled.names)
+            return Time(ticks, self._relations.names)
         names = self._names(states)
         return Time([ticks[at] for at in self._indexes(names)], names)
 
@@ -124,7 +177,7 @@ class Checks(Core):
         return not self._disposed and tuple(self.time(*states)) == tuple(time)
 
     def was_time(self, time: Sequence[int], *states: Names) -> bool:
-        """True if each tick is at least that of `time`: the machine has been there."""
+        """True if each tick is at least that of `time`: the machine has reached it."""
         now = self.time(*states)
         return len(now) == len(time) and all(a >= b for a, b in zip(now, time, strict=True))
 
@@ -136,16 +189,38 @@ class Checks(Core):
         """True if each state's tick is at least that in `clock`."""
         return not self._disposed and all(self.tick(s) >= tick for s, tick in clock.items())
 
+    def export(self) -> Snapshot:
+        """The machine's state as a value; from any thread, at any time."""
+        names, ticks = self._relations.names, tuple(self._ticks)
+        return Snapshot(self.id, names, ticks, self._queue_tick, self.machine_tick)
+
+    # -- the machine ---------------------------------------------------------------------
+
+    @property
+    def schema(self) -> Schema:
+        """The states and their relations."""
+        return self._relations.schema
+
+    @property
+    def transition(self) -> Transition | None:
+        """The transition that is carried out, if one is."""
+        return self._transition
+
+    @property
+    def disposed(self) -> bool:
+        """True once the machine has ended: it takes no mutations and shows no states."""
+        return self._disposed
+
     # -- names ---------------------------------------------------------------------------
 
     @property
     def names(self) -> tuple[str, ...]:
         """All states in their official order."""
-        return self._compiled.names
+        return self._relations.names
 
     def parse_states(self, *states: Names) -> tuple[str, ...]:
         """Those of these states that are in the schema, once each, in the order given."""
-        index = self._compiled.index
+        index = self._relations.index
         return tuple(dict.fromkeys(state for state in _flat(states) if state in index))
 
     def check_states(self, *states: Names) -> tuple[str, ...]:
@@ -158,24 +233,24 @@ class Checks(Core):
 
     def index(self, state: str) -> int:
         """The position of a state in `names`; -1 if it is unknown."""
-        return -1 if self._disposed else self._compiled.index.get(state, -1)
+        return -1 if self._disposed else self._relations.index.get(state, -1)
 
     # -- the queue -----------------------------------------------------------------------
 
     @property
     def queue(self) -> tuple[Mutation, ...]:
-        """What waits for its turn, the next one first."""
+        """The mutations that wait, the next one first."""
         waiting = tuple(self._queue or ())  # a copy, as other threads go on
         return tuple(mutation for mutation in waiting if mutation._function is None)
 
     @property
     def queue_len(self) -> int:
-        """How much waits for its turn."""
+        """The number of mutations and evals that wait."""
         return len(self._queue or ())
 
     @property
     def queue_tick(self) -> int:
-        """How many mutations have had their turn, from 1; those put to the front do not count."""
+        """The number of mutations that had their turn, from 1, without those put to the front."""
         return self._queue_tick
 
     def find_queued(
@@ -192,7 +267,7 @@ class Checks(Core):
 
         Args:
             kind: add, remove or set.
-            states: which it calls, beside others.
+            states: states that it calls, beside others.
             without_args: only one that has no arguments.
             exactly: only one that calls no others.
             check: a dry run, and not a mutation.
@@ -217,7 +292,7 @@ class Checks(Core):
         return self.find_queued(kind, *states, **which) is not None
 
     def is_queued_above(self, count: int, kind: Kind | str, *states: Names) -> bool:
-        """True if at least so many mutations in the queue call these states, to limit a rate."""
+        """True if at least `count` mutations in the queue call these states; limits a rate."""
         wanted, sought = set(_flat(states)), kind_of(kind)
         found = (m for m in self.queue if m.kind is sought and wanted.issubset(m.called))
         return sum(1 for _ in found) >= count
@@ -240,11 +315,11 @@ class Checks(Core):
             return queue
         if position not in ("first", "last"):
             raise InvalidArgument(
-                f"position is any, first or last, not {position!r}", argument="position"
+                f"position must be any, first or last, not {position!r}", argument="position"
             )
         return queue[:1] if position == "first" else queue[-1:]
 
-    # -- for people ----------------------------------------------------------------------
+    # -- as text ----------------------------------------------------------------------
 
     def __str__(self) -> str:
         return self.string()
@@ -255,42 +330,52 @@ class Checks(Core):
     def string(self) -> str:
         """The active states and their ticks: `(Foo:1 Bar:3)`, in the order of `names`."""
         ticks = self.time()
-        return f"({_listed(zip(ticks.names, ticks, strict=True), 1)})" if ticks else ""
+        return f"({listed(zip(ticks.names, ticks, strict=True), 1)})" if ticks else ""
 
     def string_all(self) -> str:
         """All states and their ticks, the inactive ones in brackets: `(Foo:1) [Bar:2]`."""
         ticks = self.time()
-        inactive = _listed(zip(ticks.names, ticks, strict=True), 0)
+        inactive = listed(zip(ticks.names, ticks, strict=True), 0)
         return f"{self.string()} [{inactive}]" if ticks else ""
 
     def inspect(self, *states: Names) -> str:
         """Some states, or all, with their ticks and relations, one fact a line."""
         if self._disposed:
             return ""
-        names = self._names(states) if states else self._compiled.names
+        names = self._names(states) if states else self._relations.names
         ticks = self._ticks
         return "".join(
-            f"{ticks[at] % 2} {name}\n{_facts(ticks[at], self._compiled.schema[name])}"
+            f"{ticks[at] % 2} {name}\n{facts(ticks[at], self._relations.schema[name])}"
             for name, at in zip(names, self._indexes(names), strict=True)
         )
 
+    # -- states by name ------------------------------------------------------------------
 
-def _facts(tick: int, state: State) -> str:
-    facts = [("Tick", str(tick))]
-    facts += [("Auto", "true")] if state.auto else []
-    facts += [("Multi", "true")] if state.multi else []
-    for title, others in (
-        ("Add", state.add),
-        ("Require", state.require),
-        ("Remove", state.remove),
-        ("After", state.after),
-    ):
-        facts += [(title, " ".join(others))] if others else []
-    return "".join(f"    |{title:<8} {value}\n" for title, value in facts)
+    def _names(self, states: Iterable[object]) -> tuple[str, ...]:
+        """Return the state names, once each, that a caller gave in whatever nesting."""
+        names: dict[str, None] = {}
+        index = self._relations.index
+        for given in states:
+            if isinstance(given, str):
+                one: Iterable[object] = (given,)
+            elif isinstance(given, Iterable):
+                one = given
+            else:
+                one = (given,)
+            for name in one:
+                if not isinstance(name, str) or name not in index:
+                    raise UnknownState(str(name), self.id, known=self._relations.names)
+                names[name] = None
+        return tuple(names)
+
+    def _indexes(self, names: Iterable[str]) -> tuple[int, ...]:
+        index = self._relations.index
+        return tuple(index[name] for name in names)
 
 
-def _listed(clock: Iterable[tuple[str, int]], odd: int) -> str:
-    return " ".join(f"{name}:{tick}" for name, tick in clock if tick % 2 == odd)
+def zeros(count: int) -> array[int]:
+    """Return clocks that have not ticked: an array, because each commit copies it."""
+    return array("Q", bytes(8 * count))
 
 
 def _flat(groups: Iterable[Any]) -> Iterator[str]:

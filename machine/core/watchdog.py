@@ -1,11 +1,11 @@
-"""Looks from outside at handlers that take too long, and says where they are.
+"""The watchdog: a thread that reports handlers which take too long, with their stacks.
 
-A plain handler runs on the thread of whoever mutates, so nobody but it can end
+A plain handler runs on the thread of the mutation, so no other thread can end
 it. One thread for all machines looks a few times a second at those that are in
-a handler; it sleeps while there are none, and who begins wakes it. What it
-finds is logged with the stack of the handler, while it hangs. After the
-deadline, what is queued behind it is canceled, so that other threads do not
-wait for ever.
+a handler; it sleeps while there are none, and a machine that begins wakes it. A
+handler that hangs is logged with its stack, while it hangs. After the deadline
+the mutations that are queued behind it are canceled, so that other threads do
+not wait for ever.
 """
 
 from __future__ import annotations
@@ -16,26 +16,39 @@ import sys
 import threading
 import time
 import traceback
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from machine.core.engine import Engine
+from machine.core.options import Options
 
-__all__ = ["asleep", "busy", "wake"]
+__all__ = ["Watched", "asleep", "busy", "wake"]
 
 _log = logging.getLogger("machine")
 
 _PERIOD = 0.1  # seconds between two looks
 _ROUNDS = 20  # looks that find nothing before it goes to sleep
 
-busy: set[Engine] = set()
+
+class Watched(Protocol):
+    """A machine as the watchdog sees it."""
+
+    id: str
+    _options: Options
+    _since: float
+    _thread: int
+    _running: str
+
+    def __hash__(self) -> int: ...
+    def _give_up_waiting(self) -> None: ...
+
+
+busy: set[Watched] = set()
 _work = threading.Event()
 _started = False
 asleep = True
 
 
 def wake() -> None:
-    """There is something to look at again."""
+    """Wake the thread: a machine has begun to call handlers."""
     global _started, asleep
     asleep = False
     _work.set()
@@ -64,9 +77,9 @@ def _look() -> None:
         _work.wait()
 
 
-def _look_at(machine: Engine, reported: dict[int, float]) -> None:
+def _look_at(machine: Watched, reported: dict[int, float]) -> None:
     options, since = machine._options, machine._since
-    seconds = time.monotonic() - since
+    seconds = options.clock() - since
     if seconds <= options.handler_timeout:
         return
     if reported.get(id(machine)) != since:
@@ -76,7 +89,7 @@ def _look_at(machine: Engine, reported: dict[int, float]) -> None:
         machine._give_up_waiting()
 
 
-def _report(machine: Engine, seconds: float) -> None:
+def _report(machine: Watched, seconds: float) -> None:
     frame = sys._current_frames().get(machine._thread)
     stack = "".join(traceback.format_stack(frame)) if frame is not None else "(its thread is gone)"
     _log.warning(
@@ -89,7 +102,7 @@ def _report(machine: Engine, seconds: float) -> None:
 
 
 def _forget() -> None:
-    """In a forked process: its thread is not here."""
+    """Start again in a forked process, where the thread does not exist."""
     global _started, asleep
     _started, asleep = False, True
     busy.clear()

@@ -1,34 +1,83 @@
-"""The waits of a machine."""
+"""Waits for a machine, and the contexts of its states.
+
+`When` adds to the attributes of a `View` those that waits and contexts need:
+
+==================  ===============================================================
+`_open_waits`       the open waits, made when the first one is
+`_contexts`         the contexts by the positions of their states; -1 is the machine
+`_gone`             the waits for the machine's end
+`_tracers`          the guarded tracers
+`_unobserved`       True while mutations may take a short way that tells no observer
+`_thread`           the thread that drains the queue, or 0
+`_disposing`        True once `dispose` was called
+`_loop`, `_tasks`   the home loop, and the tasks of contexts
+==================  ===============================================================
+
+A mirror of a remote machine derives from it: after each change of the clocks it calls
+`_open_waits.changed` and `_expire`. Its queue is elsewhere, so it is never draining.
+"""
 
 from __future__ import annotations
 
+import logging
+import threading
+from asyncio import AbstractEventLoop, Task
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from machine.core.base import Core, binding, check_callable
 from machine.core.mutation import values_of
-from machine.core.view import Names
+from machine.core.tracer import GuardedTracer
+from machine.core.view import Names, View
 from machine.errors import InvalidArgument, MachineDisposed
+from machine.rules.resolution import Relations
+from machine.schema.schema import EXCEPTION
 from machine.times import next_active
 from machine.waits.contexts import StateContext
-from machine.waits.open_waits import Waiters
+from machine.waits.open_waits import Condition, OpenWaits
 from machine.waits.result import Result
 from machine.waits.wait import Wait
 
-__all__ = ["Waiting"]
+__all__ = ["When", "check_callable", "setup_lock"]
+
+_log = logging.getLogger("machine")
+# Over the making of attributes that are made when they are first needed, and over changes
+# of bindings; of any machine, as it is held for moments only.
+setup_lock = threading.Lock()
 
 
-class Waiting(Core):
-    """What can be waited for.
+class When(View):
+    """Waits.
 
     Each method returns a `Wait` at once: `await` it, or `.wait(timeout)` in a
-    thread. Conditions are looked at after each transition, with its final
-    handlers, before the next one; who waits goes on a little later, and may
-    see a later state. When the machine is disposed, open waits end with
+    thread. Conditions are evaluated after each transition, with its final
+    handlers, before the next one; the task that waits goes on a little later, and
+    may see a later state. When the machine is disposed, open waits end with
     `MachineDisposed`.
     """
 
-    __slots__ = ()
+    __slots__ = (
+        "_contexts",
+        "_disposing",
+        "_gone",
+        "_loop",
+        "_open_waits",
+        "_tasks",
+        "_thread",
+        "_tracers",
+        "_unobserved",
+    )
+
+    def __init__(self, relations: Relations, id: str) -> None:  # noqa: A002 - the public name
+        super().__init__(relations, id)
+        self._unobserved = True
+        self._open_waits: OpenWaits | None = None
+        self._contexts: dict[int, StateContext] | None = None
+        self._gone: tuple[Wait, ...] = ()
+        self._tracers: tuple[GuardedTracer, ...] = ()
+        self._thread = 0
+        self._disposing = False
+        self._loop: AbstractEventLoop | None = None
+        self._tasks: set[Task[Any]] | None = None
 
     def when(self, *states: Names) -> Wait:
         """All these states are active at the same time."""
@@ -42,11 +91,11 @@ class Waiting(Core):
         """At least one of these states is active."""
         names = self._names(states)
         if not names:
-            raise InvalidArgument("any of no states never comes", argument="states")
-        compiled = self._ticks_of
+            raise InvalidArgument("when_any needs one or more states", argument="states")
+        ticks_of = self._ticks_of
 
         def holds(ticks: Sequence[int]) -> bool:
-            return any(tick % 2 for tick in compiled(ticks, names))
+            return any(tick % 2 for tick in ticks_of(ticks, names))
 
         return self._until(f"any of {' '.join(names)}", names, holds)
 
@@ -60,7 +109,9 @@ class Waiting(Core):
         wanted = _ticks(times)
         if len(names) != len(wanted) or not names:
             raise InvalidArgument(
-                f"{len(names)} states and {len(wanted)} ticks", argument="times", machine=self.id
+                f"{len(names)} states need as many ticks, not {len(wanted)}",
+                argument="times",
+                machine=self.id,
             )
         ticks_of = self._ticks_of
 
@@ -71,7 +122,7 @@ class Waiting(Core):
         return self._until(" ".join(f"{name}:{tick}" for name, tick in pairs), names, holds)
 
     def when_ticks(self, state: str, ticks: int) -> Wait:
-        """A state has ticked so many times from now on."""
+        """A state has made `ticks` ticks from now on."""
         return self.when_time(state, (self._tick_of(state) + _ticks((ticks,))[0],))
 
     def when_ticks_eq(self, state: str, tick: int) -> Wait:
@@ -79,36 +130,36 @@ class Waiting(Core):
         return self.when_time(state, (tick,))
 
     def when_next_active(self, state: str) -> Wait:
-        """A state begins, or begins anew; not counting that it is active now."""
+        """A state begins, or begins again as Multi; its present activation does not count."""
         return self.when_time(state, (next_active(self._tick_of(state)),))
 
     def when_args(self, state: str, args: Any) -> Wait:
-        """A state begins with arguments that have all of these among them."""
+        """A state begins with arguments of which these are a part."""
         (name,) = self._names((state,))
         wanted = values_of(args)
         if self._disposing:
             return self._closed()
         what = f"{name} with {', '.join(f'{k}={v!r}' for k, v in wanted.items()) or 'any args'}"
         self._note("ops", f"[whenArgs:new] {what}")
-        return self._waits().until_args(what, self._compiled.index[name], wanted)
+        return self._waits().until_args(what, self._relations.index[name], wanted)
 
     def when_query(self, query: Callable[[Mapping[str, int]], bool]) -> Wait:
-        """A function of the clock gives True; it is asked now and after each change.
+        """A function of the clock returns True; it is called now and after each change.
 
         Args:
             query: gets the ticks by state; must be quick, and is called on the
-                thread of the transition. What it raises fails the wait's maker
-                now, and is logged and taken for False later.
+                thread of the transition. An error is raised here at the first
+                call; later ones are logged and count as False.
         """
         check_callable(query, "query")
 
         def holds(ticks: Sequence[int]) -> bool:
-            return bool(query(dict(zip(self._compiled.names, ticks, strict=True))))
+            return bool(query(dict(zip(self._relations.names, ticks, strict=True))))
 
         return self._until(f"the query {query!r}", (), holds)
 
     def when_queue(self, result: Result | int) -> Wait:
-        """A queued mutation has run, whatever it came to; done at once for others."""
+        """A queued mutation has run, with any result; done at once for others."""
         if isinstance(result, Result):
             if result._wait is not None and not result.done:
                 return result._wait
@@ -120,21 +171,21 @@ class Waiting(Core):
         return self._waits().until_tick(f"queue tick {result}", result)
 
     def when_queue_ends(self) -> Wait:
-        """Nothing is left in the queue; done at once if nobody drains."""
+        """The queue is empty; done at once if no thread drains it."""
         if self._disposed:
             return self._closed()
         return self._waits().until_queue_ends()
 
     def when_err(self) -> Wait:
         """The state Exception is active."""
-        return self.when("Exception")
+        return self.when(EXCEPTION)
 
     def when_disposed(self) -> Wait:
         """The machine has been disposed."""
         if self._disposed:
             return self._done()
         wait = Wait("the end of the machine")
-        with binding:
+        with setup_lock:
             self._gone = (*self._gone, wait)
         if self._disposed:
             wait._resolve()
@@ -143,27 +194,81 @@ class Waiting(Core):
     def state_ctx(self, state: str) -> StateContext:
         """The context of a state as it is now; expires when the state's clock ticks.
 
-        May be taken of an inactive state, and is the same object for all who
-        take it between two ticks.
+        May be taken of an inactive state, and is the same object for all callers
+        between two ticks.
 
         Raises:
             UnknownState: it is not in the schema.
         """
         (name,) = self._names((state,))
         if self._disposing and self._contexts is None:
-            context = StateContext(self, name, self._ticks[self._compiled.index[name]])
+            context = StateContext(self, name, self._ticks[self._relations.index[name]])
             context.expired = True
             return context
-        return self._context(self._compiled.index[name])
+        return self._context(self._relations.index[name])
 
-    # -- inside --------------------------------------------------------------------------
+    # -- contexts ------------------------------------------------------------------------
 
-    def _waits(self) -> Waiters:
-        if self._waiters is None:
-            with binding:
-                if self._waiters is None:
-                    self._waiters = Waiters(self)
-        return self._waiters
+    def _context(self, state: int) -> StateContext:
+        """Return the context of a state's current tick; of the machine itself for -1."""
+        with setup_lock:
+            if self._contexts is None:
+                self._contexts = {}
+            contexts = self._contexts
+            context = contexts.get(state)
+            if context is None:
+                name = self._relations.names[state] if state >= 0 else self.id
+                tick = self._ticks[state] if state >= 0 else 0
+                context = contexts[state] = StateContext(self, name, tick)
+                if self._tracers:
+                    self._note("ops", f"[ctx:new] {name}")
+        self._unobserved = False
+        if self._thread != threading.get_ident():
+            self._expire_old()  # the state may have ticked before the context was in the table
+        return context
+
+    def _expire(self, changes: Iterable[tuple[int, int]]) -> None:
+        """End the contexts of states that have ticked."""
+        contexts = self._contexts
+        if contexts is not None:
+            for at, _ in changes:
+                ended = contexts.pop(at, None)
+                if ended is not None:
+                    ended._expire()
+                    if self._tracers:
+                        self._note("ops", f"[ctx:match] {ended.state}")
+
+    def _expire_old(self) -> None:
+        """End the contexts whose states have ticked since."""
+        for state, context in tuple((self._contexts or {}).items()):
+            if state >= 0 and self._ticks[state] != context.tick:
+                if self._contexts is not None:
+                    self._contexts.pop(state, None)
+                context._expire()
+
+    # -- hooks of contexts and waits -----------------------------------------------------
+
+    def _background_failed(self, error: BaseException, state: str, name: str) -> None:
+        """Report the error of a context's task; a machine with an engine also adds it."""
+        error.add_note(f"in {name}, a task of {state} of the machine {self.id!r}")
+        _log.error("[%s] %s, a task of %s, raised", self.id, name, state, exc_info=error)
+
+    def _is_draining(self) -> bool:
+        """True while a thread works the queue off."""
+        return False
+
+    def _note(self, level: str, text: str) -> None:
+        for tracer in self._tracers:
+            tracer.note(self, level, text)
+
+    # -- conditions ----------------------------------------------------------------------
+
+    def _waits(self) -> OpenWaits:
+        if self._open_waits is None:
+            with setup_lock:
+                if self._open_waits is None:
+                    self._open_waits = OpenWaits(self)
+        return self._open_waits
 
     def _when_all(self, names: tuple[str, ...], odd: int) -> Wait:
         ticks_of = self._ticks_of
@@ -178,7 +283,7 @@ class Waiting(Core):
         self,
         what: str,
         names: tuple[str, ...],
-        holds: Callable[[Sequence[int]], bool],
+        holds: Condition,
     ) -> Wait:
         if self._disposing:
             return self._closed()
@@ -186,12 +291,12 @@ class Waiting(Core):
         return self._waits().until(what, self._indexes(names), holds)
 
     def _ticks_of(self, ticks: Sequence[int], names: tuple[str, ...]) -> list[int]:
-        index = self._compiled.index
+        index = self._relations.index
         return [ticks[index[name]] for name in names]
 
     def _tick_of(self, state: str) -> int:
         (name,) = self._names((state,))
-        return self._ticks[self._compiled.index[name]]
+        return self._ticks[self._relations.index[name]]
 
     def _done(self) -> Wait:
         wait = Wait("nothing")
@@ -204,9 +309,21 @@ class Waiting(Core):
         return wait
 
 
+def check_callable(function: object, argument: str) -> None:
+    """Raise unless the argument is callable.
+
+    Raises:
+        InvalidArgument: it is not.
+    """
+    if not callable(function):
+        raise InvalidArgument(
+            f"{argument} must be callable, not {type(function).__name__}", argument=argument
+        )
+
+
 def _ticks(given: object) -> tuple[int, ...]:
     if isinstance(given, Iterable):
         ticks = tuple(given)
         if all(isinstance(tick, int) for tick in ticks):
             return ticks
-    raise InvalidArgument(f"ticks are whole numbers, not {given!r}", argument="times")
+    raise InvalidArgument(f"ticks must be whole numbers, not {given!r}", argument="times")

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar
 
-from machine.core.mutation import Event, Source
+from machine.core.mutation import Source
+from machine.core.transition import Event
 from machine.errors import EvalTimeout, InvalidArgument, MachineDisposed, MachineError
 from machine.helpers.driven import AnyMachine, DrivenWait, Pause, Stepped, Steps
 from machine.rules.kinds import Kind

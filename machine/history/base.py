@@ -9,8 +9,8 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from machine.core.lifecycle import Snapshot
 from machine.core.records import TransitionRecord, record_of
+from machine.core.snapshot import Snapshot
 from machine.core.tracer import Tracer
 from machine.errors import InvalidArgument
 from machine.history.queries import HistoryQueries, Names

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from machine.core.lifecycle import Snapshot
+from machine.core.snapshot import Snapshot
 from machine.history.base import History
 from machine.history.records import MachineRecord, Record
 from machine.schema.schema import Schema

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from machine.core.lifecycle import Snapshot
 from machine.core.records import TransitionRecord
+from machine.core.snapshot import Snapshot
 from machine.errors import InvalidArgument
 from machine.schema.schema import Schema
 

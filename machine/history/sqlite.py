@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from machine.core.lifecycle import Snapshot
 from machine.core.mutation import Source
+from machine.core.snapshot import Snapshot
 from machine.core.transition import StateChange
 from machine.errors import InvalidArgument, WaitTimeout
 from machine.history.base import History

@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
-from machine.core.base import Core
+from machine.core.base import Base
 from machine.errors import InvalidArgument, UnknownState, near_names
 from machine.pipes.hub import AnyMachine, Change, Pipe, Piped, open_pipe, pipes_of
 from machine.rules.kinds import Kind
@@ -342,7 +342,7 @@ def _pairs(
 
 def _check_states(source: AnyMachine, target: AnyMachine, pairs: Mapping[str, str]) -> None:
     for machine, names in ((source, pairs.keys()), (target, pairs.values())):
-        if not isinstance(machine, Core):
+        if not isinstance(machine, Base):
             raise InvalidArgument(f"a pipe is between machines, not {type(machine).__name__}")
         for name in names:
             if name not in machine.names:

@@ -1,1 +1,1 @@
-"""What a mutation comes to: kinds, relations, order, steps; pure functions."""
+"""The rules: kinds of mutations, their resolution by relations, order, steps; pure functions."""

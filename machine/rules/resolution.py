@@ -1,9 +1,9 @@
-"""A schema compiled: what every mutation comes to, worked out once.
+"""The resolution of mutations: relations by index, and the memo of all that came of them.
 
 Theory of operation
 -------------------
 
-What a mutation does depends on three things only: the active states in their
+The outcome of a mutation depends on three things only: the active states in their
 order, the kind of the mutation, and the called states. Handlers may reject it,
 but they cannot change its target. So the outcome is a function, and it is
 memoised: a `Configuration` is an ordered set of active states, and each knows
@@ -12,8 +12,7 @@ ticks; all machines of one schema share configurations and moves. After the
 first time a mutation is one lookup, however many states and relations there
 are.
 
-How a target is resolved (reference 2.3), from the called states followed by
-the active ones:
+A target is resolved from the called states followed by the active ones:
 
 1. states named in Add come along, one level;
 2. states whose Require is not met are dropped, until nothing is;
@@ -21,43 +20,46 @@ the active ones:
    blocked itself has it in its Remove. The active ones stand last and are
    judged first, so what is called wins;
 4. the states that are left bring along their Add once more (the second level),
-   less what they Remove; Require is looked at again;
+   less those that they Remove; Require is looked at again;
 5. the rest is put in the order of handlers, which is the order of the active
    states from then on.
 
 A state that was active and is not Multi does not bring along its Add again.
 
+The rules stand here once. Observers that want to know which relation did what
+have the same resolution done again with a list that it explains itself into
+(see `machine.rules.steps`).
+
 The memo is bounded: when there are too many moves it is dropped, and grows
 again. Machines that hold an old configuration go on with it.
+
+Threads share the memo without a lock. Two threads that miss at the same time
+work out equal moves, and the later one stays; configurations, of which
+identity matters, are put in by `setdefault`, which is one step.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
-from machine.rules.kinds import Kind
+from machine.rules.kinds import Kind, StepKind
 from machine.rules.ordering import sort_stable, topology
 from machine.schema.arguments import needs_args
-from machine.waits.result import CANCELED, EXECUTED, Result
+from machine.schema.schema import Schema
 
-if TYPE_CHECKING:
-    from machine.core.handlers import Handler
-    from machine.core.plans import Shape
-    from machine.schema.schema import Schema
+__all__ = ["Configuration", "Effect", "Move", "Relations", "relations_of"]
 
-__all__ = ["Compiled", "Configuration", "Move", "compiled_of"]
-
-_MOST_MOVES = 50_000
+_MAX_MOVES = 50_000
 _HEALTH = ({"Healthcheck"}, {"Heartbeat"})
 
-Called = tuple[int, ...]
+Called: TypeAlias = tuple[int, ...]
+Effect: TypeAlias = tuple[StepKind, int, tuple[int, ...]]  # a state, and those that did it
 
 
 class Move:
-    """What a mutation comes to in a configuration, if no handler rejects it.
+    """The outcome of a mutation in a configuration, if no handler rejects it.
 
     Attributes:
         kind: of the mutation.
@@ -67,10 +69,10 @@ class Move:
         accepted: False if the relations reject it.
         target: the configuration it leads to.
         exits: states that end, in the order of their handlers.
-        enters: states that begin, or begin anew.
-        ticks: how much to add to which clock.
-        holds: True if what was asked for is so afterwards.
-        result: what it comes to for the caller.
+        enters: states that begin, Multi ones also again.
+        ticks: pairs of a state and the ticks that its clock makes.
+        goal_met: True if the called states are afterwards as the mutation wants them.
+        executed: True if it is accepted and its goal is met.
         follow_up: False if no auto states are to be tried after it.
         all_ticks: `ticks`, and those of the auto mutation that follows.
         final: the configuration after both.
@@ -82,13 +84,13 @@ class Move:
         "before",
         "called",
         "enters",
+        "executed",
         "exits",
         "final",
         "follow_up",
-        "holds",
+        "goal_met",
         "kind",
         "names",
-        "result",
         "target",
         "ticks",
     )
@@ -110,8 +112,8 @@ class Move:
         self.exits: tuple[int, ...] = ()
         self.enters: tuple[int, ...] = ()
         self.ticks: tuple[tuple[int, int], ...] = ()
-        self.holds = False
-        self.result: Result = CANCELED
+        self.goal_met = False
+        self.executed = False
         self.follow_up = False
         self.all_ticks: tuple[tuple[int, int], ...] = ()
         self.final = before
@@ -124,9 +126,9 @@ class Configuration:
         order: their indexes.
         names: their names.
         active: the names as a set.
-        adds, removes, sets: moves by what a caller wrote, for the fast path.
+        adds, removes, sets: moves by the arguments of the caller, for the fast path.
         moves: moves by kind, called states and whether they are auto.
-        autos: what an auto mutation would call here.
+        autos: the states that an auto mutation calls here.
     """
 
     __slots__ = ("active", "adds", "autos", "moves", "names", "order", "removes", "sets")
@@ -147,13 +149,16 @@ class Configuration:
             memo.clear()
 
 
-class Compiled:
+class Relations:
     """The relations of one schema by index, and the memo that its machines share.
 
     Attributes:
-        needy: states that cannot be called without arguments.
-        shapes: of handlers, by what is bound.
-        groups: handlers of classes, by class and prefix.
+        schema: the schema.
+        names: its states in their official order.
+        index: the position of each state in that order.
+        auto, multi: for each position, whether the state is Auto, or Multi.
+        needs_args: states that cannot be called without arguments.
+        empty: the configuration without active states.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -171,15 +176,12 @@ class Compiled:
         alphabetical = [self.index[name] for name in sorted(self.names)]
         self._position = topology(self._require, alphabetical)
         self._arranged = max(self._position, default=-1) >= 0
-        self.needy = frozenset(
+        self.needs_args = frozenset(
             name for name, state in zip(self.names, states, strict=True) if needs_args(state.args)
         )
         self._autos = tuple(at for at, auto in enumerate(self.auto) if auto)
         self._configurations: dict[Called, Configuration] = {}
         self._moves = 0
-        self._lock = threading.Lock()
-        self.shapes: dict[tuple[object, ...], Shape] = {}
-        self.groups: dict[tuple[type, str], list[Handler]] = {}
         self.empty = self.configuration(())
 
     def _indexes(self, names: Iterable[str]) -> Called:
@@ -199,7 +201,7 @@ class Compiled:
         return tuple(at for at in self._autos if at not in active and at not in gone)
 
     def move(self, before: Configuration, kind: Kind, called: Called, auto: bool = False) -> Move:
-        """What a mutation comes to.
+        """Return the outcome of a mutation, worked out at the first time.
 
         Args:
             before: where it starts.
@@ -209,21 +211,17 @@ class Compiled:
         """
         found = before.moves.get((kind, called, auto))
         if found is None:
-            with self._lock:
-                self._make_room()
-                found = self._move(before, kind, called, auto)
-                before.moves[kind, called, auto] = found
+            self._make_room()
+            found = before.moves[kind, called, auto] = self._move(before, kind, called, auto)
         return found
 
     def _make_room(self) -> None:
         self._moves += 1
-        if self._moves > _MOST_MOVES:
+        if self._moves > _MAX_MOVES:
             self._moves = 0
             for configuration in self._configurations.copy().values():
                 configuration.forget()
             self._configurations = {(): self.empty}
-            for shape in self.shapes.values():
-                shape.forget()
 
     # -- one move -----------------------------------------------------------------------
 
@@ -256,9 +254,8 @@ class Compiled:
             (state, 2 if state in old and state in new else 1)
             for state in (*move.exits, *move.enters)
         )
-        move.holds = move.kind is not Kind.REMOVE or not any(s in new for s in move.called)
-        if move.accepted and move.holds:
-            move.result = EXECUTED
+        move.goal_met = move.kind is not Kind.REMOVE or not any(s in new for s in move.called)
+        move.executed = move.accepted and move.goal_met
         move.names = tuple(self.names[state] for state in move.called)
         called = {self.names[state] for state in move.called}
         move.follow_up = not (move.kind is Kind.ADD and called in _HEALTH)
@@ -279,8 +276,17 @@ class Compiled:
 
     # -- resolving ----------------------------------------------------------------------
 
-    def resolve(self, active: Called, kind: Kind, called: Called) -> Called:
-        """The states that are active afterwards, in their order; see the module."""
+    def resolve(
+        self, active: Called, kind: Kind, called: Called, explain: list[Effect] | None = None
+    ) -> Called:
+        """Return the states that are active afterwards, in their order; see the module.
+
+        Args:
+            active: the states that are active, in their order.
+            kind: of the mutation.
+            called: the called states, once each.
+            explain: is given what each relation does, in the order in which it does it.
+        """
         wanted: Sequence[int]
         removing: frozenset[int] = frozenset()
         if kind is Kind.ADD:
@@ -291,40 +297,77 @@ class Compiled:
             removing = frozenset(called)
             wanted = [state for state in active if state not in removing]
         before = frozenset(active)
-        states = self._with_required(self._with_implied(dict.fromkeys(wanted), before, removing))
-        kept = self._not_blocked(states)
-        gone = {other for state in kept for other in self._remove[state]}
-        left = [s for s in self._with_implied(kept, before, removing) if s not in gone]
-        target = self._with_required(left[::-1])
+        first: list[Effect] | None = None if explain is None else []
+        second: list[Effect] | None = None if explain is None else []
+        implied = self._with_implied(dict.fromkeys(wanted), before, removing, first)
+        kept = self._not_blocked(self._with_required(implied, first), first)
+        again = self._with_implied(kept, before, removing, second)
+        target = self._with_required(self._not_removed(again, kept, second)[::-1], second)
         self._arrange(target)
+        if explain is not None and first is not None and second is not None:
+            # States that were dropped in the first round and do not come back are told of once.
+            silent = frozenset(implied).difference(kept, target)
+            explain += [(StepKind.CALLED, state, ()) for state in called]
+            explain += first
+            explain += [effect for effect in second if effect[1] not in silent]
         return tuple(target)
 
     def _with_implied(
-        self, states: Iterable[int], before: frozenset[int], removing: frozenset[int]
+        self,
+        states: Iterable[int],
+        before: frozenset[int],
+        removing: frozenset[int],
+        explain: list[Effect] | None,
     ) -> list[int]:
         implied = dict.fromkeys(states)
         for state in tuple(implied):
-            if state not in before or self.multi[state]:
-                implied.update(dict.fromkeys(o for o in self._add[state] if o not in removing))
+            if state in before and not self.multi[state]:
+                continue
+            for other in self._add[state]:
+                if other not in implied and other not in removing:
+                    implied[other] = None
+                    if explain is not None:
+                        explain.append((StepKind.IMPLIED, other, (state,)))
         return list(implied)
 
-    def _with_required(self, states: list[int]) -> list[int]:
+    def _with_required(self, states: list[int], explain: list[Effect] | None) -> list[int]:
         while True:
             there = set(states)
             met = [state for state in states if there.issuperset(self._require[state])]
             if len(met) == len(states):
                 return met
+            if explain is not None:
+                for state in states:
+                    missing = tuple(one for one in self._require[state] if one not in there)
+                    if missing:
+                        explain.append((StepKind.REJECTED, state, missing))
             states = met
 
-    def _not_blocked(self, states: list[int]) -> list[int]:
+    def _not_blocked(self, states: list[int], explain: list[Effect] | None) -> list[int]:
+        """Return the states that are not blocked, the last one first."""
         blocked: set[int] = set()
         kept = []
         for state in reversed(states):
-            if any(state in self._remove[other] and other not in blocked for other in states):
-                blocked.add(state)
-            else:
+            by = [one for one in states if state in self._remove[one] and one not in blocked]
+            if not by:
                 kept.append(state)
+                continue
+            blocked.add(state)
+            if explain is not None:
+                explain.append((StepKind.BLOCKED, state, tuple(by)))
         return kept
+
+    def _not_removed(
+        self, states: list[int], kept: list[int], explain: list[Effect] | None
+    ) -> list[int]:
+        """Return the states that none of those kept has in its Remove."""
+        gone = {other for state in kept for other in self._remove[state]}
+        if explain is not None:
+            for state in states:
+                if state in gone:
+                    by = tuple(one for one in kept if state in self._remove[one])
+                    explain.append((StepKind.BLOCKED, state, by))
+        return [state for state in states if state not in gone]
 
     def _arrange(self, states: list[int]) -> None:
         if self._arranged:
@@ -337,6 +380,6 @@ class Compiled:
 
 
 @lru_cache(maxsize=256)
-def compiled_of(schema: Schema) -> Compiled:
-    """The compiled form of a schema: the same for equal ones."""
-    return Compiled(schema)
+def relations_of(schema: Schema) -> Relations:
+    """Return the relations of a schema by index: the same object for equal schemas."""
+    return Relations(schema)

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 from machine.core.call_sites import CallSite, caller_site, raise_site, runner_name
 from machine.core.records import error_text, record_of
 from machine.core.story import Story, StoryEntry, StorySource, title_of
+from machine.core.view import View
 from machine.errors import InvalidArgument
 from machine.schema.schema import EXCEPTION
 
@@ -97,7 +98,7 @@ class StoryTracer(StorySource):
 
     # -- telling -------------------------------------------------------------------------
 
-    def story(self, machine: Machine[Any], state: str) -> Story:
+    def story(self, machine: View, state: str) -> Story:
         """The transitions that led to the state's current tick."""
         title, tick = title_of(machine, state), machine.tick(state)
         key = machine.id, state
@@ -113,7 +114,7 @@ class StoryTracer(StorySource):
             hint = "It came about before the StoryTracer was bound, or is no longer kept."
         return Story(machine.id, state, title, self._back(entry), attempt, hint)
 
-    def error_story(self, machine: Machine[Any]) -> Story:
+    def error_story(self, machine: View) -> Story:
         """The transitions that led to the machine's last error."""
         error = machine.err
         if error is None:

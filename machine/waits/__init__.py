@@ -1,1 +1,1 @@
-"""Waits, results and the contexts of states."""
+"""Waits, results of mutations, and the contexts of states."""

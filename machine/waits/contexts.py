@@ -1,4 +1,4 @@
-"""The context of a state: what belongs to one activation of it, and ends with it."""
+"""The context of a state: its tasks, which end with one activation of it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,26 @@ from asyncio import events
 from collections.abc import Coroutine
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from machine.errors import NoEventLoop
 from machine.waits.wait import Wait
 
-if TYPE_CHECKING:
-    from machine.core.base import Core
-
-__all__ = ["StateContext"]
+__all__ = ["ContextHost", "StateContext"]
 
 T = TypeVar("T")
-_making = threading.Lock()  # over the wait of a context
+_making = threading.Lock()  # over the wait of a context, which is made when it is first needed
 _EAGER = getattr(asyncio, "eager_task_factory", None)  # since Python 3.12
+
+
+class ContextHost(Protocol):
+    """The machine as contexts see it: its home loop, its tasks, and a place for errors."""
+
+    id: str
+    _loop: asyncio.AbstractEventLoop | None
+    _tasks: set[asyncio.Task[Any]] | None
+
+    def _background_failed(self, error: BaseException, state: str, name: str) -> None: ...
 
 
 class StateContext:
@@ -44,7 +51,7 @@ class StateContext:
 
     __slots__ = ("_machine", "_scopes", "_tasks", "_wait", "expired", "state", "tick")
 
-    def __init__(self, machine: Core, state: str, tick: int) -> None:
+    def __init__(self, machine: ContextHost, state: str, tick: int) -> None:
         self.state = state
         self.tick = tick
         self.expired = False
@@ -68,7 +75,9 @@ class StateContext:
         with _making:
             if self._wait is None:
                 self._wait = Wait(f"the end of {self.state}:{self.tick}")
-        if self.expired:  # set before the wait is looked for, so one of both sees the other
+        if (
+            self.expired
+        ):  # `_expire` sets it before it looks for the wait: one of both sees the other
             self._wait._resolve()
         return self._wait
 

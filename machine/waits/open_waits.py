@@ -1,17 +1,19 @@
-"""Who waits for what in one machine, found by the states it depends on.
+"""Open waits of a machine, indexed by state.
 
-Everything is looked at after a transition, by what its clocks say and not by
-whether it was accepted: a transition that breaks in a final handler has still
-changed something.
+Theory of operation
+-------------------
 
-A wait that nobody holds any more is forgotten: the entries refer to it weakly.
-While a task awaits it, it is held here. So a wait that timed out leaves nothing.
+Conditions are evaluated after a transition, from its clocks and not from its
+outcome: a transition that breaks in a final handler has still changed something.
 
-Threads: an entry is put into its table first and its condition is looked at
-afterwards; a transition changes the clocks first and looks into the tables
+A wait without references is forgotten: the entries refer to it weakly. While a
+task awaits it, it is held here. So a wait that timed out leaves nothing behind.
+
+Threads: an entry is put into its table first and its condition is evaluated
+afterwards; a transition changes the clocks first and reads the tables
 afterwards. Whichever comes second sees the other. The tables are changed by
 single operations of dicts, and read as copies that are made in one step: the
-garbage collector may forget a wait at any moment.
+garbage collector may remove an entry at any moment.
 """
 
 from __future__ import annotations
@@ -19,32 +21,48 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeAlias
 from weakref import ref
 
+from machine.errors import MachineError
 from machine.waits.wait import Wait
 
-if TYPE_CHECKING:
-    from machine.core.base import Core
-    from machine.core.mutation import Mutation
-    from machine.errors import MachineError
-    from machine.rules.resolution import Move
-
-__all__ = ["Condition", "Waiters"]
+__all__ = ["Condition", "OpenWaits", "WaitHost"]
 
 _log = logging.getLogger("machine")
 
-Condition = Callable[[Sequence[int]], bool]  # of the ticks of all states
+Condition: TypeAlias = Callable[[Sequence[int]], bool]  # of the ticks of all states
+
+
+class WaitHost(Protocol):
+    """The machine as its open waits see it: clocks, the queue, and the tracers' notes."""
+
+    _queue_tick: int
+    _unobserved: bool
+
+    @property
+    def _ticks(self) -> Sequence[int]: ...
+    @property
+    def _tracers(self) -> Sequence[object]: ...
+    def _is_draining(self) -> bool: ...
+    def _note(self, level: str, text: str) -> None: ...
+
+
+class HasValues(Protocol):
+    """A mutation as `until_args` waits see it: its arguments by name."""
+
+    @property
+    def values(self) -> Mapping[str, Any]: ...
 
 
 class _Entry:
     """One open wait.
 
     Attributes:
-        wait: weakly, who waits.
-        states: the states it depends on; none: all.
-        holds: whether it has come to be.
-        args: what a state must begin with.
+        wait: the wait, weakly.
+        states: the states that its condition depends on; none: all.
+        holds: its condition.
+        args: the arguments that a state must begin with.
     """
 
     __slots__ = ("args", "holds", "states", "wait")
@@ -70,10 +88,10 @@ class _Entry:
 _Table = dict[int, _Entry]
 
 
-class Waiters:
+class OpenWaits:
     """The open waits of a machine."""
 
-    def __init__(self, machine: Core) -> None:
+    def __init__(self, machine: WaitHost) -> None:
         self._machine = machine
         self._by_state: dict[int, _Table] = {}
         self._queries: _Table = {}
@@ -89,11 +107,11 @@ class Waiters:
     # -- waiting -------------------------------------------------------------------------
 
     def until(self, what: str, states: Sequence[int], holds: Condition) -> Wait:
-        """A wait for a condition of the ticks.
+        """Return a wait for a condition of the ticks.
 
         Args:
-            what: is waited for, in words.
-            states: on whose ticks the condition depends; none: all.
+            what: the condition in words.
+            states: the states on whose ticks it depends; none: all.
             holds: the condition.
         """
         tables = [self._by_state.setdefault(state, {}) for state in states] or [self._queries]
@@ -104,11 +122,11 @@ class Waiters:
         return wait
 
     def until_args(self, what: str, state: int, args: Mapping[str, Any]) -> Wait:
-        """A wait for a state to begin with arguments that have these among them."""
+        """Return a wait for a state to begin with arguments that have these among them."""
         return self._enter(what, [self._args], (state,), args=dict(args))[0]
 
     def until_tick(self, what: str, tick: int) -> Wait:
-        """A wait for the queue to have come to a tick."""
+        """Return a wait for the queue to have come to a tick."""
         key = 0
 
         def forget(_: object) -> None:
@@ -118,14 +136,14 @@ class Waiters:
         entry = _Entry(ref(wait, forget))
         key = id(entry)
         self._queue_ticks[key] = (tick, entry)
-        self._machine._plain = False
+        self._machine._unobserved = False
         self.queue_moved(self._machine._queue_tick)
         return wait
 
     def until_queue_ends(self) -> Wait:
-        """A wait for the end of the drain; done if nobody drains."""
+        """Return a wait for the end of the drain; it is done if no thread drains."""
         wait, _ = self._enter("the end of the queue", [self._ends])
-        if not self._machine._busy.locked():
+        if not self._machine._is_draining():
             self.queue_ended(self._machine._queue_tick)
         return wait
 
@@ -147,17 +165,17 @@ class Waiters:
         key = id(entry)
         for table in tables:
             table[key] = entry
-        self._machine._plain = False
+        self._machine._unobserved = False
         return wait, entry
 
     def _leave(self, tables: Sequence[_Table], key: int) -> None:
         for table in tables:
             table.pop(key, None)
 
-    # -- what happens --------------------------------------------------------------------
+    # -- events --------------------------------------------------------------------
 
     def changed(self, before: Sequence[int], after: Sequence[int]) -> None:
-        """Ticks have changed."""
+        """End the waits whose conditions hold now that ticks have changed."""
         found = self._queries.copy()
         for state, table in self._by_state.copy().items():
             if before[state] != after[state]:
@@ -169,11 +187,18 @@ class Waiters:
                 entry.resolve()
                 self._tell(entry, "when")
 
-    def reached(self, move: Move, count: int, mutation: Mutation) -> None:
-        """The final handlers of so many states that enter were reached, or one more."""
+    def reached(self, enters: Sequence[int], count: int, mutation: HasValues) -> None:
+        """End the waits for arguments of states that have begun.
+
+        Args:
+            enters: the states that begin, in the order of their final handlers.
+            count: how many final handlers of them completed. The state of the next
+                one has begun, too.
+            mutation: holds the arguments with which they begin.
+        """
         if not self._args or count < 0:
             return
-        states = move.enters[: count + 1]
+        states = enters[: count + 1]
         values = mutation.values
         for key, entry in self._args.copy().items():
             if entry.states[0] in states and _within(entry.args or {}, values):
@@ -182,14 +207,14 @@ class Waiters:
                 self._tell(entry, "whenArgs")
 
     def queue_moved(self, tick: int) -> None:
-        """The queue has come to a tick."""
+        """End the waits for a tick of the queue that it has come to."""
         for key, (wanted, entry) in self._queue_ticks.copy().items():
             if tick >= wanted:
                 self._queue_ticks.pop(key, None)
                 entry.resolve()
 
     def queue_ended(self, tick: int) -> None:
-        """Nothing is left in the queue."""
+        """End the waits for the end of the queue."""
         self.queue_moved(tick)
         for key, entry in self._ends.copy().items():
             self._ends.pop(key, None)
@@ -209,7 +234,7 @@ class Waiters:
                 wait._fail(error)
 
     def reindex(self, moved: Mapping[int, int]) -> None:
-        """The states have other indexes now; nothing is being waited for meanwhile."""
+        """Give the entries the new indexes of their states; no transition runs meanwhile."""
         self._by_state = {moved[state]: table for state, table in self._by_state.items()}
         tables = (*self._by_state.values(), self._args)
         for entry in {id(one): one for table in tables for one in table.values()}.values():
@@ -218,7 +243,7 @@ class Waiters:
     def _tell(self, entry: _Entry, kind: str) -> None:
         wait = entry.wait()
         if wait is not None and self._machine._tracers:
-            self._machine._note("ops", f"[{kind}:match] {wait._what}")
+            self._machine._note("ops", f"[{kind}:match] {wait.what}")
 
     def _table(self, state: int) -> _Table:
         return self._by_state.get(state, {})
@@ -228,7 +253,7 @@ def _holds(condition: Condition, ticks: Sequence[int]) -> bool:
     try:
         return condition(ticks)
     except Exception:  # noqa: BLE001 - a user's function
-        _log.exception("a query that somebody waits for raised")
+        _log.exception("the condition of an open wait raised; it counts as not met")
         return False
 
 

@@ -1,4 +1,4 @@
-"""What a mutation came to."""
+"""Results of mutations."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ["CANCELED", "EXECUTED", "Result"]
 
 
 class Result:
-    """What a mutation came to: exactly one of `executed`, `canceled` and `queued` is true.
+    """The result of a mutation: exactly one of `executed`, `canceled` and `queued` is true.
 
-    A queued one has been accepted and runs after what is before it in the
-    queue; `await result` (or `result.wait()` in a thread) gives what it came
-    to. Not from inside a handler of the same machine: the queue goes on only
+    A queued one has been accepted and runs after those that are before it in the
+    queue; `await result` (or `result.wait()` in a thread) gives its final
+    result. Not from inside a handler of the same machine: the queue goes on only
     after the handler.
 
     Attributes:
-        executed: it ran, and what it asked for is so.
+        executed: it ran, and the called states are as it wants them.
         canceled: relations or a handler rejected it, a handler failed, or it was not taken.
         queued: it has not run yet.
         tick: 0 executed, 1 canceled; of a queued one the queue tick at which it
@@ -58,17 +58,17 @@ class Result:
 
     @property
     def done(self) -> bool:
-        """True once it is known what it came to."""
+        """True once the final result is known."""
         return not self.queued or self._final is not None
 
     @property
     def final(self) -> Result:
-        """What it came to; itself while that is not known."""
+        """The final result; itself while that is not known."""
         return self if self._final is None else self._final
 
     @property
     def what(self) -> str:
-        """The mutation that is waited for, in words."""
+        """The awaited mutation, in words."""
         return "a mutation to run" if self._wait is None else self._wait.what
 
     def __await__(self) -> Generator[object, None, Result]:
@@ -77,10 +77,10 @@ class Result:
         return self.final
 
     def wait(self, timeout: float | None = None) -> Result:
-        """Block this thread until it has run, and return what it came to.
+        """Block this thread until it has run, and return the final result.
 
         Raises:
-            WaitTimeout: not within so many seconds.
+            WaitTimeout: it did not run within `timeout` seconds.
         """
         if self.queued and self._final is None and self._wait is not None:
             self._wait.wait(timeout)

@@ -1,4 +1,4 @@
-"""Something that comes to be once, and that tasks and threads wait for."""
+"""A one-time event for tasks and threads to wait for."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ else:
 __all__ = ["Wait"]
 
 _Future: TypeAlias = "asyncio.Future[None]"
-_EVENTS = threading.Lock()  # over who makes the event of a wait
+_EVENTS = threading.Lock()  # over the event of a wait, which is made when it is first needed
 
 
 class Wait(Generic[T]):
-    """What the `when...` methods give: done once, and for all who wait.
+    """A one-time event, as the `when...` methods give it: done once, for all that await it.
 
     `await wait` in any event loop, `wait.wait(timeout)` in a thread without
-    one, `wait.done` to look. It stays done. Cancelling a task that awaits it
-    cancels nothing for the others. The machine forgets a wait that nobody
-    holds.
+    one, `wait.done` to poll. It stays done. Cancelling a task that awaits it
+    cancels nothing for the others. The machine forgets a wait to which there
+    is no reference any more.
 
     Raises, when awaited:
-        MachineDisposed: the machine ended before it came to be.
+        MachineDisposed: the machine ended before the condition held.
         CancelledError: the wait was cancelled with `cancel`.
     """
 
@@ -58,7 +58,7 @@ class Wait(Generic[T]):
         awaited: dict[_Future, Wait[Any]] | None = None,
     ) -> None:
         self._what = what
-        self._awaited = awaited  # holds this while a task waits, which else nobody might hold
+        self._awaited = awaited  # refers to this while a task awaits it, as else nothing may
         self._on_cancel = on_cancel
         self._done = False
         self._error: BaseException | None = None
@@ -72,17 +72,17 @@ class Wait(Generic[T]):
 
     @property
     def what(self) -> str:
-        """The condition that is waited for, in words."""
+        """The awaited condition, in words."""
         return self._what
 
     @property
     def done(self) -> bool:
-        """True once nobody has to wait any more, however it ended."""
+        """True once it has ended, in whatever way."""
         return self._done
 
     @property
     def error(self) -> BaseException | None:
-        """What awaiting it raises; None while it is open, and if it came to be."""
+        """The error that awaiting it raises; None while it is open, and if the condition held."""
         return self._error
 
     def __await__(self) -> Generator[_Future, None, T]:
@@ -104,8 +104,8 @@ class Wait(Generic[T]):
     def wait(self, timeout: float | None = None) -> T:
         """Block this thread until it is done.
 
-        Not for the thread of an event loop, nor for a handler: what is waited
-        for would wait for it.
+        Not for the thread of an event loop, nor for a handler: both would wait
+        for themselves.
 
         Args:
             timeout: seconds.
@@ -118,13 +118,13 @@ class Wait(Generic[T]):
             with _EVENTS:
                 if self._event is None:
                     self._event = threading.Event()
-            # Who ends it sets `_done` before it looks for the event.
+            # The thread that ends it sets `_done` before it looks for the event.
             if not self._done and not self._event.wait(timeout):
                 raise WaitTimeout(self.what, timeout or 0.0)
         return self._outcome()
 
     def cancel(self) -> None:
-        """Nobody is interested any more: all who wait get CancelledError."""
+        """End it: all that await it get CancelledError."""
         if not self._done:
             on_cancel = self._on_cancel
             self._end(asyncio.CancelledError(self._what))
@@ -163,7 +163,7 @@ def _wake(future: _Future) -> None:
     if events._get_running_loop() is loop:
         _finish(future)
         return
-    with contextlib.suppress(RuntimeError):  # the loop is closed, and with it all who waited
+    with contextlib.suppress(RuntimeError):  # the loop is closed, and with it its tasks
         loop.call_soon_threadsafe(_finish, future)
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from machine.core.machine import Machine
-from machine.core.mutation import Event, Mutation
-from machine.core.transition import Transition
+from machine.core.mutation import Mutation
+from machine.core.transition import Event, Transition
 from machine.errors import HandlerTimeout, MachineDisposed, MachineError, SchemaError
 from machine.lists import states_remove
 from machine.rules.kinds import Kind

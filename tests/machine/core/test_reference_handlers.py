@@ -9,8 +9,8 @@ import pytest
 
 from machine.core.handlers import on
 from machine.core.machine import Machine
-from machine.core.mutation import Event, Mutation
-from machine.core.transition import Transition
+from machine.core.mutation import Mutation
+from machine.core.transition import Event, Transition
 from machine.errors import InvalidHandler
 from machine.schema.schema import EXCEPTION
 from machine.waits.result import Result

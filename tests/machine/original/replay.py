@@ -7,10 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from machine.core.machine import Machine
-from machine.core.mutation import Event
 from machine.core.options import Options
 from machine.core.tracer import Tracer
-from machine.core.transition import Transition
+from machine.core.transition import Event, Transition
 from machine.rules.kinds import Kind
 from machine.schema.schema import Schema
 from machine.waits.result import Result

@@ -18,7 +18,7 @@ from machine import (
     WaitTimeout,
     helpers,
 )
-from machine.waits.open_waits import Waiters
+from machine.waits.open_waits import OpenWaits
 from tests.machine.thread_kit import LIMITS, THREADS, in_threads, make, switching_often
 
 
@@ -58,15 +58,15 @@ def test_no_wakeup_is_lost_between_threads() -> None:
 
 def test_the_first_waits_of_two_threads_are_both_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both find that the machine has no table of waits yet."""
-    plain = Waiters.__init__
+    plain = OpenWaits.__init__
     at_once = threading.Barrier(2)
 
-    def slow(self: Waiters, machine: Any) -> None:
+    def slow(self: OpenWaits, machine: Any) -> None:
         with contextlib.suppress(threading.BrokenBarrierError):
             at_once.wait(0.2)
         plain(self, machine)
 
-    monkeypatch.setattr(Waiters, "__init__", slow)
+    monkeypatch.setattr(OpenWaits, "__init__", slow)
     machine = make()
     made = threading.Barrier(3)
 
@@ -241,8 +241,8 @@ async def test_timeouts_leave_nothing_behind() -> None:
             await helpers.wait_for_any(machine.when("C"), machine=machine, timeout=0)
     gc.collect()
     assert wait._futures == []
-    assert machine._waiters is not None
-    assert len(machine._waiters) == 1
+    assert machine._open_waits is not None
+    assert len(machine._open_waits) == 1
 
 
 async def test_cancelling_one_who_waits_leaves_the_others() -> None:

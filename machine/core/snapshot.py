@@ -1,0 +1,59 @@
+"""The state of a machine as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from machine.errors import InvalidArgument
+
+__all__ = ["Snapshot"]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The state of a machine without its behaviour; can be pickled, or written as JSON.
+
+    Attributes:
+        id: the machine's.
+        names: the states in their official order.
+        ticks: of these states.
+        queue_tick: the number of mutations that had had their turn, from 1.
+        machine_tick: how often the machine's state had been imported.
+    """
+
+    id: str
+    names: tuple[str, ...]
+    ticks: tuple[int, ...]
+    queue_tick: int = 1
+    machine_tick: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {
+            "id": self.id,
+            "names": list(self.names),
+            "ticks": list(self.ticks),
+            "queue_tick": self.queue_tick,
+            "machine_tick": self.machine_tick,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Snapshot:
+        """Return the snapshot of such plain data.
+
+        Raises:
+            InvalidArgument: it is something else.
+        """
+        try:
+            names, ticks = tuple(data["names"]), tuple(data["ticks"])
+            rest = int(data.get("queue_tick", 1)), int(data.get("machine_tick", 0))
+            snapshot = cls(str(data["id"]), names, ticks, *rest)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidArgument(f"this is not a snapshot of a machine: {error!r}") from None
+        good = all(isinstance(tick, int) and tick >= 0 for tick in ticks)
+        if not good or len(names) != len(ticks) or len(set(names)) != len(names):
+            raise InvalidArgument(
+                "this is not a snapshot: it needs a tick of 0 or more for each state"
+            )
+        return snapshot
