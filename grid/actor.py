@@ -1,4 +1,4 @@
-"""Actors: what users write, and what an actor is given to work with.
+"""Actors: the protocol that users implement, and the context that an actor gets.
 
 An actor is an object with `async def act(ctx)`, an async function of the
 context, or a plain blocking function of it, which then runs in a thread of its
@@ -31,7 +31,7 @@ __all__ = ["Actor", "ActorContext", "StopSignal"]
 
 @runtime_checkable
 class Actor(Protocol):
-    """What a definition's factory returns."""
+    """An actor: the object that a definition's factory returns."""
 
     def act(self, ctx: ActorContext, /) -> Awaitable[None]:
         """Do the work; return when it is done, or when `ctx.stopping` is set."""
@@ -73,7 +73,7 @@ class StopSignal:
 
 
 class ActorContext:
-    """What an actor knows of itself, and its way to the rest of the grid.
+    """The identity of an actor, and its way to the rest of the grid.
 
     Attributes:
         name: the actor's name.
@@ -147,7 +147,7 @@ class ActorContext:
 
         Args:
             name: its name.
-            size: how many requests it holds at most while nobody reads.
+            size: requests that it holds at most while none is read.
 
         Raises (once entered or awaited):
             InvalidName: the name breaks the rule.

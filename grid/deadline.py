@@ -6,14 +6,18 @@ or a deadline does not grow by the length of a suspend.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
-from grid.errors import InvalidArgument
+from grid.errors import DeadlineExceeded, GridError, InvalidArgument
 
-__all__ = ["FOREVER", "Deadline", "check_timeout", "now"]
+__all__ = ["FOREVER", "Deadline", "check_timeout", "now", "request_overdue", "within"]
+
+T = TypeVar("T")
 
 FOREVER = 1e9  # seconds; gRPC and event loops take no endless time
 
@@ -61,3 +65,26 @@ class Deadline:
     def passed(self) -> bool:
         """True once the time is over."""
         return now() >= self.at
+
+
+async def within(deadline: Deadline, what: str, doing: Awaitable[T]) -> T:
+    """Return the result of `doing`, or cancel it and raise `DeadlineExceeded` for `what`."""
+    try:
+        async with asyncio.timeout(deadline.remaining()):
+            return await doing
+    except TimeoutError as error:
+        if isinstance(error, GridError):
+            raise
+        raise DeadlineExceeded(what, deadline.timeout) from None
+
+
+def request_overdue(receiver: str, address: str, seconds: float) -> DeadlineExceeded:
+    """The error of a request that had no answer in time.
+
+    Args:
+        receiver: the full name of the mailbox.
+        address: the peer that was asked.
+        seconds: the time that the caller gave.
+    """
+    name = receiver.rpartition(".")[2]
+    return DeadlineExceeded(f"request to {name!r} at {address}", seconds)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from google.protobuf.message import Message
 
@@ -14,7 +13,7 @@ from grid.errors import GridError, StreamClosed
 from grid.errors.classification import from_actor
 from grid.transport.stream_end import StreamEnd
 
-__all__ = ["OpeningStream", "Stream"]
+__all__ = ["Stream"]
 
 
 class Stream:
@@ -109,27 +108,3 @@ class Stream:
             await self.close(error)
         else:
             await self.close(f"{type(error).__name__}: {error}".rstrip(": "))
-
-
-class OpeningStream:
-    """A stream that is being opened: `async with` it, or await it."""
-
-    def __init__(self, opening: Callable[[], Awaitable[Stream]]) -> None:
-        self._opening = opening
-        self._stream: Stream | None = None
-
-    def __await__(self) -> Generator[Any, Any, Stream]:
-        return self._opening().__await__()
-
-    async def __aenter__(self) -> Stream:
-        self._stream = await self._opening()
-        return self._stream
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._stream is not None:
-            await self._stream.__aexit__(kind, error, traceback)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from grid.client.router import read_registration, within
+from grid.client.router import read_registration
 from grid.client.sender import Messaging
-from grid.deadline import FOREVER, Deadline
+from grid.deadline import FOREVER, Deadline, within
 from grid.errors import (
     DeadlineExceeded,
     GridError,
@@ -144,16 +144,16 @@ class Client(Messaging):
         seconds = timeout if timeout is not None else max(self.timeout, (grace or 0.0) + 5.0)
         await self.request(found.peer, stop, reply=Ack, timeout=seconds, idempotent=True)
 
-    # -- what it does ---------------------------------------------------------------
+    # -- statistics ---------------------------------------------------------------
 
     def statistics(self) -> ClientStatistics:
-        """What its sessions do now, and what they have carried so far; also once it is closed.
+        """A snapshot of its sessions, and totals of all they have carried; also once it is closed.
 
         It costs a few microseconds for each session. Call it on the client's event loop.
         """
         return self._transport.statistics()
 
-    # -- what there is -----------------------------------------------------------
+    # -- entities -----------------------------------------------------------
 
     async def query(self, kind: Kind | str, *, timeout: float | None = None) -> list[Entity]:
         """All peers, actors or mailboxes there are now, in the order of their names.
@@ -169,7 +169,7 @@ class Client(Messaging):
         return list(entities(kind, snapshot.items, len(start)))
 
     def watch(self, kind: Kind | str, *, patience: float = 30.0) -> EntityWatch:
-        """What there is, and then what comes and goes; see `EntityWatch`.
+        """Watch a kind of entity: all there are, then every change; see `EntityWatch`.
 
         Args:
             kind: `peer`, `actor` or `mailbox`.
@@ -179,7 +179,7 @@ class Client(Messaging):
         return EntityWatch(self._etcd, self.namespace, Kind(kind), patience=patience)
 
     async def check(self, peer: str, *, timeout: float | None = None) -> str:
-        """What a peer says of its health: `SERVING` or `NOT_SERVING`.
+        """The health of a peer in its own words: `SERVING` or `NOT_SERVING`.
 
         Raises:
             UnregisteredMailbox: there is no such peer.

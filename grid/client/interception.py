@@ -118,7 +118,7 @@ class OutgoingInterception(Interception[OutgoingCall]):
         metadata: _Metadata,
         send: Callable[[OutgoingCall, float], Awaitable[Any]],
     ) -> Any:
-        """What comes back to the outermost interceptor's caller.
+        """The outcome of a call, as the outermost interceptor returns it.
 
         Raises:
             Filtered: a filter skipped it.

@@ -1,4 +1,4 @@
-"""What stays in the process: requests, with one timer for all deadlines, and streams."""
+"""Requests and streams inside the process; one timer serves all deadlines."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class LocalCalls:
 
 
 class LocalLink:
-    """What `Link` is for another process, for a peer of this event loop."""
+    """The way to a peer of this event loop, as `Link` is to one of another process."""
 
     __slots__ = ("_calls", "_here")
 

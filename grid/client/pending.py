@@ -17,14 +17,14 @@ __all__ = ["Sender", "Sent"]
 
 
 class Sender(Protocol):
-    """Who sent it, and sends it again."""
+    """The client that sent a request, and sends it again."""
 
     def recover(self, sent: Sent, error: GridError) -> Coroutine[Any, Any, Reply] | GridError:
-        """The request sent anew after this error, or the error to end with."""
+        """The request sent again after this error, or the error to end with."""
         ...
 
     def abandon(self, sent: Sent) -> None:
-        """Nobody waits any more: tell the receiver."""
+        """Tell the receiver that the caller no longer waits."""
         ...
 
     def start(self, asking: Coroutine[Any, Any, Reply]) -> asyncio.Task[Reply]:
@@ -48,7 +48,7 @@ class Sent(asyncio.Future[Message]):
         loop: where it is awaited.
 
     Attributes:
-        route: who has the name; None if it is not known yet.
+        owner: the registration of the name; None if it is not known yet.
         link: the session it is on.
         number: its number there.
     """
@@ -61,8 +61,8 @@ class Sent(asyncio.Future[Message]):
         "idempotent",
         "link",
         "number",
+        "owner",
         "parcel",
-        "route",
         "timeout",
     )
 
@@ -84,7 +84,7 @@ class Sent(asyncio.Future[Message]):
         self.at = at
         self.timeout = timeout
         self.idempotent = idempotent
-        self.route: Registration | None = None
+        self.owner: Registration | None = None
         self.link: Cancellable | None = None
         self.number = 0
 
@@ -111,7 +111,7 @@ class Sent(asyncio.Future[Message]):
             self.ask(again)
 
     def cancel(self, msg: Any = None) -> bool:
-        """Nobody waits any more; the receiver is told."""
+        """Stop waiting, and tell the receiver."""
         if self.done():
             return False
         if self._asking is not None:

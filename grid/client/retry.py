@@ -41,14 +41,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often, and how patiently, a request is sent again.
+    """The policy by which a request is sent again.
 
     Attributes:
-        attempts: how many times it is sent at most, the first included; 1 for
-            never again, None for as often as the deadline allows. What a breaker
-            refused was not sent.
+        attempts: times that it is sent at most, the first included; 1 for
+            never again, None for as often as the deadline allows. An attempt that a
+            breaker refused does not count.
         first_pause: seconds before the third attempt; doubles each time. The
-            second follows at once, with the name resolved anew.
+            second follows at once, with the name resolved again.
         longest_pause: seconds between attempts at most.
     """
 

@@ -1,4 +1,4 @@
-"""From a message to its answer: who has the name, how to get there, and again if safe.
+"""From a message to its answer: resolve the name, reach its peer, and resend if that is safe.
 
 An attempt uses the client's view of the names, which costs nothing; after one
 that failed the name is read from etcd, for it may have moved. A peer on this
@@ -20,8 +20,8 @@ from google.protobuf.message import Message
 from grid.client.local import LocalCalls, LocalLink, LocalStreamAnswer
 from grid.client.pending import Sent
 from grid.client.retry import Retry, may_resend, resend
-from grid.deadline import FOREVER, Deadline, now
-from grid.errors import DeadlineExceeded, GridError, UnregisteredMailbox
+from grid.deadline import FOREVER, Deadline, now, request_overdue, within
+from grid.errors import GridError, UnregisteredMailbox
 from grid.mailbox.dispatcher import Dispatcher, local_dispatcher
 from grid.registry.directory import Directory
 from grid.registry.registration import Registration
@@ -31,7 +31,7 @@ from grid.transport.stream_end import StreamEnd
 from grid.transport.transport import Destination, Parcel, Transport
 from grid.transport.unix_paths import reachable_socket
 
-__all__ = ["Router", "read_registration", "within"]
+__all__ = ["Router", "read_registration"]
 
 T = TypeVar("T")
 
@@ -72,9 +72,9 @@ class Router:
         wait: bool = False,
     ) -> Reply:
         """The answer to a message; errors and arguments are those of `Client.request`."""
-        route = self._mailboxes.find(key)
-        link = None if route is None else self._ready.get(route.address) or self._here(route)
-        if route is None or link is None or not 0 < timeout < FOREVER:
+        owner = self._mailboxes.find(key)
+        link = None if owner is None else self._ready.get(owner.address) or self._here(owner)
+        if owner is None or link is None or not 0 < timeout < FOREVER:
             deadline = Deadline.after(timeout)
             parcel = Parcel(key, 0, type_name, data, metadata)
             return await self._ask_slowly(parcel, deadline, idempotent=idempotent, wait=wait)
@@ -82,7 +82,7 @@ class Router:
         try:
             future, number = link.request(
                 key,
-                route.epoch,
+                owner.epoch,
                 type_name,
                 data,
                 metadata,
@@ -93,10 +93,10 @@ class Router:
             try:
                 return await future
             except asyncio.CancelledError:
-                self._transport.cancel(route.address, link, number, future)
+                self._transport.cancel(owner.address, link, number, future)
                 raise
         except Overdue:
-            raise _overdue(key, route, timeout) from None
+            raise request_overdue(key, owner.address, timeout) from None
         except GridError as error:
             if not may_resend(error, self._retry, idempotent=idempotent, wait=wait):
                 raise
@@ -120,23 +120,23 @@ class Router:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         sent = Sent(self, parcel, at, timeout, idempotent, decode, self._loop)
-        route = self._mailboxes.find(key)
-        link = None if route is None else self._ready.get(route.address) or self._here(route)
-        if route is None or link is None or not fits:
+        owner = self._mailboxes.find(key)
+        link = None if owner is None else self._ready.get(owner.address) or self._here(owner)
+        if owner is None or link is None or not fits:
             deadline = Deadline(at, timeout)
             sent.ask(self._ask_slowly(parcel, deadline, idempotent=idempotent, wait=False))
             return sent
-        sent.route, sent.link = route, link
+        sent.owner, sent.link = owner, link
         left = int(timeout * 1000) + 1
         sent.number = link.send(
-            sent, key, route.epoch, type_name, data, metadata, at, left, idempotent
+            sent, key, owner.epoch, type_name, data, metadata, at, left, idempotent
         )
         return sent
 
     def recover(self, sent: Sent, error: GridError) -> Coroutine[Any, Any, Reply] | GridError:
-        """What becomes of a message that was sent and failed; see `Sender`."""
-        if isinstance(error, Overdue) and sent.route is not None:
-            return _overdue(sent.parcel.receiver, sent.route, sent.timeout)
+        """Send a failed message again if that is safe; see `Sender`."""
+        if isinstance(error, Overdue) and sent.owner is not None:
+            return request_overdue(sent.parcel.receiver, sent.owner.address, sent.timeout)
         if not may_resend(error, self._retry, idempotent=sent.idempotent, wait=False):
             return error
         deadline = Deadline(sent.at, sent.timeout)
@@ -145,21 +145,21 @@ class Router:
         )
 
     def abandon(self, sent: Sent) -> None:
-        """Nobody waits for what was sent; see `Sender`."""
-        if sent.route is not None and sent.link is not None:
-            self._transport.cancel(sent.route.address, sent.link, sent.number, sent)
+        """Cancel a sent message: its caller no longer waits; see `Sender`."""
+        if sent.owner is not None and sent.link is not None:
+            self._transport.cancel(sent.owner.address, sent.link, sent.number, sent)
 
     async def tell(self, parcel: Parcel, deadline: Deadline) -> None:
         """Send a message that has no answer."""
 
         async def once() -> None:
-            route = await self._route(parcel.receiver, deadline)
-            here = local_dispatcher(route.address)
+            owner = await self._owner(parcel.receiver, deadline)
+            here = local_dispatcher(owner.address)
             if here is None:
-                to = self._destination(route)
-                await self._transport.tell(to, parcel._replace(epoch=route.epoch), deadline)
+                to = self._destination(owner)
+                await self._transport.tell(to, parcel._replace(epoch=owner.epoch), deadline)
             else:
-                here.accept(parcel.receiver, route.epoch, *parcel[2:], Unanswerable(deadline.at))
+                here.accept(parcel.receiver, owner.epoch, *parcel[2:], Unanswerable(deadline.at))
                 await asyncio.sleep(0)
 
         await self._resending(once, parcel.receiver, deadline)
@@ -168,11 +168,11 @@ class Router:
         """Open a stream to a mailbox; returns when its owner has accepted it."""
 
         async def once() -> StreamEnd:
-            route = await self._route(parcel.receiver, deadline)
-            parcel_ = parcel._replace(epoch=route.epoch)
-            here = local_dispatcher(route.address)
+            owner = await self._owner(parcel.receiver, deadline)
+            parcel_ = parcel._replace(epoch=owner.epoch)
+            here = local_dispatcher(owner.address)
             if here is None:
-                return await self._transport.stream(self._destination(route), parcel_, deadline)
+                return await self._transport.stream(self._destination(owner), parcel_, deadline)
             return await self._stream_here(here, parcel_, deadline)
 
         return await self._resending(once, parcel.receiver, deadline)
@@ -217,25 +217,25 @@ class Router:
         return await self.ask_again(parcel, deadline, idempotent=idempotent, wait=wait, after=first)
 
     async def _ask_once(self, parcel: Parcel, deadline: Deadline, idempotent: bool) -> Reply:
-        route = self._mailboxes.find(parcel.receiver)
-        if route is None:
-            route = await self._read(parcel.receiver, deadline)
-        sent = parcel._replace(epoch=route.epoch)
-        here = self._here(route)
+        owner = self._mailboxes.find(parcel.receiver)
+        if owner is None:
+            owner = await self._read(parcel.receiver, deadline)
+        sent = parcel._replace(epoch=owner.epoch)
+        here = self._here(owner)
         if here is None:
-            to = self._destination(route)
+            to = self._destination(owner)
             return await self._transport.ask(to, sent, deadline, again=idempotent)
         future, number = here.request(*sent, deadline.at)
         try:
             return await future
         except Overdue:
-            raise _overdue(parcel.receiver, route, deadline.timeout) from None
+            raise request_overdue(parcel.receiver, owner.address, deadline.timeout) from None
         except asyncio.CancelledError:
             here.cancel(number)
             raise
 
-    def _here(self, route: Registration) -> LocalLink | None:
-        found = local_dispatcher(route.address)
+    def _here(self, owner: Registration) -> LocalLink | None:
+        found = local_dispatcher(owner.address)
         return None if found is None else self._local.link(found)
 
     async def _stream_here(self, here: Dispatcher, parcel: Parcel, deadline: Deadline) -> StreamEnd:
@@ -258,38 +258,33 @@ class Router:
                 raise
             first = error.with_traceback(None)  # which would hold this frame
 
-        async def anew() -> T:
+        async def again() -> T:
             await self._read(key, deadline)
             return await once()
 
-        return await resend(anew, self._retry, deadline, idempotent=False, wait=False, after=first)
+        return await resend(again, self._retry, deadline, idempotent=False, wait=False, after=first)
 
-    async def _route(self, key: str, deadline: Deadline) -> Registration:
+    async def _owner(self, key: str, deadline: Deadline) -> Registration:
         return self._mailboxes.find(key) or await self._read(key, deadline)
 
     async def _read(self, key: str, deadline: Deadline) -> Registration:
         return await read_registration(self._mailboxes, key, deadline)
 
-    def _destination(self, route: Registration) -> Destination:
-        name = (route.address, route.session, route.socket)
+    def _destination(self, owner: Registration) -> Destination:
+        name = (owner.address, owner.session, owner.socket)
         found = self._destinations.get(name)
         if found is None:
-            socket = reachable_socket(route.socket) if route.socket else ""
-            found = Destination(route.address, socket, route.session > 0)
+            socket = reachable_socket(owner.socket) if owner.socket else ""
+            found = Destination(owner.address, socket, owner.session > 0)
             self._destinations[name] = found
         return found
 
 
-def _overdue(key: str, route: Registration, timeout: float) -> DeadlineExceeded:
-    name = key.rpartition(".")[2]
-    return DeadlineExceeded(f"request to {name!r} at {route.address}", timeout)
-
-
 async def read_registration(directory: Directory, key: str, deadline: Deadline) -> Registration:
-    """What etcd has for a key now.
+    """Read a registration in etcd.
 
     Raises:
-        UnregisteredMailbox: nobody holds it.
+        UnregisteredMailbox: no peer holds it.
         EtcdError, DeadlineExceeded: it cannot be read, or not in time.
     """
     name = key.rpartition(".")[2]
@@ -297,14 +292,3 @@ async def read_registration(directory: Directory, key: str, deadline: Deadline) 
     if found is None:
         raise UnregisteredMailbox(name)
     return found
-
-
-async def within(deadline: Deadline, what: str, doing: Awaitable[T]) -> T:
-    """The result of `doing`, or `DeadlineExceeded` for `what` when time is over."""
-    try:
-        async with asyncio.timeout(deadline.remaining()):
-            return await doing
-    except TimeoutError as error:
-        if isinstance(error, GridError):
-            raise
-        raise DeadlineExceeded(what, deadline.timeout) from None

@@ -12,6 +12,7 @@ from typing import Self, TypeVar, overload
 from google.protobuf.message import Message
 
 from grid import trace_context
+from grid.aio import Opening
 from grid.client.broadcast import BroadcastResult, Group, collect
 from grid.client.interception import of_type, outgoing_interception
 from grid.client.retry import Retry
@@ -31,7 +32,7 @@ from grid.etcd import EtcdClient, EtcdConfig
 from grid.interceptors import Filter, Interceptor, OutgoingCall
 from grid.registry.directory import Directory
 from grid.registry.names import Kind, check_name, prefix
-from grid.stream import OpeningStream, Stream
+from grid.stream import Stream
 from grid.transport.breaker import BreakerPolicy
 from grid.transport.breaker_transport import GuardedTransport
 from grid.transport.settings import SessionSettings
@@ -272,7 +273,7 @@ class Messaging:
         *,
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
-    ) -> OpeningStream:
+    ) -> Opening[Stream]:
         """Open a stream to a mailbox: `async with client.stream("feed", Subscribe()) as stream:`.
 
         Its owner gets `first` as a request, and accepts or refuses. It can be
@@ -299,7 +300,7 @@ class Messaging:
             end = await self._router.stream(parcel, Deadline.after(seconds))
             return Stream(end, self._codec)
 
-        return OpeningStream(opening)
+        return Opening(opening)
 
     async def broadcast(
         self,

@@ -9,12 +9,13 @@ lease may not acknowledge anything (the promises G2 and G3).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from threading import get_ident
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Protocol
 
 from grid.codec import Codec
 from grid.deadline import Deadline
@@ -28,7 +29,7 @@ __all__ = ["Dispatcher", "State", "local_dispatcher"]
 
 
 class State(enum.StrEnum):
-    """What a peer does with requests; only in SERVING it takes them."""
+    """The states of a peer; it takes requests only in SERVING."""
 
     STARTING = "starting"
     SERVING = "serving"
@@ -60,6 +61,14 @@ def local_dispatcher(address: str) -> Dispatcher | None:
     return found
 
 
+class _Opening:
+    """A name that is being claimed here, by one mailbox or several, and what came for it."""
+
+    def __init__(self) -> None:
+        self.claims = 0
+        self.deliveries: list[tuple[int, str, bytes, Mapping[str, str] | None, Answer]] = []
+
+
 class Dispatcher:
     """The mailboxes of a peer, by full name, and the gate before them."""
 
@@ -72,7 +81,7 @@ class Dispatcher:
         self.peer = ""
         self._lease: Validity | None = None
         self._mailboxes: dict[str, Mailbox] = {}
-        self._claims: dict[str, asyncio.Future[None]] = {}
+        self._openings: dict[str, _Opening] = {}
         self._address = ""
 
     def open(self, address: str, peer: str, lease: Validity) -> None:
@@ -87,18 +96,28 @@ class Dispatcher:
         if _local.get(self._address) is self:
             del _local[self._address]
 
-    def expect(self, mailbox: Mailbox, claimed: asyncio.Future[None]) -> None:
-        """Add a mailbox whose name is being claimed; deliveries wait for the outcome."""
-        self._mailboxes[mailbox.key] = mailbox
-        self._claims[mailbox.key] = claimed
+    @contextlib.asynccontextmanager
+    async def opening(self, mailbox: Mailbox) -> AsyncIterator[None]:
+        """Let a mailbox in that gets its name, and its epoch, inside the block.
 
-    def settle(self, mailbox: Mailbox) -> None:
-        """The mailbox has its name, or is removed if it has no epoch."""
-        claimed = self._claims.pop(mailbox.key, None)
-        if not mailbox.epoch:
-            self.remove(mailbox)
-        if claimed is not None and not claimed.done():
-            claimed.set_result(None)
+        The name is in etcd before the claimant hears of it, so that a fast sender can be here
+        first. Deliveries that come meanwhile wait; they are refused if the name was not got.
+        """
+        key = mailbox.key
+        opening = self._openings.setdefault(key, _Opening())
+        opening.claims += 1
+        try:
+            yield
+        finally:
+            opening.claims -= 1
+            if mailbox.epoch:
+                self._mailboxes[key] = mailbox
+            if mailbox.epoch or not opening.claims:
+                early, opening.deliveries = opening.deliveries, []
+                if not opening.claims:
+                    del self._openings[key]
+                for delivery in early:
+                    self.accept(key, *delivery)
 
     def remove(self, mailbox: Mailbox) -> None:
         """Forget a mailbox."""
@@ -106,7 +125,7 @@ class Dispatcher:
             del self._mailboxes[mailbox.key]
 
     def find(self, key: str) -> Mailbox | None:
-        """The mailbox of that full name."""
+        """The mailbox of a full name, or None."""
         return self._mailboxes.get(key)
 
     def mailboxes(self) -> list[Mailbox]:
@@ -134,14 +153,17 @@ class Dispatcher:
         """
         try:
             mailbox = self._gate(receiver, epoch)
-            if not mailbox.epoch:
-                self._accept_when_claimed(receiver, epoch, type_name, data, metadata, answer)
-                return
             message = self.codec.decode(type_name, data)
             if self.interception is not None:
                 self.interception.begin(mailbox, message, type_name, metadata, answer, self._gate)
                 return
             mailbox._put(message, type_name, metadata or _NOTHING, answer)
+        except UnknownMailbox as error:
+            opening = self._openings.get(receiver)
+            if opening is None:
+                answer.reject(error)
+            else:
+                opening.deliveries.append((epoch, type_name, data, metadata, answer))
         except GridError as error:
             answer.reject(error)
 
@@ -177,7 +199,7 @@ class Dispatcher:
         return self._lease is not None and self._lease.valid
 
     def late(self) -> OutcomeUnknown:
-        """What a caller is told instead of an answer that came after the lease."""
+        """The error for a caller whose answer came after the lease."""
         return OutcomeUnknown(f"peer {self.peer!r} lost its lease before the answer")
 
     def _gate(self, receiver: str, epoch: int) -> Mailbox:
@@ -186,17 +208,9 @@ class Dispatcher:
         mailbox = self._mailboxes.get(receiver)
         if mailbox is None:
             raise UnknownMailbox(receiver)
-        if epoch and mailbox.epoch and epoch != mailbox.epoch:
+        if epoch and epoch != mailbox.epoch:
             raise StaleEpoch(receiver, epoch, mailbox.epoch)
         return mailbox
-
-    def _accept_when_claimed(self, receiver: str, *rest: Any) -> None:
-        # The name is in etcd before the claimant has its answer, so a fast
-        # sender can be here first.
-        claimed = self._claims.get(receiver)
-        if claimed is None:
-            raise UnknownMailbox(receiver)
-        claimed.add_done_callback(lambda _: self.accept(receiver, *rest))
 
     def _refusal(self) -> str:
         return str(State.FENCED if self.state is State.SERVING else self.state)

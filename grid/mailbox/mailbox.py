@@ -48,7 +48,7 @@ class Mailbox:
     Attributes:
         name: its short name.
         key: its full name.
-        size: how many requests it holds while nobody reads.
+        size: requests that it holds at most while none is read.
         epoch: the fence of this registration, larger at each new one.
     """
 
@@ -93,7 +93,7 @@ class Mailbox:
         self._limit = limit
         self._release = release
         self._queue: deque[Request[Message]] = deque()
-        self._readers: dict[asyncio.Future[None], None] = {}  # who waits, the longest first
+        self._readers: dict[asyncio.Future[None], None] = {}  # the longest waiting first
         self._woken = 0
         self._received = 0
         self._refused = 0
@@ -111,7 +111,7 @@ class Mailbox:
         return f"<Mailbox {self.name!r} {len(self._queue)}/{self.size} {state} epoch={self.epoch}>"
 
     def __len__(self) -> int:
-        """How many requests wait to be read."""
+        """The number of requests that wait to be read."""
         return len(self._queue)
 
     @property
@@ -120,7 +120,7 @@ class Mailbox:
         return self._closed
 
     def statistics(self) -> MailboxStatistics:
-        """What it holds, and what has come to it."""
+        """A snapshot of its counters."""
         return MailboxStatistics(
             name=self.name,
             queued=len(self._queue),
@@ -275,7 +275,7 @@ class Mailbox:
 
 
 def check_size(size: int) -> int:
-    """The size itself, if a mailbox can hold so many requests; else raises `InvalidArgument`."""
+    """The size itself, if it is a number of requests; else raises `InvalidArgument`."""
     if not isinstance(size, int) or size < 0:
         raise InvalidArgument("the size of a mailbox", size, "0 or more")
     return size

@@ -6,42 +6,30 @@ together travel as nested transactions inside one outer transaction, each with
 its own answer, so a taken name fails its own claim and no other. Up to 8
 outer transactions of up to 100 are under way at once.
 
+`Ledger` decides; this sends its batches to etcd and wakes the callers that wait.
+
 Ownership is the lease id, never the address: after a lost answer the claim is
 sent again, and if the keys are there under this lease, they are ours from the
 first try. A free deletes only the incarnation whose epoch it names, so it can
-never free a name that somebody else took since.
+never free a name that another peer took since. A free that fails is sent again for as
+long as the lease could hold the name.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from grid.errors import AlreadyRegistered, GridError, LeaseLost, OutcomeUnknown
 from grid.etcd import EtcdClient, KeyValue, Lease, api_pb2
+from grid.registry.ledger import Ledger, Operation
 from grid.registry.registration import MalformedRegistration, decode_registration
 
 __all__ = ["Claims"]
 
-_OPERATIONS_PER_TRANSACTION = 100  # etcd allows 128 by default
-_BYTES_PER_TRANSACTION = 512 * 1024  # etcd allows 1.5 MiB by default
-_TRANSACTIONS_UNDER_WAY = 8
-
-
-@dataclass(slots=True, eq=False)
-class _Operation:
-    """One nested transaction: a claim, or (with an epoch) a free."""
-
-    keys: tuple[str, ...]
-    values: tuple[bytes, ...]
-    epoch: int
-    done: asyncio.Future[int]
-    size: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.size = 64 + sum(map(len, self.keys)) * 3 + sum(map(len, self.values))
+_MAX_CONCURRENT = 8  # transactions under way
+_FIRST_PAUSE = 0.1  # seconds between a free that failed and the next try; doubles each time
+_LONGEST_PAUSE = 2.0
 
 
 class Claims:
@@ -52,16 +40,18 @@ class Claims:
         self._lease = lease
         self._peer = peer
         self._address = address
-        self._held: dict[str, int] = {}  # key -> epoch
-        # Claimed, not answered yet; with a future if somebody waits for the outcome.
-        self._pending: dict[str, asyncio.Future[None] | None] = {}
-        self._waiting: deque[_Operation] = deque()
+        self._ledger = Ledger()
+        self._held = self._ledger.held
+        self._outcomes: dict[Operation, asyncio.Future[int]] = {}
+        # Only for pending keys whose outcome a caller waits for: few do.
+        self._settled: dict[str, asyncio.Future[None]] = {}
         self._senders: set[asyncio.Task[None]] = set()
-        self._pump_scheduled = False
-        self._closed = False
+        self._pump_scheduled: asyncio.Handle | None = None
+        self._resting: dict[Operation, asyncio.TimerHandle] = {}  # frees that failed
+        self._pause = _FIRST_PAUSE
 
     def __repr__(self) -> str:
-        return f"<Claims {len(self._held)} held, {len(self._waiting)} waiting, {self._lease!r}>"
+        return f"<Claims {len(self._held)} held, {len(self._ledger)} waiting, {self._lease!r}>"
 
     async def claim(self, values: Mapping[str, bytes]) -> int:
         """Take all the keys, or none; returns their epoch.
@@ -71,29 +61,24 @@ class Claims:
         brings in.
 
         Raises:
-            AlreadyRegistered: somebody holds one of them (perhaps this peer).
+            AlreadyRegistered: a peer holds one of them (perhaps this one).
             LeaseLost: the lease is over, nothing can be held under it.
             EtcdUnavailable: etcd did not answer; what it may have granted is freed.
         """
-        keys = tuple(values)
-        await self.vacant(keys)
-        if self._closed or not self._lease.valid:
+        await self.vacant(tuple(values))
+        if self._ledger.closed or not self._lease.valid:
             raise LeaseLost
-        self._pending.update(dict.fromkeys(keys))
-        done = self._submit(keys, tuple(values.values()), epoch=0)
+        claim = self._ledger.claim(values)
+        outcome = self._await_outcome(claim)
+        self._schedule_pump()
         try:
-            epoch = await done
+            return await outcome
         except asyncio.CancelledError:
             # If the answer is still to come, `_claimed` or `_fail` sees to it.
-            if not done.cancelled():
-                self._undo(keys, done)
+            if not outcome.cancelled() and outcome.exception() is None:
+                self._ledger.give_back(claim, outcome.result())
+                self._schedule_pump()
             raise
-        except GridError:
-            self._undo(keys, done)
-            raise
-        self._held.update(dict.fromkeys(keys, epoch))
-        self._settle_pending(keys)
-        return epoch
 
     async def vacant(self, keys: tuple[str, ...]) -> None:
         """Return when this peer neither claims nor holds any of the keys.
@@ -103,8 +88,8 @@ class Claims:
         Raises:
             AlreadyRegistered: this peer holds one.
         """
-        while pending := [self._outcome(key) for key in keys if key in self._pending]:
-            await asyncio.wait(pending)
+        while pending := self._ledger.pending.intersection(keys):
+            await asyncio.wait([self._settling(key) for key in pending])
         for key in keys:
             if key in self._held:
                 raise AlreadyRegistered(key, self._peer, self._address, self._held[key])
@@ -112,74 +97,63 @@ class Claims:
     async def free(self, keys: tuple[str, ...], epoch: int) -> None:
         """Give up keys that one claim took; once the lease is over they are gone anyway.
 
-        It goes on when the caller is cancelled: a name is not left behind.
+        It returns when they are free. It goes on when the caller is cancelled: a
+        name is not left behind.
         """
-        if self._closed or not self._lease.valid:
-            self._forget(keys)
+        if self._ledger.closed or not self._lease.valid:
+            self._ledger.forget(keys)
+            self._wake()
             return
-        for freed in self._free(keys, epoch):
+        frees = [self._await_outcome(one) for one in self._ledger.free(keys, epoch)]
+        self._schedule_pump()
+        for freed in frees:
             await freed
 
     async def close(self) -> None:
-        """Stop sending; who still waits gets `LeaseLost`."""
-        self._closed = True
-        waiting = list(self._waiting)
-        self._waiting.clear()
+        """Stop sending; callers that still wait get `LeaseLost`."""
+        waiting = [*self._ledger.close(), *self._resting]
+        for timer in self._resting.values():
+            timer.cancel()
+        self._resting.clear()
+        if self._pump_scheduled is not None:
+            self._pump_scheduled.cancel()
         self._fail(waiting, LeaseLost("the peer left"))
         senders = list(self._senders)
         for sender in senders:
             sender.cancel()
         await asyncio.gather(*senders, return_exceptions=True)
 
-    def _free(self, keys: tuple[str, ...], epoch: int) -> list[asyncio.Future[int]]:
-        # One operation a key: a key that is gone already must not keep the others.
-        return [self._submit((key,), (), epoch=epoch) for key in keys]
+    # -- waiting -------------------------------------------------------------------
 
-    def _undo(self, keys: tuple[str, ...], claim: asyncio.Future[int]) -> None:
-        error = claim.exception()
-        self._give_back(keys, claim.result() if error is None else error)
+    def _await_outcome(self, operation: Operation) -> asyncio.Future[int]:
+        outcome = self._outcomes[operation] = asyncio.get_running_loop().create_future()
+        return outcome
 
-    def _give_back(self, keys: tuple[str, ...], outcome: int | BaseException) -> None:
-        """Free what a claim brought in that nobody waits for any more."""
-        if self._closed or isinstance(outcome, AlreadyRegistered | LeaseLost):
-            self._forget(keys)
-        else:
-            # Without an epoch the free goes by lease: it may have been granted.
-            self._free(keys, outcome if isinstance(outcome, int) else 0)
+    def _settling(self, key: str) -> asyncio.Future[None]:
+        settled = self._settled.get(key)
+        if settled is None:
+            settled = self._settled[key] = asyncio.get_running_loop().create_future()
+        return settled
 
-    def _forget(self, keys: tuple[str, ...]) -> None:
-        for key in keys:
-            self._held.pop(key, None)
-        self._settle_pending(keys)
+    def _wake(self) -> None:
+        for key in [key for key in self._settled if key not in self._ledger.pending]:
+            settled = self._settled.pop(key)
+            if not settled.done():
+                settled.set_result(None)
 
-    def _outcome(self, key: str) -> asyncio.Future[None]:
-        pending = self._pending[key]
-        if pending is None:
-            pending = self._pending[key] = asyncio.get_running_loop().create_future()
-        return pending
+    # -- sending -------------------------------------------------------------------
 
-    def _settle_pending(self, keys: tuple[str, ...]) -> None:
-        for key in keys:
-            pending = self._pending.pop(key, None)
-            if pending is not None and not pending.done():
-                pending.set_result(None)
-
-    def _submit(
-        self, keys: tuple[str, ...], values: tuple[bytes, ...], *, epoch: int
-    ) -> asyncio.Future[int]:
-        loop = asyncio.get_running_loop()
-        operation = _Operation(keys, values, epoch, loop.create_future())
-        self._waiting.append(operation)
-        if not self._pump_scheduled:
+    def _schedule_pump(self) -> None:
+        if self._pump_scheduled is None and len(self._ledger):
             # One turn of the loop later, all that was asked for in this turn is here.
-            self._pump_scheduled = True
-            loop.call_soon(self._pump)
-        return operation.done
+            self._pump_scheduled = asyncio.get_running_loop().call_soon(self._pump)
 
     def _pump(self) -> None:
-        self._pump_scheduled = False
-        while self._waiting and len(self._senders) < _TRANSACTIONS_UNDER_WAY:
-            sender = asyncio.create_task(self._send(self._next_batch()))
+        if self._pump_scheduled is not None:
+            self._pump_scheduled.cancel()
+            self._pump_scheduled = None
+        while len(self._senders) < _MAX_CONCURRENT and (batch := self._ledger.next_batch()):
+            sender = asyncio.create_task(self._send(batch))
             self._senders.add(sender)
             sender.add_done_callback(self._sent)
 
@@ -187,20 +161,7 @@ class Claims:
         self._senders.discard(sender)
         self._pump()
 
-    def _next_batch(self) -> list[_Operation]:
-        batch: list[_Operation] = []
-        size = operations = 0
-        while self._waiting:
-            following = self._waiting[0]
-            operations += len(following.keys)
-            size += following.size
-            full = operations > _OPERATIONS_PER_TRANSACTION or size > _BYTES_PER_TRANSACTION
-            if full and batch:
-                break
-            batch.append(self._waiting.popleft())
-        return batch
-
-    async def _send(self, batch: list[_Operation]) -> None:
+    async def _send(self, batch: list[Operation]) -> None:
         try:
             response = await self._etcd.txn(
                 _transaction(batch, self._lease.id), timeout=self._patience(batch)
@@ -211,61 +172,88 @@ class Claims:
         except GridError as error:
             self._fail(batch, error)
             return
+        self._pause = _FIRST_PAUSE
         revision = response.header.revision
         for operation, answer in zip(batch, response.responses, strict=True):
-            if operation.values:
+            if operation.is_claim:
                 self._claimed(operation, answer.response_txn, revision)
             else:
                 self._freed(operation, revision)
+        self._wake()
+        self._schedule_pump()
 
-    def _patience(self, batch: list[_Operation]) -> float | None:
+    def _patience(self, batch: list[Operation]) -> float | None:
         # A free is worth trying for as long as the lease could hold the name.
-        frees = any(not operation.values for operation in batch)
+        frees = any(not operation.is_claim for operation in batch)
         return max(self._lease.ttl, 1.0) if frees else None
 
-    def _claimed(self, operation: _Operation, answer: api_pb2.TxnResponse, revision: int) -> None:
+    # -- outcomes ------------------------------------------------------------------
+
+    def _claimed(self, claim: Operation, answer: api_pb2.TxnResponse, revision: int) -> None:
         outcome = revision if answer.succeeded else self._refused(answer)
-        if operation.done.cancelled():
-            self._give_back(operation.keys, outcome)
-        elif isinstance(outcome, int):
-            operation.done.set_result(outcome)
+        future = self._outcomes.pop(claim)
+        if isinstance(outcome, int):
+            self._ledger.granted(claim, outcome, wanted=not future.cancelled())
         else:
-            operation.done.set_exception(outcome)
+            self._ledger.refused(claim, outcome)
+        _settle(future, outcome)
 
     def _refused(self, answer: api_pb2.TxnResponse) -> int | AlreadyRegistered:
         held = [kv for one in answer.responses for kv in one.response_range.kvs]
         foreign = next((kv for kv in held if kv.lease != self._lease.id), None)
         return held[0].create_revision if foreign is None else _already_registered(foreign)
 
-    def _freed(self, operation: _Operation, revision: int) -> None:
-        self._forget(operation.keys)
-        if not operation.done.done():
-            operation.done.set_result(revision)
+    def _freed(self, free: Operation, revision: int) -> None:
+        self._ledger.freed(free)
+        future = self._outcomes.pop(free, None)  # nobody waits for what is given back
+        if future is not None:
+            _settle(future, revision)
 
-    def _fail(self, batch: list[_Operation], error: GridError) -> None:
+    def _fail(self, batch: list[Operation], error: GridError) -> None:
         for operation in batch:
-            if not operation.values:
-                # A free fails only when the lease is over or etcd is gone for as
-                # long as the lease lasts; either way the lease takes the key along.
-                self._freed(operation, 0)
-            elif operation.done.cancelled():
-                self._give_back(operation.keys, error)
+            if operation.is_claim:
+                self._ledger.refused(operation, error)
+                _settle(self._outcomes.pop(operation), error)
             else:
-                operation.done.set_exception(error)
+                self._rest(operation)
+        self._wake()
+        self._schedule_pump()
+
+    def _rest(self, free: Operation) -> None:
+        if self._ledger.closed or not self._lease.valid:
+            self._freed(free, 0)  # the lease takes the key along
+            return
+        loop = asyncio.get_running_loop()
+        self._resting[free] = loop.call_later(self._pause, self._retry, free)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
+    def _retry(self, free: Operation) -> None:
+        del self._resting[free]
+        self._ledger.retry(free)
+        self._schedule_pump()
 
 
-def _transaction(batch: list[_Operation], lease: int) -> api_pb2.TxnRequest:
+def _settle(future: asyncio.Future[int], outcome: int | GridError) -> None:
+    if future.done():
+        return  # its caller was cancelled
+    if isinstance(outcome, int):
+        future.set_result(outcome)
+    else:
+        future.set_exception(outcome)
+
+
+def _transaction(batch: list[Operation], lease: int) -> api_pb2.TxnRequest:
     outer = api_pb2.TxnRequest()
     for operation in batch:
         inner = outer.success.add().request_txn
-        if operation.values:
+        if operation.is_claim:
             _add_claim(inner, operation, lease)
         else:
             _add_free(inner, operation, lease)
     return outer
 
 
-def _add_claim(inner: api_pb2.TxnRequest, operation: _Operation, lease: int) -> None:
+def _add_claim(inner: api_pb2.TxnRequest, operation: Operation, lease: int) -> None:
     for key, value in zip(operation.keys, operation.values, strict=True):
         name = key.encode()
         inner.compare.add(
@@ -276,7 +264,7 @@ def _add_claim(inner: api_pb2.TxnRequest, operation: _Operation, lease: int) -> 
         inner.failure.add().request_range.key = name
 
 
-def _add_free(inner: api_pb2.TxnRequest, operation: _Operation, lease: int) -> None:
+def _add_free(inner: api_pb2.TxnRequest, operation: Operation, lease: int) -> None:
     for key in operation.keys:
         name = key.encode()
         compare = inner.compare.add(result=api_pb2.Compare.EQUAL, key=name)

@@ -1,22 +1,21 @@
-"""A client's view of one kind of name, kept up to date by a watch.
+"""A client's registrations of one kind, kept up to date by a watch.
 
 A look-up costs a dictionary access. A miss is read from etcd, because the watch
 may lag behind a registration that the caller already knows of. While etcd is
-away the last view stays in use. An entry is replaced only by one of the same or
-a later epoch, whichever of watch and read brings it first.
+away the last view stays in use. `RegistryView` decides what counts; here it is fed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 from grid.aio import being_cancelled
 from grid.errors import ClientClosed, EtcdError
-from grid.etcd import Change, EtcdClient, KeyValue, WatchBatch
+from grid.etcd import EtcdClient
 from grid.registry.names import Kind, prefix
-from grid.registry.registration import MalformedRegistration, Registration, decode_registration
+from grid.registry.registration import MalformedRegistration, Registration
+from grid.registry.view import RegistryView
 
 __all__ = ["Directory"]
 
@@ -32,21 +31,19 @@ class Directory:
     def __init__(self, etcd: EtcdClient, namespace: str, kind: Kind) -> None:
         self._etcd = etcd
         self._prefix = prefix(namespace, kind)
-        self._known: dict[str, Registration] = {}
-        # What the view has for a key. Each request asks, so it is the dictionary's own.
-        self.find: Callable[[str], Registration | None] = self._known.get
+        self._view = RegistryView(_warn)
+        self.find = self._view.find  # without a frame of its own: each request asks
         self._feed: asyncio.Task[None] | None = None
-        self._loaded = False
         self._closed = False
         self._reads: dict[str, asyncio.Task[Registration | None]] = {}
 
     def __repr__(self) -> str:
-        return f"<Directory {self._prefix}* {len(self._known)} known>"
+        return f"<Directory {self._prefix}* {len(self._view)} known>"
 
     async def read(self, key: str) -> Registration | None:
-        """What etcd has for a key now; many asking at once are one read.
+        """Read a key in etcd; reads of one key at one time are one.
 
-        If etcd cannot be had, what the view has.
+        While etcd cannot be had, the view's entry counts.
 
         Raises:
             EtcdError: etcd cannot be had, and the view has nothing.
@@ -71,10 +68,10 @@ class Directory:
             EtcdError: etcd cannot be had, and there is no view yet.
         """
         self._start()
-        if not self._loaded:
+        if not self._view.loaded:
             for stored in (await self._etcd.get_prefix(self._prefix)).items:
-                self._put(stored)
-        return list(self._known.values())
+                self._view.put(stored)
+        return self._view.all()
 
     async def close(self) -> None:
         """End the watch and the reads; later ones raise `ClientClosed`."""
@@ -96,7 +93,7 @@ class Directory:
             try:
                 async with self._etcd.watch(self._prefix) as watch:
                     async for batch in watch:
-                        self._apply(batch)
+                        self._view.apply(batch)
                         rest = _FIRST_REST
             except EtcdError as error:
                 _log.warning("going on with the last view: %s", error)
@@ -105,50 +102,17 @@ class Directory:
             rest = min(2 * rest, _LONGEST_REST)
 
     async def _read(self, key: str) -> Registration | None:
-        before = self._known.get(key)
+        before = self.find(key)
         try:
             stored = await self._etcd.get(key)
         except EtcdError:
-            known = self._known.get(key)
+            known = self.find(key)
             if known is None:
                 raise
             return known
-        if stored is None:
-            self._known.pop(key, None)
-            return None
-        # What was known before the read began cannot be later than what it brings,
-        # unless etcd lost its data and counts anew.
-        outlived = before is not None and before.epoch > stored.create_revision
-        if outlived and self._known.get(key) is before:
-            del self._known[key]
-        self._put(stored)
-        return self._known.get(key)
+        self._view.read(key, before, stored)
+        return self.find(key)
 
-    def _apply(self, batch: WatchBatch) -> None:
-        if batch.snapshot:
-            there = {change.key for change in batch.changes}
-            for key, known in tuple(self._known.items()):
-                if known.epoch <= batch.revision and key not in there:
-                    del self._known[key]
-        for change in batch.changes:
-            self._change(change)
-        self._loaded = True
 
-    def _change(self, change: Change) -> None:
-        if change.current is not None:
-            self._put(change.current)
-            return
-        known = self._known.get(change.key)
-        ended = change.previous.create_revision if change.previous else 0
-        if known is not None and known.epoch <= ended:
-            del self._known[change.key]
-
-    def _put(self, stored: KeyValue) -> None:
-        known = self._known.get(stored.key)
-        if known is not None and known.epoch > stored.create_revision:
-            return
-        try:
-            self._known[stored.key] = decode_registration(stored)
-        except MalformedRegistration as error:
-            self._known.pop(stored.key, None)
-            _log.warning("skipped, not a registration: %s", error)
+def _warn(error: MalformedRegistration) -> None:
+    _log.warning("skipped, not a registration: %s", error)

@@ -1,4 +1,4 @@
-"""What there is in a namespace, and what comes and goes."""
+"""The entities of a namespace: snapshots and watches."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def entity_of(kind: Kind, stored: KeyValue, start: int) -> Entity | None:
     Args:
         kind: what it is.
         stored: the key and value.
-        start: how many characters of the key come before the name.
+        start: characters of the key before the name.
     """
     try:
         found = decode_registration(stored)

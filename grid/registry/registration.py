@@ -1,4 +1,4 @@
-"""What stands in etcd under a name: who owns it and where, as JSON.
+"""Registrations: the JSON in etcd under a name, with its owner and address.
 
 The fields and their order are those of the Go library, whose decoder this one
 matches: missing and unknown fields, `null`, and names in other case are fine.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from grid.codec import Codec
 from grid.errors import ServerNotRunning
 from grid.mailbox.dispatcher import Dispatcher
@@ -91,13 +89,8 @@ class Peer:
         )
 
     async def _claim_with(self, values: dict[str, bytes], mailbox: Mailbox) -> int:
-        claims = self.joined().claims
-        await claims.vacant(tuple(values))
-        self.dispatcher.expect(mailbox, asyncio.get_running_loop().create_future())
-        try:
-            mailbox.epoch = await claims.claim(values)
-        finally:
-            self.dispatcher.settle(mailbox)
+        async with self.dispatcher.opening(mailbox):
+            mailbox.epoch = await self.joined().claims.claim(values)
         return mailbox.epoch
 
     async def _release_mailbox(self, mailbox: Mailbox) -> None:

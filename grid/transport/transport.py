@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import NamedTuple, Protocol
 
-from grid.deadline import Deadline
+from grid.deadline import Deadline, request_overdue
 from grid.errors import (
     ClientClosed,
     DeadlineExceeded,
@@ -135,7 +135,7 @@ class Transport:
         try:
             return await future
         except Overdue:
-            raise _overdue(parcel, to, deadline) from None
+            raise request_overdue(parcel.receiver, to.address, deadline.timeout) from None
         except asyncio.CancelledError:
             self.cancel(to.address, link, number, future)
             raise
@@ -155,7 +155,7 @@ class Transport:
         try:
             await written
         except Overdue:
-            raise _overdue(parcel, to, deadline) from None
+            raise request_overdue(parcel.receiver, to.address, deadline.timeout) from None
         except asyncio.CancelledError:
             self.cancel(to.address, link, number, written)
             raise
@@ -171,7 +171,7 @@ class Transport:
         try:
             await end.opened
         except Overdue:
-            raise _overdue(parcel, to, deadline) from None
+            raise request_overdue(parcel.receiver, to.address, deadline.timeout) from None
         except asyncio.CancelledError:
             end.close(None)
             raise
@@ -278,8 +278,3 @@ class Transport:
 
 def _targets(to: Destination) -> tuple[str, ...]:
     return (f"unix:{to.unix_socket}", to.address) if to.unix_socket else (to.address,)
-
-
-def _overdue(parcel: Parcel, to: Destination, deadline: Deadline) -> DeadlineExceeded:
-    name = parcel.receiver.rpartition(".")[2]
-    return DeadlineExceeded(f"request to {name!r} at {to.address}", deadline.timeout)

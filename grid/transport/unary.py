@@ -19,10 +19,9 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from grid.aio import being_cancelled
-from grid.deadline import Deadline
+from grid.deadline import Deadline, request_overdue
 from grid.errors import (
     ClientClosed,
-    DeadlineExceeded,
     GridError,
     OutcomeUnknown,
     PeerUnreachable,
@@ -227,7 +226,7 @@ class UnaryTransport:
                 # the peer may be back by now.
                 await connection.check(deadline.remaining())
         except TimeoutError:
-            raise _overdue(target, delivery, deadline) from None
+            raise request_overdue(delivery.receiver, target.address, deadline.timeout) from None
         except grpc.aio.AioRpcError as error:
             if error.code() is _UNAVAILABLE:
                 raise self._unreachable(target, error) from None
@@ -259,15 +258,10 @@ def _failure(
     if not trailers:
         timed_out = code is grpc.StatusCode.DEADLINE_EXCEEDED or (code, text) == _LEFT
         if timed_out and deadline.remaining() <= _EARLY:
-            return _overdue(target, delivery, deadline)
+            return request_overdue(delivery.receiver, target.address, deadline.timeout)
         if target.closed or (code is _UNAVAILABLE and not connection.connected):
             return OutcomeUnknown(f"the connection to {target.address} broke: {text}")
     elif code is grpc.StatusCode.DEADLINE_EXCEEDED and deadline.passed:
-        return _overdue(target, delivery, deadline)
+        return request_overdue(delivery.receiver, target.address, deadline.timeout)
     name = delivery.receiver.rpartition(".")[2]
     return decode_error(code, text, trailers, receiver=name, type_name=delivery.typeName)
-
-
-def _overdue(target: _Address, delivery: Delivery, deadline: Deadline) -> DeadlineExceeded:
-    name = delivery.receiver.rpartition(".")[2]
-    return DeadlineExceeded(f"request to {name!r} at {target.address}", deadline.timeout)

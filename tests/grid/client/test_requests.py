@@ -313,7 +313,7 @@ async def test_a_stale_epoch_is_refused_and_resolved_anew(
         with pytest.raises(StaleEpoch) as caught:
             await client._transport.ask(there, stale, Deadline.after(5))
         assert (caught.value.sent, caught.value.current) == (first.epoch, second.epoch)
-    client._mailboxes._known[first.key] = route
+    client._mailboxes._view._known[first.key] = route
     assert (await client.request("m", EchoMsg(), reply=EchoMsg)).msg == "second"
 
 

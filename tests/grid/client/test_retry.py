@@ -1,4 +1,4 @@
-"""What a breaker refused is no attempt, and is tried again only when that can help."""
+"""A refusal by a breaker is no attempt, and is tried again only when that can help."""
 
 import time
 from collections.abc import Awaitable, Callable

@@ -1,0 +1,90 @@
+"""A client's view of one kind of name. Pure: lists, changes and reads go in.
+
+An entry is replaced only by one of the same or a later epoch, whichever of watch and read
+brings it first. A read that was begun while an older entry was known may bring less than
+that entry: then etcd lost its data and counts from the start, and the read counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from grid.registry.registration import MalformedRegistration, Registration, decode_registration
+
+if TYPE_CHECKING:
+    from grid.etcd import Change, KeyValue, WatchBatch
+
+__all__ = ["RegistryView"]
+
+
+class RegistryView:
+    """Registrations by full name.
+
+    Attributes:
+        find: the registration of a full name, or None. Each request asks, so it is the
+            dictionary's own method.
+        loaded: True once a watch has brought all there are.
+    """
+
+    def __init__(self, on_malformed: Callable[[MalformedRegistration], None]) -> None:
+        self._known: dict[str, Registration] = {}
+        self._on_malformed = on_malformed
+        self.find: Callable[[str], Registration | None] = self._known.get
+        self.loaded = False
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def all(self) -> list[Registration]:
+        """All registrations that are known."""
+        return list(self._known.values())
+
+    def apply(self, batch: WatchBatch) -> None:
+        """Take a batch of a watch; the first one is a list of all there is."""
+        if batch.snapshot:
+            there = {change.key for change in batch.changes}
+            for key, known in tuple(self._known.items()):
+                if known.epoch <= batch.revision and key not in there:
+                    del self._known[key]
+        for change in batch.changes:
+            self._change(change)
+        self.loaded = True
+
+    def read(self, key: str, before: Registration | None, stored: KeyValue | None) -> None:
+        """Take what a read brought.
+
+        Args:
+            key: the full name that was read.
+            before: the entry of the key when the read began.
+            stored: what etcd has; None for nothing.
+        """
+        if stored is None:
+            self._known.pop(key, None)
+            return
+        # What was known before the read began cannot be later than what it brings,
+        # unless etcd lost its data and counts from the start.
+        outlived = before is not None and before.epoch > stored.create_revision
+        if outlived and self._known.get(key) is before:
+            del self._known[key]
+        self.put(stored)
+
+    def put(self, stored: KeyValue) -> None:
+        """Take a stored registration, unless a later one is known."""
+        known = self._known.get(stored.key)
+        if known is not None and known.epoch > stored.create_revision:
+            return
+        try:
+            self._known[stored.key] = decode_registration(stored)
+        except MalformedRegistration as error:
+            self._known.pop(stored.key, None)
+            self._on_malformed(error)
+
+    def _change(self, change: Change) -> None:
+        if change.current is not None:
+            self.put(change.current)
+            return
+        known = self._known.get(change.key)
+        ended = change.previous.create_revision if change.previous else 0
+        if known is not None and known.epoch <= ended:
+            del self._known[change.key]
