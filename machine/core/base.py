@@ -24,7 +24,7 @@ from machine.core.when import When
 from machine.errors import MachineError
 from machine.rules.kinds import Kind
 from machine.rules.resolution import Move, Relations
-from machine.schema.arguments import check_arguments
+from machine.schema.arguments import check_arguments, check_names
 
 __all__ = ["Base"]
 
@@ -147,12 +147,20 @@ class Base(When):
         return False
 
     def _check_args(self, mutation: Mutation) -> None:
-        """Raise InvalidArgument unless the arguments are those that the called states declare."""
+        """Check the arguments against those that the called states declare, and complete them.
+
+        Raises:
+            InvalidArgument: they are others.
+        """
         values = mutation.values
+        if values:
+            check_names(values, self.id)
         if mutation.kind is Kind.REMOVE:
             return
         schema = self._relations.schema
         for name in mutation.called:
             wanted = schema[name].args
             if wanted is not None:
-                check_arguments(mutation.args, values, wanted, name, self.id)
+                found = check_arguments(mutation.args, values, wanted, name, self.id)
+                if found is not values:
+                    mutation._values = {**found, **mutation.values}

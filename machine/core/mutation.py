@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from contextvars import Context
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
-from machine.errors import InvalidArgument
 from machine.rules.kinds import Kind
 from machine.rules.resolution import Move
+from machine.schema.arguments import NO_ARGS, values_of
 from machine.waits.result import Result
 
 __all__ = ["NO_ARGS", "DropReason", "Mutation", "Source", "values_of"]
 
-NO_ARGS: Mapping[str, Any] = MappingProxyType({})
 _MAX_CAUSES = 64  # that one mutation remembers
 
 
@@ -129,24 +126,3 @@ class Mutation:
         copy = Mutation(self.kind, self.called, self.args, auto=self.auto, source=self.source)
         copy.depth = self.depth
         return copy
-
-
-def values_of(args: object) -> Mapping[str, Any]:
-    """Return arguments by name.
-
-    Args:
-        args: None, a mapping with names as keys, or an instance of a dataclass.
-
-    Raises:
-        InvalidArgument: it is something else.
-    """
-    if args is None:
-        return NO_ARGS
-    if isinstance(args, Mapping):
-        return args
-    if dataclasses.is_dataclass(args) and not isinstance(args, type):
-        return {field.name: getattr(args, field.name) for field in dataclasses.fields(args)}
-    raise InvalidArgument(
-        f"args must be a mapping or an instance of a dataclass, not {type(args).__name__}",
-        argument="args",
-    )

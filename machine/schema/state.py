@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TypeAlias, TypedDict, TypeVar, Unpack, cast
 
 from machine.errors import InvalidArgument, did_you_mean, near_names
+from machine.schema.arguments import check_class
 
 __all__ = [
     "EXCEPTION",
@@ -163,6 +164,8 @@ class State:
                 argument="args",
                 hint="Give a dataclass or a TypedDict, not an instance of it.",
             )
+        if args is not None:
+            check_class(args)
         put(self, "args", args)
 
     def relation(self, kind: Relation | str) -> tuple[str, ...]:
