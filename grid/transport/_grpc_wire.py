@@ -11,15 +11,13 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import grpc.aio
 
 from grid.deadline import now
-
-if TYPE_CHECKING:
-    from grid.transport.link import Link
+from grid.transport.wire import Frames
 
 __all__ = ["GrpcWire"]
 
@@ -63,7 +61,7 @@ class GrpcWire:
         if self._waker is not None and not self._waker.done():
             self._waker.set_result(None)
 
-    async def carry(self, link: Link) -> str:
+    async def carry(self, link: Frames) -> str:
         """Carry frames both ways until the end; returns why. Cancelling it ends it at once."""
         reader = asyncio.create_task(self._read(link), name="session reader")
         writer = asyncio.create_task(self._write(link), name="session writer")
@@ -90,7 +88,7 @@ class GrpcWire:
         """False: gRPC's own pings notice a process that does not run."""
         return False
 
-    async def _read(self, link: Link) -> str:
+    async def _read(self, link: Frames) -> str:
         read, feed = self._read_frame, link.feed
         while True:
             frame = await read()
@@ -102,7 +100,7 @@ class GrpcWire:
             while link.congested:
                 await self._relief()
 
-    async def _write(self, link: Link) -> str:
+    async def _write(self, link: Frames) -> str:
         write, next_frame, written = self._write_frame, link.next_frame, link.frame_written
         while not link.reason:
             frame = next_frame()

@@ -1,4 +1,4 @@
-"""What comes in on a session: frames are checked, taken apart, and told as events."""
+"""The incoming side of a session: frames are checked, taken apart, and told as events."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from google.protobuf.message import DecodeError
 
 from grid.errors import MessageTooLarge
 from grid.transport._bulk import split_bulk
+from grid.transport._control import Control
 from grid.transport._events import ProtocolViolation, SessionEvents
 from grid.transport._flow import Flow, FlowError
 from grid.transport._large import Assemblies, AssemblyError
-from grid.transport._outbox import Control, Outbox
+from grid.transport._outbox import Outbox
 from grid.transport._packing import Packing, PackingError
 from grid.transport._routes import NO_ROUTE, InboundRoute, InboundRoutes, RouteError
+from grid.transport.budget import Budget
 from grid.transport.failures import encode_body
-from grid.transport.settings import SessionSettings
+from grid.transport.settings import VERSION, SessionSettings
 from grid.wire_pb2 import Failure, Frame, Hello, Note
 
-__all__ = ["VERSION", "Inbox"]
-
-VERSION = 1
+__all__ = ["Inbox"]
 
 _REQUEST, _REPLY, _TELL = Frame.REQUEST, Frame.REPLY, Frame.TELL
 _ABORTING = frozenset((Frame.ERROR, Frame.CANCEL, Frame.END))  # also of what has come in part
@@ -52,6 +52,8 @@ class Inbox:
         settings: SessionSettings,
         packing: Packing,
         ours: dict[int, tuple[Any, float, Any]],
+        agreed: Callable[[Hello], None],
+        budget: Budget | None,
     ) -> None:
         self._events = events
         self._out = out
@@ -59,13 +61,14 @@ class Inbox:
         self._settings = settings
         self._packing = packing
         self._routes = InboundRoutes(settings.max_routes)
+        self._agreed = agreed
         self._now = 0.0
         self._unpacked = 0  # bytes, of the frame at hand
         self.ours = ours
         self.theirs: dict[int, Any] = {}
         self.streams: dict[int, Flow] = {}
         self.assemblies = Assemblies(
-            settings.max_message_bytes, _ASSEMBLIES_AT_ONCE * settings.max_message_bytes
+            settings.max_message_bytes, _ASSEMBLIES_AT_ONCE * settings.max_message_bytes, budget
         )
         self.hello: Hello | None = None
         self.late = 0
@@ -98,6 +101,10 @@ class Inbox:
         sendable = 0 if self.hello is None else self.hello.stream_credit
         return Flow(token, sendable, self._settings.stream_credit)
 
+    def end(self, flow: Flow, failure: Failure) -> None:
+        """Tell the owner of a stream that it is over."""
+        self._events.on_end(flow.token, True, failure)
+
     # -- beside the deliveries -------------------------------------------------------
 
     def _take_control(self, frame: Frame) -> None:
@@ -123,6 +130,7 @@ class Inbox:
             raise ProtocolViolation(f"a hello that cannot be: {hello}".replace("\n", " "))
         self.hello = hello
         self._packing.agree(hello.packings)
+        self._agreed(hello)
         self._out.greeted(min(hello.max_routes, self._settings.max_routes))
         self._events.on_hello(hello)
 
@@ -158,11 +166,13 @@ class Inbox:
                 self._take(exchange, kind, value, number, data, None)
             elif kind == _REPLY:
                 route = find(number) or routes[number]  # which raises, if there is none
-                entry = ours.pop(exchange, None)
+                # It leaves the table when it has been told, or nobody would hear of an error.
+                entry = ours.get(exchange)
                 if entry is None:
                     self.late += 1
                 else:
                     on_reply(entry[0], route.type_name, data)
+                    ours.pop(exchange, None)
             elif kind == _REQUEST:
                 self._check_new(exchange)
                 route = find(number) or routes[number]
@@ -219,23 +229,25 @@ class Inbox:
     def _take_reply(
         self, exchange: int, kind: int, value: int, route: InboundRoute, data: bytes, _: object
     ) -> None:
-        entry = self.ours.pop(exchange, None)
+        entry = self.ours.get(exchange)
         if entry is None:
             self.late += 1
         else:
             self._events.on_reply(entry[0], route.type_name, data)
+            self.ours.pop(exchange, None)
 
     def _take_error(
         self, exchange: int, kind: int, value: int, route: InboundRoute, data: bytes, _: object
     ) -> None:
         failure = _failure(data)
-        entry = self.ours.pop(exchange, None)
+        entry = self.ours.get(exchange)
         if entry is None:
             self.late += 1
             return
         if self._out.stop_large(exchange):
             self._out.put(exchange, Frame.CANCEL, 0, NO_ROUTE, b"", None)
         self._events.on_failure(entry[0], failure)
+        self.ours.pop(exchange, None)
 
     def _take_cancel(
         self, exchange: int, kind: int, value: int, route: InboundRoute, data: bytes, _: object
@@ -243,23 +255,25 @@ class Inbox:
         if self._out.stop_large(exchange):
             stopped = _of_grid(_CANCELLED, "cancelled").SerializeToString()
             self._out.put(exchange, Frame.ERROR, 0, NO_ROUTE, stopped, None)
-        token = self.theirs.pop(exchange, None)
+        token = self.theirs.get(exchange)
         if token is not None:
             self._events.on_cancel(token)
+            self.theirs.pop(exchange, None)
         elif exchange in self.streams:
-            flow = self.streams.pop(exchange)
             failure = _of_grid(_CANCELLED, "the other side gave the stream up")
-            self._events.on_end(flow.token, True, failure)
+            self.end(self.streams[exchange], failure)
+            self.streams.pop(exchange, None)
 
     def _take_accept(
         self, exchange: int, kind: int, value: int, route: InboundRoute, data: bytes, _: object
     ) -> None:
-        entry = self.ours.pop(exchange, None)
+        entry = self.ours.get(exchange)
         if entry is None:
             self.late += 1  # it was given up, and the other side will hear of that
             return
         self.streams[exchange] = self.new_flow(entry[0])
         self._events.on_accept(entry[0])
+        self.ours.pop(exchange, None)
 
     def _take_item(
         self, exchange: int, kind: int, value: int, route: InboundRoute, data: bytes, _: object
@@ -293,9 +307,9 @@ class Inbox:
         if flow is None or not (whole or flow.receiving):
             return
         flow.receiving = False
-        if whole or not flow.sending:
-            del self.streams[exchange]
         self._events.on_end(flow.token, whole, failure)
+        if whole or not flow.sending:
+            self.streams.pop(exchange, None)
 
     # -- large and damaged ones ----------------------------------------------------------------
 
@@ -321,17 +335,19 @@ class Inbox:
             self._refuse(exchange, failure)
 
     def _refuse(self, exchange: int, failure: Failure) -> None:
-        """What came for an exchange cannot be taken: tell both sides."""
+        """Tell both sides that a delivery of an exchange cannot be taken."""
         data = failure.SerializeToString()
-        flow = self.streams.pop(exchange, None)
+        flow = self.streams.get(exchange)
         if flow is not None:
             self._out.stop_large(exchange)
             self._out.put(exchange, Frame.END, Frame.STREAM, NO_ROUTE, data, None)
-            self._events.on_end(flow.token, True, failure)
+            self.end(flow, failure)
+            self.streams.pop(exchange, None)
         elif exchange & 1 == self._parity:
-            entry = self.ours.pop(exchange, None)
+            entry = self.ours.get(exchange)
             if entry is not None:
                 self._events.on_failure(entry[0], failure)
+                self.ours.pop(exchange, None)
         else:
             self._out.put(exchange, Frame.ERROR, 0, NO_ROUTE, data, None)
 

@@ -11,6 +11,8 @@ import math
 from collections import deque
 from typing import Any, cast
 
+from grid.transport.budget import Budget
+
 __all__ = ["Assemblies", "AssemblyError", "LargeMessage"]
 
 _MOST_REFUSED = 10_000
@@ -73,18 +75,20 @@ class Assemblies:
 
     Args:
         largest: the largest message taken, in bytes.
-        most: what all of them together may announce, in bytes.
+        most: bytes that all of them together may announce.
+        budget: shared with other sessions; None for no such bound.
 
     Attributes:
         pending: the unfinished ones by exchange; None for what is ignored until its end.
         reserved: bytes that the unfinished ones will take.
     """
 
-    __slots__ = ("_largest", "_most", "_refused", "pending", "reserved")
+    __slots__ = ("_budget", "_largest", "_most", "_refused", "pending", "reserved")
 
-    def __init__(self, largest: int, most: int) -> None:
+    def __init__(self, largest: int, most: int, budget: Budget | None = None) -> None:
         self._largest = largest
         self._most = most
+        self._budget = budget
         self._refused = 0
         self.pending: dict[int, _Assembly | None] = {}
         self.reserved = 0
@@ -114,6 +118,9 @@ class Assemblies:
         """
         full = len(self.pending) - self._refused >= _MOST_UNFINISHED
         if full or size > self._largest or self.reserved + size > self._most:
+            self.refuse(exchange)
+            return False
+        if self._budget is not None and not self._budget.take(size):
             self.refuse(exchange)
             return False
         self.pending[exchange] = _Assembly(size, at)
@@ -159,11 +166,16 @@ class Assemblies:
             self.abandon(exchange)
 
     def abandon(self, exchange: int) -> None:
-        """Forget a message that nobody wants any more, but whose rest is on the way."""
+        """Forget a message that is not wanted any more, but whose rest is on the way."""
         if self.pending.get(exchange) is not None:
             self.drop(exchange)
             self.pending[exchange] = None
             self._refused += 1
+
+    def clear(self) -> None:
+        """Forget all messages; nothing more will come."""
+        for exchange in tuple(self.pending):
+            self.drop(exchange)
 
     def drop(self, exchange: int) -> None:
         """Forget a message of which nothing more will come, if there is one."""
@@ -172,3 +184,5 @@ class Assemblies:
             self._refused -= 1
         elif isinstance(assembly, _Assembly):
             self.reserved -= assembly.size
+            if self._budget is not None:
+                self._budget.give(assembly.size)

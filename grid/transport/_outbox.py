@@ -1,4 +1,4 @@
-"""What a session still has to send, and how it is cut into frames.
+"""The queue of a session: deliveries that wait, and the cutting of frames.
 
 A frame is cut when the one before it is written, and takes what waits then: a
 lone caller's delivery goes out at once, and under load frames fill by
@@ -15,23 +15,22 @@ themselves. Three rules bound that:
 * Of messages in chunks a frame has one chunk, after the small ones. Two of
   them share the way in turn; more wait for these. Small ones that come later
   overtake; those that came before leave first.
-
-Source: reference measurements of transports, open loop and split.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from grid.transport._bulk import join_bulk
+from grid.transport._control import Control
 from grid.transport._large import LargeMessage
 from grid.transport._routes import NO_ROUTE, OutboundRoute, OutboundRoutes
 from grid.transport.settings import CHUNK_BYTES, LARGE_BYTES
-from grid.wire_pb2 import Frame, Goodbye, Hello, Note
+from grid.wire_pb2 import Frame, Note
 
 __all__ = ["OPENING", "Outbound", "Outbox"]
 
@@ -48,15 +47,6 @@ _STALE = 0.02  # seconds after which the time that remains is counted anew
 Outbound = tuple[int, int, int, OutboundRoute, Any, Note | None]
 
 
-class Control(NamedTuple):
-    """What a frame says beside its deliveries."""
-
-    hello: Hello | None = None
-    ping: int = 0
-    pong: int = 0
-    goodbye: Goodbye | None = None
-
-
 class Outbox:
     """The queue of one session, and the cutter of its frames.
 
@@ -65,6 +55,8 @@ class Outbox:
         overlap: the least number of frames that what is in flight is spread over.
 
     Attributes:
+        bytes: bytes that wait for a frame.
+        large_bytes: bytes of them that are of large messages.
         held_until: after `cut` gave nothing: when to ask again; infinite if
             only `wake` will tell.
         written_up_to: of the exchanges opened by this side, all up to this one
@@ -72,7 +64,6 @@ class Outbox:
     """
 
     __slots__ = (
-        "_bytes",
         "_control",
         "_heard",
         "_heard_last",
@@ -86,9 +77,11 @@ class Outbox:
         "_wake",
         "_waked",
         "_withdrawn",
+        "bytes",
         "bytes_sent",
         "deliveries_sent",
         "held_until",
+        "large_bytes",
         "last_opened",
         "routes",
         "written_up_to",
@@ -99,7 +92,8 @@ class Outbox:
         self._overlap = overlap
         self._waked = False
         self._queue: deque[Outbound] = deque()
-        self._bytes = 0
+        self.large_bytes = 0
+        self.bytes = 0
         self._taken = 0  # of the queue, ever
         self._left = False  # True if the last frame did not take all
         self._large: dict[int, LargeMessage] = {}
@@ -121,7 +115,7 @@ class Outbox:
 
     @property
     def frames_sent(self) -> int:
-        """How many frames were cut."""
+        """The number of frames that were cut."""
         return self._number
 
     @property
@@ -143,24 +137,20 @@ class Outbox:
             self._put_large((exchange, kind, value, route, data, note))
         else:
             self._queue.append((exchange, kind, value, route, data, note))
-            self._bytes += len(data)
+            self.bytes += len(data)
             if note is not None:
-                self._bytes += note.ByteSize()
+                self.bytes += note.ByteSize()
         if not self._waked:
             self._waked = True
             self._wake()
 
     def say(self, control: Control) -> None:
-        """Queue a word beside the deliveries; it goes out with the next frame, at once.
-        Of several of a kind that wait for one frame the last goes out."""
-        said = self._control
-        if said is not None:
-            control = Control(
-                control.hello or said.hello,
-                control.ping or said.ping,
-                control.pong or said.pong,
-                control.goodbye or said.goodbye,
-            )
+        """Queue a control message for the next frame, which is cut at once.
+
+        Of several of a kind that wait for one frame the last goes out.
+        """
+        if self._control is not None:
+            control = self._control.followed_by(control)
         self._control = control
         self._release()
         if not self._waked:
@@ -168,13 +158,17 @@ class Outbox:
             self._wake()
 
     def greeted(self, max_routes: int) -> None:
-        """The other side said hello, and keeps so many routes."""
+        """Note the other side's hello: from now on deliveries go out.
+
+        Args:
+            max_routes: the number of routes it keeps.
+        """
         self.routes.limit = max_routes
         if not self.empty:
             self._wake()
 
     def heard(self, deliveries: int = 0) -> None:
-        """A frame with so many deliveries came in: what is held back may go."""
+        """Note a frame that came in, with its number of deliveries: what is held back may go."""
         self._heard = True
         self._heard_last = deliveries
         self._release()
@@ -195,7 +189,7 @@ class Outbox:
 
     def withdraw(self, exchange: int) -> bool:
         """Take back an opening delivery; True if the other side knows nothing of it."""
-        large = self._large.pop(exchange, None)
+        large = self._drop_large(exchange)
         if large is not None:
             return not large.begun
         if exchange <= self.written_up_to:
@@ -205,7 +199,7 @@ class Outbox:
 
     def stop_large(self, exchange: int) -> bool:
         """Send no more of an exchange's chunks; True if there were any to send."""
-        return self._large.pop(exchange, None) is not None
+        return self._drop_large(exchange) is not None
 
     def unwritten(self) -> list[Outbound]:
         """The opening deliveries that the other side cannot have acted on."""
@@ -222,11 +216,25 @@ class Outbox:
                 (one[0], by, 0, NO_ROUTE, data, None) if one[1] == kind else one
                 for one in self._queue
             )
-            self._bytes = sum(map(_size, self._queue))
+            self.bytes = sum(map(_size, self._queue)) + self.large_bytes
         for exchange, large in tuple(self._large.items()):
             if large.delivery[1] == kind:
-                del self._large[exchange]
+                self._drop_large(exchange)
                 self.put(exchange, by, 0, NO_ROUTE, data, None)
+
+    def discard(self, exchanges: Collection[int]) -> None:
+        """Send nothing of what is queued for these exchanges."""
+        for exchange in exchanges:
+            self._drop_large(exchange)
+        self._queue = deque(one for one in self._queue if one[0] not in exchanges)
+        self.bytes = sum(map(_size, self._queue)) + self.large_bytes
+
+    def _drop_large(self, exchange: int) -> LargeMessage | None:
+        large = self._large.pop(exchange, None)
+        if large is not None:
+            self.large_bytes -= large.size
+            self.bytes -= large.size
+        return large
 
     def cut(self, now: float, in_flight: int, remaining: Callable[[int], int]) -> bytes | None:
         """The next frame, encoded; None if there is nothing to send now.
@@ -269,10 +277,10 @@ class Outbox:
 
     def _take(self, cap: int) -> list[Outbound]:
         queue = self._queue
-        if len(queue) <= cap and self._bytes <= _FRAME_BYTES:
+        if len(queue) <= cap and self.bytes - self.large_bytes <= _FRAME_BYTES:
             batch = list(queue)
             queue.clear()
-            self._bytes = 0
+            self.bytes = self.large_bytes
             self._taken += len(batch)
             self.written_up_to = self.last_opened
         else:
@@ -281,7 +289,7 @@ class Outbox:
                 one = queue.popleft()
                 batch.append(one)
                 size += _size(one)
-            self._bytes -= size
+            self.bytes -= size
             self._taken += len(batch)
             opened = (one[0] for one in reversed(batch) if one[1] in OPENING)
             self.written_up_to = max(self.written_up_to, next(opened, 0))
@@ -315,7 +323,7 @@ class Outbox:
             if any(notes):
                 self._add_notes(frame, notes)
         if self._control:
-            self._add_control(frame, self._control)
+            self._control.add_to(frame)
             self._control = None
         encoded = frame.SerializeToString()
         if bulk is not None:
@@ -331,20 +339,14 @@ class Outbox:
                 note.index = index
                 frame.notes.append(note)
 
-    @staticmethod
-    def _add_control(frame: Frame, control: Control) -> None:
-        if control.hello is not None:
-            frame.hello.CopyFrom(control.hello)
-        if control.goodbye is not None:
-            frame.goodbye.CopyFrom(control.goodbye)
-        frame.ping, frame.pong = control.ping, control.pong
-
     def _put_large(self, delivery: Outbound) -> None:
         exchange, kind, _, _, data, _ = delivery
         before = self._large.get(exchange)
         if before is None:
             after = self._taken + len(self._queue)
-            self._large[exchange] = LargeMessage(exchange, data, delivery, after)
+            large = self._large[exchange] = LargeMessage(exchange, data, delivery, after)
+            self.large_bytes += large.size
+            self.bytes += large.size
             self._release()
         elif kind == Frame.CREDIT:  # says nothing about this direction
             self._queue.append(delivery)
@@ -370,7 +372,7 @@ class Outbox:
                 self._take_turns()
             return
         batch.append((exchange, kind, value, route, part, note))
-        del self._large[exchange]
+        self._drop_large(exchange)
         if opening:
             self.written_up_to = max(self.written_up_to, exchange)
         for follower in large.followers:

@@ -23,14 +23,12 @@ import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import grpc
 
 from grid.deadline import now
-
-if TYPE_CHECKING:
-    from grid.transport.link import Link
+from grid.transport.wire import Frames
 
 __all__ = ["SocketServer", "SocketWire", "connect"]
 
@@ -53,7 +51,7 @@ class SocketWire(asyncio.Protocol):
         self._opened = opened
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._link: Link | None = None
+        self._link: Frames | None = None
         self._closed: asyncio.Future[str] = self._loop.create_future()
         self._early: list[bytes] = []  # what came before there was a link
         self._parts: list[bytes] = []  # of a frame that has not come whole
@@ -75,7 +73,7 @@ class SocketWire(asyncio.Protocol):
             self._scheduled = True
             self._loop.call_soon(self._flush)
 
-    async def carry(self, link: Link) -> str:
+    async def carry(self, link: Frames) -> str:
         """Carry frames both ways until the end; returns why. Cancelling it ends it at once."""
         self.attach(link)
         try:
@@ -93,7 +91,7 @@ class SocketWire(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def attach(self, link: Link) -> None:
+    def attach(self, link: Frames) -> None:
         """Give what comes to a link."""
         if self._link is None:
             self._link = link

@@ -17,9 +17,13 @@ from typing import Any
 from grid.errors import GridError, RequestFailed
 from grid.errors.classification import from_actor
 
-__all__ = ["Answer", "FutureAnswer", "Reply", "Unanswerable", "all_done", "until_done"]
+__all__ = ["Answer", "FutureAnswer", "Overdue", "Reply", "Unanswerable", "all_done", "until_done"]
 
 Reply = tuple[str, bytes]  # the reply's type name and payload
+
+
+class Overdue(GridError):
+    """No answer within the time of the exchange; the caller makes a `DeadlineExceeded` of it."""
 
 
 class Answer:

@@ -29,8 +29,8 @@ from grid.errors import (
 from grid.transport._grpc_wire import GrpcWire
 from grid.transport._pool_policy import PoolPolicy
 from grid.transport._socket_wire import connect
-from grid.transport.link import Link, Overdue, Wire
-from grid.transport.protocol import Unwritten
+from grid.transport.exchanges import Unwritten
+from grid.transport.link import Link, Overdue
 from grid.transport.service import SERVICE
 from grid.transport.settings import SessionSettings
 from grid.transport.statistics import (
@@ -41,6 +41,7 @@ from grid.transport.statistics import (
     total,
 )
 from grid.transport.stream_end import SessionPort, StreamEnd
+from grid.transport.wire import Wire
 
 __all__ = ["NoSessions", "Pool"]
 
@@ -182,7 +183,7 @@ class Pool:
             opening.token.set_exception(error)
             return
         if isinstance(opening.token, StreamEnd):
-            opening.token.bind(SessionPort(link.session, number, link))
+            opening.token.bind(SessionPort(link.session, number))
 
     async def close(self) -> None:
         """End all sessions at once; what they carry ends as it must."""

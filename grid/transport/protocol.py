@@ -1,12 +1,11 @@
 """The session protocol: what the frames between two processes mean.
 
-A session is one long-lived stream of frames each way. It carries any number of
-*exchanges*: a request and its answer, a request without an answer (`tell`), or
-a stream of items in both directions. Each side opens exchanges under numbers of
-its own, odd ones by the side that dialled, so both may open at any time. The
-first frame of each direction has a hello with the version and the limits of
-its sender; frames are numbered, and one that is missing, repeated or out of
-order ends the session, for nothing that follows can be trusted.
+A session is one long-lived stream of frames each way. It carries any number of *exchanges*: a
+request and its answer, a request without an answer (`tell`), or a stream of items in both
+directions. Each side opens exchanges under numbers of its own, odd ones by the side that
+dialled, so both may open at any time. The
+first frame of each direction has a hello with the version and the limits of its sender; frames
+are numbered, and one that is missing, repeated or out of order ends the session.
 
     opener                         other side
     REQUEST              ------->                      TELL needs no answer;
@@ -15,38 +14,40 @@ order ends the session, for nothing that follows can be trusted.
                          <-------  ACCEPT, ERROR
     ITEM, CREDIT, END    <------>  ITEM, CREDIT, END
 
-What becomes of an exchange when the session ends depends on one question: can
-the other side have acted on it? An opening delivery that was in no frame yet,
-or of which only some chunks were, is *unwritten*: it may go to another session.
-All others are *written*, and their outcome is unknown.
+What becomes of an exchange when the session ends depends on one question: can the other side
+have acted on it? An opening delivery that was in no frame yet, or of which only some chunks
+were, is *unwritten*: it may go to another session. All others are *written*, and their outcome
+is unknown.
 
-`Session` knows no sockets, no clock and no event loop. Frames go in with
-`receive` and come out of `next_frame`; time comes in as an argument; what
-happens is told to a `SessionEvents`. It asks to be asked through `wake`, when
-there is something to send and was nothing before. All of it is called in one
-thread.
+`Session` knows no sockets, no clock and no event loop. Frames go in with `receive` and come
+out of `next_frame`; time comes in as an argument; events go to a `SessionEvents`. It calls
+`wake` when there is something to send and was nothing before. All is called in one thread.
 
-Parts: `_outbox` cuts frames and `_inbox` takes them apart, `_routes` numbers
-names, `_large` cuts and joins large messages (`_bulk` spares them copies),
-`_flow` is one stream, `deadlines` finds what is overdue, `_packing` compresses
-and checks.
+Parts: `_outbox` cuts frames and `_inbox` takes them apart, `_routes` numbers names, `_large`
+cuts and joins large messages (`_bulk` spares them copies), `_streams` are the streams and
+`_flow` is one of them, `_tells` follows messages without answers, `deadlines` finds what is
+overdue, `_packing` compresses and checks, `_unsent` bounds what the other side does not read.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from grid.transport._control import Control
 from grid.transport._events import ProtocolViolation, SessionEvents
-from grid.transport._inbox import VERSION, Inbox
-from grid.transport._outbox import Control, Outbound, Outbox
+from grid.transport._inbox import Inbox
+from grid.transport._outbox import Outbound, Outbox
 from grid.transport._packing import Packing
 from grid.transport._routes import NO_ROUTE
-from grid.transport.compression import available
+from grid.transport._streams import Streams
+from grid.transport._tells import Tells
+from grid.transport._unsent import Unsent
+from grid.transport.budget import Budget
 from grid.transport.deadlines import Deadlines
-from grid.transport.settings import SessionSettings
+from grid.transport.exchanges import Entry, Lost, Traffic, Unwritten
+from grid.transport.settings import VERSION, SessionSettings
 from grid.wire_pb2 import Failure, Frame, Goodbye, Hello, Note
 
 __all__ = [
@@ -62,56 +63,7 @@ __all__ = [
 _REPLY, _ERROR, _TELL, _CANCEL = Frame.REPLY, Frame.ERROR, Frame.TELL, Frame.CANCEL
 
 
-class Unwritten(NamedTuple):
-    """An opening delivery that may go to another session.
-
-    Attributes:
-        again: it may also go there when it was written here: twice does no harm.
-        written: it was, so that its outcome is unknown if it gets nowhere else.
-    """
-
-    token: Any
-    kind: int
-    receiver: str
-    epoch: int
-    type_name: str
-    data: bytes
-    metadata: Mapping[str, str] | None
-    at: float
-    again: bool = False
-    written: bool = False
-
-
-class Traffic(NamedTuple):
-    """What went one way."""
-
-    frames: int
-    deliveries: int
-    bytes: int
-
-
-class Lost(NamedTuple):
-    """What a session leaves behind.
-
-    Attributes:
-        written: tokens of exchanges whose outcome is unknown.
-        unwritten: what may go to another session.
-        attached: tokens of the other side's open exchanges.
-        streams: tokens of the streams that are cut.
-    """
-
-    written: list[Any]
-    unwritten: list[Unwritten]
-    attached: list[Any]
-    streams: list[Any]
-
-
-# What is kept of an exchange opened here: its token, its deadline, and, if it may be
-# written twice, all that is needed for that.
-_Entry = tuple[Any, float, Unwritten | None]
-
-
-class Session:
+class Session(Streams):
     """One side of a session.
 
     Args:
@@ -120,10 +72,16 @@ class Session:
         dialled: True for the side that opened the connection.
         settings: what this side takes and asks for.
         overlap: the least number of frames that what is in flight is spread over.
+        budget: bounds the bytes kept for the other side: answers that it does not read,
+            and messages that it began. None: only this session's own bounds hold.
+
+    Attributes:
+        flows: the open streams, by exchange.
+        largest: bytes of the largest message that both sides take.
+        tells_refused: tells of the other side that no mailbox took; its answers count them.
     """
 
     __slots__ = (
-        "_being_written",
         "_deadlines",
         "_in",
         "_next",
@@ -131,10 +89,12 @@ class Session:
         "_ours",
         "_out",
         "_packing",
-        "_settings",
-        "_streams",
         "_tells",
         "_theirs",
+        "_unsent",
+        "flows",
+        "largest",
+        "tells_refused",
     )
 
     def __init__(
@@ -145,16 +105,17 @@ class Session:
         dialled: bool,
         settings: SessionSettings,
         overlap: int = 2,
+        budget: Budget | None = None,
     ) -> None:
-        self._settings = settings
+        self.largest = settings.max_message_bytes
+        self.tells_refused = 0
         self._next = 1 if dialled else 2
-        self._ours: dict[int, _Entry] = {}
-        self._tells: deque[int] = deque()  # queued ones
-        self._being_written: list[int] = []  # tells
+        self._ours: dict[int, Entry] = {}
         self._deadlines = Deadlines(self._ours)
         self._packing = Packing(settings)
         self._now = 0.0
         self._out = Outbox(wake, overlap)
+        self._tells = Tells(self._out)
         self._in = Inbox(
             events,
             self._out,
@@ -162,27 +123,38 @@ class Session:
             settings=settings,
             packing=self._packing,
             ours=self._ours,
+            agreed=self._agreed,
+            budget=budget,
         )
         self._theirs = self._in.theirs
-        self._streams = self._in.streams
-        self._out.say(Control(hello=_greeting(settings)))
+        self.flows = self._in.streams
+        self._unsent = Unsent(self._out, 2 * settings.max_message_bytes, budget)
+        self._out.say(Control(hello=settings.hello()))
+
+    def _agreed(self, hello: Hello) -> None:
+        self.largest = min(self.largest, hello.max_message)
 
     # -- what the owner sees ---------------------------------------------------------
 
     @property
     def in_flight(self) -> int:
         """Open exchanges, of both sides; a stream counts until both ended it."""
-        return len(self._ours) + len(self._theirs) + len(self._streams)
+        return len(self._ours) + len(self._theirs) + len(self.flows)
+
+    @property
+    def idle(self) -> bool:
+        """True while no exchange is open and nothing waits."""
+        return not (self.in_flight or self.queued)
 
     @property
     def streams(self) -> int:
         """Streams that are open in one direction at least."""
-        return len(self._streams)
+        return len(self.flows)
 
     @property
     def awaited(self) -> bool:
         """True if something is to come from the other side."""
-        return bool(self._ours or self._streams)
+        return bool(self._ours or self.flows)
 
     @property
     def queued(self) -> int:
@@ -193,17 +165,6 @@ class Session:
     def held_until(self) -> float:
         """After `next_frame` gave nothing: when to ask again without being woken."""
         return self._out.held_until
-
-    @property
-    def largest(self) -> int:
-        """The largest message that both sides take, in bytes."""
-        ours, hello = self._settings.max_message_bytes, self._in.hello
-        return ours if hello is None else min(ours, hello.max_message)
-
-    @property
-    def empty(self) -> bool:
-        """True if there is nothing to write."""
-        return self._out.empty
 
     @property
     def sent(self) -> Traffic:
@@ -222,7 +183,7 @@ class Session:
         return self._in.late
 
     def next_expiry(self) -> float:
-        """When `expire` is to be called; infinite if there is no need."""
+        """The time to call `expire`; infinite if there is no need."""
         self._deadlines.close_group()
         return min(self._deadlines.next(), self._in.assemblies.next_overdue())
 
@@ -244,8 +205,8 @@ class Session:
         """Queue a REQUEST, TELL or OPEN; its number.
 
         Args:
-            token: what the events about it will carry.
-            kind: of the delivery.
+            token: the events about the exchange carry it.
+            kind: the kind of the delivery.
             receiver: the full name of the mailbox.
             epoch: its registration's, as resolved; 0 for not known.
             type_name: of the message.
@@ -269,7 +230,7 @@ class Session:
         out = self._out
         out.last_opened = number
         if kind == _TELL:
-            self._tells.append(number)
+            self._tells.queued.append(number)
         route = out.routes.by_name.get((receiver, type_name))
         if route is None or route.epoch != epoch:
             route = out.routes.find(receiver, type_name, epoch)
@@ -308,8 +269,14 @@ class Session:
         self._theirs[exchange] = token
 
     def reply(self, exchange: int, type_name: str, data: bytes) -> None:
-        """Answer an attached exchange; ignored if nobody waits any more."""
+        """Answer an attached exchange; ignored if the answer is not waited for any more.
+
+        If too many bytes wait already for the other side to read them, an error goes instead.
+        """
         if self._theirs.pop(exchange, None) is None:
+            return
+        if self._out.bytes + len(data) > self._unsent.allowed and not self._unsent.fits(len(data)):
+            self.fail(exchange, self._unsent.refusal())
             return
         note = None
         if self._packing.active:
@@ -323,60 +290,15 @@ class Session:
         self._theirs.pop(exchange, None)
         self._out.put(exchange, _ERROR, 0, NO_ROUTE, failure.SerializeToString(), None)
 
-    def revoke_replies(self, failure: Failure) -> None:
-        """Send an error in place of each answer that is in no frame yet."""
-        self._out.replace(_REPLY, _ERROR, failure.SerializeToString())
-
     def accept(self, exchange: int, token: Any) -> bool:
         """Accept an attached OPEN as a stream of that token; False if nobody waits any more."""
         if self._theirs.pop(exchange, None) is None:
             return False
-        self._streams[exchange] = self._in.new_flow(token)
+        self.flows[exchange] = self._in.new_flow(token)
         self._out.put(exchange, Frame.ACCEPT, 0, NO_ROUTE, b"", None)
         return True
 
-    # -- streams ----------------------------------------------------------------------------
-
-    def credit(self, exchange: int) -> int:
-        """What a stream may send; an item may go while it is above 0."""
-        flow = self._streams.get(exchange)
-        return flow.credit if flow is not None and flow.sending else 0
-
-    def send_item(self, exchange: int, type_name: str, data: bytes) -> None:
-        """Queue an item of a stream that has credit."""
-        flow = self._streams[exchange]
-        number = flow.sent(len(data))
-        note = None
-        if self._packing.active:
-            data, note = self._packing.pack(data, note)
-        out = self._out
-        out.put(exchange, Frame.ITEM, number, out.routes.find("", type_name, 0), data, note)
-
-    def consumed(self, exchange: int, size: int) -> None:
-        """The reader of a stream took an item of so many bytes."""
-        flow = self._streams.get(exchange)
-        if flow is not None and flow.receiving:
-            total = flow.consumed(size)
-            if total:
-                self._out.put(exchange, Frame.CREDIT, total, NO_ROUTE, b"", None)
-
-    def end_sending(self, exchange: int) -> None:
-        """All items of this direction are sent. The stream ends when both directions have."""
-        flow = self._streams.get(exchange)
-        if flow is not None and flow.sending:
-            flow.sending = False
-            self._out.put(exchange, Frame.END, Frame.SENDING, NO_ROUTE, b"", None)
-            if not flow.receiving:
-                del self._streams[exchange]
-
-    def end_stream(self, exchange: int, failure: Failure | None) -> None:
-        """End both directions, after the items that are queued."""
-        if self._streams.pop(exchange, None) is not None:
-            data = b"" if failure is None else failure.SerializeToString()
-            self._out.put(exchange, Frame.END, Frame.STREAM, NO_ROUTE, data, None)
-            self._in.assemblies.abandon(exchange)
-
-    # -- the session as a whole ----------------------------------------------------------------
+    # -- the session as a whole ---------------------------------------------------------
 
     def ping(self, number: int) -> None:
         """Ask the other side for a sign of life; `on_pong` brings the number, not 0, back."""
@@ -404,12 +326,13 @@ class Session:
             written,
             unwritten,
             list(self._theirs.values()),
-            [flow.token for flow in self._streams.values()],
+            [flow.token for flow in self.flows.values()],
         )
-        for table in (self._ours, self._theirs, self._streams):
+        for table in (self._ours, self._theirs, self.flows):
             table.clear()
-        self._being_written = []
-        self._tells.clear()
+        self._tells = Tells(self._out)
+        self._unsent.settle()
+        self._in.assemblies.clear()
         return lost
 
     # -- frames out -------------------------------------------------------------------------------
@@ -418,8 +341,10 @@ class Session:
         """The next frame to write; None if there is none now (see `held_until`)."""
         self._now = now
         frame = self._out.cut(now, len(self._ours), self._milliseconds)
-        if self._tells:
-            self._take_tells()
+        if self._tells.queued:
+            self._tells.take()
+        if self._unsent.taken and not self._out.bytes:
+            self._unsent.settle()
         return frame
 
     def release(self) -> None:
@@ -428,24 +353,15 @@ class Session:
 
     def frame_written(self) -> list[Any]:
         """The frame is written; the tokens of the tells in it, which are done."""
-        numbers, self._being_written = self._being_written, []
+        numbers = self._tells.being_written
         if not numbers:
             return []
-        # What was given up while it was being written is gone from the table.
+        self._tells.being_written = []
+        # A tell that was given up while it was being written is gone from the table.
         written = [self._ours.pop(number, None) for number in numbers]
         if not self._ours:
             self._out.release()  # to be written is all the answer that tells have
         return [entry[0] for entry in written if entry is not None]
-
-    def _take_tells(self) -> None:
-        tells, out, in_chunks = self._tells, self._out, []
-        while tells and tells[0] <= out.written_up_to:
-            number = tells.popleft()
-            if not out.is_written(number):
-                in_chunks.append(number)
-                continue
-            self._being_written.append(number)
-        tells.extendleft(reversed(in_chunks))
 
     def _milliseconds(self, exchange: int) -> int:
         entry = self._ours.get(exchange)
@@ -477,13 +393,3 @@ class Session:
             ProtocolViolation: the other side breaks the rules; close the session.
         """
         self._in.receive(data, now)
-
-
-def _greeting(settings: SessionSettings) -> Hello:
-    return Hello(
-        version=VERSION,
-        max_message=settings.max_message_bytes,
-        max_routes=settings.max_routes,
-        packings=available(),
-        stream_credit=settings.stream_credit,
-    )

@@ -25,13 +25,16 @@ from grid.errors import (
 from grid.transport._grpc_wire import GrpcWire
 from grid.transport._socket_wire import SocketServer, SocketWire
 from grid.transport.addresses import split_address
+from grid.transport.budget import Budget
 from grid.transport.error_codec import encode_error
-from grid.transport.link import Gate, Link, Wire
-from grid.transport.settings import SessionSettings
+from grid.transport.link import Link
+from grid.transport.request_handler import RequestHandler
+from grid.transport.settings import FRAME_BYTES, SessionSettings
 from grid.transport.statistics import Counters, SessionStatistics, total
+from grid.transport.wire import Wire
 from grid.wire_pb2 import DESCRIPTOR, Delivery
 
-__all__ = ["ENVELOPE_ROOM", "FRAME_BYTES", "SERVICE", "UnaryGate", "WireService"]
+__all__ = ["ENVELOPE_ROOM", "SERVICE", "UnaryHandler", "WireService"]
 
 _log = logging.getLogger("grid.transport")
 
@@ -40,22 +43,23 @@ SERVICE = DESCRIPTOR.services_by_name["wire"].full_name
 # What an envelope adds to its payload: names, epoch, metadata.
 ENVELOPE_ROOM = 64 * 1024
 
-FRAME_BYTES = 4 * 1024 * 1024
+# Bytes that a peer keeps for all its sessions together: unread answers, unfinished messages.
+_LEAST_BUDGET = 512 * 1024 * 1024
 
 _Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
-class UnaryGate(Gate, Protocol):
-    """Who takes deliveries, one by one and of sessions."""
+class UnaryHandler(RequestHandler, Protocol):
+    """Takes deliveries, one by one and of sessions."""
 
     async def deliver(self, delivery: Delivery, deadline: Deadline | None) -> tuple[str, bytes]:
         """The type name and the bytes of the answer to one delivery."""
 
 
 class WireService:
-    """A gRPC server on one port, and perhaps a unix socket, that gives deliveries to a gate.
+    """A gRPC server on one port, and perhaps a unix socket, that gives deliveries to a handler.
 
-    What `UnaryGate.deliver` raises becomes a status; its cancellation means that
+    What `UnaryHandler.deliver` raises becomes a status; its cancellation means that
     the caller no longer waits.
     """
 
@@ -67,17 +71,17 @@ class WireService:
         reflection: bool,
         unix_socket: str | None = None,
     ) -> None:
-        limit = max(settings.max_message_bytes, FRAME_BYTES)
         self._settings = settings
-        self._gate: UnaryGate | None = None
+        self._budget = Budget(max(_LEAST_BUDGET, 4 * settings.max_message_bytes))
+        self._handler: UnaryHandler | None = None
         self._links: dict[Link, None] = {}
         self._ended = Counters()
         self._server = grpc.aio.server(
             options=(
                 # Two processes on one port would share its connections.
                 ("grpc.so_reuseport", 0),
-                ("grpc.max_receive_message_length", limit + ENVELOPE_ROOM),
-                ("grpc.max_send_message_length", limit + ENVELOPE_ROOM),
+                ("grpc.max_receive_message_length", FRAME_BYTES),
+                ("grpc.max_send_message_length", -1),
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
@@ -102,9 +106,9 @@ class WireService:
         self._socket = SocketServer(unix_socket, self._accept) if unix_socket else None
         self._on_socket: set[asyncio.Task[None]] = set()
 
-    async def start(self, gate: UnaryGate) -> None:
-        """Give deliveries to a gate; health says NOT_SERVING until `set_serving`."""
-        self._gate = gate
+    async def start(self, handler: UnaryHandler) -> None:
+        """Give deliveries to a handler; health says NOT_SERVING until `set_serving`."""
+        self._handler = handler
         await self.set_serving(False)
         await self._server.start()
         if self._socket is not None:
@@ -161,9 +165,9 @@ class WireService:
         try:
             # Decoded here and not by grpc, which would log each bad envelope
             # with a traceback and answer without saying what was wrong.
-            if self._gate is None:
+            if self._handler is None:
                 raise PeerNotServing("", "starting")
-            name, payload = await self._gate.deliver(Delivery.FromString(data), deadline)
+            name, payload = await self._handler.deliver(Delivery.FromString(data), deadline)
         except DecodeError:
             await _abort(context, UndecodableMessage("grid.Delivery"))
         except GridError as error:
@@ -181,7 +185,13 @@ class WireService:
         task.add_done_callback(self._on_socket.discard)
 
     def _new_link(self, wire: Wire, address: str) -> Link:
-        link = Link(wire, dialled=False, settings=self._settings, gate=self._gate)
+        link = Link(
+            wire,
+            dialled=False,
+            settings=self._settings,
+            handler=self._handler,
+            budget=self._budget,
+        )
         link.address = address
         self._links[link] = None
         return link

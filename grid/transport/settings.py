@@ -1,12 +1,17 @@
-"""What a session may hold and how it packs: one value for both ends of it."""
+"""The settings of a session: its limits, and how it packs; one value for both ends of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from grid.errors import InvalidArgument
+from grid.transport.compression import available
+from grid.wire_pb2 import Hello
 
-__all__ = ["CHUNK_BYTES", "LARGE_BYTES", "SessionSettings"]
+__all__ = ["CHUNK_BYTES", "FRAME_BYTES", "LARGE_BYTES", "VERSION", "SessionSettings"]
+
+VERSION = 1  # of the session protocol
+FRAME_BYTES = 8 * 1024 * 1024  # the largest frame that is taken, on any wire
 
 LARGE_BYTES = 1024 * 1024  # a longer message travels in chunks
 CHUNK_BYTES = 256 * 1024
@@ -16,7 +21,7 @@ _LEAST = {"max_message_bytes": 1, "stream_credit": 1, "compress_from": 0, "max_r
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSettings:
-    """What one side of a session takes, keeps and asks for.
+    """The limits and wishes of one side of a session.
 
     Attributes:
         max_message_bytes: the largest message sent or taken.
@@ -24,9 +29,9 @@ class SessionSettings:
             a message costs 1, and 1 more for each 16 KiB.
         compression: pack by `zstd`, `gzip`, or the best that both sides have
             (`auto`); None for never.
-        compress_from: messages of so many bytes and more are packed.
+        compress_from: minimum size in bytes to compress.
         checksum: send a checksum with each message.
-        max_routes: how many names are kept by number.
+        max_routes: the number of names that are kept by number.
     """
 
     max_message_bytes: int = 100 * 1024 * 1024
@@ -37,7 +42,7 @@ class SessionSettings:
     max_routes: int = 4096
 
     def __post_init__(self) -> None:
-        """Raises `InvalidArgument` for what cannot work."""
+        """Raise `InvalidArgument` for a value that cannot work."""
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
@@ -46,3 +51,13 @@ class SessionSettings:
             raise InvalidArgument("checksum", self.checksum, "True or False")
         if self.compression not in (None, "auto", "zstd", "gzip"):
             raise InvalidArgument("compression", self.compression, "'auto', 'zstd', 'gzip' or None")
+
+    def hello(self) -> Hello:
+        """The greeting that tells the other side of a session these settings."""
+        return Hello(
+            version=VERSION,
+            max_message=self.max_message_bytes,
+            max_routes=self.max_routes,
+            packings=available(),
+            stream_credit=self.stream_credit,
+        )

@@ -45,26 +45,19 @@ class StreamPort(Protocol):
         """The stream is over, for both."""
 
 
-class HasLargest(Protocol):
-    """Something that knows the largest message."""
-
-    largest: int
-
-
 class SessionPort:
     """A stream over a session."""
 
-    __slots__ = ("_exchange", "_limits", "_session")
+    __slots__ = ("_exchange", "_session")
 
-    def __init__(self, session: Session, exchange: int, limits: HasLargest) -> None:
+    def __init__(self, session: Session, exchange: int) -> None:
         self._session = session
         self._exchange = exchange
-        self._limits = limits
 
     @property
     def largest(self) -> int:
         """See `StreamPort`."""
-        return self._limits.largest
+        return self._session.largest
 
     def credit(self) -> int:
         """See `StreamPort`."""

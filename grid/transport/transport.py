@@ -167,7 +167,7 @@ class Transport:
             raise StreamsUnsupported(to.address)
         end = StreamEnd()
         number = link.open(Unwritten(end, Frame.OPEN, *parcel, deadline.at))
-        end.bind(SessionPort(link.session, number, link))
+        end.bind(SessionPort(link.session, number))
         try:
             await end.opened
         except Overdue:

@@ -97,7 +97,7 @@ async def test_a_full_mailbox_drops_a_tell_and_counts_it(
             await grid_client.tell("m", EchoMsg(msg=str(number)))
         assert grid_server._lifecycle is not None
         (link,) = grid_server._lifecycle._service._links
-        await wait_until(lambda: link.tells_refused == 3, "three are refused")
+        await wait_until(lambda: link.session.tells_refused == 3, "three are refused")
         assert texts(await take(mailbox, 2)) == ["0", "1"]
 
 

@@ -190,7 +190,7 @@ class Pair:
         for side in (self.a, self.b):
             session = side.session
             assert session.in_flight == 0
-            assert session.empty
+            assert session._out.empty
             assert not session.awaited
             assert session.close() == ([], [], [], [])
             assemblies = session._in.assemblies

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from grid.transport._outbox import Control, Outbox
+from grid.transport._control import Control
+from grid.transport._outbox import Outbox
 from grid.transport.settings import CHUNK_BYTES, LARGE_BYTES
 from grid.wire_pb2 import Frame, Goodbye, Note
 from tests.grid.transport.session_kit import columns, parsed

@@ -346,10 +346,10 @@ def test_a_clean_run_leaves_nothing(seed: int) -> None:
     for side in (line.a, line.b):
         assert side.opened.keys() <= side.outcomes.keys()
         assert side.session.in_flight == 0
-        assert side.session.empty
+        assert side.session._out.empty
         assert not side.session._in.assemblies.pending
         assert side.session._in.assemblies.reserved == 0
-        assert not side.session._tells
+        assert not side.session._tells.queued
         assert not side.session._out._withdrawn
         side.close()
     assert {"replied", "written", "given up"} <= set(line.a.outcomes.values())
