@@ -10,7 +10,8 @@ grows.
 An attempt's time is limited so that an endpoint that swallows everything leaves
 time for the others. After such an attempt the channel is retired as well: the
 connection may be dead in the middle, and then a new one to the same endpoint
-works.
+works. So is a channel whose connection broke, because etcd may come back under
+another address of the same name.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from grid.errors import ClientClosed, EtcdUnavailable, GridError
 from grid.etcd import api_pb2
 from grid.etcd._channel import EtcdChannel, EtcdStream, Metadata, credentials
 from grid.etcd._config import EtcdConfig
-from grid.etcd._failures import CallFailed, Kind, translate
+from grid.etcd._failures import CallFailed, Kind, cause, translate
 from grid.etcd._rotation import Rotation, attempt_time, pause
 
 __all__ = ["EtcdCalls"]
@@ -63,6 +64,7 @@ class EtcdCalls:
         total = self.config.timeout if timeout is None else timeout
         deadline = Deadline.after(total)
         failures = logins = 0
+        last: CallFailed | None = None
         while True:
             channel = self.channel()
             limit = attempt_time(deadline.remaining(), total, len(self.rotation))
@@ -78,7 +80,8 @@ class EtcdCalls:
                     continue
                 failures += 1
                 await self.give_up_on(channel, failure, limit)
-                await self._pause(failures, deadline, total, failure)
+                last = cause(last, failure, limit)
+                await self._pause(failures, deadline, total, last)
 
     async def status(self, endpoint: str, timeout: float | None = None) -> Any:
         """The status of one endpoint; no other is tried."""
@@ -142,7 +145,10 @@ class EtcdCalls:
         if failure.kind not in (Kind.LOST, Kind.TIMED_OUT):
             raise translate(failure) from None
         self.rotation.failed(channel.endpoint)
-        if failure.kind is Kind.TIMED_OUT and waited >= _SUSPECT_AFTER:
+        silent = failure.kind is Kind.TIMED_OUT and waited >= _SUSPECT_AFTER
+        # A channel whose connection broke would go on dialling the address that it resolved
+        # before; a new one looks the name up again, so an etcd that moved is found at once.
+        if silent or failure.broke_connection:
             await self.retire(channel)
 
     async def retire(self, channel: EtcdChannel) -> None:

@@ -41,6 +41,8 @@ _OPTIONS = (
     ("grpc.min_reconnect_backoff_ms", 3_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.enable_retries", 0),
+    # The default of 30 s is longer than a lease: a name that moved must be looked up sooner.
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
     ("grpc.enable_http_proxy", 0),
 )
 
@@ -56,6 +58,11 @@ def credentials(config: EtcdConfig) -> grpc.ChannelCredentials | None:
     )
 
 
+def _target(endpoint: str) -> str:
+    """The gRPC target of an endpoint; gRPC resolves its name when the channel dials."""
+    return endpoint
+
+
 def _read(path: Path | None) -> bytes | None:
     return None if path is None else path.read_bytes()
 
@@ -66,9 +73,9 @@ class EtcdChannel:
     def __init__(self, endpoint: str, tls: grpc.ChannelCredentials | None) -> None:
         self.endpoint = endpoint
         self._channel = (
-            grpc.aio.insecure_channel(endpoint, options=_OPTIONS)
+            grpc.aio.insecure_channel(_target(endpoint), options=_OPTIONS)
             if tls is None
-            else grpc.aio.secure_channel(endpoint, tls, options=_OPTIONS)
+            else grpc.aio.secure_channel(_target(endpoint), tls, options=_OPTIONS)
         )
         self._methods: dict[str, Callable[..., Any]] = {}
         self._users = 0
@@ -126,7 +133,9 @@ class EtcdChannel:
             await self.close()
 
     async def retire(self) -> None:
-        """Fail the streams now and close when the last call has ended."""
+        """Fail the streams now and close when the last call has ended; idempotent."""
+        if self._retired:
+            return
         self._retired = True
         for stream in self._streams:
             stream.fail()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from grid.deadline import Deadline
-from grid.errors import ClientClosed, EtcdCompacted, LeaseLost
+from grid.errors import ClientClosed, EtcdCompacted, EtcdPermissionDenied, LeaseLost
 from grid.etcd import api_pb2
 from grid.etcd._calls import EtcdCalls
 from grid.etcd._config import EtcdConfig
@@ -88,6 +89,7 @@ class EtcdClient:
         self.config = config
         self._calls = EtcdCalls(config)
         self._leases: set[Lease] = set()
+        self._unrevoked: set[int] = set()  # leases that etcd should have ended and may still hold
         self._watches: set[Watch] = set()
 
     def __repr__(self) -> str:
@@ -182,6 +184,9 @@ class EtcdClient:
     async def open_lease(self, ttl: float, *, timeout: float | None = None) -> Lease:
         """A new lease, kept alive from the moment it is granted.
 
+        Leases of this client that were revoked while etcd was away are revoked now:
+        an etcd that was restarted gives each of them its whole time again.
+
         Args:
             ttl: seconds, rounded up to whole ones; etcd may grant more.
 
@@ -191,10 +196,23 @@ class EtcdClient:
             raise ValueError(f"etcd: ttl must be above 0, not {ttl!r}")
         request = api_pb2.LeaseGrantRequest(TTL=math.ceil(ttl))
         sent, response = await self._calls.timed_call("Lease/LeaseGrant", request, timeout)
-        lease = Lease(self._calls, response.ID, float(response.TTL), sent)
+        lease = Lease(self._calls, response.ID, float(response.TTL), sent, self._unrevoked.add)
         self._leases.add(lease)
         lease.start(self._leases.discard)
+        try:
+            await self._revoke_former(timeout)
+        except BaseException:
+            await lease.revoke()
+            raise
         return lease
+
+    async def _revoke_former(self, timeout: float | None) -> None:
+        while self._unrevoked:
+            former = next(iter(self._unrevoked))
+            with contextlib.suppress(LeaseLost, EtcdPermissionDenied):
+                request = api_pb2.LeaseRevokeRequest(ID=former)
+                await self._calls.call("Lease/LeaseRevoke", request, timeout)
+            self._unrevoked.discard(former)
 
     async def lease_time(self, lease: int, *, timeout: float | None = None) -> tuple[float, float]:
         """Seconds that a lease has left, and seconds that it was granted, for any lease.

@@ -15,10 +15,21 @@ from grid.errors import (
     LeaseLost,
 )
 
-__all__ = ["CallFailed", "Kind", "translate"]
+__all__ = ["CallFailed", "Kind", "cause", "translate"]
 
-_LOST_CODES = {"UNAVAILABLE", "CANCELLED", "ABORTED"}
-_LOST_TEXTS = ("stream removed", "rst_stream", "context canceled", "context deadline exceeded")
+_TELLING_ATTEMPT = 1.0  # seconds: that nothing came in less says little
+
+# etcd itself never answers INTERNAL: it is gRPC's word for a call or stream that broke.
+_LOST_CODES = {"UNAVAILABLE", "CANCELLED", "ABORTED", "INTERNAL"}
+_LOST_TEXTS = (
+    "stream removed",
+    "rst_stream",
+    "context canceled",
+    "context deadline exceeded",
+    "raft",
+)
+# The beginnings of etcd's own answers; everything else is said by gRPC.
+_ETCDS_WORDS = ("etcdserver: ", "raft")
 _TOKEN_TEXTS = ("invalid auth token", "revision of auth store is old", "user name is empty")
 _AUTH_TEXTS = (*_TOKEN_TEXTS, "authentication failed", "password")
 
@@ -55,9 +66,20 @@ class CallFailed(Exception):
             return Kind.TOKEN
         if self.code in _LOST_CODES or "too many requests" in text:
             return Kind.LOST
-        if self.code in ("UNKNOWN", "INTERNAL") and any(part in text for part in _LOST_TEXTS):
+        if self.code == "UNKNOWN" and any(part in text for part in _LOST_TEXTS):
             return Kind.LOST
         return Kind.REFUSED
+
+    @property
+    def broke_connection(self) -> bool:
+        """True if the connection failed; False if etcd answered, be it a refusal to serve."""
+        return self.kind is Kind.LOST and not self.text.startswith(_ETCDS_WORDS)
+
+
+def cause(before: CallFailed | None, failure: CallFailed, waited: float) -> CallFailed:
+    """The failure to report: an attempt cut short by the deadline does not hide a real cause."""
+    cut_short = failure.kind is Kind.TIMED_OUT and waited < _TELLING_ATTEMPT
+    return before if before is not None and cut_short else failure
 
 
 def translate(failure: CallFailed, *, revision: int = 0) -> GridError:

@@ -25,7 +25,7 @@ from grid.errors import ClientClosed, EtcdError, EtcdUnavailable, GridError, Lea
 from grid.etcd import api_pb2
 from grid.etcd._calls import EtcdCalls
 from grid.etcd._channel import EtcdStream
-from grid.etcd._failures import CallFailed, Kind
+from grid.etcd._failures import CallFailed, Kind, cause
 from grid.etcd._rotation import pause
 
 __all__ = ["Lease", "lease_deadline", "ping_time"]
@@ -57,11 +57,19 @@ class Lease:
         ttl: seconds, as granted.
     """
 
-    def __init__(self, calls: EtcdCalls, lease_id: int, ttl: float, sent: float) -> None:
+    def __init__(
+        self,
+        calls: EtcdCalls,
+        lease_id: int,
+        ttl: float,
+        sent: float,
+        on_unrevoked: Callable[[int], object],
+    ) -> None:
         self.id = lease_id
         self.ttl = ttl
         self._calls = calls
         self._sent = sent
+        self._on_unrevoked = on_unrevoked
         self._deadline = self._valid_until = lease_deadline(sent, ttl)
         self._reason = ""
         self._ended = asyncio.Event()
@@ -94,7 +102,8 @@ class Lease:
 
         Best effort: if etcd cannot be had within `timeout` seconds (by default
         the lease's TTL, at most the client's timeout), the keys go when the TTL
-        is over. Cancelled, it leaves them to that as well.
+        is over, or when the client is granted its next lease. Cancelled, it leaves
+        them to that as well.
         """
         await self.abandon("revoked")
         if self._revoked or self._calls.closed:
@@ -103,11 +112,14 @@ class Lease:
         request = api_pb2.LeaseRevokeRequest(ID=self.id)
         try:
             await self._calls.call("Lease/LeaseRevoke", request, limit)
-        except (EtcdUnavailable, ClientClosed):
-            return
+            self._revoked = True
         except LeaseLost:
+            self._revoked = True
+        except (EtcdUnavailable, ClientClosed):
             pass
-        self._revoked = True
+        finally:
+            if not self._revoked:
+                self._on_unrevoked(self.id)
 
     async def abandon(self, reason: str = "abandoned") -> None:
         """Stop keeping the lease alive; its keys go when the TTL is over; idempotent."""
@@ -144,19 +156,21 @@ class Lease:
 
     async def _confirm(self) -> None:
         """Ping until one ping is confirmed or the deadline has passed."""
-        failures, last = 0, "the process stalled"
+        failures = 0
+        last: CallFailed | None = None
         while (remaining := self._deadline - now()) > 0:
             limit = ping_time(remaining, len(self._calls.rotation))
             try:
                 await self._ping(limit)
             except CallFailed as failure:
-                failures, last = failures + 1, failure.text
+                failures, last = failures + 1, cause(last, failure, limit)
                 await self._recover(failure, limit)
                 rest = pause(failures, len(self._calls.rotation), random.random())
                 await asyncio.sleep(max(0.0, min(rest, self._deadline - now(), self.ttl / 10)))
             else:
                 return
-        self._end(f"not confirmed by etcd for {now() - self._sent:.1f} s: {last}")
+        reason = last.text if last is not None else "the process stalled"
+        self._end(f"not confirmed by etcd for {now() - self._sent:.1f} s: {reason}")
 
     async def _ping(self, limit: float) -> None:
         try:

@@ -55,6 +55,20 @@ class View:
             self.revision = revision
         return WatchBatch(self.revision, changes, False) if changes else None
 
+    def continued_by(self, newest: KeyValue | None, count: int) -> bool:
+        """True if a store that holds this at the view's revision is the one that was viewed.
+
+        Args:
+            newest: the key that the store wrote last, as of the view's revision.
+            count: number of keys at that revision.
+
+        A store that lost its data and has grown past the revision since differs in one of
+        the two: revisions repeat, but leases and values do not.
+        """
+        if newest is None or count != len(self._known):
+            return count == len(self._known) == 0
+        return self._known.get(newest.key) == newest
+
     def advance(self, revision: int) -> None:
         """Nothing happened up to `revision`."""
         self.revision = max(self.revision, revision)

@@ -3,7 +3,8 @@
 Theory of operation. Everything is listed at revision R, then watched from R+1.
 etcd keeps the history, so after a lost connection, another endpoint or a
 restart the watch goes on at the revision after the last one seen. If that
-revision is compacted meanwhile, everything is listed again and compared with
+revision is compacted meanwhile, or etcd has lost its data since (the newest key
+as of the last revision is another one), everything is listed again and compared with
 what is known (`_view`), so that deletes without an event are still seen.
 
 There is no task and no buffer: the consumer's own `anext` reads the stream, so
@@ -29,7 +30,7 @@ from grid.etcd import api_pb2
 from grid.etcd._calls import EtcdCalls
 from grid.etcd._channel import EtcdStream
 from grid.etcd._failures import CallFailed, Kind
-from grid.etcd._model import KeyValue, Snapshot, WatchBatch
+from grid.etcd._model import KeyValue, Snapshot, WatchBatch, key_value
 from grid.etcd._rotation import attempt_time, pause
 from grid.etcd._view import View
 
@@ -231,6 +232,7 @@ class Watch:
                 self._stream = await self._calls.stream("Watch/Watch", limit)
                 await self._stream.send(self._request())
                 created = await self._stream.receive()
+                same = created.canceled or await self._is_same_store(created.header, limit)
         except TimeoutError:
             raise CallFailed("DEADLINE_EXCEEDED", f"no answer within {limit:.1f} s") from None
         except asyncio.CancelledError:
@@ -241,7 +243,7 @@ class Watch:
             await self._cancelled(created)
             return
         self._denied = False
-        if self._is_another_store(created.header):
+        if not same:
             await self._hang_up()
             self._stale = True
 
@@ -256,24 +258,53 @@ class Watch:
         )
         return api_pb2.WatchRequest(create_request=create)
 
-    def _is_another_store(self, header: Any) -> bool:
-        """True for a store that cannot be the one the view was read from.
+    async def _is_same_store(self, header: Any, limit: float) -> bool:
+        """True if the store is the one that the view was read from.
 
-        A member that is only behind looks like a store that lost its data; to
-        list again, which asks the leader, is right for both. Only once, though.
+        An etcd that lost its data keeps its cluster id, and may have more revisions than
+        the view by now; events of a watch from there on would not fit the view. A member that
+        is only behind may look like that; to list again is right for both.
         """
         before, self._cluster = self._cluster, header.cluster_id
-        if before and before != header.cluster_id:
-            return True
         fresh, self._fresh = self._fresh, False
-        return not fresh and header.revision < self._view.revision
+        if before and before != header.cluster_id:
+            return False
+        if fresh:
+            return True
+        if header.revision < self._view.revision:
+            return False
+        return await self._continues(limit)
+
+    async def _continues(self, limit: float) -> bool:
+        assert self._stream is not None  # noqa: S101  # the caller has opened it
+        start, end = self._range
+        request = api_pb2.RangeRequest(
+            key=start,
+            range_end=end,
+            revision=self._view.revision,
+            sort_target=api_pb2.RangeRequest.MOD,
+            sort_order=api_pb2.RangeRequest.DESCEND,
+            limit=1,
+        )
+        try:
+            response = await self._stream.channel.unary(
+                "KV/Range", request, limit, self._stream.metadata
+            )
+        except CallFailed as failure:
+            if failure.kind is Kind.REFUSED:  # compacted, or not there yet
+                return False
+            raise
+        newest = key_value(response.kvs[0]) if response.kvs else None
+        return self._view.continued_by(newest, response.count)
 
     async def _lost(self, failure: CallFailed, waited: float = 0.0) -> None:
         stream = self._stream
         await self._hang_up()
+        self._fresh = False  # the next answer may come from another store than was listed
+        settled = self._down_since is None and now() - self._up_since >= _SETTLED
+        self._failures = 1 if settled else self._failures + 1
         if self._down_since is None:
             self._down_since = now()
-        self._failures = self._failures + 1 if now() - self._up_since < _SETTLED else 1
         if failure.kind is Kind.TOKEN and not self._denied:
             self._denied = True
             self._calls.forget_login(stream.metadata if stream else None)

@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 import pytest
 
 import grid
+from grid.deadline import now
 from grid.embedded import Etcd
 from grid.errors import (
     EtcdPermissionDenied,
@@ -211,3 +213,34 @@ async def test_peers_go_on_when_one_of_three_members_is_killed() -> None:
                 await client.stop_actor("during")
                 await asyncio.to_thread(member.start)
             assert {one.name: one.epoch for one in await client.query("mailbox")} == epochs
+
+
+async def test_peers_and_their_leader_are_back_soon_after_a_long_outage() -> None:
+    lease = 8.0  # an etcd that is started again gives the former leases all of it
+    async with Etcd() as etcd:
+        servers = [
+            grid.Server("t", etcd=etcd.endpoint, lease=lease, drain_timeout=1.0) for _ in range(2)
+        ]
+        async with AsyncExitStack() as stack:
+            for server in servers:
+                server.define("leader", lambda _: echo, mailbox=4)
+                await stack.enter_async_context(server)
+            client = await stack.enter_async_context(grid.Client("t", etcd=etcd.endpoint))
+
+            async def leads() -> bool:
+                with contextlib.suppress(grid.GridError):
+                    return bool(await client.request("leader", grid.EchoMsg(), timeout=1))
+                return False
+
+            await wait_until(leads, "the leader")
+            await asyncio.to_thread(etcd.kill)
+            fenced = [lambda one=one: str(one.state) == "fenced" for one in servers]
+            for condition in fenced:
+                await wait_until(condition, "the peers to notice", timeout=lease)
+            await asyncio.to_thread(etcd.start)
+            began = now()
+            await wait_until(leads, "the leader to answer again", timeout=lease + 10)
+            assert now() - began < 5
+            for server in servers:
+                await wait_until(lambda: str(server.state) == "serving", "both peers")  # noqa: B023
+            assert now() - began < 5

@@ -21,7 +21,7 @@ from grid.errors import (
     LeaseLost,
 )
 from grid.etcd import EtcdConfig, KeyValue, Snapshot
-from grid.etcd._failures import CallFailed, Kind, translate
+from grid.etcd._failures import CallFailed, Kind, cause, translate
 from grid.etcd._lease import lease_deadline, ping_time
 from grid.etcd._model import decode_key, encode_key, prefix_range
 from grid.etcd._rotation import Rotation, attempt_time, pause
@@ -100,6 +100,9 @@ def test_any_key_survives(key: bytes) -> None:
     [
         ("UNAVAILABLE", "etcdserver: no leader", Kind.LOST, EtcdUnavailable),
         ("UNKNOWN", "Stream removed", Kind.LOST, EtcdUnavailable),
+        ("UNKNOWN", "raft proposal dropped", Kind.LOST, EtcdUnavailable),
+        ("INTERNAL", "Internal error from Core", Kind.LOST, EtcdUnavailable),
+        ("INTERNAL", "Received RST_STREAM with error code 2", Kind.LOST, EtcdUnavailable),
         ("DEADLINE_EXCEEDED", "Deadline Exceeded", Kind.TIMED_OUT, EtcdUnavailable),
         ("RESOURCE_EXHAUSTED", "etcdserver: too many requests", Kind.LOST, EtcdUnavailable),
         (
@@ -138,6 +141,30 @@ def test_failures_have_a_kind_and_an_error(
     failure = CallFailed(code, text)
     assert failure.kind is kind
     assert type(translate(failure, revision=7)) is error
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "broke"),
+    [
+        ("UNAVAILABLE", "failed to connect to all addresses", True),
+        ("UNAVAILABLE", "DNS resolution failed for etcd:2379", True),
+        ("INTERNAL", "Internal error from Core", True),
+        ("UNAVAILABLE", "etcdserver: no leader", False),
+        ("RESOURCE_EXHAUSTED", "etcdserver: too many requests", False),
+        ("DEADLINE_EXCEEDED", "Deadline Exceeded", False),
+    ],
+)
+def test_a_refusal_to_serve_is_no_broken_connection(code: str, text: str, broke: bool) -> None:
+    assert CallFailed(code, text).broke_connection is broke
+
+
+def test_an_attempt_cut_short_does_not_hide_the_cause() -> None:
+    refused = CallFailed("UNAVAILABLE", "connection refused")
+    silent = CallFailed("DEADLINE_EXCEEDED", "Deadline Exceeded")
+    assert cause(None, silent, 0.01) is silent
+    assert cause(refused, silent, 0.01) is refused
+    assert cause(refused, silent, 5.0) is silent
+    assert cause(silent, refused, 0.01) is refused
 
 
 # -- rotation and times -------------------------------------------------------
@@ -238,6 +265,18 @@ def test_events_come_once() -> None:
     assert view.apply([event("b", 6)]) is None
     assert set(view.current) == {"b", "c"}
     assert (view.revision, batch.snapshot) == (7, False)
+
+
+def test_a_view_knows_the_store_that_it_was_read_from() -> None:
+    view = View()
+    assert view.continued_by(None, 0)
+    assert not view.continued_by(kv("a", 3), 1)
+    view.relist(Snapshot(5, [kv("a", 3), kv("b", 4)]))
+    assert view.continued_by(kv("b", 4), 2)
+    assert not view.continued_by(kv("b", 4), 3)
+    assert not view.continued_by(kv("b", 4, created=1), 2)
+    assert not view.continued_by(kv("c", 4), 2)
+    assert not view.continued_by(None, 0)
 
 
 _HISTORY = st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=30)
