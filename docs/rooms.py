@@ -55,7 +55,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("", "cli", "testing"),
     ),
     "machine": (
-        ("errors", "times", "lists", "plain"),
+        ("errors", "times", "lists", "plain", "compatibility"),
         ("schema",),
         ("rules", "waits"),
         ("core",),

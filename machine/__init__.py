@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from machine.compatibility import register as _register
 from machine.core.handlers import Binding, Handler, on
 from machine.core.machine import Machine
 from machine.core.mutation import Mutation, Source
@@ -29,6 +30,8 @@ from machine.times import Time
 from machine.waits.contexts import StateContext
 from machine.waits.result import Result
 from machine.waits.wait import Wait
+
+_register()
 
 __all__ = [
     "EXCEPTION",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from typing import Any
 
 from machine.core.records import TransitionRecord
 from machine.core.snapshot import Snapshot
+from machine.core.transition import StateChange
 from machine.errors import InvalidArgument
 from machine.schema.schema import Schema
 
@@ -46,6 +48,14 @@ class Record(TransitionRecord):
     machine_tick: int = 0
     begins: bool = False
 
+    def __getstate__(self) -> dict[str, object]:
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    def __setstate__(self, state: dict[str, object] | list[Any]) -> None:
+        values = state if isinstance(state, dict) else _of_before(state)
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
     @property
     def diff(self) -> dict[str, int]:
         """The ticks that the tracked states made, of those that changed."""
@@ -66,6 +76,25 @@ class Record(TransitionRecord):
 
     def _ticks_of(self, state: str) -> int:
         return next((change.ticks for change in self.changes if change.name == state), 0)
+
+
+# The fields of a record in pickles that were made before it was a `TransitionRecord`.
+_BEFORE = (
+    *("number", "at", "machine", "transition", "kind", "called", "accepted", "auto", "ticks"),
+    *("diff", "sum", "sum_tracked", "sum_diff", "since", "queue_tick", "machine_tick"),
+    *("args", "source", "error", "begins"),
+)
+
+
+def _of_before(state: list[Any]) -> dict[str, object]:
+    values = dict(zip(_BEFORE, state, strict=True))
+    ticks, diff = values["ticks"], values.pop("diff")
+    changes = [
+        StateChange(at, name, diff[name], tick)
+        for at, (name, tick) in enumerate(ticks.items())
+        if name in diff
+    ]
+    return {**values, "check": False, "changes": tuple(changes)}
 
 
 @dataclass(frozen=True, slots=True)

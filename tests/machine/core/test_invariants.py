@@ -1,4 +1,4 @@
-"""What holds for every machine, whatever its schema and whatever is asked of it."""
+"""Invariants of machines, of any schema and under any calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What observers of a machine get: changes of transitions, dropped mutations, records."""
+"""The interface of observers: changes of transitions, dropped mutations, records."""
 
 import threading
 from collections.abc import Iterator

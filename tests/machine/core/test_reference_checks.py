@@ -1,4 +1,4 @@
-"""What can be asked of a machine: names, relations, states, clocks and texts."""
+"""Questions to a machine: names, relations, states, clocks and texts."""
 
 from __future__ import annotations
 

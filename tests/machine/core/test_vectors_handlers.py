@@ -1,4 +1,4 @@
-"""Which handlers run, in which order, and what a "no" of each of them does."""
+"""The handlers that run, their order, and the effect of a "no" of each of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What relations did in a transition, as its steps tell it."""
+"""Steps: the effects of relations in a transition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which states a mutation leads to: relations alone, and again with handlers that agree."""
+"""Targets of mutations: by relations alone, and again with handlers that agree."""
 
 from __future__ import annotations
 
