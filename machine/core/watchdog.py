@@ -20,7 +20,7 @@ from typing import Protocol
 
 from machine.core.options import Options
 
-__all__ = ["Watched", "asleep", "busy", "wake"]
+__all__ = ["Watched", "asleep", "busy", "inspect", "wake"]
 
 _log = logging.getLogger("machine")
 
@@ -67,7 +67,7 @@ def _look() -> None:
             machines = busy.copy()
             quiet = 0 if machines else quiet + 1
             for machine in machines:
-                _look_at(machine, reported)
+                inspect(machine, reported)
         reported.clear()
         _work.clear()
         asleep = True
@@ -77,7 +77,12 @@ def _look() -> None:
         _work.wait()
 
 
-def _look_at(machine: Watched, reported: dict[int, float]) -> None:
+def inspect(machine: Watched, reported: dict[int, float]) -> None:
+    """Report a handler that takes too long, and cancel the queue behind one that hangs.
+
+    Args:
+        reported: the beginnings of handlers that were reported, by machine.
+    """
     options, since = machine._options, machine._since
     seconds = options.clock() - since
     if seconds <= options.handler_timeout:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from machine.rules.kinds import Kind
 from machine.schema.schema import EXCEPTION, Schema
 from machine.waits.result import Result
 from tests.machine.vector_kit import (
+    CLOCK,
     OVERRUN,
     TIMEOUT,
     AnyMachine,
@@ -145,7 +145,7 @@ def late(**handlers: Any) -> tuple[AnyMachine, list[Result]]:
 
     def enter() -> None:
         nested.append(machine.add("B"))
-        time.sleep(OVERRUN)
+        CLOCK.advance(OVERRUN)
 
     machine.bind({"AEnter": enter, **handlers})
     assert letter(machine.add("A")) == "C"

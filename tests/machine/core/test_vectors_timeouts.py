@@ -1,6 +1,6 @@
-"""Handlers that take too long: the reply in time, and the one that came too late.
+"""Handlers that take too long: those that return before their deadline, and after it.
 
-The handlers sleep: blocking the machine is what is tried here.
+The handlers advance the clock of the machine instead of sleeping.
 """
 
 from __future__ import annotations
