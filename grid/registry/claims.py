@@ -49,6 +49,7 @@ class Claims:
         self._pump_scheduled: asyncio.Handle | None = None
         self._resting: dict[Operation, asyncio.TimerHandle] = {}  # frees that failed
         self._pause = _FIRST_PAUSE
+        self._trouble: GridError | None = None
 
     def __repr__(self) -> str:
         return f"<Claims {len(self._held)} held, {len(self._ledger)} waiting, {self._lease!r}>"
@@ -108,6 +109,11 @@ class Claims:
         self._schedule_pump()
         for freed in frees:
             await freed
+
+    @property
+    def trouble(self) -> GridError | None:
+        """The error that keeps names from being freed; None once a free got through."""
+        return self._trouble
 
     async def close(self) -> None:
         """Stop sending; callers that still wait get `LeaseLost`."""
@@ -204,6 +210,7 @@ class Claims:
         return held[0].create_revision if foreign is None else _already_registered(foreign)
 
     def _freed(self, free: Operation, revision: int) -> None:
+        self._trouble = None
         self._ledger.freed(free)
         future = self._outcomes.pop(free, None)  # nobody waits for what is given back
         if future is not None:
@@ -215,6 +222,7 @@ class Claims:
                 self._ledger.refused(operation, error)
                 _settle(self._outcomes.pop(operation), error)
             else:
+                self._trouble = error
                 self._rest(operation)
         self._wake()
         self._schedule_pump()

@@ -15,10 +15,18 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from grid.errors import AlreadyRegistered, GridError, LeaseLost
+from grid.errors import (
+    AlreadyRegistered,
+    EtcdOutOfSpace,
+    EtcdPermissionDenied,
+    GridError,
+    LeaseLost,
+)
 
 __all__ = ["Ledger", "Operation"]
 
+# Answers of etcd: the claim was seen, and refused.
+_NOT_GRANTED = (AlreadyRegistered, EtcdOutOfSpace, EtcdPermissionDenied, LeaseLost)
 _OPERATIONS_PER_TRANSACTION = 100  # etcd allows 128 by default
 _BYTES_PER_TRANSACTION = 512 * 1024  # etcd allows 1.5 MiB by default
 
@@ -106,7 +114,7 @@ class Ledger:
 
     def refused(self, claim: Operation, error: GridError) -> None:
         """A claim failed. Unless the error says that it was not granted, it is given back."""
-        if self.closed or isinstance(error, AlreadyRegistered | LeaseLost):
+        if self.closed or isinstance(error, _NOT_GRANTED):
             self.forget(claim.keys)
         else:
             self.give_back(claim, 0)

@@ -42,6 +42,7 @@ _log = logging.getLogger("grid.actor")
 
 _SAY_STUCK_AFTER = 10.0  # seconds
 _TIMER_GRAIN = 0.001  # seconds by which an event loop may call too early
+_FREE_POLL = 0.1  # seconds between looks at why names are not free yet
 _UNWIND = 2.0  # seconds a cancelled actor may take to unwind before it is given up
 
 
@@ -196,19 +197,38 @@ class ActorRunner:
         Raises:
             UnknownActor: no actor of that name runs here.
             ActorStillRunning: it did not end; it keeps its names.
-            EtcdUnavailable: it has ended, but its names could not be freed.
+            EtcdUnavailable, EtcdOutOfSpace: it has ended, and its names are not free yet;
+                freeing them goes on.
         """
         actor = self._actors.get(name)
         if actor is None:
             raise UnknownActor(name)
-        await _end(actor, "stopped by request", grace)
+        await self._end(actor, "stopped by request", grace)
+
+    async def _end(self, actor: _Actor, reason: str, grace: float) -> None:
+        await _end(actor, reason, grace)
+        await self._wait_freed(actor)
+
+    async def _wait_freed(self, actor: _Actor) -> None:
+        over = Deadline.after(_UNWIND)
+        while not actor.life.done():
+            await asyncio.wait([actor.life], timeout=_FREE_POLL)
+            membership = self._peer.membership
+            if actor.life.done() or membership is None:
+                return
+            if membership.claims.trouble is not None:
+                raise membership.claims.trouble
+            if over.passed:
+                raise EtcdUnavailable(
+                    f"actor {actor.context.name!r} has ended, its names are not free yet"
+                )
 
     async def stop_all(self, reason: str, grace: float) -> list[str]:
         """End all actors at once, for good; returns the names of those that did not end."""
         self._ending = True
         actors = list(self._actors.values())
         ends = await asyncio.gather(
-            *(_end(actor, reason, grace) for actor in actors), return_exceptions=True
+            *(self._end(actor, reason, grace) for actor in actors), return_exceptions=True
         )
         for end in ends:
             if isinstance(end, BaseException) and not isinstance(end, GridError):
@@ -251,8 +271,6 @@ async def _end(actor: _Actor, reason: str, grace: float) -> None:
         actor.acting.cancel(reason)
     if not await _ends(actor.acting):
         raise ActorStillRunning(context.name)
-    if not await _ends(actor.life):
-        raise EtcdUnavailable(f"actor {context.name!r} has ended, its names are not free yet")
 
 
 async def _ends(task: asyncio.Task[None]) -> bool:
