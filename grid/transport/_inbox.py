@@ -315,7 +315,7 @@ class Inbox:
 
     def _take_chunk(self, exchange: int, value: int, part: bytes, note: Note | None) -> None:
         if exchange in self.assemblies.pending:
-            self.assemblies.more(exchange, part)
+            self.assemblies.more(exchange, part, self._now)
             return
         if note is None or not note.size:
             raise ProtocolViolation(f"the first chunk of exchange {exchange} does not say the size")
@@ -326,7 +326,7 @@ class Inbox:
             known = exchange not in self.theirs
         if not known:
             self.assemblies.refuse(exchange)
-        elif not self.assemblies.first(exchange, note.size, part, at):
+        elif not self.assemblies.first(exchange, note.size, part, at, self._now):
             limit = self._settings.max_message_bytes
             failure = _of_grid(
                 _RESOURCE_EXHAUSTED, f"received message larger than max ({note.size} vs. {limit})"

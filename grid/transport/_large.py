@@ -16,6 +16,7 @@ from grid.transport.budget import Budget
 __all__ = ["Assemblies", "AssemblyError", "LargeMessage"]
 
 _MOST_REFUSED = 10_000
+_PATIENCE = 120.0  # seconds without a further part
 _MOST_UNFINISHED = 64  # a sender has two under way
 
 
@@ -61,11 +62,12 @@ class LargeMessage:
 
 
 class _Assembly:
-    __slots__ = ("at", "data", "size")
+    __slots__ = ("at", "data", "deadline", "size")
 
-    def __init__(self, size: int, at: float) -> None:
+    def __init__(self, size: int, deadline: float) -> None:
         self.size = size
-        self.at = at
+        self.deadline = deadline
+        self.at = deadline  # when it is forgotten
         # Not a list of parts: many small ones would take many times their size.
         self.data = bytearray()
 
@@ -104,14 +106,17 @@ class Assemblies:
         self._refused += 1
         self.pending[exchange] = None
 
-    def first(self, exchange: int, size: int, part: bytes, at: float) -> bool:
+    def first(
+        self, exchange: int, size: int, part: bytes, at: float, now: float = math.inf
+    ) -> bool:
         """Begin a message; False if there is no room for it, and then the rest is ignored.
 
         Args:
             exchange: whose message it is.
             size: bytes of the whole, as announced.
             part: the first of them.
-            at: when it is forgotten if it is not whole.
+            at: the time to forget it if it is not whole.
+            now: the present time; it is also forgotten if it does not go on.
 
         Raises:
             AssemblyError: the part alone is more than was announced.
@@ -125,10 +130,10 @@ class Assemblies:
             return False
         self.pending[exchange] = _Assembly(size, at)
         self.reserved += size
-        self.more(exchange, part)
+        self.more(exchange, part, now)
         return True
 
-    def more(self, exchange: int, part: bytes) -> None:
+    def more(self, exchange: int, part: bytes, now: float = math.inf) -> None:
         """Take a further part.
 
         Raises:
@@ -140,6 +145,7 @@ class Assemblies:
         if len(assembly.data) + len(part) > assembly.size:
             raise AssemblyError(f"exchange {exchange} brings more than it announced")
         assembly.data += part
+        assembly.at = min(assembly.deadline, now + _PATIENCE)
 
     def last(self, exchange: int, part: bytes) -> bytes | None:
         """The whole message; None if it was refused.
@@ -156,7 +162,7 @@ class Assemblies:
         return None if assembly is None else cast("bytes", assembly.data)
 
     def next_overdue(self) -> float:
-        """When the next unfinished message is to be forgotten."""
+        """The time to forget the next unfinished message."""
         return min((one.at for one in self.pending.values() if one is not None), default=math.inf)
 
     def expire(self, now: float) -> None:

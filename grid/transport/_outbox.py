@@ -36,6 +36,8 @@ __all__ = ["OPENING", "Outbound", "Outbox"]
 
 OPENING = frozenset((Frame.REQUEST, Frame.TELL, Frame.OPEN))
 
+_OF_STREAM = frozenset((Frame.ITEM, Frame.CREDIT, Frame.END))
+
 HOLD_UNDER = 16
 HOLD_SECONDS = 0.001
 LEAST_CAP = 32
@@ -222,11 +224,13 @@ class Outbox:
                 self._drop_large(exchange)
                 self.put(exchange, by, 0, NO_ROUTE, data, None)
 
-    def discard(self, exchanges: Collection[int]) -> None:
-        """Send nothing of what is queued for these exchanges."""
-        for exchange in exchanges:
+    def discard_items(self, streams: Collection[int]) -> None:
+        """Send nothing of what these streams have queued, but for their acceptance."""
+        for exchange in streams:
             self._drop_large(exchange)
-        self._queue = deque(one for one in self._queue if one[0] not in exchanges)
+        self._queue = deque(
+            one for one in self._queue if one[0] not in streams or one[1] not in _OF_STREAM
+        )
         self.bytes = sum(map(_size, self._queue)) + self.large_bytes
 
     def _drop_large(self, exchange: int) -> LargeMessage | None:

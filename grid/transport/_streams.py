@@ -75,7 +75,7 @@ class Streams:
         self._out.replace(Frame.ACCEPT, Frame.ERROR, data)
         if not self.flows:
             return
-        self._out.discard(self.flows.keys())
+        self._out.discard_items(self.flows.keys())
         for exchange, flow in tuple(self.flows.items()):
             self.end_stream(exchange, failure)
             self._in.end(flow, failure)

@@ -190,10 +190,25 @@ def _special(source: Source) -> int:
 
 def _data(source: Source, kind: int) -> bytes:
     if kind in (Frame.ERROR, Frame.END) and source.pick(6):
-        return Failure(code=source.pick(20), text="why").SerializeToString()
+        return _failure(source).SerializeToString()
     if not source.pick(10):
         return compress("gzip", bytes(source.pick(200_000)))
     return source.blob(40)
+
+
+def _failure(source: Source) -> Failure:
+    failure = Failure(code=source.pick(20), text="why", origin=Failure.GRID)
+    if source.pick(2):
+        depth = source.pick(4000)
+        number = b"9" * source.pick(500)
+        failure.error = (
+            b"[" * depth,
+            b'["AlreadyRegistered",{"key":' + number + b"}]",
+            b'["MessageTooLarge",{"size":' + number + b',"limit":[]}]',
+            b'["DeadlineExceeded",{"what":"x","seconds":' + number + b"}]",
+            source.blob(40),
+        )[source.pick(5)]
+    return failure
 
 
 def _note(source: Source, index: int) -> Note:

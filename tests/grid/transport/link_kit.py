@@ -9,6 +9,7 @@ from typing import Any
 
 from grid.deadline import Deadline
 from grid.errors import GridError, OutcomeUnknown
+from grid.testing import wait_until
 from grid.transport.answer import Answer, FutureAnswer, Reply
 from grid.transport.link import Link
 from grid.transport.service import WireService
@@ -115,6 +116,13 @@ async def ask_many(
     """What came of so many requests at once."""
     asking = (ask(way, address, data, **options) for data in datas)
     return await asyncio.gather(*asking, return_exceptions=True)
+
+
+async def hold(way: Transport, gate: Gatekeeper, address: str, timeout: float = 10) -> asyncio.Task:  # type: ignore[type-arg]
+    """A request that has arrived and is not answered."""
+    asking = asyncio.create_task(ask(way, address, b"hold", receiver="later", timeout=timeout))
+    await wait_until(lambda: b"hold" in gate.held, "the request arrived")
+    return asking
 
 
 def link_of(way: Transport) -> Link:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
 from grid.transport._routes import InboundRoute
+from grid.transport.failures import decode_failure
 from grid.transport.protocol import Session
 from grid.transport.settings import SessionSettings
 from grid.wire_pb2 import Failure, Frame, Hello, Note, Route
@@ -132,6 +133,7 @@ class Side:
         self.events.append(("reply", token, type_name, data))
 
     def on_failure(self, token: Any, failure: Failure) -> None:
+        decode_failure(failure)  # as every owner does
         self.events.append(("failure", token, failure.code, failure.text))
 
     def on_accept(self, token: Any) -> None:
@@ -144,6 +146,8 @@ class Side:
         self.events.append(("credit", token))
 
     def on_end(self, token: Any, whole: bool, failure: Failure | None) -> None:
+        if failure is not None:
+            decode_failure(failure)
         code = None if failure is None else failure.code
         self.events.append(("end", token, whole, code))
 

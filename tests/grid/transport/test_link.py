@@ -19,25 +19,19 @@ from grid.errors import (
 from grid.testing import wait_until
 from grid.transport.answer import Reply
 from grid.transport.service import SERVICE
-from grid.transport.transport import Destination, Transport
+from grid.transport.transport import Destination
 from grid.wire_pb2 import Delivery, Frame, Hello
 from tests.grid.proxy import FaultProxy
 from tests.grid.transport.link_kit import (
     Gatekeeper,
     ask,
     ask_many,
+    hold,
     link_of,
     parcel,
     serving,
     transport,
 )
-
-
-async def hold(way: Transport, gate: Gatekeeper, address: str, timeout: float = 10) -> asyncio.Task:  # type: ignore[type-arg]
-    """A request that has arrived and is not answered."""
-    asking = asyncio.create_task(ask(way, address, b"hold", receiver="later", timeout=timeout))
-    await wait_until(lambda: b"hold" in gate.held, "the request arrived")
-    return asking
 
 
 async def test_answers_come_to_those_who_asked() -> None:
