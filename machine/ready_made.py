@@ -50,7 +50,7 @@ class Connected(Basic):
         auto=True, remove=["Connecting", "Connected", "Disconnecting", "Disconnected"]
     )
 
-    Connection = group(Connecting, Connected, Disconnecting, Disconnected)
+    Connection: tuple[str, ...] = group(Connecting, Connected, Disconnecting, Disconnected)
 
 
 class ConnPool(Basic):
@@ -66,7 +66,9 @@ class ConnPool(Basic):
     Disconnecting: StateName[None] = state(remove=[ConnectedFully, Connected, Connecting])
     Disconnected: StateName[None] = state(remove=[Connecting, ConnectedFully, Disconnecting])
 
-    Connection = group(Connecting, Connected, ConnectedFully, Disconnecting, Disconnected)
+    Connection: tuple[str, ...] = group(
+        Connecting, Connected, ConnectedFully, Disconnecting, Disconnected
+    )
 
 
 class Disposed(Basic):

@@ -74,12 +74,12 @@ class Handler:
     def __init__(
         self, name: str, place: Place, function: Callable[..., Any], owned: bool, machine: str
     ) -> None:
-        self.name = name
-        self.place = place
-        self.role = place[0]
-        self.function = function
-        self.owned = owned
-        self.is_async = inspect.iscoroutinefunction(function)
+        self.name: str = name
+        self.place: Place = place
+        self.role: Role = place[0]
+        self.function: Callable[..., Any] = function
+        self.owned: bool = owned
+        self.is_async: bool = inspect.iscoroutinefunction(function)
         if self.is_async and self.role < Role.END:
             raise InvalidHandler(
                 f"{name} answers yes or no at once, so it cannot be async",
@@ -88,7 +88,7 @@ class Handler:
                 hint="Make it a plain function, and do the waiting in an async State handler.",
             )
         self._parameters = _parameters(name, function, owned, machine)
-        self.bare = not self._parameters
+        self.bare: bool = not self._parameters
 
     def __repr__(self) -> str:
         return f"<Handler {self.name}>"
@@ -150,7 +150,7 @@ class HandlerGroup:
     __slots__ = ("__weakref__", "handlers", "table")
 
     def __init__(self, handlers: Iterable[Handler]) -> None:
-        self.handlers = tuple(handlers)
+        self.handlers: tuple[Handler, ...] = tuple(handlers)
         self.table: Any = None
 
 
@@ -172,10 +172,10 @@ class Binding:
         group: HandlerGroup,
         detach: Callable[[Binding], None],
     ) -> None:
-        self.id = id
-        self.owner = owner
-        self.prefix = prefix
-        self.group = group
+        self.id: str = id
+        self.owner: object = owner
+        self.prefix: str = prefix
+        self.group: HandlerGroup = group
         self._detach = detach
 
     def __repr__(self) -> str:
@@ -276,4 +276,4 @@ def _mark(*marks: tuple[Any, ...]) -> Callable[[F], F]:
     return decorate
 
 
-on = _On()
+on: _On = _On()

@@ -151,7 +151,7 @@ class Lifecycle(Engine):
         self._config = self._relations.configuration(active)
         self._active = self._config.active
         self._queue_tick = max(self._queue_tick, snapshot.queue_tick)
-        self.machine_tick = snapshot.machine_tick + 1
+        self.machine_tick: int = snapshot.machine_tick + 1
         for context in (self._contexts or {}).values():
             context._expire()
         self._contexts = None

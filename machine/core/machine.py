@@ -7,31 +7,38 @@ import secrets
 import typing
 from asyncio import AbstractEventLoop, events
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from weakref import WeakValueDictionary
 
 from machine.core import bindings
 from machine.core.failures import From
 from machine.core.lifecycle import Lifecycle
 from machine.core.mutation import DropReason, Mutation
-from machine.core.options import Options
+from machine.core.options import Options, check_kinds
 from machine.core.snapshot import Snapshot
 from machine.core.tracer import Tracer
 from machine.core.view import Names
 from machine.core.when import setup_lock
-from machine.errors import InvalidArgument, MachineError
+from machine.errors import MachineError
 from machine.rules.kinds import Kind, kind_of
 from machine.rules.resolution import Move, relations_of
+from machine.schema.arguments import Args
 from machine.schema.drawable import Pictures
 from machine.schema.schema import Schema, as_schema
-from machine.schema.states import StateName, States
+from machine.schema.states import States, TypedState
 from machine.times import Time
 from machine.waits.result import CANCELED, EXECUTED, Result
 
 __all__ = ["Machine", "schema_of"]
 
-S = TypeVar("S")
-A = TypeVar("A")
+if TYPE_CHECKING:
+    import typing_extensions
+
+    # `Machine` without brackets is Machine[Any]: typing has defaults since Python 3.13.
+    S = typing_extensions.TypeVar("S", default=Any)
+else:
+    S = TypeVar("S")
+P = ParamSpec("P")
 
 _DEFAULTS = Options()
 _numbers = itertools.count()
@@ -125,7 +132,7 @@ class Machine(Lifecycle, Pictures, Generic[S]):
         tracers: Sequence[Tracer] = (),
         options: Options | None = None,
     ) -> None:
-        _check(id=(id, str), parent=(parent, Machine), options=(options, Options))
+        check_kinds(id=(id, str), parent=(parent, Machine), options=(options, Options))
         given = schema if schema is not None else self._schema
         relations = relations_of(given if isinstance(given, Schema) else as_schema(given))
         name = secrets.token_hex(8) if id is None else id
@@ -212,13 +219,21 @@ class Machine(Lifecycle, Pictures, Generic[S]):
 
     # -- mutations -----------------------------------------------------------------------
 
+    # A state that declares arguments brings their type as its parameters (P). A type variable for
+    # the arguments would do as well, but its errors name the variable and not the types.
     @overload
-    def add(self, state: StateName[A], /, *, args: A, source: From = ...) -> Result: ...
+    def add(self, state: TypedState[P], /, *args: P.args, **kwargs: P.kwargs) -> Result: ...
+    @overload
+    def add(
+        self, state: Names, other: Names, /, *states: Names, args: Args = ..., source: From = ...
+    ) -> Result: ...
     @overload
     def add(
         self, *states: Names, args: Mapping[str, Any] | None = ..., source: From = ...
     ) -> Result: ...
-    def add(self, *states: Any, args: Any = None, source: From = None) -> Result:
+    def add(  # type: ignore[misc]  # P: args and source
+        self, *states: Any, args: Any = None, source: From = None
+    ) -> Result:
         """Activate states.
 
         Args:
@@ -323,8 +338,18 @@ class Machine(Lifecycle, Pictures, Generic[S]):
             return self._refuse(kind_of(kind), states, args, DropReason.DISPOSED)
         return self._prepend(self._mutation(kind_of(kind), states, args, source))
 
+    @overload
+    def can_add(self, state: TypedState[P], /, *args: P.args, **kwargs: P.kwargs) -> Result: ...
+    @overload
     def can_add(
-        self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
+        self, state: Names, other: Names, /, *states: Names, args: Args = ..., source: From = ...
+    ) -> Result: ...
+    @overload
+    def can_add(
+        self, *states: Names, args: Mapping[str, Any] | None = ..., source: From = ...
+    ) -> Result: ...
+    def can_add(  # type: ignore[misc]  # P: args and source
+        self, *states: Any, args: Any = None, source: From = None
     ) -> Result:
         """Ask relations and negotiation handlers whether `add` would be accepted.
 
@@ -344,15 +369,6 @@ class Machine(Lifecycle, Pictures, Generic[S]):
         mutation = self._mutation(kind, states, args, source)
         mutation.check = True
         return self._prepend(mutation)
-
-
-def _check(**given: tuple[object, type]) -> None:
-    for name, (value, wanted) in given.items():
-        if value is not None and not isinstance(value, wanted):
-            raise InvalidArgument(
-                f"{name} must be of the type {wanted.__name__}, not {type(value).__name__}",
-                argument=name,
-            )
 
 
 def _restored(

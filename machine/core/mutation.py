@@ -68,12 +68,12 @@ class Mutation:
     """
 
     # Class attributes, as most mutations have none of these.
-    auto = False
-    check = False
+    auto: bool = False
+    check: bool = False
     cause: Mutation | None = None
-    depth = 0
-    failures = 0
-    queue_tick = 0
+    depth: int = 0
+    failures: int = 0
+    queue_tick: int = 0
     result: Result | None = None
     _function: Callable[[], object] | None = None
     _move: Move | None = None  # its outcome in the configuration in which it was made

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 
 from machine.errors import InvalidArgument
 
-__all__ = ["Options"]
+__all__ = ["Options", "check_kinds"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,3 +70,17 @@ class Options:
 
 
 _LIMITS = tuple(field.name for field in fields(Options) if field.name != "clock")
+
+
+def check_kinds(**given: tuple[object, type]) -> None:
+    """Check values against the types that they must have; None is fine.
+
+    Raises:
+        InvalidArgument: one has another type.
+    """
+    for name, (value, wanted) in given.items():
+        if value is not None and not isinstance(value, wanted):
+            raise InvalidArgument(
+                f"{name} must be of the type {wanted.__name__}, not {type(value).__name__}",
+                argument=name,
+            )

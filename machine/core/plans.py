@@ -35,10 +35,10 @@ class Call:
     __slots__ = ("bare", "group", "handler", "name", "position")
 
     def __init__(self, handler: Handler, group: int, position: int) -> None:
-        self.handler = handler
-        self.group = group
-        self.position = position
-        self.name = handler.name
+        self.handler: Handler = handler
+        self.group: int = group
+        self.position: int = position
+        self.name: str = handler.name
         self.bare: Callable[[Any], Any] | None = None
         if handler.bare:
             self.bare = handler.function if handler.owned else _without_owner(handler.function)
@@ -59,8 +59,8 @@ class Plan:
     __slots__ = ("finals", "negotiation")
 
     def __init__(self, negotiation: Sequence[Call], finals: Sequence[Call]) -> None:
-        self.negotiation = tuple(negotiation)
-        self.finals = tuple(finals)
+        self.negotiation: tuple[Call, ...] = tuple(negotiation)
+        self.finals: tuple[Call, ...] = tuple(finals)
 
 
 class HandlerTable:

@@ -69,7 +69,7 @@ class Transition:
         # Any, and not Machine: a machine is made of transitions, so its class comes later.
         self.machine: Any = machine
         self.mutation = mutation
-        self.accepted = move.accepted
+        self.accepted: bool = move.accepted
         self.number = number
         self.move = move
         self.ticks_before: Sequence[int] = ticks
@@ -186,8 +186,8 @@ class Event:
     __slots__ = ("name", "transition")
 
     def __init__(self, name: str, transition: Transition) -> None:
-        self.name = name
-        self.transition = transition
+        self.name: str = name
+        self.transition: Transition = transition
 
     def __repr__(self) -> str:
         return f"<Event {self.name} of {self.transition.mutation}>"

@@ -67,8 +67,8 @@ class View:
     )
 
     def __init__(self, relations: Relations, id: str) -> None:  # noqa: A002 - the public name
-        self.id = id
-        self.machine_tick = 0
+        self.id: str = id
+        self.machine_tick: int = 0
         self._relations = relations
         self._config: Configuration = relations.empty
         self._active = relations.empty.active  # of the configuration, for `is_`

@@ -44,7 +44,7 @@ class Watched(Protocol):
 busy: set[Watched] = set()
 _work = threading.Event()
 _started = False
-asleep = True
+asleep: bool = True
 
 
 def wake() -> None:
@@ -109,7 +109,8 @@ def _report(machine: Watched, seconds: float) -> None:
 def _forget() -> None:
     """Start again in a forked process, where the thread does not exist."""
     global _started, asleep
-    _started, asleep = False, True
+    _started = False
+    asleep = True
     busy.clear()
 
 

@@ -42,7 +42,7 @@ __all__ = ["When", "check_callable", "setup_lock"]
 _log = logging.getLogger("machine")
 # Over the making of attributes that are made when they are first needed, and over changes
 # of bindings; of any machine, as it is held for moments only.
-setup_lock = threading.Lock()
+setup_lock: threading.Lock = threading.Lock()
 
 
 class When(View):

@@ -6,6 +6,8 @@ call its `.wait()` in a thread without one. All times are in seconds.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from machine.arguments import args_for_log, args_from, args_match, args_to_dict, loggable
 from machine.conditions import Condition, accept_if, needs_args, reject_if
 from machine.fan_out import FanOut, fan_out
@@ -45,7 +47,7 @@ from machine.mirror import mirror
 from machine.ready_made_handlers import dispose, dispose_with
 from machine.schema.state import tag_value
 
-Came = Completed  # the name of before
+Came: TypeAlias = Completed  # the name of before
 
 __all__ = [
     "BusyLoop",

@@ -119,7 +119,7 @@ class History(HistoryQueries, Tracer):
         machine.check_states(self._states, self._called, self._not_called)
         machine.check_states(self._changed, self._not_changed)
         self._number = self._opened(machine.id)
-        self.machine_id = machine.id
+        self.machine_id: str = machine.id
         self._machine = weakref.ref(machine)
         self._begin(machine, machine.current_ticks)
 

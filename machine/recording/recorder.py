@@ -43,7 +43,7 @@ class Recorder(Tracer):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.fspath(path)
+        self.path: str = os.fspath(path)
         file = Path(path).open("w", encoding="utf-8", newline="\n")  # noqa: SIM115 - kept open
         self._file: TextIO | None = file
         self._lock = threading.Lock()

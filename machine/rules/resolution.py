@@ -103,20 +103,20 @@ class Move:
         target: Configuration,
         accepted: bool,
     ) -> None:
-        self.kind = kind
-        self.called = called
+        self.kind: Kind = kind
+        self.called: Called = called
         self.names: tuple[str, ...] = ()
-        self.before = before
-        self.target = target
-        self.accepted = accepted
+        self.before: Configuration = before
+        self.target: Configuration = target
+        self.accepted: bool = accepted
         self.exits: tuple[int, ...] = ()
         self.enters: tuple[int, ...] = ()
         self.ticks: tuple[tuple[int, int], ...] = ()
-        self.goal_met = False
-        self.executed = False
-        self.follow_up = False
+        self.goal_met: bool = False
+        self.executed: bool = False
+        self.follow_up: bool = False
         self.all_ticks: tuple[tuple[int, int], ...] = ()
-        self.final = before
+        self.final: Configuration = before
 
 
 class Configuration:
@@ -134,10 +134,10 @@ class Configuration:
     __slots__ = ("active", "adds", "autos", "moves", "names", "order", "removes", "sets")
 
     def __init__(self, order: Called, names: tuple[str, ...], autos: Called) -> None:
-        self.order = order
-        self.names = names
-        self.active = frozenset(names)
-        self.autos = autos
+        self.order: Called = order
+        self.names: tuple[str, ...] = names
+        self.active: frozenset[str] = frozenset(names)
+        self.autos: Called = autos
         self.adds: dict[tuple[str, ...], Move] = {}
         self.removes: dict[tuple[str, ...], Move] = {}
         self.sets: dict[tuple[str, ...], Move] = {}
@@ -163,11 +163,11 @@ class Relations:
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
-        self.names = schema.names
-        self.index = {name: at for at, name in enumerate(self.names)}
+        self.names: tuple[str, ...] = schema.names
+        self.index: dict[str, int] = {name: at for at, name in enumerate(self.names)}
         states = [schema[name] for name in self.names]
-        self.auto = [state.auto for state in states]
-        self.multi = [state.multi for state in states]
+        self.auto: list[bool] = [state.auto for state in states]
+        self.multi: list[bool] = [state.multi for state in states]
         self._require = [self._indexes(state.require) for state in states]
         self._add = [self._indexes(state.add) for state in states]
         self._remove = [frozenset(self._indexes(state.remove)) for state in states]
@@ -176,13 +176,13 @@ class Relations:
         alphabetical = [self.index[name] for name in sorted(self.names)]
         self._position = topology(self._require, alphabetical)
         self._arranged = max(self._position, default=-1) >= 0
-        self.needs_args = frozenset(
+        self.needs_args: frozenset[str] = frozenset(
             name for name, state in zip(self.names, states, strict=True) if needs_args(state.args)
         )
         self._autos = tuple(at for at, auto in enumerate(self.auto) if auto)
         self._configurations: dict[Called, Configuration] = {}
         self._moves = 0
-        self.empty = self.configuration(())
+        self.empty: Configuration = self.configuration(())
 
     def _indexes(self, names: Iterable[str]) -> Called:
         return tuple(self.index[name] for name in names)

@@ -22,19 +22,52 @@ import typing
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from machine.errors import InvalidArgument, did_you_mean, near_names
 
 __all__ = [
     "NO_ARGS",
     "RESERVED",
+    "Args",
     "check_arguments",
     "check_class",
     "check_names",
     "needs_args",
     "values_of",
 ]
+
+
+class DataclassInstance(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+class NamedTupleInstance(Protocol):
+    def _asdict(self) -> dict[str, Any]: ...
+
+
+class AttrsInstance(Protocol):
+    __attrs_attrs__: ClassVar[Any]
+
+
+class PydanticModel(Protocol):
+    __pydantic_fields__: ClassVar[dict[str, Any]]
+
+
+class MsgspecStruct(Protocol):
+    __struct_fields__: ClassVar[tuple[str, ...]]
+
+
+Args: TypeAlias = (
+    Mapping[str, Any]
+    | DataclassInstance
+    | NamedTupleInstance
+    | AttrsInstance
+    | PydanticModel
+    | MsgspecStruct
+    | None
+)
+"""Arguments by name, or an instance of a class of arguments."""
 
 NO_ARGS: Mapping[str, Any] = MappingProxyType({})
 # Handlers get something else by these names, so an argument of this name could never reach one.

@@ -14,15 +14,27 @@ states and groups of its bases, and replaces those that it declares again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Generic, NoReturn, TypeVar, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    NoReturn,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from machine.errors import InvalidArgument, Problem, SchemaError
 from machine.schema.schema import Schema
 from machine.schema.state import EXCEPTION, Names, State, flatten, keywords_checked
 
-__all__ = ["StateName", "States", "group", "state"]
+__all__ = ["StateName", "States", "TypedState", "group", "state"]
 
 A = TypeVar("A")
+P = ParamSpec("P")
 
 if TYPE_CHECKING:
 
@@ -31,12 +43,28 @@ if TYPE_CHECKING:
 
         __slots__ = ()
 
+        def __takes__(
+            self, *, args: A | Mapping[str, Any] | None = None, source: Any = None
+        ) -> None:
+            """For type checkers alone: the arguments that a mutation of this state takes."""
+
+    class TypedState(Protocol[P]):
+        """A state whose name knows the arguments of its mutations."""
+
+        def __takes__(self, *args: P.args, **kwargs: P.kwargs) -> None: ...
+
 else:
 
     class StateName(str):
         """The name of a state; only type checkers tell it from str, at run time names are str."""
 
         __slots__ = ()
+
+        def __class_getitem__(cls, item: object) -> type:
+            return cls
+
+    class TypedState:
+        """A state whose name knows the arguments of its mutations, for type checkers alone."""
 
         def __class_getitem__(cls, item: object) -> type:
             return cls

@@ -26,7 +26,7 @@ import time
 import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from machine.core.call_sites import CallSite, caller_site, raise_site, runner_name
 from machine.core.records import error_text, record_of
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CallSite", "Deed", "Site", "Story", "StoryEntry", "StoryTracer"]
 
-Deed, Site = StoryEntry, CallSite  # the names of before
+Deed: TypeAlias = StoryEntry  # the names of before
+Site: TypeAlias = CallSite
 
 _LONGEST = 50  # entries in one story
 

@@ -52,9 +52,9 @@ class StateContext:
     __slots__ = ("_machine", "_scopes", "_tasks", "_wait", "expired", "state", "tick")
 
     def __init__(self, machine: ContextHost, state: str, tick: int) -> None:
-        self.state = state
-        self.tick = tick
-        self.expired = False
+        self.state: str = state
+        self.tick: int = tick
+        self.expired: bool = False
         self._machine = machine
         self._tasks: set[asyncio.Task[Any]] | None = None
         self._scopes: dict[asyncio.Task[Any], list[_Scope]] | None = None
