@@ -31,7 +31,7 @@ _WARM = 0.3  # seconds
 
 @dataclass(frozen=True, slots=True)
 class _Bounds:
-    """What is required against one yardstick.
+    """Requirement against one yardstick.
 
     Attributes:
         p50_ratio: at most, of the medians of one caller.

@@ -109,7 +109,7 @@ class _Grid:
         return _Takeover(key_gone - began, bare_taken - began, new["acts"] - began, answers - began)
 
     async def _leader(self, seconds: float, after: int = 0) -> dict[str, Any]:
-        """What the leader says of itself, asked until one later than `after` answers."""
+        """The leader's own report, asked for until one later than `after` answers."""
         async with asyncio.timeout(seconds):
             while True:
                 with contextlib.suppress(GridError):

@@ -1,4 +1,4 @@
-"""What a measurement brings: rows of figures, and how large a run is."""
+"""Results of a measurement as rows of figures, and the size of a run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TRANSPORT_PARTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How much a run measures.
+    """Size of a run.
 
     Attributes:
         rounds: how often each figure is taken; the median counts.
@@ -112,7 +112,7 @@ class Row:
 
     @property
     def required(self) -> str:
-        """What is asked of it, for people."""
+        """Requirement, as text."""
         bounds = (
             ("ratio >= ", self.least_ratio, ""),
             ("ratio <= ", self.most_ratio, ""),
@@ -162,5 +162,5 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def callers_case(callers: int) -> str:
-    """How rows name a number of callers."""
+    """Name of a number of callers in rows."""
     return "1 caller" if callers == 1 else f"{callers} callers"

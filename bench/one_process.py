@@ -1,4 +1,4 @@
-"""What asyncio alone can be held against: requests that stay at home, and idle mailboxes."""
+"""Measurements against asyncio alone: requests inside a process, and idle mailboxes."""
 
 from __future__ import annotations
 

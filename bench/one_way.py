@@ -1,4 +1,4 @@
-"""What is sent without an answer: items of a stream, against bare gRPC's, and tells."""
+"""Messages without an answer: items of a stream, against bare gRPC's, and tells."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from functools import partial
 from itertools import count
 from typing import Any, cast
 
-from google.protobuf import descriptor_pool, message_factory
+from google.protobuf import message_factory
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 
 from bench.drivers import MESSAGE
@@ -47,7 +47,7 @@ def _batch() -> Any:
     uint64, of_type = FieldDescriptorProto.TYPE_UINT64, FieldDescriptorProto.TYPE_MESSAGE
     message.field.add(name="id", number=1, type=uint64, label=repeated)
     message.field.add(name="d", number=2, type=of_type, type_name=".grid.Delivery", label=repeated)
-    pool = descriptor_pool.Default()
+    pool = WIRE.pool  # which has grid/wire.proto
     pool.AddSerializedFile(file.SerializeToString())
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("bench.Batch"))
 

@@ -11,7 +11,7 @@ __all__ = ["serve"]
 
 
 class _Counter:
-    """What all connections of a relay share."""
+    """Counters of all connections of a relay."""
 
     def __init__(self) -> None:
         self.passed = 0

@@ -27,7 +27,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a number of callers saw.
+    """Rate and latencies that a number of callers saw.
 
     Attributes:
         rate: calls per second.

@@ -1,4 +1,4 @@
-"""How a measured process talks with the benchmark: orders on stdin, JSON lines on stdout."""
+"""Talk between a measured process and the benchmark: orders on stdin, JSON lines on stdout."""
 
 from __future__ import annotations
 

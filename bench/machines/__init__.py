@@ -114,7 +114,7 @@ def repeated(step: Callable[[], object]) -> Drive:
 
 
 def uvloop_or_none() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """What makes uvloop's loops, where it exists."""
+    """Factory of uvloop's loops, where it exists."""
     try:
         import uvloop
     except ImportError:

@@ -1,4 +1,4 @@
-"""What a question costs, and what the number of states does to a mutation."""
+"""Cost of a question, and of a mutation by the number of states."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MUTATIONS = 1_000
 
 
 def pairs() -> Iterator[Pair]:
-    """What is to be compared."""
+    """The pairs to compare."""
     machine: Machine[Any] = Machine(ours.TEN_STATES)
     machine.add("Idle")
     empty = _call("f()", f=_nothing)
@@ -76,7 +76,7 @@ def _pair(
 
 
 def tasks() -> Row:
-    """How many tasks mutations make while no handler is async: none."""
+    """Number of tasks that mutations make while no handler is async: none."""
     made = 0
 
     def count(loop: asyncio.AbstractEventLoop, work: Any, **given: Any) -> asyncio.Task[Any]:

@@ -52,7 +52,7 @@ _LEAST = {
 
 @contextlib.contextmanager
 def pairs(peers: frozenset[str]) -> Iterator[list[Pair]]:
-    """What is to be compared; the loops end with the block."""
+    """The pairs to compare; the loops end with the block."""
     with ExitStack() as stack:
         yield [*_plain(peers, stack), *_in_loops(peers, stack)]
 

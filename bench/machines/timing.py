@@ -78,7 +78,7 @@ class Clock:
         return least[ours], least[theirs]
 
     def _count(self, side: Side) -> int:
-        """How many mutations make a slice: found out once, which warms it up as well."""
+        """Number of mutations in a slice: found out once, which warms it up as well."""
         count = self._counts.get(side, 0)
         if not count:
             count = _LEAST

@@ -1,4 +1,4 @@
-"""What a machine weighs and takes among many of the same schema; a process for each kind."""
+"""Memory and time of a machine among many of the same schema; a process for each kind."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def _resident() -> int:
 
 
 def _maker(side: str) -> tuple[Callable[[], Any], Callable[[Any], object]]:
-    """What makes one, and what moves one."""
+    """Functions that make one and that move one."""
     if side == "plain":
         return lambda: Machine(ours.TEN_STATES), lambda machine: machine.add("Busy")
     if side == "bound":

@@ -61,5 +61,5 @@ def awaiting(shape: str, handlers: str) -> LoopDrive:
 
 
 def crowd() -> tuple[Any, Any]:
-    """What makes one more machine, and what moves one."""
+    """Functions that make one more machine and that move one."""
     return _kind("", NONE), lambda machine: machine.step()

@@ -84,7 +84,7 @@ def many(shape: str, handlers: str, machines: int) -> LoopDrive:
 
 
 def crowd() -> tuple[Any, Any]:
-    """What makes one more model of one Machine, and what moves a model."""
+    """Functions that make one more model of one Machine and that move a model."""
     machine = _machine("Machine", RING, None)
     kind = type(_model(NONE, RING))
 

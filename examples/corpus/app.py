@@ -1,4 +1,4 @@
-"""What runs on the peers: a leader that gives every peer a worker, and the workers."""
+"""Actors on the peers: a leader that gives every peer a worker, and the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is counted: the tokens of one file, and the sum over many."""
+"""Counting: the tokens of one file, and the sum over many."""
 
 from __future__ import annotations
 

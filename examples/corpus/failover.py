@@ -1,4 +1,4 @@
-"""How long a grid is without a leader when the leader's process is killed."""
+"""Time without a leader after the leader's process is killed."""
 
 from __future__ import annotations
 

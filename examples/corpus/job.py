@@ -1,4 +1,4 @@
-"""What asks the workers: every file to some worker, until every file is counted.
+"""The job: it sends every file to some worker until every file is counted.
 
 Each worker is fed by a few lanes, which take files from one queue as fast as
 the worker answers; so a fast worker gets more files, and nobody is overrun.

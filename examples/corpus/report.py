@@ -1,4 +1,4 @@
-"""What the job prints."""
+"""Output of the job."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def show_tally(console: Console, tally: Tally, seconds: float) -> None:
 
 
 def show_failover(console: Console, failover: Failover, resent: int, *, bound: float) -> None:
-    """Who has the leader now, how long nobody had it, and what that meant for the job."""
+    """Print the new leader, the time without one, and the effect on the job."""
     verdict = "within" if failover.seconds <= bound else "[red]over[/]"
     console.print(
         f"\nfailover: [bold]{failover.seconds:.2f} s[/] from the kill of {failover.killed} "

@@ -98,7 +98,7 @@ class Client:
 
 
 async def _read_head(reader: asyncio.StreamReader) -> int:
-    """How long the body is that follows."""
+    """Length of the body that follows, in bytes."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     status, *fields = head.splitlines()
     _, code, reason = status.split(" ", 2)

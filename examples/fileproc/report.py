@@ -1,4 +1,4 @@
-"""What the example prints."""
+"""Output of the example."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def verified(file: File, server: FileServer) -> bool:
 
 
 def show(console: Console, files: list[File], server: FileServer, seconds: float) -> None:
-    """What became of each file, and of all of them."""
+    """Print the outcome of each file, and of all of them."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("file")
     for title in ("attempts", "bytes", "seconds"):

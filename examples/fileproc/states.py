@@ -1,4 +1,4 @@
-"""What may become of a file, and of all of them together."""
+"""States of a file, and of all files together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["BatchStates", "Body", "FileStates", "Pause", "Receipt"]
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What a step has made: a file here, and its size."""
+    """Result of a step: a local file and its size."""
 
     path: Path
     size: int
@@ -20,14 +20,14 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the server says that it has got."""
+    """Receipt of the server for what it got."""
 
     digest: str
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """How long a step that failed is left alone."""
+    """Pause after a failed step."""
 
     seconds: float
 

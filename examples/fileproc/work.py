@@ -19,7 +19,7 @@ _FIRST_PAUSE = 0.05  # seconds; twice as long each time
 
 
 def compress(data: bytes) -> bytes:
-    """What "process" means here; the same bytes for the same bytes."""
+    """Compress a file; equal input gives equal output."""
     return gzip.compress(data, mtime=0)
 
 
@@ -51,7 +51,7 @@ class File(Machine[FileStates]):
         return max(0.0, self._ended - self._began)
 
     def attempts(self, step: str) -> int:
-        """How often a step has begun: its clock knows."""
+        """Number of starts of a step, from its clock."""
         return activations(self.tick(step))
 
     @on.state(FileStates.Start)

@@ -1,4 +1,4 @@
-"""What the corpus job is made of: counting, and asking workers that come and go."""
+"""Parts of the corpus job: counting, and asking workers that come and go."""
 
 from __future__ import annotations
 

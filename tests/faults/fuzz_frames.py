@@ -121,7 +121,7 @@ def _check(side: Side) -> None:
 
 
 def _account(side: Side, opened: int) -> None:
-    """What was opened here has one outcome each."""
+    """Check that each exchange opened here has one outcome."""
     ends = [event[1] for event in side.events if event[0] in {"reply", "failure"}]
     ends += [event[1] for event in side.events if event[0] == "end" and event[2]]
     lost = side.session.close()

@@ -1,4 +1,4 @@
-"""What users get wrong is told at once, by a typed error, and nothing is left behind."""
+"""Wrong input is refused at once, by a typed error, and nothing is left behind."""
 
 import asyncio
 import math

@@ -147,7 +147,7 @@ async def say(
 
 
 async def failures(client: grid.Client, *, to: str = "echo", timeout: float = 5.0) -> list[str]:
-    """What requests end with until the breaker opens."""
+    """Errors of requests until the breaker opens."""
     ends: list[str] = []
     for _ in range(20):
         try:

@@ -33,7 +33,7 @@ LARGE = "x" * 3_000_000
 
 @dataclass
 class Soak:
-    """What came of all requests."""
+    """Outcomes of all requests."""
 
     ends: Counter[str] = field(default_factory=Counter)
     latest: float = 0.0

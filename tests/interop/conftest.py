@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from grid import Client, Codec, EchoMsg, Server
+from grid import Client, Codec, EchoMsg, Kind, Server
 from grid.embedded import Etcd
 from tests.interop.go_kit import Program, build, running, why_not
 
@@ -60,3 +60,14 @@ async def mixed(go_program: Path) -> AsyncIterator[Grid]:
     """A grid for Go and Python."""
     async with Etcd() as etcd:
         yield Grid(go_program, etcd.endpoint)
+
+
+@pytest.fixture
+async def client(mixed: Grid) -> AsyncIterator[Client]:
+    """A Python client."""
+    async with mixed.client() as one:
+        yield one
+
+
+async def has(client: Client, kind: Kind, name: str) -> bool:
+    return name in [one.name for one in await client.query(kind)]

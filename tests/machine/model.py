@@ -1,14 +1,12 @@
 """A slow and obvious model of the machine: what every mutation must lead to.
 
-It knows names and lists and nothing else: no masks, no memory of earlier
-results, no threads. It is written from the rules alone and shares no code with
-the package.
+It knows names and lists alone: no masks, no memory of earlier results, no threads. It is written
+from the rules and shares no code with the package.
 
-Schemas are given in the short form, `A*! ?B +C -D >E; B; ...`. A mutation is
-`Op(kind, states, args)`; the kinds are `+` add, `-` remove, `=` set, `err` an
-error (with the states given), `can+` and `can-` dry runs, `pre+`, `pre-` and
-`pre=` the same put in front of the queue. Results are "E" executed, "C"
-canceled, "Q7" queued with the queue tick 7, "Q2" queued in front.
+Schemas are given in the short form, `A*! ?B +C -D >E; B; ...`. A mutation is `Op(kind, states,
+args)`; the kinds are `+` add, `-` remove, `=` set, `err` an error (with the states given), `can+`
+and `can-` dry runs, `pre+`, `pre-` and `pre=` the same put in front of the queue. Results are "E"
+executed, "C" canceled, "Q7" queued with the queue tick 7, "Q2" queued in front.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ ASKED = ["+"] * 9 + ["-"] * 5 + ["="] * 4 + ["err", "can+", "can-", "pre+", "pre
 
 
 class Behaviour(NamedTuple):
-    """What a handler does: it logs itself, and on its first call also this."""
+    """Behaviour of a handler: it logs itself, and on its first call does this as well."""
 
     does: tuple[Op, ...] = ()
     raises: bool = False
@@ -267,7 +267,7 @@ class Expected:
 
 
 def difference(case: Case) -> str | None:
-    """What the machine does other than the model; None if nothing."""
+    """Difference between the machine and the model; None if there is none."""
     subject, expected = Subject(case), Expected(case)
     for at, op in enumerate(case.steps):
         wanted = expected.seen(expected.do(op))
@@ -284,7 +284,7 @@ def difference(case: Case) -> str | None:
 
 
 def _apart(what: str, got: Any, wanted: Any) -> str:
-    """How the two differ: of long lists, from where they do."""
+    """Text of the difference: of long lists, from its place on."""
     if got == wanted:
         return ""
     if what in ("handlers", "transitions"):

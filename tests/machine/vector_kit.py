@@ -1,4 +1,4 @@
-"""What the vector tests share: operations as text, recorders, and how a step is compared.
+"""Kit of the vector tests: operations as text, recorders, and the comparison of a step.
 
 An operation is written as in the tables: `+A,B` adds, `-A` removes, `=A` sets, `=` alone sets
 nothing; `err` adds an error, `err!X` adds it together with X. A result is one letter: E executed,
@@ -48,7 +48,7 @@ CLOCK = Clock()
 
 
 class Raised(Exception):
-    """What a handler of a vector raises."""
+    """Error of a raising handler of a vector."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +202,7 @@ class Recorder:
         return run
 
     def first(self, name: str) -> None:
-        """What a handler does on its first call only."""
+        """Action of a handler on its first call only."""
         for op in self.vector.does.get(name, ()):
             result = apply(self.machine, op)
             self.results.append(result)

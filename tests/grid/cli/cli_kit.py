@@ -1,4 +1,4 @@
-"""What the tests of the command share: real `grid` processes."""
+"""Kit of the tests of the command: real `grid` processes."""
 
 from __future__ import annotations
 

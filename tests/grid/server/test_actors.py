@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import functools
 import logging
 import threading
 from collections.abc import Callable
@@ -390,15 +389,3 @@ async def test_a_start_by_message_is_acknowledged(
     grid_server.define("echo", lambda _: echo, mailbox=4)
     start = ActorStart(type="echo", name="e")
     assert await grid_client.request(grid_server.name, start, reply=Ack) == Ack()
-
-
-async def test_a_partial_of_an_async_function_is_no_blocking_one(
-    grid_server: grid.Server, grid_client: grid.Client
-) -> None:
-    async def greet(greeting: str, ctx: grid.ActorContext) -> None:
-        async for request in ctx.mailbox:
-            request.respond(EchoMsg(msg=f"{greeting} from {ctx.name}"))
-
-    grid_server.define("greet", lambda _: functools.partial(greet, "hi"), mailbox=4)
-    await grid_client.start_actor("greet")
-    assert await grid_client.request("greet", EchoMsg()) == EchoMsg(msg="hi from greet")

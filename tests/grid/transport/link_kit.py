@@ -113,7 +113,7 @@ async def ask(
 async def ask_many(
     way: Transport, address: str, datas: Iterable[bytes], **options: Any
 ) -> list[bytes | BaseException]:
-    """What came of so many requests at once."""
+    """Outcomes of many requests at once."""
     asking = (ask(way, address, data, **options) for data in datas)
     return await asyncio.gather(*asking, return_exceptions=True)
 

@@ -80,7 +80,7 @@ class Side:
         )
 
     def told(self, name: str) -> list[Any]:
-        """What came with the events of a name: the token alone, or a tuple with the rest."""
+        """Arguments of the events of a name: the token alone, or a tuple with the rest."""
         found = [event[1:] for event in self.events if event[0] == name]
         return [rest[0] if len(rest) == 1 else rest for rest in found]
 
@@ -227,7 +227,7 @@ def frame(
 
 
 def parsed(data: bytes | None) -> Frame:
-    """What a frame says."""
+    """Content of a frame."""
     assert data is not None
     return Frame.FromString(data)
 

@@ -1,4 +1,4 @@
-"""Which exchanges are overdue, against a plain table."""
+"""Overdue exchanges, against a plain table."""
 
 import math
 import random

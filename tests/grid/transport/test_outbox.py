@@ -1,4 +1,4 @@
-"""How what waits is cut into frames: how many, how large, and what is held back."""
+"""The cut of the queue into frames: their number, their size, and what is held back."""
 
 import math
 

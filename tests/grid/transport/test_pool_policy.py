@@ -1,4 +1,4 @@
-"""Which session comes next, and when there should be one more."""
+"""The choice of the next session, and the moment to open one more."""
 
 import random
 from collections import Counter

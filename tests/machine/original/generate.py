@@ -19,7 +19,7 @@ Behaviour = dict[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How many states and steps a scenario has."""
+    """Numbers of states and steps of a scenario."""
 
     states: tuple[int, int] = (2, 6)
     steps: tuple[int, int] = (3, 8)

@@ -34,7 +34,7 @@ class Driver:
         self.path = path
 
     def record(self, scenarios: Iterable[Mapping[str, object]]) -> list[dict[str, object]]:
-        """What the Go implementation does, scenario by scenario."""
+        """Results of the Go implementation, scenario by scenario."""
         lines = "".join(json.dumps(scenario) + "\n" for scenario in scenarios)
         done = subprocess.run([self.path], input=lines, capture_output=True, text=True, check=True)
         return [json.loads(line) for line in done.stdout.splitlines()]

@@ -78,7 +78,7 @@ def record(scenario: dict[str, Any], made: dict[str, Any], stable: bool) -> Reco
 
 
 def kept(one: Record) -> list[object]:
-    """What stands in the file: the fields in order, without what is empty at the end."""
+    """Content of the file: the fields in order, without what is empty at the end."""
     steps = [_row([*_fields(step)]) for step in one.steps]
     head = [getattr(one, name) for name in Record.__dataclass_fields__ if name != "steps"]
     return [*head, steps]

@@ -23,7 +23,7 @@ MARKS = {kind: mark for mark, kind in KINDS.items()}
 
 
 class Boom(Exception):
-    """What a raising handler raises."""
+    """Error of a raising handler."""
 
 
 class _Log(Tracer):
@@ -170,7 +170,7 @@ def _difference(ours: Step, theirs: Step) -> str:
 
 
 def differences(record: Record, traced: bool = False) -> str:
-    """What our machine does differently, readable; empty if nothing is different.
+    """Readable differences of our machine; empty if there are none.
 
     The step that meets one of the decided deviations is performed last, and only has to leave the
     machine consistent.
