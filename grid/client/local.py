@@ -170,20 +170,23 @@ class _LocalAnswer(Answer):
 class LocalStreamAnswer(Answer):
     """The answer to a request for a stream inside the process."""
 
-    __slots__ = ("_largest", "_opener")
+    __slots__ = ("_here", "_largest", "_opener")
 
     opens_stream = True
 
-    def __init__(self, opener: StreamEnd, largest: int, at: float) -> None:
+    def __init__(self, here: Dispatcher, opener: StreamEnd, largest: int, at: float) -> None:
         super().__init__(at)
+        self._here = here
         self._opener = opener
         self._largest = largest
 
     def accept(self, stream: Any) -> bool:
         """See `Answer.accept`."""
+        if not self._here.may_answer():
+            self.reject(self._here.late())
         if self.done or self._opener.done():
             return False
-        LocalPort.connect(self._opener, stream, self._largest)
+        LocalPort.connect(self._opener, stream, self._largest, self._here)
         self._opener.accepted()
         stream.accepted()
         self._finish()

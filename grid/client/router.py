@@ -240,7 +240,7 @@ class Router:
 
     async def _stream_here(self, here: Dispatcher, parcel: Parcel, deadline: Deadline) -> StreamEnd:
         end = StreamEnd()
-        answer = LocalStreamAnswer(end, self._largest, deadline.at)
+        answer = LocalStreamAnswer(here, end, self._largest, deadline.at)
         here.accept(*parcel, answer)
         try:
             name = parcel.receiver.rpartition(".")[2]

@@ -16,6 +16,7 @@ from grid.transport._flow import Flow
 from grid.transport.answer import Reply
 from grid.transport.failures import decode_failure, encode_failure
 from grid.transport.protocol import Session
+from grid.transport.request_handler import RequestHandler
 
 __all__ = ["LocalPort", "SessionPort", "StreamEnd", "StreamPort"]
 
@@ -83,20 +84,28 @@ class SessionPort:
 
 
 class LocalPort:
-    """A stream inside one process."""
+    """A stream inside one process. Its items ask the peer's lease as those of a session do."""
 
-    __slots__ = ("_far", "_flow", "largest", "other")
+    __slots__ = ("_far", "_flow", "_peer", "largest", "other")
 
-    def __init__(self, far: StreamEnd, largest: int) -> None:
+    def __init__(self, far: StreamEnd, largest: int, peer: RequestHandler) -> None:
         self._far = far
+        self._peer = peer
         self._flow = Flow(None, _LOCAL_CREDIT, _LOCAL_CREDIT)
         self.largest = largest
         self.other: LocalPort | None = None
 
     @classmethod
-    def connect(cls, one: StreamEnd, two: StreamEnd, largest: int) -> None:
-        """Make two ends the ends of one stream."""
-        there, back = cls(two, largest), cls(one, largest)
+    def connect(cls, one: StreamEnd, two: StreamEnd, largest: int, peer: RequestHandler) -> None:
+        """Make two ends the ends of one stream.
+
+        Args:
+            one: an end.
+            two: the other end.
+            largest: bytes of the largest item.
+            peer: the peer that has the mailbox; its lease must hold for each item.
+        """
+        there, back = cls(two, largest, peer), cls(one, largest, peer)
         there.other, back.other = back, there
         one.bind(there)
         two.bind(back)
@@ -107,8 +116,13 @@ class LocalPort:
 
     def send(self, name: str, data: bytes) -> None:
         """See `StreamPort`."""
-        self._flow.sent(len(data))
-        self._far.put(name, data)
+        if self._peer.may_answer():
+            self._flow.sent(len(data))
+            self._far.put(name, data)
+        elif self.other is not None:
+            late = self._peer.late()
+            self.end(late)
+            self.other.end(late)
 
     def consumed(self, size: int) -> None:
         """See `StreamPort`."""

@@ -7,6 +7,7 @@ import sys
 import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from subprocess import PIPE
 
 import pytest
@@ -37,6 +38,13 @@ server = grid.Server(sys.argv[1], etcd=sys.argv[2], lease=float(sys.argv[3]))
 @server.actor("echo", mailbox=64)
 async def echo(ctx):
     async for request in ctx.mailbox:
+        if request.opens_stream:
+            async with request.accept() as stream:
+                async for item in stream:
+                    await stream.send(grid.EchoMsg(msg=f"{ctx.epoch}"))
+                    with open(item.msg, "a") as taken:
+                        taken.write("x")
+            continue
         if request.message.msg == "hold":
             await asyncio.sleep(3600)
         request.respond(grid.EchoMsg(msg=f"{ctx.epoch}"))
@@ -114,6 +122,41 @@ async def test_a_frozen_peer_acknowledges_nothing_under_its_old_epoch(
     await grid_client.start_actor("echo", name="e", timeout=5)
     new = await grid_client.request("e", EchoMsg(), reply=EchoMsg)
     assert int(new.msg) > int(old.msg)
+
+
+@pytest.mark.parametrize("socket", [True, False], ids=["unix socket", "tcp"])
+async def test_a_frozen_peer_takes_and_sends_no_items_under_its_old_epoch(
+    spawn: Spawn,
+    grid_client: grid.Client,
+    grid_namespace: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    socket: bool,
+) -> None:
+    # So that this side does not give the frozen one up before it wakes.
+    monkeypatch.setattr("grid.transport._liveness._STOPPED", 60.0)
+    if not socket:
+        monkeypatch.setattr("grid.client.router.reachable_socket", lambda _: "")
+    process = await spawn()
+    await peers(grid_client, 1)
+    await grid_client.start_actor("echo", name="e")
+    item = EchoMsg(msg=str(tmp_path / "taken"))
+    stream = await grid_client.stream("e", EchoMsg())
+    await stream.send(item)
+    assert await stream.receive() is not None
+    process.send_signal(signal.SIGSTOP)
+    for _ in range(5):
+        await stream.send(item)
+
+    async def gone() -> bool:
+        return await grid_client._etcd.get(f"{grid_namespace}.mailbox.e") is None
+
+    await wait_until(gone, "the lease ended", timeout=LEASE + 2)
+    process.send_signal(signal.SIGCONT)
+    with pytest.raises(OutcomeUnknown):
+        await asyncio.wait_for(stream.receive(), 10)
+    await peers(grid_client, 1)  # it is back, and would have taken them by now
+    assert (tmp_path / "taken").read_text() == "x"
 
 
 async def test_a_short_freeze_costs_time_only(spawn: Spawn, grid_client: grid.Client) -> None:

@@ -1,11 +1,14 @@
 """Every way in and out of a peer's sessions asks the same lease."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
+import grid
 from grid.deadline import Deadline
 from grid.errors import GridError, OutcomeUnknown
+from grid.mailbox.dispatcher import Dispatcher
 from grid.testing import wait_until
 from grid.transport.stream_end import StreamEnd
 from grid.transport.transport import Destination, Transport
@@ -71,3 +74,31 @@ async def test_a_stream_that_is_accepted_after_the_lease_does_not_open() -> None
             await asyncio.wait_for(opening, 5)
         with pytest.raises(GridError, match="the lease is lost"):
             await asyncio.wait_for(there.receive(), 5)
+
+
+async def test_a_stream_inside_of_a_process_asks_the_lease_too(
+    grid_server: grid.Server, grid_client: grid.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: dict[str, grid.Stream] = {}
+
+    async def serve(mailbox: grid.Mailbox) -> None:
+        async for request in mailbox:
+            ends[request.message.msg] = request.accept()  # type: ignore[attr-defined]
+
+    async with grid_server.open_mailbox("m", size=4) as mailbox:
+        serving = asyncio.create_task(serve(mailbox))
+        for sender in ("caller", "owner"):
+            here = await grid_client.stream("m", grid.EchoMsg(msg=sender))
+            sending, other = here, ends[sender]
+            if sender == "owner":
+                sending, other = other, here
+            await sending.send(grid.EchoMsg(msg="in time"))
+            assert await other.receive() == grid.EchoMsg(msg="in time")
+            dispatcher: Any = Dispatcher
+            monkeypatch.setattr(dispatcher, "may_answer", lambda _: False)
+            await sending.send(grid.EchoMsg(msg="too late"))
+            for end in (here, ends[sender]):
+                with pytest.raises(OutcomeUnknown, match="lost its lease"):
+                    await end.receive()
+            monkeypatch.undo()
+    await serving
