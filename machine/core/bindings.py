@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from functools import partial
 
 from machine.core.base import Base
 from machine.core.handlers import Binding, HandlerGroup
@@ -42,7 +43,7 @@ def bind(machine: Base, handlers: object, id: str | None, prefix: str) -> Bindin
             hint="Handlers are called FooState and so on, or have a decorator of machine.on.",
         )
     owner = None if isinstance(handlers, Mapping) else handlers
-    made = Binding(name, owner, prefix, group, lambda one: detach(machine, one))
+    made = Binding(name, owner, prefix, group, partial(detach, machine))
     with setup_lock:
         set_bindings(machine, (*machine._bindings, made))
     machine._note("ops", f"[handlers] bind {name}")
@@ -62,11 +63,12 @@ def detach(machine: Base, handlers: Binding | str) -> None:
 
 def bind_own(machine: Base) -> None:
     """Bind the methods of the machine's class, as its first group."""
-    group = _read(machine, machine, "")
+    cls = type(machine)
+    group = group_of_class(machine._relations, cls, "", machine.id)
     if group.handlers:
-        name = type(machine).__name__
-        own = Binding(name, machine, "", group, lambda one: detach(machine, one))
-        set_bindings(machine, (own,))
+        set_bindings(
+            machine, (Binding(cls.__name__, machine, "", group, partial(detach, machine)),)
+        )
 
 
 def read_again(machine: Base) -> None:
@@ -85,7 +87,7 @@ def read_again(machine: Base) -> None:
 def set_bindings(machine: Base, bindings: tuple[Binding, ...]) -> None:
     """Replace all groups of handlers."""
     if bindings:
-        owners = tuple(one.owner for one in bindings)
+        owners = tuple([one.owner for one in bindings])
         machine._bound = table_of([one.group for one in bindings]), owners
     else:
         machine._bound = None

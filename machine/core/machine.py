@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import secrets
+import os
 import typing
 from asyncio import AbstractEventLoop, events
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -132,10 +132,11 @@ class Machine(Lifecycle, Pictures, Generic[S]):
         tracers: Sequence[Tracer] = (),
         options: Options | None = None,
     ) -> None:
-        check_kinds(id=(id, str), parent=(parent, Machine), options=(options, Options))
+        if id is not None or parent is not None or options is not None:
+            check_kinds(id=(id, str), parent=(parent, Machine), options=(options, Options))
         given = schema if schema is not None else self._schema
         relations = relations_of(given if isinstance(given, Schema) else as_schema(given))
-        name = secrets.token_hex(8) if id is None else id
+        name = os.urandom(8).hex() if id is None else id
         super().__init__(relations, name, _DEFAULTS if options is None else options)
         self._loop = events._get_running_loop()
         if tags:

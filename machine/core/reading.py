@@ -80,26 +80,51 @@ def group_of_class(relations: Relations, cls: type, prefix: str, machine: str) -
     Raises:
         InvalidHandler: a method has a handler's ending and names no state.
     """
-    kept = vars(cls).get(_GROUPS)
-    if kept is None:
-        kept = {}
+    kept: _Kept | None = vars(cls).get(_GROUPS)
+    if kept is None or kept.mro is not cls.__mro__:
+        kept = _Kept(cls)
         try:
             setattr(cls, _GROUPS, kept)
         except (AttributeError, TypeError):  # a class that takes no attributes is read each time
             return HandlerGroup(_from_class(relations, cls, prefix, machine))
-    # The values are kept with the group, so that their ids are not used again.
-    bases = [base for base in cls.__mro__ if not base.__module__.startswith("machine.core.")]
-    values = [value for base in bases for value in vars(base).values()]
-    marks = tuple(map(id, values))
-    known = kept.get((relations, prefix))
-    if known is not None and known[0] == marks:
-        group: HandlerGroup = known[1]
-        return group
-    group = HandlerGroup(_from_class(relations, cls, prefix, machine))
-    if len(kept) >= _MAX_GROUPS:
-        kept.clear()
-    kept[relations, prefix] = marks, group, values
+    if kept.marks != [tuple(map(id, values.values())) for values in kept.watched]:
+        kept.renew()
+    group = kept.groups.get((relations, prefix))
+    if group is None:
+        if len(kept.groups) >= _MAX_GROUPS:
+            kept.groups.clear()
+        group = HandlerGroup(_from_class(relations, cls, prefix, machine))
+        kept.groups[relations, prefix] = group
     return group
+
+
+class _Kept:
+    """The handlers of a class as they were read last, and the attributes they were read from.
+
+    Attributes:
+        mro: the class and its bases.
+        watched: the attributes of those that are not ours, and so may be replaced.
+        marks: the ids of the values of these; the values are kept so that their ids are theirs.
+        groups: the handlers by schema and prefix.
+    """
+
+    __slots__ = ("_values", "groups", "marks", "mro", "watched")
+
+    def __init__(self, cls: type) -> None:
+        self.mro = cls.__mro__
+        self.watched = [
+            vars(base)
+            for base in self.mro
+            if base.__module__.partition(".")[0] not in ("builtins", "machine", "typing")
+        ]
+        self.groups: dict[tuple[Relations, str], HandlerGroup] = {}
+        self.marks: list[tuple[int, ...]] = []
+
+    def renew(self) -> None:
+        """Forget the groups, and note the attributes as they are now."""
+        self._values = [tuple(values.values()) for values in self.watched]
+        self.marks = [tuple(map(id, values)) for values in self._values]
+        self.groups.clear()
 
 
 def _from_class(relations: Relations, cls: type, prefix: str, machine: str) -> list[Handler]:
