@@ -1,5 +1,6 @@
-PYTHON ?= python3.11
-VENV   := .venv
+# The oldest supported Python on this machine, unless one is given.
+PYTHON ?= $(or $(shell .ci/pythons | head -n 1),python3)
+VENV   ?= .venv
 BIN    := $(VENV)/bin
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo "docker compose" || echo docker-compose)
 
@@ -14,10 +15,18 @@ CORE_TESTS := tests/faults tests/grid/client tests/grid/mailbox tests/grid/regis
 ETCD_TESTS := tests/grid/etcd tests/grid/embedded tests/grid/registry tests/faults/test_etcd_faults.py \
 	tests/faults/test_secured_etcd.py tests/grid/server/test_lost_leases.py tests/grid/server/test_leader.py
 CURRENT_ETCD := .etcd-current/etcd
+# Rooms that differ most between versions of Python, and take the least time.
+FAST_TESTS := tests/test_frames.py tests/test_layout.py tests/grid/client tests/grid/mailbox \
+	tests/grid/registry tests/grid/sync tests/grid/transport tests/machine/core/test_async_handlers.py \
+	tests/machine/core/test_concurrency.py tests/machine/core/test_lifecycle.py \
+	tests/machine/helpers tests/machine/pipes tests/machine/schema tests/machine/story tests/machine/waits
+DEBUG_TESTS := tests/grid/client tests/grid/mailbox tests/grid/server tests/grid/sync \
+	tests/machine/core/test_async_handlers.py tests/machine/helpers tests/machine/waits
+TESTS ?=
 PROTOS := $(shell find protos -name '*.proto')
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-uvloop etcd-current test-etcd proto lint type fmt bench up down clean
+.PHONY: help install run test test-all test-newest test-debug test-uvloop coverage pictures etcd-current test-etcd proto lint type fmt bench up down clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,8 +41,30 @@ install: $(VENV)/.installed ## Make the virtual environment and install everythi
 run: install ## Start etcd and three peers as processes, and run the corpus job to its end
 	$(BIN)/python -m examples.corpus
 
-test: install ## Run every test
-	$(BIN)/python -m pytest
+test: install ## Run every test; TESTS=... runs these
+	$(BIN)/python -m pytest $(TESTS)
+
+test-all: ## Run every test on each Python from 3.11 to 3.14 that is here; TESTS=... runs these
+	@set -e; for python in $$(.ci/pythons); do \
+	  version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	  echo "== Python $$version"; \
+	  $(MAKE) --no-print-directory test PYTHON=$$python VENV=.venv-$$version; \
+	done
+
+test-newest: ## Run a fast part of the tests on the newest Python that is here
+	@set -e; python=$$(.ci/pythons newest); \
+	version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	echo "== Python $$version"; \
+	$(MAKE) --no-print-directory test PYTHON=$$python VENV=.venv-$$version TESTS="$(FAST_TESTS)"
+
+test-debug: install ## Run a part of the tests in asyncio's debug mode
+	PYTHONASYNCIODEBUG=1 $(BIN)/python -X dev -m pytest $(DEBUG_TESTS)
+
+coverage: install ## Run every test and measure lines and branches, also of child processes
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(TESTS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 test-uvloop: install ## Run the tests of peers, clients and faults on uvloop
 	GRID_TEST_LOOP=uvloop $(BIN)/python -m pytest $(CORE_TESTS)
@@ -58,9 +89,10 @@ proto: .venv-proto/.installed ## Regenerate the protobuf code from protos/
 	.venv-proto/bin/python -m grpc_tools.protoc -I protos --python_out=. --pyi_out=. $(PROTOS)
 	.venv-proto/bin/python protos/isolate.py $(patsubst protos/%.proto,%_pb2.py,$(filter protos/grid/%,$(PROTOS)))
 
-lint: install ## Check style
+lint: install ## Check style and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 
 fmt: install ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .
@@ -68,6 +100,9 @@ fmt: install ## Format the code
 
 type: install ## Check types, strictly
 	$(BIN)/mypy
+
+pictures: install ## Draw the pictures of docs/architecture.md from the code
+	$(BIN)/python -m docs.pictures
 
 bench: install ## Measure, each figure beside its yardstick in the same run
 	$(BIN)/python -m bench
@@ -79,4 +114,4 @@ down: ## Stop what `up` started and remove its volumes
 	$(COMPOSE) down --volumes
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .venv-proto .etcd-current .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-3.* .venv-proto .coverage* .etcd-current .mypy_cache .pytest_cache .ruff_cache
