@@ -54,6 +54,11 @@ class ServerConfig:
             return self.advertise in (None, "auto")
         return self.unix_socket
 
+    @property
+    def advertises_itself(self) -> bool:
+        """True if the address to give out is this machine's on the way to etcd."""
+        return self.advertise is not None and self.advertise.partition(":")[0] == "auto"
+
     def check(self) -> None:
         """Raise for what cannot work, before any I/O."""
         check_namespace(self.namespace)
@@ -63,7 +68,10 @@ class ServerConfig:
         split_address(self.listen)
         if self.name is not None:
             check_name(self.name, Kind.PEER)
-        address = advertised_address(self.listen, self.advertise, 1, *self.etcd.endpoints)
+        advertise = self.advertise
+        if advertise is not None and self.advertises_itself:  # found at each join, by I/O
+            advertise = advertise.replace("auto", "127.0.0.1", 1)
+        address = advertised_address(self.listen, advertise, 1)
         if self.name is None:
             peer_name(address)
         if self.max_message_bytes < 1:

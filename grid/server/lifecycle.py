@@ -34,7 +34,7 @@ from grid.errors import (
     LeaseLost,
     ServerNotRunning,
 )
-from grid.etcd import EtcdClient
+from grid.etcd import EtcdClient, Lease
 from grid.mailbox.dispatcher import State
 from grid.mailbox.interception import IncomingInterception
 from grid.mailbox.statistics import MailboxStatistics
@@ -45,8 +45,8 @@ from grid.server.config import ServerConfig
 from grid.server.control import serve_control
 from grid.server.definitions import Definition
 from grid.server.leader import LEADER, lead
+from grid.server.location import Location
 from grid.server.peer import Peer
-from grid.transport.addresses import advertised_address
 from grid.transport.answer import Answer, all_done
 from grid.transport.service import WireService
 from grid.transport.statistics import (
@@ -103,14 +103,11 @@ class Lifecycle:
             reflection=config.reflection,
             unix_socket=socket,
         )
-        address = advertised_address(
-            config.listen, config.advertise, self._service.port, *config.etcd.endpoints
-        )
-        name = config.name or peer_name(address)
+        self._location = Location(config, self._service.port)
         self.peer = Peer(
             config.namespace,
-            name,
-            address,
+            config.name or "",  # the name and the address are those of the next join
+            "",
             codec=codec,
             limit=config.max_message_bytes,
             socket=socket_name(socket) if socket else "",
@@ -188,6 +185,8 @@ class Lifecycle:
 
     async def _join(self) -> None:
         peer, config = self.peer, self._config
+        peer.address = await self._location.find()
+        peer.name = config.name or peer_name(peer.address)
         membership = await join(
             self._etcd, lease=config.lease, address=peer.address, peer=peer.name
         )
@@ -209,7 +208,18 @@ class Lifecycle:
             key = full_name(config.namespace, Kind.ACTOR, LEADER)
             competing = lead(self._etcd, key, self.runner)
             self._membership_tasks.append(asyncio.create_task(competing, name="leadership"))
+        if config.advertise is not None:
+            watching = self._watch_location(membership.lease)
+            self._membership_tasks.append(asyncio.create_task(watching, name="location"))
         _log.info("peer %s serves %s at %s", peer.name, peer.namespace, peer.address)
+
+    async def _watch_location(self, lease: Lease) -> None:
+        address = self.peer.address
+        await self._location.check_reachable(self.peer.name, address)
+        if self._config.advertises_itself:
+            new = await self._location.wait_moved(address, max(1.0, lease.ttl / 3))
+            # Its names lead to the old address: it has to leave them and to join again.
+            await lease.abandon(f"this machine's address is {new} now, not {address}")
 
     async def _keep(self) -> None:
         try:

@@ -7,7 +7,7 @@ import ipaddress
 import socket
 from collections.abc import Sequence
 
-from grid.errors import InvalidAddress, UnspecifiedAddress
+from grid.errors import EtcdUnavailable, InvalidAddress, UnspecifiedAddress
 
 __all__ = ["advertised_address", "split_address"]
 
@@ -45,6 +45,7 @@ def advertised_address(listen: str, advertise: str | None, port: int, *etcd: str
     Raises:
         UnspecifiedAddress: nobody could dial the result.
         InvalidAddress: `advertise` is not `host[:port]`.
+        EtcdUnavailable: with `"auto"`, no endpoint of etcd has an address now.
     """
     if advertise is None:
         host, _ = split_address(listen)
@@ -80,7 +81,7 @@ def _is_unspecified(host: str) -> bool:
 def _own_host_towards_any(endpoints: Sequence[str]) -> str:
     # The name of a member that is away may not resolve, in containers for one.
     for endpoint in endpoints[:-1]:
-        with contextlib.suppress(InvalidAddress):
+        with contextlib.suppress(EtcdUnavailable):
             return _own_host_towards(endpoint)
     return _own_host_towards(endpoints[-1])
 
@@ -97,4 +98,4 @@ def _own_host_towards(endpoint: str) -> str:
             probe.connect(target)
             return str(probe.getsockname()[0])
     except OSError as error:
-        raise InvalidAddress("auto", f"no route to etcd at {endpoint}: {error}") from error
+        raise EtcdUnavailable(f"no way to {endpoint}: {error}") from error
