@@ -147,13 +147,15 @@ def _names(given: Sequence[str]) -> list[str]:
 
 def _lint(options: argparse.Namespace) -> int:
     try:
-        schema = load(options.schema).schema
+        loaded = load(options.schema)
     except SchemaError as error:
         if options.output == "json":
             rows = [{**dataclasses.asdict(one), "level": "error"} for one in error.problems]
             print(json.dumps(rows, indent=2, ensure_ascii=False))
         raise
-    found = lint(schema, ignore=options.ignore)
+    found = lint(
+        loaded.what if isinstance(loaded.what, type) else loaded.schema, ignore=options.ignore
+    )
     warnings = sum(finding.level == "warning" for finding in found)
     if options.output == "json":
         rows = [dataclasses.asdict(finding) for finding in found]
@@ -161,7 +163,7 @@ def _lint(options: argparse.Namespace) -> int:
     else:
         for finding in found:
             print(finding)
-        print(_summary(found, warnings, len(schema)))
+        print(_summary(found, warnings, len(loaded.schema)))
     return 1 if warnings else 0
 
 

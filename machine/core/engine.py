@@ -206,7 +206,7 @@ class Engine(Failures):
             now = clock()
             if now - began > limit:
                 self._overran(tx, call, now - began, answer)
-            if answer is None or answer is True:
+            if answer is True or (answer is None and (final or not call.handler.wants_bool)):
                 continue
             if final:
                 self._start(tx, call, answer)
@@ -290,7 +290,11 @@ class Engine(Failures):
             if hasattr(answer, "close"):
                 answer.close()  # a coroutine that will not be awaited
             text = f"{call.name} returned {answer!r}; it may return True, False or None"
-            self._raised(tx, call, InvalidHandler(text, handler=call.name, machine=self.id))
+            if answer is None:
+                text = f"{call.name} returned None and is declared '-> bool'"
+            hint = "Return True or False; bool(...) makes one of any value."
+            error = InvalidHandler(text, handler=call.name, machine=self.id, hint=hint)
+            self._raised(tx, call, error)
         return True
 
     def _start(self, tx: Transition, call: Call, work: Any) -> None:

@@ -36,6 +36,7 @@ from machine.errors import InvalidHandler, near_names
 __all__ = ["MARK", "Binding", "Handler", "HandlerGroup", "Place", "Role", "on"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+N = TypeVar("N", bound=Callable[..., bool | None])  # of the negotiation
 
 MARK = "__machine_handlers__"  # the attribute of functions that the decorators of `on` set
 _RESERVED = frozenset({"event", "machine", "args", "mutation", "transition", "ctx"})
@@ -67,9 +68,21 @@ class Handler:
         owned: whether it is a method.
         bare: True if it declares no parameters.
         is_async: True for `async def`.
+        wants_bool: True for a negotiation handler that is declared `-> bool`: then None is no
+            answer.
     """
 
-    __slots__ = ("_parameters", "bare", "function", "is_async", "name", "owned", "place", "role")
+    __slots__ = (
+        "_parameters",
+        "bare",
+        "function",
+        "is_async",
+        "name",
+        "owned",
+        "place",
+        "role",
+        "wants_bool",
+    )
 
     def __init__(
         self, name: str, place: Place, function: Callable[..., Any], owned: bool, machine: str
@@ -89,6 +102,7 @@ class Handler:
             )
         self._parameters = _parameters(name, function, owned, machine)
         self.bare: bool = not self._parameters
+        self.wants_bool: bool = self.role < Role.END and _returns_bool(function)
 
     def __repr__(self) -> str:
         return f"<Handler {self.name}>"
@@ -229,16 +243,23 @@ def _parameters(
     return tuple(found)
 
 
+def _returns_bool(function: Callable[..., Any]) -> bool:
+    try:
+        return inspect.signature(function).return_annotation in (bool, "bool")
+    except Exception:  # noqa: BLE001 - no signature, or annotations that cannot be evaluated
+        return False
+
+
 class _On:
     """Decorators that make a method or a function a handler, independent of its name."""
 
     __slots__ = ()
 
-    def enter(self, *states: str) -> Callable[[F], F]:
+    def enter(self, *states: str) -> Callable[[N], N]:
         """May these states begin? Returning False rejects the transition."""
         return _mark(*((Role.ENTER, state) for state in states))
 
-    def exit(self, *states: str) -> Callable[[F], F]:
+    def exit(self, *states: str) -> Callable[[N], N]:
         """May these states end? Returning False rejects the transition."""
         return _mark(*((Role.EXIT, state) for state in states))
 
@@ -254,11 +275,11 @@ class _On:
         """One of these states has ended."""
         return _mark(*((Role.END, state) for state in states))
 
-    def between(self, before: str, after: str) -> Callable[[F], F]:
+    def between(self, before: str, after: str) -> Callable[[N], N]:
         """May it go from one state to the other? Returning False rejects the transition."""
         return _mark((Role.BETWEEN, before, after))
 
-    def any_enter(self, function: F) -> F:
+    def any_enter(self, function: N) -> N:
         """The last word of the negotiation: returning False rejects the transition."""
         return _mark((Role.ANY_ENTER,))(function)
 

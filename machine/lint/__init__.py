@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from machine.core.machine import Machine, schema_of
+from machine.lint.handlers import handler_findings
 from machine.lint.rules import RULES, Finding
 from machine.schema.schema import as_schema
 
@@ -17,16 +19,20 @@ __all__ = ["Finding", "lint"]
 def lint(schema: object, *, ignore: Iterable[str] = ()) -> list[Finding]:
     """The findings for a Schema, a States class, a mapping or a text in the short form.
 
-    Warnings first, in the order of the rules. `ignore` has codes, or `code:State`, to leave out. An
-    Add that overrules a Remove is only known for a schema that was declared, not for one loaded
-    from data, because data has normalised states. Raises SchemaError when there is no valid schema.
+    Of a class of machines also those for its handlers. Warnings first, in the order of the rules.
+    `ignore` has codes, or `code:State`, to leave out. An Add that overrules a Remove is only known
+    for a schema that was declared, not for one loaded from data, because data has normalised
+    states. Raises SchemaError when there is no valid schema.
     """
-    checked = as_schema(schema)
+    kind = schema if isinstance(schema, type) and issubclass(schema, Machine) else None
+    checked = as_schema(schema) if kind is None else schema_of(kind)
     left_out = frozenset([ignore] if isinstance(ignore, str) else ignore)
+    found = [finding for rule in RULES for finding in rule(checked)]
+    if kind is not None:
+        found += handler_findings(kind)
     found = [
         finding
-        for rule in RULES
-        for finding in rule(checked)
+        for finding in found
         if finding.code not in left_out and f"{finding.code}:{finding.state}" not in left_out
     ]
     return sorted(found, key=lambda finding: finding.level != "warning")
