@@ -41,8 +41,8 @@ PACKAGES: dict[str, frozenset[str]] = {
 # From the ground up. The last floor is the face (`import grid`) with the tools around it.
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "grid": (
-        ("errors", "aio", "descriptor_pool", "wire_pb2", "trace_context"),
-        ("deadline", "codec"),
+        ("errors", "descriptor_pool", "process", "wire_pb2", "trace_context"),
+        ("aio", "codec", "deadline", "forks"),
         ("interceptors", "etcd"),
         ("environment", "embedded"),
         ("transport",),

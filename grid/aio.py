@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
+import sys
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager
 from threading import Lock
 from types import TracebackType
 from typing import Any, Generic, TypeVar
+
+from grid.errors import ForkedProcess
 
 __all__ = ["Opening", "Portal", "being_cancelled", "run"]
 
@@ -74,10 +78,14 @@ class Portal:
 
     Cancelling it cancels what waits and refuses what comes later: that is how a
     thread, which cannot be made to end, learns that it shall.
+
+    Where the loop does not run any more, in a forked child and while the
+    interpreter ends, calls raise instead of waiting for ever.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._process = os.getpid()
         self._lock = Lock()
         self._waiting: set[concurrent.futures.Future[Any]] = set()
         self._cancelled = False
@@ -87,13 +95,20 @@ class Portal:
 
         Raises:
             concurrent.futures.CancelledError: the portal was cancelled.
+            ForkedProcess: the loop is the parent's.
+            RuntimeError: the interpreter ends, and has stopped the loop's thread.
         """
-        with self._lock:
-            if self._cancelled:
-                coroutine.close()
-                raise concurrent.futures.CancelledError
-            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-            self._waiting.add(future)
+        try:
+            # Before the lock, which another thread of the parent may have held.
+            self._check_running()
+            with self._lock:
+                if self._cancelled:
+                    raise concurrent.futures.CancelledError
+                future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+                self._waiting.add(future)
+        except BaseException:
+            coroutine.close()
+            raise
         future.add_done_callback(self._done)
         return future
 
@@ -101,9 +116,8 @@ class Portal:
         """Run a coroutine on the loop and return its result; interrupted, it is cancelled.
 
         Raises:
-            concurrent.futures.CancelledError: the portal was cancelled.
             RuntimeError: this is the loop's own thread, which would wait for itself.
-            And what the coroutine raises.
+            And what `submit` and the coroutine raise.
         """
         if asyncio._get_running_loop() is self._loop:
             coroutine.close()
@@ -115,6 +129,18 @@ class Portal:
             future.cancel()
             raise
 
+    def clean_up(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        """Run a coroutine that closes something, or drop it where nothing is left to close.
+
+        It does not wait in the loop's own thread, where a collection may call it.
+        """
+        if self._process != os.getpid() or sys.is_finalizing() or self._loop.is_closed():
+            coroutine.close()
+        elif asyncio._get_running_loop() is self._loop:
+            self.submit(coroutine)
+        else:
+            self.call(coroutine)
+
     def cancel(self) -> None:
         """Cancel what waits, and refuse everything later."""
         with self._lock:
@@ -123,6 +149,12 @@ class Portal:
         # Outside of the lock: cancelling calls `_done` in this thread.
         for future in waiting:
             future.cancel()
+
+    def _check_running(self) -> None:
+        if self._process != os.getpid():
+            raise ForkedProcess
+        if sys.is_finalizing():
+            raise RuntimeError("the interpreter ends: nothing runs on other threads any more")
 
     def _done(self, future: concurrent.futures.Future[Any]) -> None:
         with self._lock:

@@ -29,6 +29,7 @@ from grid.errors import (
     WrongEventLoop,
 )
 from grid.etcd import EtcdClient, EtcdConfig
+from grid.forks import check_grpc
 from grid.interceptors import Filter, Interceptor, OutgoingCall
 from grid.registry.directory import Directory
 from grid.registry.names import Kind, check_name, prefix
@@ -66,6 +67,7 @@ class Messaging:
         interceptors: Iterable[Interceptor[OutgoingCall]] = (),
         codec: Codec = default_codec,
     ) -> None:
+        check_grpc()
         self.namespace = default_namespace(namespace)
         self.timeout = check_timeout(timeout)
         self._mailbox_prefix = prefix(self.namespace, Kind.MAILBOX)

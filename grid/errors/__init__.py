@@ -12,6 +12,8 @@
     ├── UnexpectedReply             the reply is not of the type asked for (caller or receiver)
     ├── ClientClosed                the client was closed (caller)
     ├── WrongEventLoop              the client belongs to another event loop (caller)
+    ├── ForkedProcess               clients cannot work in a forked child (caller)
+    ├── CannotRunHere               a server cannot be run in this thread (caller)
     ├── ServerNotRunning            the server is not started, or stopped (caller)
     ├── AlreadyResponded            second answer to one request (receiver)
     ├── LeaseTooShort               a lease below the minimum (caller)
@@ -97,7 +99,9 @@ from grid.errors._etcd import (
 )
 from grid.errors._input import (
     AlreadyResponded,
+    CannotRunHere,
     ClientClosed,
+    ForkedProcess,
     InvalidActorType,
     InvalidAddress,
     InvalidArgument,
@@ -126,6 +130,7 @@ __all__ = [
     "AlreadyRegistered",
     "AlreadyResponded",
     "BreakerOpen",
+    "CannotRunHere",
     "ClientClosed",
     "DeadlineExceeded",
     "EmbeddedEtcdFailed",
@@ -137,6 +142,7 @@ __all__ = [
     "EtcdUnavailable",
     "FactoryFailed",
     "Filtered",
+    "ForkedProcess",
     "GridError",
     "IncompleteBroadcast",
     "InvalidActorType",

@@ -6,7 +6,9 @@ from grid.errors._base import GridError
 
 __all__ = [
     "AlreadyResponded",
+    "CannotRunHere",
     "ClientClosed",
+    "ForkedProcess",
     "InvalidActorType",
     "InvalidAddress",
     "InvalidArgument",
@@ -148,6 +150,15 @@ class UnexpectedReply(GridError, TypeError):
         super().__init__(f"expected a reply of {expected}, got {got}", expected=expected, got=got)
 
 
+class CannotRunHere(GridError, RuntimeError):
+    """A server cannot be run in this thread. The text says how to run it there."""
+
+    reason: str
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"grid: the server cannot be run here: {reason}", reason=reason)
+
+
 class ClientClosed(GridError):
     """The client was closed. Make a new one."""
 
@@ -162,6 +173,21 @@ class WrongEventLoop(GridError, RuntimeError):
         super().__init__(
             "grid: the client belongs to the event loop it was first used on; "
             "make another one for this loop"
+        )
+
+
+class ForkedProcess(GridError, RuntimeError):
+    """This process was forked from one that used the grid, whose threads it does not have.
+
+    Nothing was sent. Start children by `spawn` or `forkserver`, or close all
+    clients and servers before the fork and make others in the child.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "grid: this process was forked from one in which the grid was in use, so clients and "
+            "servers cannot work here; start it by spawn or forkserver (multiprocessing."
+            "get_context), or fork before the first client"
         )
 
 

@@ -58,7 +58,9 @@ from grid.errors._etcd import (
 )
 from grid.errors._input import (
     AlreadyResponded,
+    CannotRunHere,
     ClientClosed,
+    ForkedProcess,
     InvalidActorType,
     InvalidAddress,
     InvalidArgument,
@@ -79,7 +81,16 @@ from grid.errors._registry import (
     LeaseTooShort,
 )
 
-__all__ = ["TABLE", "Evidence", "Meaning", "StatusClass", "from_actor", "is_from_actor", "meaning"]
+__all__ = [
+    "TABLE",
+    "Evidence",
+    "Meaning",
+    "StatusClass",
+    "from_actor",
+    "is_from_actor",
+    "meaning",
+    "text_of",
+]
 
 
 class StatusClass(enum.StrEnum):
@@ -162,6 +173,8 @@ TABLE: dict[type[BaseException], Meaning] = {
     StreamsUnsupported: Meaning("UNIMPLEMENTED", _UNKNOWN, travels=False),
     AlreadyResponded: Meaning("FAILED_PRECONDITION", _UNKNOWN, travels=False),
     WrongEventLoop: Meaning("FAILED_PRECONDITION", _UNKNOWN, travels=False),
+    CannotRunHere: Meaning("FAILED_PRECONDITION", _UNKNOWN, travels=False),
+    ForkedProcess: Meaning("FAILED_PRECONDITION", _UNKNOWN, travels=False),
     IncompleteBroadcast: Meaning("UNKNOWN", _UNKNOWN, travels=False),
     # Names, addresses and leases.
     AlreadyRegistered: Meaning("ALREADY_EXISTS", _UNKNOWN),

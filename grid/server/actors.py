@@ -27,6 +27,7 @@ from grid.errors import (
     UnknownActor,
     UnknownActorType,
 )
+from grid.errors.classification import text_of
 from grid.mailbox.mailbox import Mailbox
 from grid.registry.names import Kind, check_actor_type, full_name
 from grid.server.definitions import Act, BlockingAct, Definition, is_blocking
@@ -44,6 +45,7 @@ _SAY_STUCK_AFTER = 10.0  # seconds
 _TIMER_GRAIN = 0.001  # seconds by which an event loop may call too early
 _FREE_POLL = 0.1  # seconds between looks at why names are not free yet
 _UNWIND = 2.0  # seconds a cancelled actor may take to unwind before it is given up
+_HURRIED_UNWIND = 0.2  # the same, when the process shall end at once
 
 
 @dataclass(slots=True, eq=False)
@@ -72,7 +74,9 @@ class ActorRunner:
         self._client = client
         self._definitions = {one.type: one for one in definitions}
         self._actors: dict[str, _Actor] = {}
+        self._freeing: set[asyncio.Task[None]] = set()
         self._ending = False
+        self._hurried = asyncio.Event()
         self._defined = asyncio.Event()
 
     def define(self, definition: Definition) -> None:
@@ -116,12 +120,13 @@ class ActorRunner:
         try:
             act = _make(definition, data)
             # While the claim was under way the peer may have begun to stop, or
-            # lost its lease; who ends its actors has not seen this one.
+            # lost its lease; what ends its actors has not seen this one.
             self._check_launch()
-        except GridError:
-            await self._free(key, epoch, mailbox)
+            return self._launch(key, epoch, definition, name, data, mailbox, act)
+        except BaseException:
+            # Whatever it is: without an actor the name would be held for as long as the peer lives.
+            await self._give_back(key, epoch, mailbox)
             raise
-        return self._launch(key, epoch, definition, name, data, mailbox, act)
 
     def _check_launch(self) -> None:
         if self._ending:
@@ -133,6 +138,17 @@ class ActorRunner:
         if mailbox is None:
             return await self._peer.claim((key,))
         return await self._peer.claim_with((key, mailbox.key), mailbox)
+
+    async def _give_back(self, key: str, epoch: int, mailbox: Mailbox | None) -> None:
+        freeing = asyncio.create_task(self._free(key, epoch, mailbox), name=f"free {key}")
+        self._freeing.add(freeing)
+        freeing.add_done_callback(self._freed)
+        await asyncio.wait([freeing])  # cancelled, it goes on
+
+    def _freed(self, freeing: asyncio.Task[None]) -> None:
+        self._freeing.discard(freeing)
+        if not freeing.cancelled() and (error := freeing.exception()) is not None:
+            _log.warning("%s: the name goes with the lease: %s", freeing.get_name(), error)
 
     async def _free(self, key: str, epoch: int, *mailboxes: Mailbox | None) -> None:
         await asyncio.gather(*(one.close() for one in mailboxes if one is not None))
@@ -205,24 +221,6 @@ class ActorRunner:
             raise UnknownActor(name)
         await self._end(actor, "stopped by request", grace)
 
-    async def _end(self, actor: _Actor, reason: str, grace: float) -> None:
-        await _end(actor, reason, grace)
-        await self._wait_freed(actor)
-
-    async def _wait_freed(self, actor: _Actor) -> None:
-        over = Deadline.after(_UNWIND)
-        while not actor.life.done():
-            await asyncio.wait([actor.life], timeout=_FREE_POLL)
-            membership = self._peer.membership
-            if actor.life.done() or membership is None:
-                return
-            if membership.claims.trouble is not None:
-                raise membership.claims.trouble
-            if over.passed:
-                raise EtcdUnavailable(
-                    f"actor {actor.context.name!r} has ended, its names are not free yet"
-                )
-
     async def stop_all(self, reason: str, grace: float) -> list[str]:
         """End all actors at once, for good; returns the names of those that did not end."""
         self._ending = True
@@ -235,10 +233,11 @@ class ActorRunner:
                 raise end
         return [end.name for end in ends if isinstance(end, ActorStillRunning)]
 
-    def cancel_all(self, reason: str) -> None:
-        """Cancel all actors now, whatever grace they were given."""
+    def hurry(self, reason: str) -> None:
+        """Cancel all actors now, whatever grace they were given, and give them up soon."""
         for actor in self._actors.values():
             actor.acting.cancel(reason)
+        self._hurried.set()
 
     async def wait_ended(self) -> None:
         """Return once no actor runs any more; say which ones take long."""
@@ -255,27 +254,52 @@ class ActorRunner:
                 mailbox._lose(error)
             actor.acting.cancel(error)
 
+    async def _end(self, actor: _Actor, reason: str, grace: float) -> None:
+        context = actor.context
+        if context.deadline is None:
+            context.deadline = Deadline.after(grace)
+        context._stopping._set(reason)
+        for mailbox in actor.mailboxes:
+            mailbox._drain()
+        if actor.hears_stop():
+            over = Deadline.after(grace)
+            while not (actor.acting.done() or over.passed or self._hurried.is_set()):
+                await self._wait(actor.acting, over.remaining() + _TIMER_GRAIN)
+        if not actor.acting.done():
+            actor.acting.cancel(reason)
+        if not await self._unwinds(actor.acting):
+            raise ActorStillRunning(context.name)
+        await self._wait_freed(actor)
 
-async def _end(actor: _Actor, reason: str, grace: float) -> None:
-    context = actor.context
-    if context.deadline is None:
-        context.deadline = Deadline.after(grace)
-    context._stopping._set(reason)
-    for mailbox in actor.mailboxes:
-        mailbox._drain()
-    if actor.hears_stop():
-        over = Deadline.after(grace)
-        while not (actor.acting.done() or over.passed):
-            await asyncio.wait([actor.acting], timeout=over.remaining() + _TIMER_GRAIN)
-    if not actor.acting.done():
-        actor.acting.cancel(reason)
-    if not await _ends(actor.acting):
-        raise ActorStillRunning(context.name)
+    async def _wait_freed(self, actor: _Actor) -> None:
+        over = Deadline.after(_HURRIED_UNWIND if self._hurried.is_set() else _UNWIND)
+        while not actor.life.done():
+            await asyncio.wait([actor.life], timeout=_FREE_POLL)
+            membership = self._peer.membership
+            if actor.life.done() or membership is None:
+                return
+            if membership.claims.trouble is not None:
+                raise membership.claims.trouble
+            if over.passed:
+                raise EtcdUnavailable(
+                    f"actor {actor.context.name!r} has ended, its names are not free yet"
+                )
 
+    async def _unwinds(self, task: asyncio.Task[None]) -> bool:
+        await self._wait(task, _UNWIND)
+        if not task.done() and self._hurried.is_set():
+            await asyncio.wait([task], timeout=_HURRIED_UNWIND)
+        return task.done()
 
-async def _ends(task: asyncio.Task[None]) -> bool:
-    done, _ = await asyncio.wait([task], timeout=_UNWIND)
-    return bool(done)
+    async def _wait(self, task: asyncio.Task[None], timeout: float) -> None:
+        """Wait until a task is done, `timeout` seconds are over, or there is a hurry."""
+        hurried = asyncio.create_task(self._hurried.wait())
+        try:
+            await asyncio.wait(
+                [task, hurried], timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            hurried.cancel()
 
 
 def _make(definition: Definition, data: bytes) -> Act | BlockingAct:
@@ -283,17 +307,22 @@ def _make(definition: Definition, data: bytes) -> Act | BlockingAct:
         return definition.make(data)
     except GridError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        # SystemExit too: it is the factory's error, and must not end the peer.
         _log.exception("the factory of actor type %r failed", definition.type)
-        raise FactoryFailed(f"{type(error).__name__}: {error}") from error
+        raise FactoryFailed(f"{type(error).__name__}: {text_of(error)}") from error
 
 
 async def _act(act: Act | BlockingAct, actor: _Actor) -> None:
     trace_context.hand_out({})  # what it does is not part of its start
-    if actor.blocking:
-        await run_blocking(cast("BlockingAct", act), actor.context)
-    else:
-        await cast("Act", act)(actor.context)
+    try:
+        if actor.blocking:
+            await run_blocking(cast("BlockingAct", act), actor.context)
+        else:
+            await cast("Act", act)(actor.context)
+    except (SystemExit, KeyboardInterrupt) as error:
+        # asyncio would hand them to the loop, and the peer with all its actors would end.
+        raise RuntimeError(f"the actor raised {error!r}; to end, an actor returns") from error
 
 
 def _report(actor: _Actor) -> None:

@@ -35,6 +35,7 @@ from grid.errors import (
     ServerNotRunning,
 )
 from grid.etcd import EtcdClient, Lease
+from grid.forks import sockets_stay
 from grid.mailbox.dispatcher import State
 from grid.mailbox.interception import IncomingInterception
 from grid.mailbox.statistics import MailboxStatistics
@@ -65,6 +66,8 @@ _CONTROL_SIZE = 1024  # starts and stops that wait for their turn
 _REJOIN_PAUSE = 1.0  # seconds between tries to come back after a lost lease
 _GRACE = 2.0  # seconds to tell etcd that the names are free
 _LAST_ANSWERS = 0.5  # seconds for answers that are given but not written yet
+_LEAVING = 2.0  # seconds for the event loop to end after the server has
+_HURRIED = 0.2  # seconds for each of these when the process shall end at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +124,9 @@ class Lifecycle:
         self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._hurried = asyncio.Event()
+        self._kept_from_children = contextlib.ExitStack()
+        sockets: list[int | str] = [self._service.port, *([socket] if socket else [])]
+        self._kept_from_children.enter_context(sockets_stay(*sockets))
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
@@ -180,6 +186,14 @@ class Lifecycle:
     def hurry(self) -> None:
         """Cut a drain short: cancel what still runs."""
         self._hurried.set()
+
+    @property
+    def patience(self) -> float:
+        """Seconds that the event loop may take to end after the server has."""
+        return self._at_most(_LEAVING)
+
+    def _at_most(self, seconds: float) -> float:
+        return min(seconds, _HURRIED) if self._hurried.is_set() else seconds
 
     # -- joined ------------------------------------------------------------------
 
@@ -302,7 +316,7 @@ class Lifecycle:
         try:
             await asyncio.wait([ending, hurried], return_when=asyncio.FIRST_COMPLETED)
             if not ending.done():
-                self.runner.cancel_all("the peer was told to stop at once")
+                self.runner.hurry("the peer was told to stop at once")
             return await ending
         finally:
             hurried.cancel()
@@ -330,13 +344,14 @@ class Lifecycle:
         dispatcher = self.peer.dispatcher
         for mailbox in dispatcher.mailboxes():
             mailbox._end(None)
-        await self._interception.close(_LAST_ANSWERS)
+        await self._interception.close(self._at_most(_LAST_ANSWERS))
         if self._client is not None:
             await self._client.close()
-        await self._service.stop(_LAST_ANSWERS)
+        await self._service.stop(self._at_most(_LAST_ANSWERS))
         dispatcher.close()
         membership, self.peer.membership = self.peer.membership, None
         with contextlib.suppress(GridError):  # names that cannot be freed now go with the lease
             if membership is not None:
-                await membership.leave(revoke=revoke, timeout=_GRACE)
+                await membership.leave(revoke=revoke, timeout=self._at_most(_GRACE))
         await self._etcd.close()
+        self._kept_from_children.close()

@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-import os
-import signal
-import sys
-import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from grid.aio import Opening, run
+from grid.aio import Opening
 from grid.client.client import Client
 from grid.codec import Codec, default_codec
 from grid.environment import default_etcd, default_namespace
 from grid.errors import ServerNotRunning
 from grid.etcd import EtcdConfig
+from grid.forks import check_grpc
 from grid.interceptors import Filter, IncomingCall, Interceptor
 from grid.mailbox.dispatcher import State
 from grid.mailbox.interception import IncomingInterception
 from grid.mailbox.mailbox import Mailbox
+from grid.process import stoppable_as_first_process
 from grid.server.config import ServerConfig, check_annotations
 from grid.server.definitions import Definition, check_definition, factory_of
+from grid.server.foreground import completed_before, run_alone, stop_signals
 from grid.server.lifecycle import Lifecycle, ServerStatistics
 
 __all__ = ["Server"]
 
 T = TypeVar("T")
-
-_log = logging.getLogger("grid.server")
-
-_LEAVING = 2.0  # seconds for the event loop to end after the server has
 
 
 class Server:
@@ -111,6 +104,7 @@ class Server:
             compression=compression,
             checksum=checksum,
         )
+        stoppable_as_first_process()
         self._codec = codec
         self._interception = IncomingInterception(filters, interceptors)
         self._definitions: dict[str, Definition] = {}
@@ -229,6 +223,7 @@ class Server:
         """
         if self._lifecycle is not None:
             raise RuntimeError("a server starts once; make a new one")
+        check_grpc()
         self.config.check()
         self._lifecycle = Lifecycle(
             self.config, self._codec, self._definitions.values(), self._interception
@@ -257,37 +252,33 @@ class Server:
 
         Raises:
             LeaseLost: the lease was lost and the policy is to exit.
+            CannotRunHere: this is not the main thread, which alone can handle signals.
             And what `start` raises.
         """
+        await self._serve(())
+
+    async def _serve(self, early: Sequence[int]) -> float:
         stopping = asyncio.Event()
-        with _signals(lambda: self._signalled(stopping)):
-            if not await _unless(stopping, self.start()):
-                return
-            try:
-                await _unless(stopping, self._failure())
-            finally:
-                await self.stop()
+        with stop_signals(lambda: self._signalled(stopping), early):
+            if await completed_before(stopping, self.start()):
+                try:
+                    await completed_before(stopping, self._failure())
+                finally:
+                    await self.stop()
+        return self._lifecycle.patience if self._lifecycle else 0.0
 
     def run(self) -> None:
         """`serve()` on an event loop of its own (uvloop where it exists).
 
         What does not end with the server, be it an actor that goes on when it is
         cancelled or a thread that never returns, does not keep the process: that
-        exits with 1 soon after.
+        exits with 1 soon after. An actor that calls `sys.exit()` ends itself only.
+
+        Raises:
+            CannotRunHere: an event loop runs here, or this is not the main thread.
+            And what `serve` raises.
         """
-        leave = threading.Timer(_LEAVING, self._leave)
-        leave.daemon = True
-
-        async def serve() -> None:
-            try:
-                await self.serve()
-            finally:
-                leave.start()
-
-        try:
-            run(serve())
-        finally:
-            leave.cancel()
+        run_alone(self._serve, lambda: self._lifecycle.runner.names() if self._lifecycle else [])
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -301,14 +292,6 @@ class Server:
     ) -> None:
         await self.stop()
 
-    def _leave(self) -> None:
-        running = self._lifecycle.runner.names() if self._lifecycle else []
-        what = ", ".join(running) or "a thread"
-        _log.error("the process ends without what still runs: %s", what)
-        logging.shutdown()
-        sys.stdout.flush()
-        os._exit(1)
-
     async def _failure(self) -> None:
         await self._started().failed
 
@@ -321,32 +304,3 @@ class Server:
         if self._lifecycle is None or self.state in (State.STARTING, State.STOPPED):
             raise ServerNotRunning
         return self._lifecycle
-
-
-async def _unless(stopping: asyncio.Event, doing: Coroutine[Any, Any, None]) -> bool:
-    """Do it to its end and say True, or cancel it when `stopping` is set."""
-    task = asyncio.create_task(doing)
-    asked = asyncio.create_task(stopping.wait())
-    try:
-        await asyncio.wait([task, asked], return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            await task
-            return True
-        return False
-    finally:
-        for one in (task, asked):
-            one.cancel()
-        await asyncio.wait([task, asked])
-
-
-@contextlib.contextmanager
-def _signals(handle: Callable[[], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    taken = (signal.SIGTERM, signal.SIGINT)
-    for one in taken:
-        loop.add_signal_handler(one, handle)
-    try:
-        yield
-    finally:
-        for one in taken:
-            loop.remove_signal_handler(one)

@@ -94,7 +94,7 @@ class BlockingMailbox:
 
     def close(self) -> None:
         """As `grid.Mailbox.close`."""
-        self._portal.call(self._mailbox.close())
+        self._portal.clean_up(self._mailbox.close())
 
 
 class BlockingContext:
@@ -171,7 +171,7 @@ async def run_blocking(act: Callable[[BlockingContext], object], context: ActorC
     """
     loop = asyncio.get_running_loop()
     portal = Portal(loop)
-    ended: asyncio.Future[None] = loop.create_future()
+    ended: asyncio.Future[BaseException | None] = loop.create_future()
 
     def body() -> None:
         error: BaseException | None = None
@@ -181,7 +181,7 @@ async def run_blocking(act: Callable[[BlockingContext], object], context: ActorC
         except BaseException as raised:  # noqa: BLE001 - handed to the task that runs the actor
             error = raised
         if not loop.is_closed():
-            loop.call_soon_threadsafe(_end, ended, error)
+            loop.call_soon_threadsafe(ended.set_result, error)
 
     # A daemon, so that an actor which never returns does not keep the process.
     threading.Thread(target=body, name=f"actor {context.name}", daemon=True).start()
@@ -192,19 +192,14 @@ async def run_blocking(act: Callable[[BlockingContext], object], context: ActorC
         except asyncio.CancelledError:
             cancelled = True
             portal.cancel()
-        except concurrent.futures.CancelledError:
-            break
-    if cancelled:
+    error = ended.result()
+    if cancelled and (error is None or isinstance(error, concurrent.futures.CancelledError)):
         raise asyncio.CancelledError
-
-
-def _end(ended: asyncio.Future[None], error: BaseException | None) -> None:
-    if error is None:
-        ended.set_result(None)
-    elif isinstance(error, concurrent.futures.CancelledError | StopIteration):
-        ended.set_exception(RuntimeError("the actor's call was cancelled"))
-    else:
-        ended.set_exception(error)
+    if isinstance(error, concurrent.futures.CancelledError | StopIteration):
+        # Raised in a task, these would mean something else.
+        raise RuntimeError(f"the actor raised {error!r}") from error
+    if error is not None:
+        raise error
 
 
 async def _do(function: Callable[..., T], *arguments: Any) -> T:

@@ -24,6 +24,7 @@ from grid.client.retry import Retry
 from grid.codec import Codec, default_codec
 from grid.errors import ClientClosed
 from grid.etcd import EtcdConfig
+from grid.forks import check_grpc, in_children
 from grid.interceptors import Filter, Interceptor, OutgoingCall
 from grid.registry.entities import Entity, EntityEvent
 from grid.registry.names import Kind
@@ -48,6 +49,7 @@ class _SharedLoop:
 
     def portal(self) -> Portal:
         """A new way into the loop."""
+        check_grpc()
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -56,8 +58,13 @@ class _SharedLoop:
                 ).start()
             return Portal(self._loop)
 
+    def forget(self) -> None:
+        """Make another loop when the next client is made: a forked child has no thread of it."""
+        self.__init__()  # type: ignore[misc]
+
 
 _shared = _SharedLoop()
+in_children(_shared.forget)
 
 
 class Client:
@@ -136,7 +143,7 @@ class Client:
         """
         if self._owns_client and not self._closed:
             self._closed = True
-            self._portal.call(self._client.close())
+            self._portal.clean_up(self._client.close())
 
     @overload
     def request(
@@ -306,7 +313,7 @@ class Client:
         try:
             yield events()
         finally:
-            self._portal.call(watch.__aexit__(None, None, None))
+            self._portal.clean_up(watch.__aexit__(None, None, None))
 
     def check(self, peer: str, *, timeout: float | None = None) -> str:
         """As `grid.Client.check`."""

@@ -66,7 +66,7 @@ class BlockingStream:
             reason: why, if it is not the normal end; the other side's iteration
                 raises it, a text as `StreamClosed`.
         """
-        self._portal.call(self._stream.close(reason))
+        self._portal.clean_up(self._stream.close(reason))
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +77,7 @@ class BlockingStream:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._portal.call(self._stream.__aexit__(kind, error, traceback))
+        self._portal.clean_up(self._stream.__aexit__(kind, error, traceback))
 
     async def _receive(self, timeout: float | None) -> Message | None:
         limit = asyncio.timeout(timeout)
