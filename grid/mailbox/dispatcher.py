@@ -167,8 +167,13 @@ class Dispatcher:
         except GridError as error:
             answer.reject(error)
 
-    async def deliver(self, delivery: Delivery, deadline: Deadline | None) -> Reply:
-        """Give an envelope to its mailbox and wait for the answer.
+    async def deliver(
+        self,
+        delivery: Delivery,
+        deadline: Deadline | None,
+        kind: type[FutureAnswer] = FutureAnswer,
+    ) -> Reply:
+        """Give an envelope to its mailbox and wait for the answer, which is of a given kind.
 
         Cancelling it tells the request that nobody waits.
 
@@ -176,7 +181,7 @@ class Dispatcher:
             GridError: what the sender shall read.
         """
         future: asyncio.Future[Reply] = self.loop.create_future()
-        answer = FutureAnswer(future, math.inf if deadline is None else deadline.at)
+        answer = kind(future, math.inf if deadline is None else deadline.at)
         metadata = dict(delivery.metadata) if delivery.metadata else None
         self.accept(
             delivery.receiver,

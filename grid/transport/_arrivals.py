@@ -65,7 +65,13 @@ class Arrivals:
             return
         if kind != Frame.TELL:
             self.session.attach(exchange, answer)
-        self._handler.accept(route.receiver, route.epoch, route.type_name, data, metadata, answer)
+        try:
+            self._handler.accept(
+                route.receiver, route.epoch, route.type_name, data, metadata, answer
+            )
+        except Exception as error:  # noqa: BLE001 - the session is not to end by one message
+            _log.error("a request could not be taken", exc_info=error)
+            answer.fail(RequestFailed(f"the request could not be taken: {error!r}", "INTERNAL"))
 
     def on_cancel(self, token: Any) -> None:
         token.cancel()

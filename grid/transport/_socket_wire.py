@@ -9,7 +9,8 @@ gRPC's threads and HTTP/2 a lone request takes half of the time.
 There is no task here: the event loop's callbacks drive it. One frame is
 written at each turn of the loop, so that the other side works on it while the
 next one is cut. A process that is stopped, which holds its connections and
-answers nothing, is found by looking at its state.
+answers nothing, is found by its state, and one that has ended is told by the
+kernel, also if a child that it had forked keeps the connection open.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import cast
 import grpc
 
 from grid.deadline import now
+from grid.transport._process_watch import ProcessWatch
 from grid.transport.wire import Frames
 
 __all__ = ["SocketServer", "SocketWire", "connect"]
@@ -37,6 +39,7 @@ _log = logging.getLogger("grid.transport")
 _LENGTH = 4
 _LARGEST_FRAME = 8 * 1024 * 1024
 _BUFFER = 1024 * 1024  # bytes that may wait, here and in the kernel; a few chunks
+_LAST_FRAMES = 0.05  # seconds without a byte after which a dead process has none on the way
 _CREDENTIALS = struct.Struct("3i")  # process, user, group
 
 
@@ -61,7 +64,8 @@ class SocketWire(asyncio.Protocol):
         self._deaf = False
         self._scheduled = False
         self._held: asyncio.TimerHandle | None = None
-        self._process = 0
+        self._watch: ProcessWatch | None = None
+        self._received = 0
         self.overlap = 4
         self.status: grpc.StatusCode | None = None
 
@@ -102,13 +106,7 @@ class SocketWire(asyncio.Protocol):
 
     def peer_is_stopped(self) -> bool:
         """True if the other side's process is there but does not run (SIGSTOP)."""
-        if not self._process:
-            return False
-        try:
-            stat = Path(f"/proc/{self._process}/stat").read_text()
-        except OSError:
-            return False
-        return stat.rpartition(")")[2].split()[0] in "Tt"
+        return self._watch is not None and self._watch.is_stopped()
 
     # -- what the event loop tells -----------------------------------------------------
 
@@ -118,14 +116,18 @@ class SocketWire(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=_BUFFER)
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-        self._process, user = _peer(connection)
+        process, user = _peer(connection)
         if user not in (os.getuid(), -1):
             self._transport.abort()  # the folder's mode should have kept it out
-        elif self._opened is not None:
+            return
+        # Two ends in one process end together.
+        self._watch = ProcessWatch(0 if process == os.getpid() else process, self._process_ended)
+        if self._opened is not None:
             self._opened(self)
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes came: none, one or many frames."""
+        """Take some bytes: none, one or many frames."""
+        self._received += len(data)
         if self._link is None:
             self._early.append(data)
             return
@@ -159,6 +161,8 @@ class SocketWire(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone."""
+        if self._watch is not None:
+            self._watch.close()
         self._over(str(error) if error is not None else "the other side closed the session")
 
     def pause_writing(self) -> None:
@@ -171,6 +175,17 @@ class SocketWire(asyncio.Protocol):
         self.wake()
 
     # -- inside ----------------------------------------------------------------------------
+
+    def _process_ended(self) -> None:
+        # The connection may hold frames that it wrote before; they come first. It does not
+        # close by itself if a forked child of the process has it, too.
+        self._loop.call_later(_LAST_FRAMES, self._look_for_last_frames, self._received)
+
+    def _look_for_last_frames(self, received: int) -> None:
+        if self._received != received:
+            self._process_ended()
+        elif not self._closed.done():
+            self._over("the other side's process has ended")
 
     def _feed(self, frame: memoryview) -> None:
         link = self._link

@@ -11,13 +11,23 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from grid.errors import GridError, RequestFailed
 from grid.errors.classification import from_actor
 
-__all__ = ["Answer", "FutureAnswer", "Overdue", "Reply", "Unanswerable", "all_done", "until_done"]
+__all__ = [
+    "Answer",
+    "FutureAnswer",
+    "GoAnswer",
+    "Overdue",
+    "Reply",
+    "Unanswerable",
+    "all_done",
+    "until_done",
+]
 
 Reply = tuple[str, bytes]  # the reply's type name and payload
 
@@ -34,11 +44,14 @@ class Answer:
         done: True once the outcome is there, or nobody waits for it.
         cancelled: True if nobody waits for it.
         opens_stream: True if the caller asks for a stream.
+        largest: bytes of the largest reply that the caller takes, as far as it is known
+            before the reply is sent.
     """
 
     __slots__ = ("_holder", "_watchers", "at", "cancelled", "done")
 
     opens_stream = False
+    largest = sys.maxsize
 
     def __init__(self, at: float = math.inf) -> None:
         self.at = at
@@ -131,6 +144,18 @@ class FutureAnswer(Answer):
     def _send_error(self, error: GridError) -> None:
         if not self._future.done():
             self._future.set_exception(error)
+
+
+class GoAnswer(FutureAnswer):
+    """The answer to a client of the Go library, whose gRPC takes no more than 4 MiB.
+
+    That client does not say so, and sends a request again whose answer it could not take. So
+    the owner has to hear of it before the answer is sent.
+    """
+
+    __slots__ = ()
+
+    largest = 4 * 1024 * 1024 - 8 * 1024  # the envelope has its names, too
 
 
 class Unanswerable(Answer):

@@ -19,12 +19,14 @@ from grid.errors import (
     AddressInUse,
     GridError,
     InvalidAddress,
+    MessageTooLarge,
     PeerNotServing,
     UndecodableMessage,
 )
 from grid.transport._grpc_wire import GrpcWire
 from grid.transport._socket_wire import SocketServer, SocketWire
 from grid.transport.addresses import split_address
+from grid.transport.answer import FutureAnswer, GoAnswer, Reply
 from grid.transport.budget import Budget
 from grid.transport.error_codec import encode_error
 from grid.transport.link import Link
@@ -46,14 +48,27 @@ ENVELOPE_ROOM = 64 * 1024
 # Bytes that a peer keeps for all its sessions together: unread answers, unfinished messages.
 _LEAST_BUDGET = 512 * 1024 * 1024
 
+_GO = "grpc-go/"
+
 _Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
 class UnaryHandler(RequestHandler, Protocol):
     """Takes deliveries, one by one and of sessions."""
 
-    async def deliver(self, delivery: Delivery, deadline: Deadline | None) -> tuple[str, bytes]:
-        """The type name and the bytes of the answer to one delivery."""
+    async def deliver(
+        self,
+        delivery: Delivery,
+        deadline: Deadline | None,
+        kind: type[FutureAnswer] = FutureAnswer,
+    ) -> Reply:
+        """The type name and the bytes of the answer to one delivery.
+
+        Args:
+            delivery: the envelope.
+            deadline: the caller's, if it has one.
+            kind: the kind of answer, which says what the caller takes.
+        """
 
 
 class WireService:
@@ -167,7 +182,12 @@ class WireService:
             # with a traceback and answer without saying what was wrong.
             if self._handler is None:
                 raise PeerNotServing("", "starting")
-            name, payload = await self._handler.deliver(Delivery.FromString(data), deadline)
+            delivery = Delivery.FromString(data)
+            limit = self._settings.max_message_bytes
+            if len(delivery.data) > limit:
+                raise MessageTooLarge(len(delivery.data), limit)
+            kind = GoAnswer if _is_go(context) else FutureAnswer
+            name, payload = await self._handler.deliver(delivery, deadline, kind)
         except DecodeError:
             await _abort(context, UndecodableMessage("grid.Delivery"))
         except GridError as error:
@@ -202,6 +222,11 @@ class WireService:
         finally:
             del self._links[link]
             self._ended = total((self._ended, link.statistics()))
+
+
+def _is_go(context: _Context) -> bool:
+    metadata = context.invocation_metadata() or ()
+    return any(key == "user-agent" and _GO in str(value) for key, value in metadata)
 
 
 async def _abort(context: _Context, error: GridError) -> NoReturn:

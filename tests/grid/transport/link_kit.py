@@ -62,11 +62,14 @@ class Gatekeeper:
     def late(self) -> GridError:
         return OutcomeUnknown("the lease is lost")
 
-    async def deliver(self, delivery: Delivery, deadline: Deadline | None) -> Reply:
+    async def deliver(
+        self,
+        delivery: Delivery,
+        deadline: Deadline | None,
+        kind: type[FutureAnswer] = FutureAnswer,
+    ) -> Reply:
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self.accept(
-            delivery.receiver, 0, delivery.typeName, delivery.data, None, FutureAnswer(future)
-        )
+        self.accept(delivery.receiver, 0, delivery.typeName, delivery.data, None, kind(future))
         return await future
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import signal
 import socket
 import stat
 import sys
 import tempfile
+import time
 from asyncio.subprocess import PIPE
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +17,10 @@ import pytest
 import grid
 from grid.deadline import Deadline
 from grid.embedded import Etcd
+from grid.errors import OutcomeUnknown
 from grid.testing import wait_until
 from grid.transport import unix_paths
+from grid.transport._socket_wire import SocketWire
 from grid.transport.transport import Destination
 from grid.wire_pb2 import EchoMsg
 
@@ -115,6 +119,73 @@ async def test_a_killed_peers_file_harms_nobody(
     os.utime(path, (0, 0))  # it has lain there for long
     assert unix_paths.new_socket_path() is not None
     assert not path.exists()
+
+
+_FORKING_PEER = """
+import ctypes, os, sys, grid
+server = grid.Server(sys.argv[1], etcd=sys.argv[2], lease=2)
+libc = ctypes.CDLL(None)
+held = []
+
+@server.actor("forker", mailbox=64)
+async def forker(ctx):
+    async for request in ctx.mailbox:
+        if request.message.msg == "fork":
+            child = libc.fork()  # which runs no hook of Python in the child
+            if not child:
+                libc.sleep(60)
+                libc._exit(0)
+            request.respond(grid.EchoMsg(msg=str(child)))
+        else:
+            held.append(request)
+
+server.run()
+"""
+
+
+async def test_a_killed_peer_is_noticed_at_once_though_its_child_lives(
+    grid_client: grid.Client, grid_etcd: Etcd, grid_namespace: str
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _FORKING_PEER, grid_namespace, grid_etcd.endpoint
+    )
+    child = 0
+    try:
+
+        async def there() -> bool:
+            return len(await grid_client.query("peer")) == 1
+
+        await wait_until(there, "the peer is there", timeout=20)
+        await grid_client.start_actor("forker")
+        reply = await grid_client.request("forker", EchoMsg(msg="fork"), reply=EchoMsg)
+        child = int(reply.msg)
+        asking = asyncio.create_task(grid_client.request("forker", EchoMsg(), timeout=25))
+        (link,) = [link for pool in grid_client._transport.pools for link in pool.links]
+        await wait_until(lambda: link.session.sent.deliveries == 3, "it is under way")
+        process.kill()
+        killed = time.monotonic()
+        with pytest.raises(OutcomeUnknown, match="process has ended"):
+            await asking
+        assert time.monotonic() - killed < 2
+    finally:
+        if child:
+            os.kill(child, signal.SIGKILL)
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_frames_that_a_process_wrote_before_its_end_are_taken() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.sendall(b"the last frames")
+    wire = SocketWire()
+    loop = asyncio.get_running_loop()
+    await loop.connect_accepted_socket(lambda: wire, ours)
+    wire._process_ended()
+    assert await asyncio.wait_for(wire._closed, 5) == "the other side's process has ended"
+    assert b"".join(wire._early) == b"the last frames"
+    await wire.close()
+    theirs.close()
 
 
 async def test_a_socket_in_use_is_not_taken_for_a_leftover(

@@ -1,0 +1,66 @@
+"""Single calls: the limits of a peer hold for clients without sessions, too."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+import grid
+from grid.errors import MessageTooLarge
+from grid.wire_pb2 import Delivery, EchoMsg
+
+MIB = 1024 * 1024
+
+
+async def call(server: grid.Server, key: str, size: int, agent: str = "") -> Delivery:
+    """The answer to one unary call with a message of a size."""
+    options = [("grpc.primary_user_agent", agent), ("grpc.max_receive_message_length", -1)]
+    data = EchoMsg(msg="x" * size).SerializeToString()
+    delivery = Delivery(receiver=key, typeName="grid.EchoMsg", data=data)
+    async with grpc.aio.insecure_channel(server.address, options=options) as channel:
+        process: Any = channel.unary_unary(
+            "/grid.wire/Process",
+            request_serializer=Delivery.SerializeToString,
+            response_deserializer=Delivery.FromString,
+        )
+        answer: Delivery = await process(delivery, timeout=5)
+        return answer
+
+
+async def test_a_message_over_the_limit_of_a_peer_is_refused(
+    grid_servers: Callable[..., grid.Server],
+) -> None:
+    server = grid_servers(max_message_bytes=1000)
+    await server.start()
+    async with server.open_mailbox("m", size=4) as mailbox:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(server, mailbox.key, 2000)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "message too large" in (caught.value.details() or "")
+        assert len(mailbox) == 0
+
+
+@pytest.mark.parametrize(("agent", "fits"), [("grpc-go/1.66.0", False), ("", True)])
+async def test_an_answer_that_a_go_client_cannot_take_is_refused_at_its_owner(
+    grid_server: grid.Server, agent: str, fits: bool
+) -> None:
+    refused: list[int] = []
+
+    async def serve(mailbox: grid.Mailbox) -> None:
+        async for request in mailbox:
+            try:
+                request.respond(EchoMsg(msg="x" * (5 * MIB)))
+            except MessageTooLarge as error:
+                refused.append(error.limit)
+                request.respond(EchoMsg(msg="less"))
+
+    async with grid_server.open_mailbox("m", size=4) as mailbox:
+        serving = asyncio.create_task(serve(mailbox))
+        answer = await call(grid_server, mailbox.key, 1, agent)
+    await serving
+    assert (EchoMsg.FromString(answer.data).msg == "less") is not fits
+    assert bool(refused) is not fits
+    assert all(3.9 * MIB < limit < 4 * MIB for limit in refused)
