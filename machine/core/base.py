@@ -45,6 +45,7 @@ class Base(When):
         "_late",
         "_on_change",
         "_on_dispose",
+        "_on_error",
         "_options",
         "_parent",
         "_pending",
@@ -52,14 +53,11 @@ class Base(When):
         "_since",
         "_tags",
         "_transitions",
-        "on_error",
     )
-
-    on_error: Callable[[BaseException], object] | None
 
     def __init__(self, relations: Relations, id: str, options: Options) -> None:  # noqa: A002
         super().__init__(relations, id)
-        self.on_error = None
+        self._on_error: Callable[[BaseException], object] | None = None
         self._on_change: Callable[[Any, Any, Any], object] | None = None
         self._options = options
         self._busy = threading.Lock()
@@ -76,6 +74,15 @@ class Base(When):
         self._parent: Base | None = None
         self._children: WeakValueDictionary[int, Any] | None = None
         self._tags: tuple[str, ...] = ()
+
+    @property
+    def on_error(self) -> Callable[[BaseException], object] | None:
+        """Called with each error that the machine gets; a subclass may have a method instead."""
+        return self._on_error
+
+    @on_error.setter
+    def on_error(self, function: Callable[[BaseException], object] | None) -> None:
+        self._on_error = function
 
     # -- hooks ---------------------------------------------------------------------------
 
@@ -131,9 +138,10 @@ class Base(When):
 
     def _record(self, error: BaseException) -> None:
         self._err = error
-        if self.on_error is not None:
+        function = self.on_error
+        if function is not None:
             try:
-                self.on_error(error)
+                function(error)
             except Exception:  # noqa: BLE001 - a user's function must not break the machine
                 _log.exception("[%s] on_error raised", self.id)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import Any
 
 from machine.core.base import Base
 from machine.core.handlers import Binding, HandlerGroup
@@ -20,11 +22,13 @@ __all__ = [
     "bind_tracer",
     "detach",
     "detach_tracer",
+    "listeners",
     "read_again",
     "set_bindings",
 ]
 
 _numbers = itertools.count(1)
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def bind(machine: Base, handlers: object, id: str | None, prefix: str) -> Binding:  # noqa: A002
@@ -35,14 +39,13 @@ def bind(machine: Base, handlers: object, id: str | None, prefix: str) -> Bindin
     name = id if id is not None else f"handlers-{next(_numbers)}"
     if any(one.id == name for one in bound):
         raise InvalidArgument(f"a binding with the id {name!r} exists already", machine=machine.id)
-    group = _read(machine, handlers, prefix)
+    group, owner = _read(machine, handlers, prefix)
     if not group.handlers:
         raise InvalidHandler(
             f"{type(handlers).__name__} has no handlers",
             machine=machine.id,
             hint="Handlers are called FooState and so on, or have a decorator of machine.on.",
         )
-    owner = None if isinstance(handlers, Mapping) else handlers
     made = Binding(name, owner, prefix, group, partial(detach, machine))
     with setup_lock:
         set_bindings(machine, (*machine._bindings, made))
@@ -66,9 +69,41 @@ def bind_own(machine: Base) -> None:
     cls = type(machine)
     group = group_of_class(machine._relations, cls, "", machine.id)
     if group.handlers:
-        set_bindings(
-            machine, (Binding(cls.__name__, machine, "", group, partial(detach, machine)),)
+        own = Binding(cls.__name__, machine, "", group, partial(detach, machine))
+        set_bindings(machine, (own,))
+    change: Any = getattr(cls, "on_change", None)
+    if change is not None and not isinstance(change, property):
+        machine._on_change = _method_of(change, cls, machine.id)
+        machine._unobserved = False
+
+
+def _method_of(method: Any, cls: type, machine: str) -> Callable[[Any, Any, Any], object]:
+    """Return a function for `on_change` that calls the method of a subclass.
+
+    Raises:
+        InvalidHandler: the method cannot be called with the times before and after.
+    """
+    try:
+        signature = inspect.signature(method)
+        parameters = len([one for one in signature.parameters.values() if one.kind in _POSITIONAL])
+    except (TypeError, ValueError):  # not callable, or a built-in function without a signature
+        parameters = 3 if callable(method) else 0
+    if parameters not in (3, 4):
+        raise InvalidHandler(
+            f"{cls.__name__}.on_change must take the times before and after",
+            handler="on_change",
+            machine=machine,
+            hint="Write on_change(self, before, after).",
         )
+
+    def call(one: Any, before: Any, after: Any) -> object:
+        assigned = vars(one).get("on_change")  # to the instance, which hides the method
+        if assigned is not None:
+            return assigned(one, before, after)
+        times = (before, after) if parameters == 3 else (one, before, after)
+        return one.on_change(*times)
+
+    return call
 
 
 def read_again(machine: Base) -> None:
@@ -79,7 +114,7 @@ def read_again(machine: Base) -> None:
             found = placed_again(machine._relations, old.handlers, machine.id)
             group = HandlerGroup(found)
         else:
-            group = _read(machine, old.owner, old.prefix)
+            group, _ = _read(machine, old.owner, old.prefix)
         bindings.append(old.with_group(group))
     set_bindings(machine, tuple(bindings))
 
@@ -95,12 +130,28 @@ def set_bindings(machine: Base, bindings: tuple[Binding, ...]) -> None:
     machine._unobserved = False
 
 
-def _read(machine: Base, handlers: object, prefix: str) -> HandlerGroup:
+def listeners(machine: Base, handlers: object) -> Iterable[object]:
+    """Return the groups of handlers in the argument of a constructor: one, or several."""
+    if isinstance(handlers, list | tuple) and not _has_methods(machine, handlers):
+        return handlers
+    return (handlers,)
+
+
+def _has_methods(machine: Base, handlers: object) -> bool:
+    """True for a collection of a user's class with handlers, which is a listener itself."""
+    cls = type(handlers)
+    if cls in (dict, list, tuple):
+        return False
+    return bool(group_of_class(machine._relations, cls, "", machine.id).handlers)
+
+
+def _read(machine: Base, handlers: object, prefix: str) -> tuple[HandlerGroup, object]:
+    """Return the handlers of an object or a mapping, and the object; None for a mapping."""
     relations = machine._relations
-    if isinstance(handlers, Mapping):
+    if isinstance(handlers, Mapping) and not _has_methods(machine, handlers):
         functions = {k.removeprefix(prefix): f for k, f in handlers.items() if k.startswith(prefix)}
-        return HandlerGroup(from_functions(relations, functions, machine.id))
-    return group_of_class(relations, type(handlers), prefix, machine.id)
+        return HandlerGroup(from_functions(relations, functions, machine.id)), None
+    return group_of_class(relations, type(handlers), prefix, machine.id), handlers
 
 
 # -- tracers -----------------------------------------------------------------------------

@@ -197,8 +197,10 @@ class Engine(Failures):
                 answer = self._call_traced(tx, call, owners[call.group])
             else:
                 try:
-                    if call.bare is not None:
-                        answer = call.bare(owners[call.group])
+                    if call.method:  # inlined, as most handlers declare no parameters
+                        answer = getattr(owners[call.group], call.method)()
+                    elif call.function is not None:
+                        answer = call.function()
                     else:
                         answer = call.handler.invoke(owners[call.group], tx)
                 except Exception as error:  # noqa: BLE001 - it is handed on

@@ -25,6 +25,7 @@ arguments of the mutation by their own names.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable
 from enum import IntEnum
@@ -64,8 +65,9 @@ class Handler:
         name: by the convention, as `FooState`, also if it has another name in its class.
         role: the point of a transition at which it is called.
         place: role and states, as indexes.
-        function: the function; takes its owner first unless `owned` is False.
-        owned: whether it is a method.
+        function: the function, as its class or mapping has it.
+        attribute: the name by which it is looked up in its owner at each call, so that
+            Python's rules apply: overrides, class methods, spies; "" for functions.
         bare: True if it declares no parameters.
         is_async: True for `async def`.
         wants_bool: True for a negotiation handler that is declared `-> bool`: then None is no
@@ -74,25 +76,39 @@ class Handler:
 
     __slots__ = (
         "_parameters",
+        "attribute",
         "bare",
         "function",
         "is_async",
         "name",
-        "owned",
         "place",
         "role",
         "wants_bool",
     )
 
     def __init__(
-        self, name: str, place: Place, function: Callable[..., Any], owned: bool, machine: str
+        self,
+        name: str,
+        place: Place,
+        function: Callable[..., Any],
+        machine: str,
+        attribute: str = "",
+        takes_owner: bool = False,
     ) -> None:
         self.name: str = name
         self.place: Place = place
         self.role: Role = place[0]
         self.function: Callable[..., Any] = function
-        self.owned: bool = owned
-        self.is_async: bool = inspect.iscoroutinefunction(function)
+        self.attribute: str = attribute
+        code = _code_of(function)
+        if inspect.isgeneratorfunction(code) or inspect.isasyncgenfunction(code):
+            raise InvalidHandler(
+                f"{name} is a generator, so calling it would not run its body",
+                handler=name,
+                machine=machine,
+                hint="Remove the yield; iterate in a function that the handler calls.",
+            )
+        self.is_async: bool = inspect.iscoroutinefunction(code)
         if self.is_async and self.role < Role.END:
             raise InvalidHandler(
                 f"{name} answers yes or no at once, so it cannot be async",
@@ -100,7 +116,7 @@ class Handler:
                 machine=machine,
                 hint="Make it a plain function, and do the waiting in an async State handler.",
             )
-        self._parameters = _parameters(name, function, owned, machine)
+        self._parameters = _parameters(name, function, takes_owner, machine)
         self.bare: bool = not self._parameters
         self.wants_bool: bool = self.role < Role.END and _returns_bool(function)
 
@@ -120,8 +136,8 @@ class Handler:
                 values.update({k: v for k, v in given.items() if k not in values})
             else:
                 self._pick(values, parameter, needed, transition)
-        if self.owned:
-            return self.function(owner, **values)
+        if self.attribute:
+            return getattr(owner, self.attribute)(**values)
         return self.function(**values)
 
     def _reserved(self, parameter: str, transition: Transition) -> object:
@@ -214,8 +230,17 @@ class Binding:
         self._detach(self)
 
 
+def _code_of(function: Any) -> Any:
+    """Return the function that runs when a callable is called."""
+    while isinstance(function, functools.partial | functools.partialmethod):
+        function = function.func
+    if inspect.isroutine(function) or isinstance(function, type):
+        return function
+    return type(function).__call__  # the method of a callable object
+
+
 def _parameters(
-    name: str, function: Callable[..., Any], owned: bool, machine: str
+    name: str, function: Callable[..., Any], takes_owner: bool, machine: str
 ) -> tuple[tuple[str, bool], ...]:
     try:
         signature = inspect.signature(function)
@@ -223,7 +248,7 @@ def _parameters(
         return ()
     found = []
     parameters = list(signature.parameters.values())
-    if owned:
+    if takes_owner:
         parameters = parameters[1:]
     for parameter in parameters:
         if parameter.kind is parameter.VAR_KEYWORD:

@@ -41,6 +41,7 @@ else:
 P = ParamSpec("P")
 
 _DEFAULTS = Options()
+_NO_HANDLERS: tuple[object, ...] = ()
 _numbers = itertools.count()
 
 
@@ -79,7 +80,6 @@ class Machine(Lifecycle, Pictures, Generic[S]):
         SchemaError, InvalidHandler, InvalidArgument: an argument is wrong.
 
     Attributes:
-        on_error: called with each error that the machine gets.
         machine_tick: how often its state was imported.
     """
 
@@ -126,7 +126,7 @@ class Machine(Lifecycle, Pictures, Generic[S]):
         schema: Any = None,
         *,
         id: str | None = None,  # noqa: A002 - the public name
-        handlers: object = (),
+        handlers: object = _NO_HANDLERS,
         parent: Machine[Any] | None = None,
         tags: Iterable[str] = (),
         tracers: Sequence[Tracer] = (),
@@ -145,8 +145,8 @@ class Machine(Lifecycle, Pictures, Generic[S]):
             self.bind_tracer(tracer)
         if type(self) is not Machine:
             bindings.bind_own(self)
-        if handlers != ():
-            for group in handlers if isinstance(handlers, list | tuple) else (handlers,):
+        if handlers is not _NO_HANDLERS:
+            for group in bindings.listeners(self, handlers):
                 self.bind(group)
         if parent is not None:
             self._join(parent)
@@ -188,7 +188,10 @@ class Machine(Lifecycle, Pictures, Generic[S]):
 
     @property
     def on_change(self) -> Callable[[Machine[S], Time, Time], object] | None:
-        """Called after each transition with the machine, its time before and its time after."""
+        """Called after each transition with the machine, its time before and its time after.
+
+        A subclass may have a method instead, with the two times, or all three.
+        """
         return self._on_change
 
     @on_change.setter

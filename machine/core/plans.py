@@ -27,25 +27,23 @@ class Call:
     Attributes:
         handler: the handler.
         name: its name.
-        bare: takes the owner and nothing else, of handlers that declare nothing; None of others.
+        method: the attribute of the owner to call, of methods that declare no parameters; or "".
+        function: the function to call, of functions that declare no parameters; or None.
         group: the number of the group it comes from.
         position: in a plan's finals, the number of states whose final handlers come before.
     """
 
-    __slots__ = ("bare", "group", "handler", "name", "position")
+    __slots__ = ("function", "group", "handler", "method", "name", "position")
 
     def __init__(self, handler: Handler, group: int, position: int) -> None:
         self.handler: Handler = handler
         self.group: int = group
         self.position: int = position
         self.name: str = handler.name
-        self.bare: Callable[[Any], Any] | None = None
-        if handler.bare:
-            self.bare = handler.function if handler.owned else _without_owner(handler.function)
-
-
-def _without_owner(function: Callable[[], Any]) -> Callable[[Any], Any]:
-    return lambda _: function()
+        self.method: str = handler.attribute if handler.bare else ""
+        self.function: Callable[[], Any] | None = None
+        if handler.bare and not handler.attribute:
+            self.function = handler.function
 
 
 class Plan:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+import functools
 import inspect
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -21,9 +24,12 @@ _NAMES = {role: suffix for suffix, role in _SUFFIXES.items()}
 
 def read_name(relations: Relations, name: str) -> Place | None:
     """Return the place that a name stands for; None if it is not the name of a handler."""
+    return _find(relations.index, name)
+
+
+def _find(index: Mapping[str, int], name: str) -> Place | None:
     if name in _GLOBAL:
         return _GLOBAL[name], -1, -1
-    index = relations.index
     for suffix, role in _SUFFIXES.items():
         if name.endswith(suffix) and name[: -len(suffix)] in index:
             return role, index[name[: -len(suffix)]], -1
@@ -52,18 +58,18 @@ def from_functions(
         for place in _marked(relations, function, machine) or (read_name(relations, name),):
             if place is None:
                 raise _unknown(relations, name, machine)
-            found.append(Handler(name_of(relations, place), place, function, False, machine))
+            found.append(Handler(name_of(relations, place), place, function, machine))
     return found
 
 
 def placed_again(relations: Relations, handlers: Iterable[Handler], machine: str) -> list[Handler]:
-    """Return handlers of the same functions in another schema, which has all their states."""
+    """Return handlers of the functions of a mapping in another schema with all their states."""
     found = []
     for old in handlers:
         place = read_name(relations, old.name)
         if place is None:
             raise _unknown(relations, old.name, machine)
-        found.append(Handler(old.name, place, old.function, old.owned, machine))
+        found.append(Handler(old.name, place, old.function, machine))
     return found
 
 
@@ -134,35 +140,86 @@ def _from_class(relations: Relations, cls: type, prefix: str, machine: str) -> l
         prefix: only methods with this prefix, which is not part of their names.
 
     Raises:
-        InvalidHandler: a method has a handler's ending and names no state.
+        InvalidHandler: a method has a handler's ending and names no state, or an attribute
+            with the name of a handler cannot be called.
     """
+    index = {unicodedata.normalize("NFKC", name): at for name, at in relations.index.items()}
     found = []
     for attribute in dir(cls):
-        if attribute.startswith("__"):
+        if attribute.startswith("__") or _is_ours(cls, attribute):
             continue
         raw = inspect.getattr_static(cls, attribute)
-        function = raw.__func__ if isinstance(raw, staticmethod | classmethod) else raw
-        if not inspect.isfunction(function):
-            continue
-        places = _marked(relations, function, machine)
-        if not places:
-            place = _by_name(relations, attribute, prefix, machine)
+        places = _inherited_marks(relations, cls, attribute, machine)
+        if not places and attribute.startswith(prefix):
+            name = attribute[len(prefix) :]
+            place = _find(index, name)
+            if place is None and not prefix and callable(raw):
+                _check_unknown(relations, index, name, machine)
             places = () if place is None else (place,)
-        owned = not isinstance(raw, staticmethod)
-        found += [Handler(name_of(relations, p), p, function, owned, machine) for p in places]
+        if places and raw is not None:  # None is Python's way to leave an inherited method out
+            function, takes_owner = _function(cls, attribute, raw, machine)
+            for place in places:
+                name = name_of(relations, place)
+                found.append(Handler(name, place, function, machine, attribute, takes_owner))
     return found
 
 
-def _by_name(relations: Relations, attribute: str, prefix: str, machine: str) -> Place | None:
-    if not attribute.startswith(prefix):
-        return None
-    name = attribute[len(prefix) :]
-    if not name[:1].isupper():
-        return None
-    place = read_name(relations, name)
-    if place is None and not prefix and name.endswith(tuple(_SUFFIXES)):
+def _is_ours(cls: type, attribute: str) -> bool:
+    """True for attributes that machines have from this package, which are not handlers."""
+    home = next((base for base in cls.__mro__ if attribute in vars(base)), cls)
+    return home.__module__.startswith(("machine.core.", "machine.schema."))
+
+
+def _function(
+    cls: type, attribute: str, raw: object, machine: str
+) -> tuple[Callable[..., Any], bool]:
+    """Return the function of an attribute, and whether its first parameter is the owner."""
+    function: object
+    if isinstance(raw, staticmethod):
+        function, takes_owner = raw.__func__, False
+    elif isinstance(raw, classmethod):
+        function, takes_owner = getattr(cls, attribute), False
+    elif isinstance(raw, functools.partialmethod):
+        function, takes_owner = getattr(cls, attribute), True
+    else:
+        function, takes_owner = raw, hasattr(type(raw), "__get__")
+    if not callable(function) or isinstance(function, type):
+        kind = "a class" if isinstance(function, type) else type(raw).__name__
+        raise InvalidHandler(
+            f"{cls.__name__}.{attribute} has the name of a handler and is {kind}, not a function",
+            handler=attribute,
+            machine=machine,
+            hint="Make it a method, or give it another name.",
+        )
+    return function, takes_owner
+
+
+def _inherited_marks(
+    relations: Relations, cls: type, attribute: str, machine: str
+) -> tuple[Place, ...]:
+    """Return the places that decorators give a method; an override keeps those of its base."""
+    for base in cls.__mro__:
+        if attribute in vars(base):
+            places = _marked(relations, vars(base)[attribute], machine)
+            if places:
+                return places
+    return ()
+
+
+def _check_unknown(relations: Relations, index: Mapping[str, int], name: str, machine: str) -> None:
+    """Raise if a method looks like a handler: by its ending, or by a state before a typo of one."""
+    state, ending = next(
+        ((name[: -len(one)], one) for one in _SUFFIXES if name.endswith(one)), ("", "")
+    )
+    first = name[:1]
+    if ending and (near_names(state, index) or not (first.islower() or first == "_")):
         raise _unknown(relations, name, machine)
-    return place
+    if ending:
+        return
+    for known in index:
+        rest = name.removeprefix(known)
+        if rest != name and difflib.get_close_matches(rest.title(), _SUFFIXES, 1, 0.75):
+            raise _unknown(relations, name, machine)
 
 
 def name_of(relations: Relations, place: Place) -> str:

@@ -45,11 +45,12 @@ def test_a_patch_before_the_first_machine_ends_with_the_patch() -> None:
     assert opened(Gate()) == ["own"]
 
 
-def test_a_patch_after_the_first_machine_reaches_the_next_one() -> None:
+def test_a_patch_after_the_first_machine_reaches_all() -> None:
     first = Door()
     with mock.patch.object(Door, "OpenedState", says("patched")):
-        assert opened(first, Door()) == ["own", "patched"]
-    assert opened(Door()) == ["own"]
+        assert opened(first, Door()) == ["patched", "patched"]
+    first.remove("Opened")
+    assert opened(first, Door()) == ["own", "own"]
 
 
 def test_a_patch_of_a_base_and_of_a_bound_class_is_seen() -> None:
