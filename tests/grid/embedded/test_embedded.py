@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,6 +15,8 @@ import pytest
 
 from grid import embedded
 from grid.embedded import Etcd, find_etcd
+from grid.embedded._binary import executable
+from grid.embedded._folder import explain
 from grid.errors import AddressInUse, EmbeddedEtcdFailed
 from grid.testing import wait_until
 from tests.grid.etcd.etcd_kit import connect
@@ -115,7 +119,7 @@ def test_a_missing_exec_bit_is_mended(tmp_path: Path) -> None:
     binary = tmp_path / "etcd"
     binary.write_bytes(b"")
     binary.chmod(0o644)
-    assert embedded._executable(binary, None) == binary
+    assert executable(binary, None) == binary
     assert os.access(binary, os.X_OK)
 
 
@@ -156,3 +160,72 @@ async def test_it_ends_with_its_owner() -> None:
     await wait_until(lambda: not alive(int(pid)), "etcd to end")
     await wait_until(lambda: not Path(folder).exists(), "its folder to go")
     assert time.monotonic() - began < 5
+
+
+# -- one folder -----------------------------------------------------------------
+
+
+def test_a_folder_in_use_is_refused_at_once_and_its_log_is_left(tmp_path: Path) -> None:
+    with Etcd(tmp_path, args=("--log-level=info",)) as first:
+        log = (tmp_path / "etcd.log").read_text()
+        assert log
+        began = time.monotonic()
+        with pytest.raises(EmbeddedEtcdFailed, match=f"in use by process {os.getpid()}"):
+            Etcd(tmp_path).start()
+        assert time.monotonic() - began < 2
+        assert (tmp_path / "etcd.log").read_text().startswith(log)
+        assert first.running
+        first.kill()
+        first.start()
+    with Etcd(tmp_path):
+        pass
+
+
+async def test_a_folder_is_free_again_soon_after_its_owner_was_killed(tmp_path: Path) -> None:
+    owner = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        _OWNER.replace("Etcd()", f"Etcd({str(tmp_path)!r})"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert owner.stdout is not None
+    await owner.stdout.readline()
+    with pytest.raises(EmbeddedEtcdFailed, match=f"in use by process {owner.pid}"):
+        Etcd(tmp_path).start()
+    owner.kill()
+    await owner.communicate()
+    async with Etcd(tmp_path, timeout=15) as etcd, connect(etcd.endpoint) as client:
+        await client.put("a", b"")
+
+
+@pytest.mark.parametrize("megabytes", [10, 1, 0])
+def test_a_full_disk_is_named(tmp_path: Path, megabytes: int) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    options = f"size={megabytes or 1}m"
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk], check=False)
+    if made.returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        if not megabytes:
+            with contextlib.suppress(OSError), (disk / "filler").open("wb") as file:
+                file.write(b"x" * (1 << 21))
+        with pytest.raises(EmbeddedEtcdFailed, match=r"no space left|No space left") as caught:
+            Etcd(disk / "data").start()
+        assert "goroutine" not in str(caught.value)
+        assert str(disk) in str(caught.value)
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_the_reason_of_an_end_is_taken_from_the_log(tmp_path: Path) -> None:
+    (tmp_path / "etcd.log").write_text(
+        '{"level":"warn","msg":"slow disk"}\n'
+        '{"level":"fatal","msg":"discovery failed","error":"wal: crc mismatch"}\n'
+        "panic: discovery failed\n\ngoroutine 1 [running]:\nmain.main\n"
+    )
+    assert explain(tmp_path) == "discovery failed: wal: crc mismatch"
+    (tmp_path / "etcd.log").write_text("panic: something\n\ngoroutine 1 [running]:\nmain.main\n")
+    assert explain(tmp_path) == "panic: something"
+    (tmp_path / "etcd.log").write_text("")
+    assert explain(tmp_path) == "its log is empty"
