@@ -148,4 +148,15 @@ async def _etcd(data: Path | None, port: int | None) -> AsyncIterator[Etcd]:
             if port is not None:
                 raise
             etcd = await stack.enter_async_context(Etcd(data))
+        if data is not None:
+            await _release_dead(etcd)
         yield etcd
+
+
+async def _release_dead(etcd: Etcd) -> None:
+    # After a `grid dev` that was killed, the names of its peers are in the data it kept.
+    from grid.etcd import EtcdClient, EtcdConfig
+    from grid.registry.membership import release_dead
+
+    async with EtcdClient(EtcdConfig.parse(etcd.endpoint)) as client:
+        await release_dead(client)

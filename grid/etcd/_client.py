@@ -209,10 +209,15 @@ class EtcdClient:
     async def _revoke_former(self, timeout: float | None) -> None:
         while self._unrevoked:
             former = next(iter(self._unrevoked))
-            with contextlib.suppress(LeaseLost, EtcdPermissionDenied):
-                request = api_pb2.LeaseRevokeRequest(ID=former)
-                await self._calls.call("Lease/LeaseRevoke", request, timeout)
+            with contextlib.suppress(EtcdPermissionDenied):
+                await self.revoke(former, timeout=timeout)
             self._unrevoked.discard(former)
+
+    async def revoke(self, lease: int, *, timeout: float | None = None) -> None:
+        """End any lease, and with it all its keys, at once; nothing if etcd does not know it."""
+        with contextlib.suppress(LeaseLost):
+            request = api_pb2.LeaseRevokeRequest(ID=lease)
+            await self._calls.call("Lease/LeaseRevoke", request, timeout)
 
     async def lease_time(self, lease: int, *, timeout: float | None = None) -> tuple[float, float]:
         """Seconds that a lease has left, and seconds that it was granted, for any lease.

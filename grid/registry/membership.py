@@ -17,8 +17,9 @@ from grid.etcd import EtcdClient, Lease, api_pb2
 from grid.registry.claims import Claims
 from grid.registry.names import address_lock_key
 
-__all__ = ["MINIMUM_LEASE", "Membership", "check_lease", "join"]
+__all__ = ["MINIMUM_LEASE", "Membership", "check_lease", "join", "release_dead"]
 
+_PROBE = 1.0  # seconds for a connection to an address of this machine
 MINIMUM_LEASE = 2.0  # seconds; etcd grants no less with its default election timeout
 
 
@@ -66,6 +67,38 @@ async def join(etcd: EtcdClient, *, lease: float, address: str, peer: str) -> Me
         await granted.revoke()
         raise
     return Membership(granted, Claims(etcd, granted, peer=peer, address=address))
+
+
+async def release_dead(etcd: EtcdClient) -> list[str]:
+    """End the leases of dead peers of this machine; the addresses that they had.
+
+    A peer is dead if its address is a loopback address where nothing listens. It is meant
+    for an etcd whose peers were killed together with it: their leases have all their time
+    again once it is started.
+    """
+    locks = (await etcd.get_prefix(address_lock_key(""))).items
+    released = []
+    for lock in locks:
+        address = lock.key.removeprefix(address_lock_key(""))
+        if lock.lease and await _is_dead(address):
+            await etcd.revoke(lock.lease)
+            released.append(address)
+    return released
+
+
+async def _is_dead(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    if not host.startswith(("127.", "[::1]")) or not port.isdigit():
+        return False
+    try:
+        async with asyncio.timeout(_PROBE):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    except ConnectionRefusedError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    writer.transport.abort()
+    return False
 
 
 async def _lock_address(etcd: EtcdClient, lease: Lease, address: str, patience: float) -> None:

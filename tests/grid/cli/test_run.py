@@ -224,6 +224,24 @@ async def test_dev_keeps_data_and_takes_its_port(tmp_path: Path) -> None:
     assert (tmp_path / "data" / "member").is_dir()
 
 
+async def test_dev_starts_again_on_the_data_of_one_that_was_killed(tmp_path: Path) -> None:
+    arguments = ("dev", APP, "--peers", "2", "--data", str(tmp_path), "-n", "mine", "--lease", "60")
+    with Running(*arguments) as dev:
+        await dev.says("2 peers serve")
+        peers = _peers_of(dev)
+        second = grid(*arguments)
+        assert second.returncode == 1
+        assert "is in use by process" in second.stderr
+        dev.signal(signal.SIGKILL)
+        dev.ended()
+    for pid in peers.values():
+        await wait_until(lambda pid=pid: not alive(pid), "the peers to end")  # type: ignore[misc]
+    with Running(*arguments) as dev:
+        await dev.says("2 peers serve")
+        dev.signal(signal.SIGTERM)
+        assert dev.ended() == 0
+
+
 def _peers_of(dev: Running) -> dict[str, int]:
     found = {}
     for pid, line in children(dev.process.pid).items():
