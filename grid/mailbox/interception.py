@@ -176,8 +176,7 @@ class _Passage:
             self._answer.reject(RequestFailed(f"an interceptor did not {wanted}", "INTERNAL"))
             return
         try:
-            limit = min(mailbox._limit, self._answer.largest)
-            encoded = mailbox._codec.encode(reply, limit=limit, like=self._type_name)
+            encoded = mailbox._codec.encode(reply, limit=mailbox._limit, like=self._type_name)
             self._answer.resolve(*encoded)
         except GridError as error:
             self._answer.reject(error)

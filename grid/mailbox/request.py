@@ -114,8 +114,8 @@ class Request(Generic[M]):
             return
         if answer.opens_stream:
             raise InvalidArgument("the answer to a stream", message, "accept() or fail()")
-        limit = min(mailbox._limit, answer.largest)
-        name, data = mailbox._codec.encode(message, limit=limit, like=self._type_name)
+        encode, limit = mailbox._codec.encode, mailbox._limit
+        name, data = encode(message, limit=limit, like=self._type_name)
         if get_ident() == mailbox._thread:
             answer.resolve(name, data)
         else:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from grid.errors import GridError, RequestFailed
 from grid.errors.classification import from_actor
+from grid.transport._warnings import warnings
 
 __all__ = [
     "Answer",
@@ -28,6 +28,9 @@ __all__ = [
     "all_done",
     "until_done",
 ]
+
+GO_BYTES = 4 * 1024 * 1024  # of an envelope
+_ENVELOPE = 16  # bytes that it adds to its type name and its data
 
 Reply = tuple[str, bytes]  # the reply's type name and payload
 
@@ -44,14 +47,11 @@ class Answer:
         done: True once the outcome is there, or nobody waits for it.
         cancelled: True if nobody waits for it.
         opens_stream: True if the caller asks for a stream.
-        largest: bytes of the largest reply that the caller takes, as far as it is known
-            before the reply is sent.
     """
 
     __slots__ = ("_holder", "_watchers", "at", "cancelled", "done")
 
     opens_stream = False
-    largest = sys.maxsize
 
     def __init__(self, at: float = math.inf) -> None:
         self.at = at
@@ -147,15 +147,26 @@ class FutureAnswer(Answer):
 
 
 class GoAnswer(FutureAnswer):
-    """The answer to a client of the Go library, whose gRPC takes no more than 4 MiB.
+    """The answer to a client of gRPC for Go, which takes no more than 4 MiB.
 
-    That client does not say so, and sends a request again whose answer it could not take. So
-    the owner has to hear of it before the answer is sent.
+    The Go library sends a request again whose answer it could not take, and whose error it
+    gets, too; so the log of the peer says why a request is acted upon several times.
     """
 
     __slots__ = ()
 
-    largest = 4 * 1024 * 1024 - 8 * 1024  # the envelope has its names, too
+    def _send(self, name: str, data: bytes) -> None:
+        size = len(data) + len(name)
+        if size + _ENVELOPE <= GO_BYTES:
+            super()._send(name, data)
+            return
+        warnings.warn(
+            "an answer of %d bytes was not sent: Go clients take %d, and send the request again",
+            size,
+            GO_BYTES,
+        )
+        text = f"grid: message too large: received message larger than max ({size} vs. {GO_BYTES})"
+        self._send_error(RequestFailed(text, "RESOURCE_EXHAUSTED"))
 
 
 class Unanswerable(Answer):

@@ -58,8 +58,8 @@ _OF_GATE: tuple[tuple[grpc.StatusCode, re.Pattern[str], _Make], ...] = (
     (
         _EXHAUSTED,
         re.compile(
-            r"(?:grpc: |SERVER: )?[Rr]eceived message larger than max "
-            r"\((\d{1,18}) vs\. (\d{1,18})\)"
+            r"(?:grpc: |SERVER: |Stream removed \(CLIENT: )?[Rr]eceived message larger than max "
+            r"\((\d{1,18}) vs\. (\d{1,18})\)\)?"
         ),
         lambda m, _, __: MessageTooLarge(int(m[1]), int(m[2])),
     ),

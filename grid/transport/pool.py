@@ -32,7 +32,7 @@ from grid.transport._socket_wire import connect
 from grid.transport.exchanges import Unwritten
 from grid.transport.link import Link, Overdue
 from grid.transport.service import SERVICE
-from grid.transport.settings import SessionSettings
+from grid.transport.settings import FRAME_BYTES, SessionSettings
 from grid.transport.statistics import (
     BreakerStatistics,
     Counters,
@@ -60,9 +60,11 @@ _KEEPALIVE = (
     ("grpc.http2.max_pings_without_data", 0),
     # Equal channels share a connection otherwise.
     ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.max_receive_message_length", 8 * 1024 * 1024),
-    ("grpc.max_send_message_length", 8 * 1024 * 1024),
+    ("grpc.max_receive_message_length", FRAME_BYTES),
+    ("grpc.max_send_message_length", FRAME_BYTES),
     ("grpc.enable_retries", 0),
+    # Peers are dialled directly: a proxy of the environment is for other traffic.
+    ("grpc.enable_http_proxy", 0),
     # Also bounds an attempt, which goes on when its channel is closed.
     ("grpc.min_reconnect_backoff_ms", int(_DIAL_SECONDS * 1000)),
 )
@@ -111,7 +113,8 @@ class Pool:
         self._policy: PoolPolicy[Link] = PoolPolicy(maximum)
         self._links: dict[Link, asyncio.Task[None]] = {}
         self._dialling: asyncio.Task[Link] | None = None
-        self._homeless: list[Unwritten] = []
+        self._limit: asyncio.Timeout | None = None  # of the dial under way
+        self._pending: list[Unwritten] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._sweep_at = math.inf
         self._grow_at = 0.0
@@ -134,7 +137,7 @@ class Pool:
     @property
     def unused(self) -> bool:
         """True if there is nothing here to keep."""
-        return not (self._links or self._dialling or self._homeless)
+        return not (self._links or self._dialling or self._pending)
 
     def pick(self) -> Link | None:
         """A session to use at once; None if there is none yet."""
@@ -172,9 +175,9 @@ class Pool:
             return
         link = self.pick()
         if link is None:
-            if not self._homeless:
+            if not self._pending:
                 self._dial().add_done_callback(self._house)
-            self._homeless.append(opening)
+            self._pending.append(opening)
             self._expire_at(opening.at)
             return
         try:
@@ -220,7 +223,7 @@ class Pool:
             address=self.address,
             sessions=sessions,
             dialling=self._dialling is not None,
-            waiting=len(self._homeless),
+            waiting=len(self._pending),
             dials=self._tried,
             failed_dials=self._failed,
             maximum=self._policy.maximum,
@@ -236,12 +239,20 @@ class Pool:
         return self._dialling
 
     def _dialled(self, task: asyncio.Task[Link]) -> None:
-        self._dialling = None
+        self._dialling = self._limit = None
         if not task.cancelled() and task.exception() is not None:
             self._grow_at = now() + _GROW_AGAIN
             _log.debug("dialling %s: %s", self.address, task.exception())
 
     async def _dial_first(self) -> Link:
+        try:
+            async with asyncio.timeout(None) as self._limit:
+                return await self._dial_targets()
+        except TimeoutError:
+            self._failed += 1
+            raise PeerUnreachable(self.address, "a name that it had has moved") from None
+
+    async def _dial_targets(self) -> Link:
         error: Exception = PeerUnreachable(self.address, "no address to dial")
         for target in self.targets:
             try:
@@ -252,6 +263,15 @@ class Pool:
                 self._failed += 1
                 error = failure
         raise error
+
+    def moved(self) -> None:
+        """End the dial that is under way: a name that the address had is elsewhere now.
+
+        Whoever waits for it gets `PeerUnreachable`, so that the name is resolved again. An
+        address that is gone without a refusal would hold them up for the whole dial.
+        """
+        if self._dialling is not None and self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time())
 
     async def _dial_one(self, target: str) -> Link:
         wire, close = await self._connect(target)
@@ -329,9 +349,9 @@ class Pool:
                 self.submit(one)
 
     def _house(self, dialled: asyncio.Task[Link]) -> None:
-        homeless, self._homeless = self._homeless, []
+        pending, self._pending = self._pending, []
         at = now()
-        for one in homeless:
+        for one in pending:
             if one.at <= at:
                 _fail(one, Overdue("overdue"))
             elif dialled.cancelled():
@@ -346,18 +366,18 @@ class Pool:
             if self._sweeper is not None:
                 self._sweeper.cancel()
             loop = asyncio.get_running_loop()
-            self._sweeper = loop.call_later(max(0.0, at - now()), self._expire_homeless)
+            self._sweeper = loop.call_later(max(0.0, at - now()), self._expire_pending)
             self._sweep_at = at
 
-    def _expire_homeless(self) -> None:
+    def _expire_pending(self) -> None:
         self._sweep_at = math.inf
         at = now()
-        homeless, self._homeless = self._homeless, []
-        for one in homeless:
+        pending, self._pending = self._pending, []
+        for one in pending:
             if one.at <= at:
                 _fail(one, Overdue("overdue"))
             elif not one.token.done():
-                self._homeless.append(one)
+                self._pending.append(one)
                 self._expire_at(one.at)
 
 

@@ -34,7 +34,7 @@ from grid.wire_pb2 import Delivery, Frame
 
 __all__ = ["Destination", "Parcel", "Transport"]
 
-_DIALS_AT_ONCE = 4
+_MAX_CONCURRENT_DIALS = 4
 
 
 class Destination(NamedTuple):
@@ -99,7 +99,7 @@ class Transport:
         self._closed = False
         self._past: list[Pool] = []  # ended with this
         self._dropped = Counters()
-        self._dials = asyncio.Semaphore(_DIALS_AT_ONCE)
+        self._dials = asyncio.Semaphore(_MAX_CONCURRENT_DIALS)
         self.ready: dict[str, Link] = {}
 
     def __repr__(self) -> str:
@@ -185,6 +185,17 @@ class Transport:
         if pool is not None:
             for other in pool.links:
                 other.session.cancel_token(token)
+
+    def moved(self, address: str) -> None:
+        """Note that a name that an address had is elsewhere now.
+
+        Requests that wait for a connection to it end as `PeerUnreachable` at once, so that
+        their names are resolved again; a session that stands goes on.
+        """
+        pool = self._pools.get(address)
+        if pool is not None:
+            pool.moved()
+        self._unary.moved(address)
 
     async def health(self, address: str, deadline: Deadline) -> str:
         """What the health service at an address says, e.g. `SERVING`."""

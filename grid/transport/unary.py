@@ -46,6 +46,7 @@ _UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 _LEFT = (grpc.StatusCode.UNKNOWN, "grid: context finished")
 # A timer of gRPC, or of the peer, may be ahead of the deadline by this many seconds.
 _EARLY = 0.05
+_MOVED = "a name that it had has moved"
 
 
 class _Connection:
@@ -54,6 +55,7 @@ class _Connection:
     def __init__(self, address: str, options: tuple[tuple[str, int], ...]) -> None:
         self._channel = grpc.aio.insecure_channel(address, options=options)
         self._health = health_pb2_grpc.HealthStub(self._channel)
+        self._was_connected = False
         self.process: _Process = self._channel.unary_unary(
             f"/{SERVICE}/Process",
             request_serializer=Delivery.SerializeToString,
@@ -65,6 +67,11 @@ class _Connection:
         """True while the channel has a connection."""
         return self._channel.get_state() is _READY
 
+    @property
+    def lost(self) -> bool:
+        """True if it had a connection that is gone."""
+        return self._was_connected and not self.connected
+
     async def connect(self) -> bool:
         """Wait for a connection, or for the first attempt to fail; True if there is one."""
         channel = self._channel
@@ -74,6 +81,7 @@ class _Connection:
                 return False
             await channel.wait_for_state_change(state)
             state = channel.get_state(try_to_connect=True)
+        self._was_connected = True
         return True
 
     async def check(self, timeout: float) -> health_pb2.HealthCheckResponse:
@@ -91,6 +99,7 @@ class _Address:
 
     Attributes:
         under_way: the calls that use it.
+        connecting: the limits of those that wait for a connection.
         dropped: True once a new one has taken its place; its last call closes it.
         closed: True once its channels are closed.
     """
@@ -98,6 +107,7 @@ class _Address:
     def __init__(self, address: str, connections: int, options: tuple[tuple[str, int], ...]):
         self.address = address
         self.under_way = 0
+        self.connecting: set[asyncio.Timeout] = set()
         self.dropped = False
         self.closed = False
         self.connections = [_Connection(address, options) for _ in range(connections)]
@@ -107,6 +117,11 @@ class _Address:
         """End the use by a call; True if it was the last one and the address is dropped."""
         self.under_way -= 1
         return self.dropped and not self.under_way
+
+    @property
+    def lost(self) -> bool:
+        """True if one of its connections is gone."""
+        return any(connection.lost for connection in self.connections)
 
     async def close(self) -> None:
         self.closed = True
@@ -189,6 +204,14 @@ class UnaryTransport:
 
         return await self._use(address, check, lambda _: ClientClosed())
 
+    def moved(self, address: str) -> None:
+        """End what waits for a connection to an address as `PeerUnreachable`."""
+        target = self._addresses.get(address)
+        if target is not None and target.connecting:
+            self._forget(target)
+            for limit in target.connecting:
+                limit.reschedule(asyncio.get_running_loop().time())
+
     async def close(self) -> None:
         """Close all connections; what is under way ends as `OutcomeUnknown`."""
         targets = list(self._addresses.values())
@@ -202,7 +225,12 @@ class UnaryTransport:
         calling: Callable[[_Address, _Connection], Awaitable[T]],
         closed: Callable[[str], GridError],
     ) -> T:
-        target = self._addresses.get(address) or self._dial(address)
+        target = self._addresses.get(address)
+        if target is not None and target.lost:
+            # A channel would dial the address that the name had before.
+            await self._drop(target)
+            target = self._addresses.get(address)
+        target = target or self._dial(address)
         target.under_way += 1
         try:
             return await calling(target, target.next())
@@ -218,27 +246,42 @@ class UnaryTransport:
     async def _connect(
         self, target: _Address, connection: _Connection, deadline: Deadline, delivery: Delivery
     ) -> None:
+        limit = asyncio.timeout(deadline.remaining())
+        target.connecting.add(limit)
         try:
-            async with asyncio.timeout(deadline.remaining()):
+            async with limit:
                 if await connection.connect():
                     return
                 # The state does not say why it failed, but a call does: a harmless one, since
                 # the peer may be back by now.
                 await connection.check(deadline.remaining())
         except TimeoutError:
+            if not deadline.passed:
+                raise PeerUnreachable(target.address, _MOVED) from None
             raise request_overdue(delivery.receiver, target.address, deadline.timeout) from None
         except grpc.aio.AioRpcError as error:
             if error.code() is _UNAVAILABLE:
                 raise self._unreachable(target, error) from None
+        finally:
+            target.connecting.discard(limit)
 
     def _unreachable(self, target: _Address, error: grpc.aio.AioRpcError) -> PeerUnreachable:
         # The next use dials anew: gRPC would wait before it dials again, and keep the
-        # address that a name had. Others that still wait on this one get their own answer,
-        # and another caller may have dialled already.
+        # address that a name had.
+        self._forget(target)
+        return PeerUnreachable(target.address, error.details() or error.code().name)
+
+    def _forget(self, target: _Address) -> None:
+        # Callers that still wait on it get their own answer, and another one may have
+        # dialled already.
         target.dropped = True
         if self._addresses.get(target.address) is target:
             del self._addresses[target.address]
-        return PeerUnreachable(target.address, error.details() or error.code().name)
+
+    async def _drop(self, target: _Address) -> None:
+        self._forget(target)
+        if not target.under_way:
+            await target.close()
 
     def _dial(self, address: str) -> _Address:
         target = _Address(address, self._connections, self._options)

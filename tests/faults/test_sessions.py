@@ -152,7 +152,7 @@ async def test_what_waits_for_the_next_session_can_be_cancelled() -> None:
     async with blocked(gate) as (proxy, way):
         asking = await send_until_stuck(way, proxy.endpoint, timeout=30)
         proxy._abort()
-        await wait_until(lambda: way.pools[0]._homeless, "they wait")
+        await wait_until(lambda: way.pools[0]._pending, "they wait")
         for task in asking:
             task.cancel()
         await asyncio.wait(asking)
@@ -176,7 +176,7 @@ async def test_closing_ends_what_is_under_way(homeless: bool) -> None:
         asking = await send_until_stuck(way, proxy.endpoint, timeout=30)
         if homeless:
             proxy._abort()
-            await wait_until(lambda: way.pools[0]._homeless, "some wait for a session")
+            await wait_until(lambda: way.pools[0]._pending, "some wait for a session")
         await asyncio.wait_for(way.close(), 5)
         ends = await asyncio.wait_for(asyncio.gather(*asking, return_exceptions=True), 2)
     assert {type(end) for end in ends} == {OutcomeUnknown, ClientClosed}

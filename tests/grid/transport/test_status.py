@@ -91,6 +91,7 @@ OF_GATE = [
     (UNKNOWN, "codec: unregistered message type", errors.UnknownMessageType),
     (EXHAUSTED, f"grpc: {TOO_LARGE}", errors.MessageTooLarge),
     (EXHAUSTED, f"SERVER: {TOO_LARGE.capitalize()}", errors.MessageTooLarge),
+    (EXHAUSTED, f"Stream removed (CLIENT: {TOO_LARGE.capitalize()})", errors.MessageTooLarge),
     (UNKNOWN, "whatever the application says", errors.RequestFailed),
 ]
 OF_START = [
