@@ -13,6 +13,7 @@ from dataclasses import dataclass
 __all__ = [
     "EvalTimeout",
     "HandlerTimeout",
+    "HistoryError",
     "ImportMismatch",
     "InvalidArgument",
     "InvalidHandler",
@@ -332,6 +333,14 @@ class ImportMismatch(MachineError, ValueError):
             machine=machine,
             hint=hint or "Import it into a machine with the schema it was exported from.",
         )
+
+
+class HistoryError(MachineError, OSError):
+    """The file of a history cannot be opened, read or written. `path` is the file."""
+
+    def __init__(self, text: str, path: str = "", *, hint: str | None = None) -> None:
+        self.path = path
+        super().__init__(text, hint=hint)
 
 
 class MissingExtra(MachineError, ImportError):

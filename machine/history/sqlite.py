@@ -3,51 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from typing import Any, Self
 
-from machine.core.mutation import Source
 from machine.core.snapshot import Snapshot
-from machine.core.transition import StateChange
-from machine.errors import InvalidArgument, WaitTimeout
+from machine.errors import HistoryError, InvalidArgument, MachineError, WaitTimeout
 from machine.history.base import History
 from machine.history.records import MachineRecord, Record, micros
-from machine.rules.kinds import Kind
+from machine.history.rows import SEEN, TABLES, VERSION, data_of, record_of_row, time_of
 from machine.schema.schema import Schema
 
 __all__ = ["SqliteHistory"]
 
 _log = logging.getLogger("machine")
-_VERSION = 1
 _MOST_WAITING = 100_000  # records, while the file cannot be written
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TABLES = """
-CREATE TABLE IF NOT EXISTS machines (
-    id TEXT PRIMARY KEY, first_seen INTEGER, last_seen INTEGER, next_number INTEGER,
-    schema TEXT, snapshot TEXT
-);
-CREATE TABLE IF NOT EXISTS records (
-    machine TEXT, number INTEGER, at INTEGER, data TEXT, PRIMARY KEY (machine, number)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS records_at ON records (machine, at);
-CREATE TABLE IF NOT EXISTS changes (
-    machine TEXT, state TEXT, number INTEGER, at INTEGER, tick INTEGER, diff INTEGER,
-    PRIMARY KEY (machine, state, number)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS changes_at ON changes (machine, state, at);
-"""
-_SEEN = """
-INSERT INTO machines VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
-    last_seen = excluded.last_seen, next_number = excluded.next_number,
-    schema = excluded.schema, snapshot = excluded.snapshot
-"""
+_histories: weakref.WeakSet[SqliteHistory] = weakref.WeakSet()
+_forking: list[SqliteHistory] = []  # the histories whose locks a fork holds
+_MAX_TRIES = 5  # to write, of a history that is closed
+_PAUSE_AT_END = 0.1  # seconds between these
 
 
 class SqliteHistory(History):
@@ -67,6 +50,7 @@ class SqliteHistory(History):
 
     Raises:
         InvalidArgument: the file is of another version, or is no database.
+        HistoryError: it cannot be opened.
     """
 
     def __init__(
@@ -88,20 +72,29 @@ class SqliteHistory(History):
         self._thread: threading.Thread | None = None
         self._hurry = False
         self._closed = False
+        self._reopens = False
         self._connection = self._connect()
+        _histories.add(self)
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.path, check_same_thread=False, isolation_level=None, timeout=10
-        )
+        try:
+            connection = sqlite3.connect(
+                self.path, check_same_thread=False, isolation_level=None, timeout=10
+            )
+        except sqlite3.Error as error:
+            raise self._failed("opened", error) from error
         try:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, _VERSION):
-                raise InvalidArgument(f"{self.path} has version {version}, not {_VERSION}")
-            connection.execute("PRAGMA journal_mode = WAL")
+            if version not in (0, VERSION):
+                raise InvalidArgument(f"{self.path} has version {version}, not {VERSION}")
             connection.execute("PRAGMA synchronous = NORMAL")
-            connection.executescript(_TABLES)
-            connection.execute(f"PRAGMA user_version = {_VERSION}")
+            if not version:  # else these would only wait for others that write
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(TABLES)
+                connection.execute(f"PRAGMA user_version = {VERSION}")
+        except sqlite3.OperationalError as error:
+            connection.close()
+            raise self._failed("opened", error) from error
         except sqlite3.DatabaseError as error:
             connection.close()
             raise InvalidArgument(f"{self.path} cannot be a history: {error}") from error
@@ -109,6 +102,41 @@ class SqliteHistory(History):
             connection.close()
             raise
         return connection
+
+    def _failed(self, what: str, error: Exception) -> HistoryError:
+        return HistoryError(
+            f"{self.path} cannot be {what}: {error}",
+            self.path,
+            hint="Look at the folder, its permissions and its space, and at programs that lock it.",
+        )
+
+    # SQLite keeps its locks by process and file, so a connection must not be open in a fork: it is
+    # closed before, while nothing is written, and opened again where it is needed.
+
+    def before_fork(self) -> None:
+        """Close the connection, and hold the locks."""
+        self._change.acquire()
+        self._access.acquire()
+        if not self._closed and self.path != ":memory:":
+            self._connection.close()
+            self._reopens = True
+
+    def after_fork(self, *, child: bool) -> None:
+        """Let go of the locks. The parent, which has the thread, writes what waits."""
+        if child:
+            self._access, self._change = threading.Lock(), threading.Condition()
+            self._waiting, self._seen = [], None
+            self._thread = None
+        else:
+            self._access.release()
+            self._change.release()
+
+    def _database(self) -> sqlite3.Connection:
+        """The connection; its lock is held."""
+        if self._reopens:
+            self._connection = self._connect()
+            self._reopens = False
+        return self._connection
 
     # -- writing -------------------------------------------------------------------------
 
@@ -142,7 +170,7 @@ class SqliteHistory(History):
         self._thread = thread
 
     def _work(self) -> None:
-        pause = self.interval
+        pause, tries = self.interval, 0
         while True:
             with self._change:
                 self._change.wait_for(lambda: self._hurry, pause)
@@ -151,10 +179,14 @@ class SqliteHistory(History):
             written = self._try(records, seen)
             pause = self.interval if written else self.interval * 10
             with self._change:
+                if self._closed:
+                    tries += not written
+                    pause = _PAUSE_AT_END
                 if not written:
                     self._waiting = [*records, *self._waiting][-_MOST_WAITING:]
                     self._seen = self._seen or seen
-                if self._closed or not (self._waiting or self._seen):
+                # Records may have come while the batch before was written, also when it was closed.
+                if tries == _MAX_TRIES or not (self._waiting or self._seen):
                     self._thread = None
                     self._change.notify_all()
                     return
@@ -166,9 +198,9 @@ class SqliteHistory(History):
 
     def _try(self, records: list[Record], seen: tuple[Schema, Snapshot, datetime] | None) -> bool:
         try:
-            with self._access, _transaction(self._connection) as connection:
+            with self._access, _transaction(self._database()) as connection:
                 self._write(connection, records, seen)
-        except sqlite3.Error:
+        except (sqlite3.Error, MachineError):
             _log.exception("%d records for %s are not written yet", len(records), self.path)
             return False
         return True
@@ -179,23 +211,40 @@ class SqliteHistory(History):
         records: list[Record],
         seen: tuple[Schema, Snapshot, datetime] | None,
     ) -> None:
-        rows = [(one.machine, one.number, micros(one.at), _data(one)) for one in records]
-        connection.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", rows)
+        # Numbers are given here, as another history of this machine may have written meanwhile.
+        number = self._next_number(connection, records, seen)
+        records = [replace(one, number=at) for at, one in enumerate(records, number)]
+        rows = [(one.machine, one.number, micros(one.at), data_of(one)) for one in records]
+        connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?)", rows)
         changes = [
             (one.machine, change.name, one.number, micros(one.at), change.tick, change.ticks)
             for one in records
             for change in one.changes
         ]
-        connection.executemany("INSERT OR REPLACE INTO changes VALUES (?, ?, ?, ?, ?, ?)", changes)
+        connection.executemany("INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?)", changes)
         if records:
             oldest = (records[-1].machine, records[-1].number - self.max_records)
             connection.execute("DELETE FROM records WHERE machine = ? AND number <= ?", oldest)
             connection.execute("DELETE FROM changes WHERE machine = ? AND number <= ?", oldest)
         if seen is not None:
             schema, snapshot, at = seen
-            number = records[-1].number + 1 if records else self._number
+            number += len(records)
             texts = schema.to_json(indent=None), json.dumps(snapshot.to_dict())
-            connection.execute(_SEEN, (snapshot.id, micros(at), micros(at), number, *texts))
+            connection.execute(SEEN, (snapshot.id, micros(at), micros(at), number, *texts))
+
+    def _next_number(
+        self,
+        connection: sqlite3.Connection,
+        records: list[Record],
+        seen: tuple[Schema, Snapshot, datetime] | None,
+    ) -> int:
+        machine = records[0].machine if records else seen[1].id if seen is not None else ""
+        query = (
+            "SELECT max(n) FROM (SELECT max(number) + 1 AS n FROM records WHERE machine = ?1"
+            " UNION ALL SELECT next_number FROM machines WHERE id = ?1)"
+        )
+        (found,) = connection.execute(query, (machine,)).fetchone()
+        return int(found or (records[0].number if records else self._number))
 
     def flush(self, timeout: float | None = 10.0) -> None:
         """Return when all that happened is in the file; from any thread.
@@ -226,6 +275,7 @@ class SqliteHistory(History):
             thread.join()
         with self._access:
             self._connection.close()
+            self._reopens = False
 
     def __enter__(self) -> Self:
         return self
@@ -265,8 +315,8 @@ class SqliteHistory(History):
         name, first, last, number, schema, snapshot = rows[0]
         return MachineRecord(
             name,
-            _at(first),
-            _at(last),
+            time_of(first),
+            time_of(last),
             number,
             Schema.from_json(schema, place=self.path),
             Snapshot.from_dict(json.loads(snapshot)),
@@ -277,7 +327,10 @@ class SqliteHistory(History):
             raise InvalidArgument(f"the history in {self.path} is closed")
         self.flush()
         with self._access:
-            return self._connection.execute(query, values).fetchall()
+            try:
+                return self._database().execute(query, values).fetchall()
+            except sqlite3.Error as error:
+                raise self._failed("read", error) from error
 
     def _scan(
         self,
@@ -304,7 +357,7 @@ class SqliteHistory(History):
                 (machine, *values, low, high),
             )
             for number, at, data in found:
-                yield _record(machine, number, at, data)
+                yield record_of_row(machine, number, at, data)
             if len(found) < 500:
                 return
             bound = found[-1][0]
@@ -322,40 +375,21 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]
         raise
 
 
-_PLAIN = (
-    *("transition", "accepted", "auto", "sum", "sum_tracked", "sum_diff", "since"),
-    *("queue_tick", "machine_tick", "error", "begins"),
-)
+def _before_fork() -> None:
+    _forking.extend(_histories)
+    for history in _forking:
+        history.before_fork()
 
 
-def _data(record: Record) -> str:
-    data: dict[str, Any] = {name: getattr(record, name) for name in _PLAIN}
-    data["kind"] = record.kind.value
-    data["called"] = list(record.called)
-    data["ticks"] = dict(record.ticks)
-    data["changes"] = [[one.index, one.name, one.ticks, one.tick] for one in record.changes]
-    data["args"] = dict(record.args)
-    source = record.source
-    if source is not None:
-        data["source"] = [source.machine, source.transition, source.time]
-    return json.dumps(data, separators=(",", ":"))
+def _after_fork(*, child: bool) -> None:
+    for history in _forking:
+        history.after_fork(child=child)
+    _forking.clear()
 
 
-def _record(machine: str, number: int, micros_: int, text: str) -> Record:
-    data = json.loads(text)
-    data["kind"] = Kind(data["kind"])
-    data["called"] = tuple(data["called"])
-    if "diff" in data:  # written by an earlier version, which left the index out
-        at = list(data["ticks"])
-        data["changes"] = [
-            [at.index(name), name, ticks, data["ticks"][name]]
-            for name, ticks in data.pop("diff").items()
-        ]
-    data["changes"] = tuple(StateChange(*one) for one in data["changes"])
-    if "source" in data:
-        data["source"] = Source(*data["source"])
-    return Record(machine=machine, number=number, at=_at(micros_), **data)
-
-
-def _at(micros_: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=micros_)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=functools.partial(_after_fork, child=False),
+        after_in_child=functools.partial(_after_fork, child=True),
+    )

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
+import textwrap
 import threading
 from pathlib import Path
 
@@ -11,10 +15,13 @@ import pytest
 
 from machine import InvalidArgument, Machine, WaitTimeout
 from machine.core.records import TransitionRecord
+from machine.errors import HistoryError
 from machine.history import MemoryHistory, SqliteHistory
 from tests.machine.history.test_memory import Clock, at, called, clock, machine_of
 
 __all__ = ["clock"]
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_a_file_is_read_again(tmp_path: Path, clock: Clock) -> None:
@@ -161,3 +168,89 @@ def test_a_history_in_no_file() -> None:
     with SqliteHistory(":memory:") as history:
         machine_of(history).add("A")
         assert called(history) == [("A",)]
+
+
+def test_two_histories_of_one_machine_keep_all(tmp_path: Path) -> None:
+    """As in two processes: each has a connection, and numbers, of its own."""
+    path = tmp_path / "h.db"
+    with SqliteHistory(path, interval=0.001) as one, SqliteHistory(path, interval=0.001) as other:
+        first, second = (Machine("A!", id="m", tracers=[history]) for history in (one, other))
+        for number in range(50):
+            first.add("A", args={"first": number})
+            second.add("A", args={"second": number})
+        one.flush()
+        other.flush()
+        for history in (one, other):
+            found = history.find()
+            assert sorted(one.args["first"] for one in found if "first" in one.args) == [*range(50)]
+            assert sorted(one.args["second"] for one in found if "second" in one.args) == [
+                *range(50)
+            ]
+            numbers = [one.number for one in found]
+            assert numbers == sorted(set(numbers))
+            assert history.machine_record() is not None
+
+
+def test_two_processes_keep_all(tmp_path: Path) -> None:
+    program = """
+        import sys
+        from machine import Machine
+        from machine.history import SqliteHistory
+        with SqliteHistory(sys.argv[1], interval=0.001) as history:
+            machine = Machine("A!", id="m", tracers=[history])
+            for number in range(200):
+                machine.add("A", args={sys.argv[2]: number})
+    """
+    path = tmp_path / "h.db"
+    command = [sys.executable, "-c", textwrap.dedent(program), str(path)]
+    both = [subprocess.Popen([*command, name], cwd=ROOT) for name in ("one", "two")]
+    assert [process.wait(60) for process in both] == [0, 0]
+    with SqliteHistory(path) as history:
+        found = [next(iter(one.args.items())) for one in history.find(called="A")]
+        assert sorted(found) == [(name, n) for name in ("one", "two") for n in range(200)]
+
+
+@pytest.mark.parametrize("place", ["missing/h.db", "."])
+def test_errors_of_opening_are_typed(tmp_path: Path, place: str) -> None:
+    with pytest.raises(HistoryError, match="cannot be opened") as caught:
+        SqliteHistory(tmp_path / place)
+    assert isinstance(caught.value, OSError)
+    assert caught.value.path == str(tmp_path / place)
+    assert "permissions" in str(caught.value)
+
+
+def test_errors_of_reading_are_typed(tmp_path: Path) -> None:
+    with SqliteHistory(tmp_path / "h.db") as history:
+        machine_of(history).add("A")
+        history.flush()
+        history._connection.execute("DROP TABLE records")
+        with pytest.raises(HistoryError, match="cannot be read: no such table"):
+            history.find()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_forked_process_writes_too(tmp_path: Path) -> None:
+    """Nothing is lost or written twice, and the child has a connection of its own."""
+    program = """
+        import os, sys
+        from machine import Machine
+        from machine.history import SqliteHistory
+        history = SqliteHistory(sys.argv[1], interval=60)     # so that records wait at the fork
+        machine = Machine("A!", id="m", tracers=[history])
+        machine.add("A", args={"by": "before"})
+        child = os.fork()
+        machine.add("A", args={"by": "parent" if child else "child"})
+        history.close()
+        if child:
+            sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        os._exit(0)
+    """
+    path = tmp_path / "h.db"
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program), str(path)]
+    done = subprocess.run(
+        command, cwd=ROOT, timeout=60, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    with SqliteHistory(path) as history:
+        found = [one.args["by"] for one in history.find(called="A")]
+        assert sorted(found) == ["before", "child", "parent"]
