@@ -26,12 +26,12 @@
     │   │   └── UnregisteredMailbox the name is not in the registry
     │   ├── ReceiverBusy            the mailbox is full
     │   ├── MailboxClosed           the mailbox closed while the request was queued
-    │   ├── StaleEpoch              the name was registered anew since it was resolved
+    │   ├── StaleEpoch              the name was registered again since it was resolved
     │   ├── PeerNotServing          the peer is starting, draining, or without a lease
     │   ├── PeerUnreachable         no connection to the peer
     │   ├── Filtered                a filter of the sender or the receiver skipped it (no resend)
     │   └── BreakerOpen             the peer failed too often; it is left alone for a while
-    ├── OutcomeUnknown              sent, and nobody can tell whether it was acted upon
+    ├── OutcomeUnknown              sent; it may or may not have been acted upon
     │   └── RequestDropped          the receiver had it and ended without an answer
     ├── StreamClosed                the stream is over
     ├── StreamsUnsupported          the peer has no streams (caller)
@@ -45,7 +45,7 @@
     │   └── NilActor                the factory returned no actor
     ├── UnknownActor                no actor of that name runs
     ├── ActorStillRunning           the actor did not end within its grace and a cancellation
-    ├── IncompleteBroadcast         some members failed; carries what all of them answered
+    ├── IncompleteBroadcast         some members failed; carries the answers of all members
     └── EtcdError
         ├── EtcdUnavailable         no endpoint answers
         ├── EtcdAuthFailed          user or password refused

@@ -103,7 +103,7 @@ class IncompleteBroadcast(GridError):
     """At least one member failed (with `fastest`: none succeeded).
 
     Attributes:
-        result: what each member answered, a `BroadcastResult`.
+        result: the answers of all members, a `BroadcastResult`.
     """
 
     result: Any

@@ -1,4 +1,4 @@
-"""What becomes of a request."""
+"""The ends of a request."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class MailboxClosed(NotDelivered):
 
 
 class StaleEpoch(NotDelivered):
-    """The name was registered anew after the sender resolved it."""
+    """The name was registered again after the sender resolved it."""
 
     name: str
     sent: int
@@ -136,7 +136,7 @@ class Filtered(NotDelivered):
 class OutcomeUnknown(GridError):
     """The request was sent, and no answer will come.
 
-    The receiver may have acted on it. Send again only what is idempotent.
+    The receiver may have acted on it. Send it again only if that does no harm.
     """
 
     reason: str
@@ -252,7 +252,7 @@ class StreamClosed(GridError):
     """The stream is over in the direction that was to be used.
 
     Attributes:
-        reason: what the side that closed it said.
+        reason: the reason given by the side that closed it.
     """
 
     reason: str

@@ -47,7 +47,7 @@ class EtcdOutOfSpace(EtcdError):
 
 
 class EtcdCompacted(EtcdError):
-    """The revision asked for is compacted away; read anew."""
+    """The revision asked for is compacted away; read again."""
 
     revision: int
 

@@ -66,7 +66,7 @@ class InvalidArgument(GridError, ValueError):
 
     Attributes:
         argument: which one.
-        expected: what it may be.
+        expected: the values that it may have.
     """
 
     argument: str
@@ -94,7 +94,7 @@ class InvalidAddress(GridError, ValueError):
 
 
 class UnspecifiedAddress(InvalidAddress):
-    """Listening on every interface tells nobody where to dial: pass `advertise`."""
+    """An address of every interface cannot be dialled: pass `advertise`."""
 
     def __init__(self, address: str, reason: str = "") -> None:
         super().__init__(
@@ -106,7 +106,7 @@ class UnspecifiedAddress(InvalidAddress):
 
 
 class UnsupportedMessage(GridError, TypeError):
-    """What was given is not a protobuf message (class). Nothing was sent."""
+    """The argument is not a protobuf message (class). Nothing was sent."""
 
     type_name: str
 

@@ -39,7 +39,7 @@ class LeaseTooShort(GridError, ValueError):
     """etcd cannot keep so short a lease apart from a pause; ask for more.
 
     Attributes:
-        seconds: what was asked for.
+        seconds: the lease that was asked for.
         minimum: the least that is accepted, in seconds.
     """
 

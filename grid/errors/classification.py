@@ -1,8 +1,8 @@
-"""The classification of errors: one table of what each of them means, for everything that asks.
+"""The classification of errors: one table, used wherever an error has to be judged.
 
-For each class the table has the gRPC status code that carries it, its status class (what the
-next call may expect), what it shows a breaker about the peer, and whether it travels between
-processes. `retryable` stands on the class itself. An error that is not listed, such as a
+For each class the table has the gRPC status code that carries it, its status class (the
+prospects of the next call), its evidence about the peer for breakers, and whether it travels
+between processes. `retryable` stands on the class itself. An error that is not listed, such as a
 user's own, is looked up by the classes that it derives from, in order.
 
 Every error has an origin: the grid, or an actor. Only the grid (the gate of the receiving
@@ -118,7 +118,7 @@ class Meaning(NamedTuple):
     Attributes:
         code: the name of the gRPC status code that carries it.
         status: its class.
-        evidence: what it shows a breaker.
+        evidence: its evidence about the peer, for breakers.
         travels: it arrives in another process as the same error.
     """
 
@@ -141,7 +141,7 @@ TABLE: dict[type[BaseException], Meaning] = {
     UnknownMailbox: Meaning("NOT_FOUND", _TRANSIENT, _ALIVE),  # likewise
     PeerNotServing: Meaning("UNAVAILABLE", _TRANSIENT, _ALIVE),  # it starts, drains or rejoins
     Filtered: Meaning("PERMISSION_DENIED", _UNKNOWN),
-    # Nothing was sent, because nobody was found or reached.
+    # Nothing was sent, because no peer was found or reached.
     UnregisteredMailbox: Meaning("NOT_FOUND", _UNAVAILABLE, travels=False),
     PeerUnreachable: Meaning("UNAVAILABLE", _UNAVAILABLE, _BROKEN),
     BreakerOpen: Meaning("UNAVAILABLE", _UNAVAILABLE, travels=False),  # transient if half open
@@ -215,7 +215,7 @@ def meaning(cls: type[BaseException]) -> tuple[type[BaseException], Meaning] | N
 
 
 def is_from_actor(error: GridError) -> bool:
-    """True if the error is what an actor answered with, and not the grid."""
+    """True if an actor answered with the error, and not the grid."""
     found = meaning(type(error))
     return found is not None and found[0] is RequestFailed
 

@@ -29,7 +29,7 @@ CODE_NUMBERS = {name: number for number, name in enumerate(CODE_NAMES)}
 def code_name(code: object) -> str:
     """The name of a code that is given as a name, a number or an enum member.
 
-    An error cannot be OK: that, and what is no code, is UNKNOWN.
+    An error cannot be OK: that, and any other value, is UNKNOWN.
     """
     if isinstance(code, int):
         name = CODE_NAMES[code] if 0 <= code < len(CODE_NAMES) else ""

@@ -1,7 +1,7 @@
-"""The events of a session, told to futures, streams and the receiving peer.
+"""The events of a session, handed to futures, streams and the receiving peer.
 
 A token is the future of a request or the end of a stream. An event must not raise: an entry
-has left the session's table by then, and only its token knows who waits. So an error of a
+has left the session's table by then, and only its token knows the caller. So an error of a
 token, such as a codec's, becomes the outcome.
 """
 
@@ -30,7 +30,7 @@ _REQUEST = Frame.REQUEST
 
 
 class Arrivals:
-    """The part of a link that takes what comes for exchanges and streams.
+    """The part of a link that takes deliveries for exchanges and streams.
 
     Attributes:
         session: the protocol.

@@ -2,7 +2,7 @@
 
 Protobuf's fields may stand in any order. In such a frame `bulk`, the size of
 the last entry of the column `data`, comes first, and that entry itself comes
-last; what is between is encoded and parsed as ever. To any other parser it is
+last; all between is encoded and parsed as ever. To any other parser it is
 a frame like all others.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 __all__ = ["join_bulk", "split_bulk"]
 
 _BULK = b"\x7d"  # field 15, four bytes, the lowest first
-_DATA = b"\x32"  # field 6, a length and so many bytes
+_DATA = b"\x32"  # field 6, a length and its bytes
 
 
 def join_bulk(head: bytes, part: memoryview) -> bytes:

@@ -19,10 +19,10 @@ class SessionEvents(Protocol):
     """The events of a session. None of the methods may raise."""
 
     def on_hello(self, hello: Hello) -> None:
-        """The other side is there, and takes what its hello says."""
+        """The other side is there; its hello has its limits."""
 
     def on_goodbye(self, reason: str) -> None:
-        """The other side takes nothing new; `take_unwritten` has what must go elsewhere."""
+        """The other side takes nothing new; see `Session.take_unwritten`."""
 
     def on_pong(self, number: int) -> None:
         """A ping came back."""
@@ -39,7 +39,7 @@ class SessionEvents(Protocol):
         """A REQUEST, TELL or OPEN came in; `milliseconds` remain for it, 0 for no end."""
 
     def on_cancel(self, token: Any) -> None:
-        """Nobody waits for the answer to what was attached under that token."""
+        """The opener of the exchange with that token waits no more."""
 
     def on_reply(self, token: Any, type_name: str, data: bytes) -> None:
         """The answer to the request of that token."""

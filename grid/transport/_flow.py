@@ -3,7 +3,7 @@
 Items are numbered from 1 in each direction. A sender has credit, a total that
 its reader grants and raises as it reads; an item costs 1 and 1 more for each
 16 KiB. An item may be sent while any credit is left, so that one item of any
-size fits, and what waits at the reader is bounded by the credit and one item.
+size fits; the reader holds no more than the credit and one item.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class FlowError(ValueError):
 
 
 def cost(size: int) -> int:
-    """What an item of so many bytes costs."""
+    """The credit that an item of `size` bytes costs."""
     return 1 + (size >> _UNIT_SHIFT)
 
 
@@ -26,7 +26,7 @@ class Flow:
     """The state of one stream at one end.
 
     Args:
-        token: what the owner of the session knows the stream by.
+        token: the name of the stream for the owner of the session.
         sendable: the credit granted by the other side at the start.
         window: the credit granted to the other side at the start.
 
@@ -64,7 +64,7 @@ class Flow:
 
     @property
     def credit(self) -> int:
-        """What is left to send; an item may go while it is above 0."""
+        """The credit that is left; an item may go while it is above 0."""
         return self._granted_out - self._spent_out
 
     def sent(self, size: int) -> int:
@@ -95,7 +95,7 @@ class Flow:
         self._spent_in += cost(size)
 
     def consumed(self, size: int) -> int:
-        """The owner read an item; the new total to grant, 0 for not worth telling yet."""
+        """Note that the owner read an item; the new total to grant, 0 for no grant yet."""
         self._consumed += cost(size)
         total = self._consumed + self._window
         if total - self._granted_in < (self._window + 1) >> 1:

@@ -1,4 +1,4 @@
-"""The incoming side of a session: frames are checked, taken apart, and told as events."""
+"""The incoming side of a session: frames are checked, taken apart, and become events."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from grid.wire_pb2 import Failure, Frame, Hello, Note
 __all__ = ["Inbox"]
 
 _REQUEST, _REPLY, _TELL = Frame.REQUEST, Frame.REPLY, Frame.TELL
-_ABORTING = frozenset((Frame.ERROR, Frame.CANCEL, Frame.END))  # also of what has come in part
+_ABORTING = frozenset((Frame.ERROR, Frame.CANCEL, Frame.END))  # and incomplete messages
 _ASSEMBLIES_AT_ONCE = 4  # times the largest message
 
 # Status codes of gRPC, which is not imported here.
@@ -37,10 +37,10 @@ class Inbox:
 
     Attributes:
         ours: exchanges that were opened here, by number: token, deadline, and more.
-        theirs: tokens of what the other side opened and waits for.
+        theirs: tokens of the exchanges that the other side opened and waits for.
         streams: accepted streams, whoever opened them.
         hello: the other side's, once it came.
-        late: answers and items that came when nobody waited any more.
+        late: answers and items that came after their caller had left.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Inbox:
         self.bytes = 0
 
     def receive(self, data: bytes | memoryview, now: float) -> None:
-        """Take a frame and tell what it brings; see `Session.receive`."""
+        """Take a frame and report its events; see `Session.receive`."""
         head, bulk = split_bulk(data)
         try:
             frame = Frame.FromString(cast("bytes", head))  # which takes any bytes-like object
@@ -166,7 +166,7 @@ class Inbox:
                 self._take(exchange, kind, value, number, data, None)
             elif kind == _REPLY:
                 route = find(number) or routes[number]  # which raises, if there is none
-                # It leaves the table when it has been told, or nobody would hear of an error.
+                # It leaves the table only now: an error in between is reported when it is closed.
                 entry = ours.get(exchange)
                 if entry is None:
                     self.late += 1

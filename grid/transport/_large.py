@@ -1,7 +1,7 @@
 """Large messages: cut into chunks on their way out, put together on their way in.
 
-Chunks of one message are in order; other traffic goes between them. What is
-put together is bounded before it is kept: by the announced size of each
+Chunks of one message are in order; other traffic goes between them. Memory
+is bounded before anything is kept: by the announced size of each
 message, by what all unfinished ones of a session may take, and by their number.
 """
 
@@ -25,7 +25,7 @@ class AssemblyError(ValueError):
 
 
 class LargeMessage:
-    """A message that goes out in chunks, and what must follow it in order.
+    """A message that goes out in chunks, and the deliveries that must follow it.
 
     Attributes:
         exchange: whose message it is.
@@ -55,7 +55,7 @@ class LargeMessage:
         return self._offset > 0
 
     def next_chunk(self, size: int) -> tuple[memoryview, bool]:
-        """The next so many bytes, and whether they are the last."""
+        """The next `size` bytes, and whether they are the last."""
         start = self._offset
         self._offset = start + size
         return self._data[start : start + size], self._offset >= len(self._data)
@@ -81,7 +81,7 @@ class Assemblies:
         budget: shared with other sessions; None for no such bound.
 
     Attributes:
-        pending: the unfinished ones by exchange; None for what is ignored until its end.
+        pending: the unfinished ones by exchange; None for one that is ignored until its end.
         reserved: bytes that the unfinished ones will take.
     """
 
@@ -158,7 +158,7 @@ class Assemblies:
         if assembly is not None and len(assembly.data) < assembly.size:
             raise AssemblyError(f"exchange {exchange} brings less than it announced")
         self.drop(exchange)
-        # A bytearray does what bytes do here, and a copy of it would be dear.
+        # A bytearray does what bytes do here, and copying it would be expensive.
         return None if assembly is None else cast("bytes", assembly.data)
 
     def next_overdue(self) -> float:

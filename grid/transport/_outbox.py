@@ -6,7 +6,7 @@ themselves. Three rules bound that:
 
 * A frame takes at most half of what is in flight, or as many as the last one
   that came in had, and at least 32, so that both sides work at the same time
-  and not in turns; and so many bytes, and never more names than the other side
+  and not in turns; and 256 KiB, and never more names than the other side
   keeps numbers for. Before that side has said how many these are, nothing but
   the hello goes out.
 * A frame of fewer than 16 is held back while nothing came in since the last
@@ -43,7 +43,7 @@ HOLD_SECONDS = 0.001
 LEAST_CAP = 32
 _FRAME_BYTES = 256 * 1024
 _LARGE_AT_ONCE = 2
-_STALE = 0.02  # seconds after which the time that remains is counted anew
+_STALE = 0.02  # seconds after which the remaining time is computed again
 
 # exchange, kind, value, route, data, note
 Outbound = tuple[int, int, int, OutboundRoute, Any, Note | None]
@@ -176,7 +176,7 @@ class Outbox:
         self._release()
 
     def release(self) -> None:
-        """Hold nothing back: what is queued shall go as soon as it can."""
+        """Hold nothing back: all that is queued goes as soon as it can."""
         self._heard = True
         self._release()
 
@@ -225,7 +225,7 @@ class Outbox:
                 self.put(exchange, by, 0, NO_ROUTE, data, None)
 
     def discard_items(self, streams: Collection[int]) -> None:
-        """Send nothing of what these streams have queued, but for their acceptance."""
+        """Drop the queued items, credits and ends of these streams."""
         for exchange in streams:
             self._drop_large(exchange)
         self._queue = deque(

@@ -1,4 +1,4 @@
-"""What is done to a message's bytes before they leave: compression, checksum."""
+"""Compression and checksums of the messages of a session."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Packing", "PackingError"]
 
 
 class PackingError(ValueError):
-    """What came in is damaged, or unpacks to more than is taken."""
+    """A message is damaged, or unpacks to more than the limit."""
 
 
 class Packing:
@@ -36,7 +36,7 @@ class Packing:
         self.active = settings.checksum
 
     def agree(self, theirs: Sequence[str]) -> None:
-        """Choose among what the other side can undo."""
+        """Choose among the packings that the other side can undo."""
         wanted = self._settings.compression
         if wanted is not None:
             ours = [name for name in available() if wanted in ("auto", name)]
@@ -44,7 +44,7 @@ class Packing:
         self.active = self._settings.checksum or self._algorithm is not None
 
     def pack(self, data: bytes, note: Note | None) -> tuple[bytes, Note | None]:
-        """The bytes to send, and what must be said of them."""
+        """The bytes to send, and the note that describes them."""
         if self._algorithm is not None and len(data) >= self._settings.compress_from:
             packed = compress(self._algorithm, data)
             if worth(len(data), len(packed)):
@@ -58,7 +58,7 @@ class Packing:
 
     @staticmethod
     def undo(data: bytes, note: Note) -> bytes:
-        """What `pack` was given, whatever its size."""
+        """The argument of `pack`, whatever its size."""
         if not note.packing:
             return data
         return decompress(note.packing, data, note.unpacked_size, note.unpacked_size)

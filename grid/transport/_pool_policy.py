@@ -1,11 +1,8 @@
-"""Which session of an address is used next, and when there should be one more.
+"""The choice of the next session of an address, and the need for one more.
 
 A pool begins with one session. While all of them are busy, or none is there,
 one more is wanted, up to a maximum; only one is made at a time. Among those
 that are not busy each has its turn.
-
-Source: the pool of morpc v0.5 (reference, part B1.2), whose later versions lost
-the growth.
 """
 
 from __future__ import annotations
@@ -31,7 +28,7 @@ class PoolPolicy(Generic[P]):
     """The sessions of one address.
 
     Args:
-        maximum: how many there may be.
+        maximum: the largest number of sessions.
 
     Attributes:
         members: those in use, the oldest first.
@@ -45,11 +42,11 @@ class PoolPolicy(Generic[P]):
         self._turn = 0
 
     def add(self, member: P) -> None:
-        """A session is ready."""
+        """Add a session that is ready."""
         self.members.append(member)
 
     def remove(self, member: P) -> None:
-        """A session takes nothing new any more."""
+        """Remove a session that takes nothing new any more."""
         if member in self.members:
             self.members.remove(member)
 

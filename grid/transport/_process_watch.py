@@ -1,6 +1,6 @@
-"""The end of another process of this host, told by the kernel at once (Linux).
+"""The end of another process of this host, reported by the kernel at once (Linux).
 
-A socket does not tell it when a child that the process had forked keeps the socket open: the
+A socket does not show it when a child that the process had forked keeps the socket open: the
 connection of a killed process then looks like one that is merely silent.
 """
 

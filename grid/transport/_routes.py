@@ -1,4 +1,4 @@
-"""Routes: what a delivery is for, said once on a session and then by number.
+"""Routes: the destinations of deliveries, sent once on a session and then by number.
 
 A route is a receiver, its epoch, and the type of the message. The sender gives
 out numbers, up to as many as the receiver keeps; when they are used up, the
@@ -61,14 +61,14 @@ class OutboundRoutes:
         route = self.by_name.get((receiver, type_name))
         if route is None or route.epoch != epoch:
             if len(self.by_name) >= self.limit + _MOST_UNUSED:
-                # Many were never defined: what they were for was taken back.
+                # Many were never defined: their deliveries were taken back.
                 self.by_name = {(one.receiver, one.type_name): one for one in self._defined}
             route = OutboundRoute(receiver, type_name, epoch)
             self.by_name[receiver, type_name] = route
         return route
 
     def define(self, used: Sequence[OutboundRoute]) -> list[Route]:
-        """Give numbers to those of a frame's routes that have none; what the frame must say."""
+        """Give numbers to the routes of a frame that have none; returns their definitions."""
         kept = set(used)
         definitions = []
         for route in dict.fromkeys(used):
@@ -115,7 +115,7 @@ class InboundRoute:
 
 
 class InboundRoutes:
-    """What the other side's route numbers mean."""
+    """The routes that the other side has defined, by number."""
 
     __slots__ = ("_limit", "by_number")
 

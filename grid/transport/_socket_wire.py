@@ -1,7 +1,7 @@
 """A session on a unix socket, between two processes of one host.
 
 The frames are the same as on a gRPC stream; each comes after its length, four
-bytes, the highest first. What gRPC does beside that is not needed here: the
+bytes, the highest first. The other work of gRPC is not needed here: the
 socket lies in a folder that only its user can enter, one connection carries
 one session, and the kernel tells at once when a process is gone. Without
 gRPC's threads and HTTP/2 a lone request takes half of the time.
@@ -56,7 +56,7 @@ class SocketWire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._link: Frames | None = None
         self._closed: asyncio.Future[str] = self._loop.create_future()
-        self._early: list[bytes] = []  # what came before there was a link
+        self._early: list[bytes] = []  # bytes that came before there was a link
         self._parts: list[bytes] = []  # of a frame that has not come whole
         self._have = 0
         self._need = 0
@@ -69,10 +69,10 @@ class SocketWire(asyncio.Protocol):
         self.overlap = 4
         self.status: grpc.StatusCode | None = None
 
-    # -- what the link asks for ------------------------------------------------------
+    # -- calls of the link ------------------------------------------------------
 
     def wake(self) -> None:
-        """There is something to write, or the link is over."""
+        """Write in the next turn of the loop: something is queued, or the link is over."""
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._flush)
@@ -96,7 +96,7 @@ class SocketWire(asyncio.Protocol):
             self._transport.abort()
 
     def attach(self, link: Frames) -> None:
-        """Give what comes to a link."""
+        """Give all frames that come to a link."""
         if self._link is None:
             self._link = link
             early, self._early = self._early, []
@@ -108,10 +108,10 @@ class SocketWire(asyncio.Protocol):
         """True if the other side's process is there but does not run (SIGSTOP)."""
         return self._watch is not None and self._watch.is_stopped()
 
-    # -- what the event loop tells -----------------------------------------------------
+    # -- callbacks of the event loop -----------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection is there."""
+        """Set the new connection up."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=_BUFFER)
         connection = transport.get_extra_info("socket")

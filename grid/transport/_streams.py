@@ -1,4 +1,4 @@
-"""The streams of a session: what their owners do with them."""
+"""The streams of a session, as their owners use them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Streams:
         out.put(exchange, Frame.ITEM, number, out.routes.find("", type_name, 0), data, note)
 
     def consumed(self, exchange: int, size: int) -> None:
-        """The reader of a stream took an item of so many bytes."""
+        """Note that the reader of a stream took an item of `size` bytes."""
         flow = self.flows.get(exchange)
         if flow is not None and flow.receiving:
             total = flow.consumed(size)

@@ -35,7 +35,7 @@ def advertised_address(listen: str, advertise: str | None, port: int, *etcd: str
     """The address that others dial.
 
     Args:
-        listen: what the server was asked to listen on.
+        listen: the address that the server was asked to listen on.
         advertise: the address to give out; a host alone gets the bound port;
             `"auto"` is this machine's address on the way to etcd; None is the
             listen address.
@@ -43,7 +43,7 @@ def advertised_address(listen: str, advertise: str | None, port: int, *etcd: str
         etcd: the endpoints of etcd, for `"auto"`; the first that has an address counts.
 
     Raises:
-        UnspecifiedAddress: nobody could dial the result.
+        UnspecifiedAddress: no other host could dial the result.
         InvalidAddress: `advertise` is not `host[:port]`.
         EtcdUnavailable: with `"auto"`, no endpoint of etcd has an address now.
     """

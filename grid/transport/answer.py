@@ -1,9 +1,9 @@
-"""Where the outcome of a request goes.
+"""The destination of the outcome of a request.
 
 An answer is given once: by the owner of the mailbox, by the mailbox when it
-closes, by the request when its last reference goes, or by the caller, who no
-longer waits. The first counts and the others are ignored here; who must hear
-that it came too late asks `done` before. Subclasses carry the outcome: to a
+closes, by the request when its last reference goes, or by the caller, which
+no longer waits. The first counts and the others are ignored here; a side that
+must know that it came too late reads `done` before. Subclasses carry the outcome: to a
 future of this process, or into a session.
 """
 
@@ -44,8 +44,8 @@ class Answer:
 
     Attributes:
         at: the caller's deadline on the clock of `deadline.now`; infinite for none.
-        done: True once the outcome is there, or nobody waits for it.
-        cancelled: True if nobody waits for it.
+        done: True once the outcome is there, or the caller has left.
+        cancelled: True if the caller has left.
         opens_stream: True if the caller asks for a stream.
     """
 
@@ -63,7 +63,7 @@ class Answer:
     def resolve(self, name: str, data: bytes) -> None:
         """Answer with a message."""
         if not self.done:
-            self.done = True  # what `_finish` does, without the call: it is on each answer's way
+            self.done = True  # `_finish`, inlined: each reply comes through here
             if self._holder is not None:
                 self._holder.discard(self)
             if self._watchers is not None:
@@ -86,13 +86,13 @@ class Answer:
         self.reject(from_actor(error))
 
     def cancel(self) -> None:
-        """Nobody waits any more."""
+        """Note that the caller waits no more."""
         if not self.done:
             self.cancelled = True
             self._finish()
 
     def accept(self, stream: Any) -> bool:
-        """Open the stream that was asked for; False if nobody waits for it any more."""
+        """Open the stream that was asked for; False if the caller has left."""
         raise NotImplementedError
 
     def watch(self, watcher: Callable[[], object]) -> None:
@@ -170,7 +170,7 @@ class GoAnswer(FutureAnswer):
 
 
 class Unanswerable(Answer):
-    """What a `tell` has for an answer: whatever is said goes nowhere."""
+    """The answer to a `tell`, which is not sent."""
 
     __slots__ = ()
 
@@ -188,7 +188,7 @@ async def all_done(answers: Iterable[Answer]) -> None:
 
 
 async def until_done(answer: Answer) -> bool:
-    """Wait until it has its outcome; True if that is that nobody waits for it."""
+    """Wait until it has its outcome; True if the caller has left."""
     done = asyncio.Event()
     watcher = done.set
     answer.watch(watcher)

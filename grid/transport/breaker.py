@@ -7,7 +7,7 @@
 
 A call asks for a `Permit` before it starts and settles it when it ends. A
 permit belongs to the state it was given in: how a call ends that began before
-the state changed says nothing about what the address is like now, and is
+the state changed says nothing about the present state of the address, and is
 ignored. Nothing here reads a clock or waits; time is an argument, in seconds
 on a clock that does not go back.
 """
@@ -24,7 +24,7 @@ __all__ = ["Breaker", "BreakerPolicy", "BreakerState", "Permit"]
 
 
 class BreakerState(enum.StrEnum):
-    """What a breaker does with calls."""
+    """The states of a breaker, by its treatment of calls."""
 
     CLOSED = "closed"  # lets all through
     OPEN = "open"  # refuses all
@@ -60,7 +60,7 @@ class BreakerPolicy:
 class Permit:
     """Leave for one call, given by `Breaker.admit`, to be settled when the call has ended.
 
-    It counts once: what is said after the first time is ignored, so a `neutral`
+    It counts once: later settlements are ignored, so a `neutral`
     in a `finally` gives back what nothing else has settled. A probe that is never
     settled keeps its place for as long as the breaker is half-open.
     """
@@ -104,7 +104,7 @@ class Breaker:
     """The breaker of one address; made closed. To reset it, make another one.
 
     Attributes:
-        address: what it guards.
+        address: the address that it guards.
         policy: its numbers.
         since: when it entered its state; 0 while it has not left the first one.
         trips: how many times it has opened.

@@ -13,7 +13,7 @@ starts, and settles with it when it ends:
 * A lost session is one failure, however many requests it carried: of those
   under way when it was counted no other counts.
 * A tell has no answer. That it is written is a success only if something came
-  from the peer after the last failure; a frozen one also takes what is written.
+  from the peer after the last failure; a frozen one also takes tells.
 * All else, such as a cancellation or a message that is too large, counts
   neither way.
 
@@ -45,7 +45,7 @@ _FORGET = 600.0  # seconds without a call after which an address' breaker may go
 
 
 class _Guarded:
-    """An address with a breaker, and when what happened there."""
+    """An address with a breaker, and the times of its last events."""
 
     __slots__ = ("answered_at", "breaker", "failed_at", "lost_at", "used_at")
 
@@ -119,7 +119,7 @@ class _Call:
 class GuardedTransport(Transport):
     """Sends messages to addresses, unless their breaker is open.
 
-    Its methods raise what those of `Transport` do, and `BreakerOpen` before
+    Its methods raise the errors of `Transport`, and `BreakerOpen` before
     anything is sent.
 
     Args:
@@ -154,7 +154,7 @@ class GuardedTransport(Transport):
             await super().tell(to, parcel, deadline)
 
     async def stream(self, to: Destination, parcel: Parcel, deadline: Deadline) -> StreamEnd:
-        """See `Transport.stream`. What becomes of an open stream is not counted."""
+        """See `Transport.stream`. The end of an open stream is not counted."""
         with self._admit(to.address):
             return await super().stream(to, parcel, deadline)
 

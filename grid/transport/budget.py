@@ -1,4 +1,4 @@
-"""A budget of bytes: the bound of what is kept for the other sides of many sessions."""
+"""A budget of bytes: a bound on the memory kept for the other sides of many sessions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Budget:
         total: the bytes there are.
 
     Attributes:
-        left: the bytes that nobody holds.
+        left: the bytes that are not taken.
     """
 
     __slots__ = ("left",)

@@ -49,12 +49,12 @@ class CompressionError(ValueError):
 
 
 class ChecksumError(ValueError):
-    """A payload is not what its sender made the checksum of."""
+    """A payload does not have the checksum that its sender sent."""
 
 
 class _Algorithm(NamedTuple):
     pack: Callable[[bytes], bytes]
-    unpack: Callable[[bytes, int], bytes]  # at most so many bytes
+    unpack: Callable[[bytes, int], bytes]  # at most the given number of bytes
 
 
 def available() -> tuple[str, ...]:
@@ -66,9 +66,9 @@ def available() -> tuple[str, ...]:
 
 
 def choose(ours: Sequence[str], theirs: Sequence[str]) -> str | None:
-    """What to pack with: the first of `ours` that they can unpack, None if they share none.
+    """The packing to use: the first of `ours` that they can unpack, None if they share none.
 
-    Each side chooses for what it sends, so the order of `theirs` says nothing.
+    Each side chooses for its own messages, so the order of `theirs` says nothing.
     """
     return next((name for name in ours if name in theirs), None)
 
@@ -84,10 +84,10 @@ def compress(algorithm: str, data: bytes) -> bytes:
 
 
 def decompress(algorithm: str, data: bytes, size: int, limit: int) -> bytes:
-    """What was packed: exactly `size` bytes. In any thread.
+    """The unpacked data: exactly `size` bytes. In any thread.
 
     Args:
-        algorithm: what it was packed with.
+        algorithm: the name of the packing.
         data: one whole packed payload.
         size: bytes of the payload unpacked, as its sender announced them.
         limit: bytes that an unpacked payload may have at most.

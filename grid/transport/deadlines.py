@@ -3,9 +3,9 @@
 A timer, or a place in a heap, for each exchange would cost as much as sending
 it; and nearly all exchanges end long before they are due. So numbers that
 follow one another form a group, a heap holds the groups by the earliest
-deadline in each, and only a group that is due is looked into: what is overdue
-is told, the rest becomes a group again. Groups whose exchanges have long ended
-would stay until their time comes; when they are many the heap is made anew
+deadline in each, and only a group that is due is looked into: overdue
+exchanges are returned, the rest becomes a group again. Groups whose exchanges have long ended
+would stay until their time comes; when they are many the heap is rebuilt
 from the exchanges that are still open.
 """
 
@@ -28,8 +28,8 @@ class Deadlines:
         table: the open exchanges by number; the second part of each is its deadline.
 
     Attributes:
-        last: the last number of the open group. Who adds very often sets this
-            and `earliest` itself, which is what `add` does, and calls
+        last: the last number of the open group. A caller that adds very often sets
+            this and `earliest` itself, as `add` does, and calls
             `close_group` now and then.
         earliest: the earliest deadline in the open group.
     """
@@ -54,7 +54,7 @@ class Deadlines:
         return sooner
 
     def close_group(self) -> None:
-        """Let what comes now be of another group."""
+        """Put the exchanges that follow into another group."""
         if self.earliest < math.inf:
             heappush(self._heap, (self.earliest, self._first, self.last))
             self.earliest = math.inf
@@ -63,12 +63,14 @@ class Deadlines:
             self._rebuild()
 
     def next(self) -> float:
-        """When `due` may have something to tell; infinite if never."""
+        """The time at which `due` may find something; infinite if never."""
         return min(self.earliest, self._heap[0][0]) if self._heap else self.earliest
 
     def due(self, now: float) -> list[int]:
-        """The numbers of open exchanges whose deadline has come. Each is told once if
-        it leaves the table then."""
+        """The numbers of open exchanges whose deadline has come, each once.
+
+        The caller removes them from the table.
+        """
         overdue: list[int] = []
         if self.earliest <= now:
             self.close_group()

@@ -1,4 +1,4 @@
-"""What an error means for the next call, and whether it tells against the peer.
+"""The meaning of an error for the next call, and for the breaker of its peer.
 
 `classify` is for logs, metrics and code that chooses where to send next. `counts_as_failure`
 and `counts_as_success` are for a breaker, which guards one address and must not open because
@@ -47,12 +47,12 @@ def counts_as_failure(error: BaseException | None, *, heard: bool = False) -> bo
     Failures are: no connection could be made; the connection broke before the answer, so
     that the outcome is unknown; no answer came in time from a peer that sent nothing at all.
 
-    No failures are: a cancellation, and the end of this client; what was refused on this
+    No failures are: a cancellation, and the end of this client; a refusal on this
     side, so that nothing was sent; anything that the peer answered, such as an error of its
     actor, a full mailbox, or that it is draining; and an unforeseen error.
 
     Args:
-        error: what this side found. An error that the peer answered with is a success and
+        error: the error that this side found. An error that the peer answered with is a success and
             is not to be judged by this.
         heard: True if anything came from the peer while the call was under way. A deadline
             that passed then tells of a slow actor and not of a dead peer.

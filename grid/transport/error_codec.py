@@ -46,7 +46,7 @@ _EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 _Make = Callable[[re.Match[str], str, str], GridError]
 
-# What the gate of a Go peer says, and what gRPC says for it: code, whole text, meaning.
+# Refusals of the gate of a Go peer, and of gRPC for it: code, whole text, meaning.
 _OF_GATE: tuple[tuple[grpc.StatusCode, re.Pattern[str], _Make], ...] = (
     (_UNKNOWN, re.compile("grid: unknown mailbox"), lambda _, name, __: UnknownMailbox(name)),
     (_UNKNOWN, re.compile("grid: receiver busy"), lambda _, name, __: ReceiverBusy(name)),
@@ -65,7 +65,7 @@ _OF_GATE: tuple[tuple[grpc.StatusCode, re.Pattern[str], _Make], ...] = (
     ),
 )
 
-# What a Go peer answers to ActorStart.
+# Answers of a Go peer to ActorStart.
 _OF_START: tuple[tuple[grpc.StatusCode, re.Pattern[str], _Make], ...] = (
     (
         _UNKNOWN,

@@ -1,4 +1,4 @@
-"""Exchanges in the words of a session's owner: what is open, unwritten or lost."""
+"""Exchanges as the owner of a session sees them: open, unwritten or lost."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Traffic(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """The exchanges that a session leaves behind.
+    """The exchanges that a closed session leaves behind.
 
     Attributes:
         written: tokens of exchanges whose outcome is unknown.
-        unwritten: what may go to another session.
+        unwritten: messages that may go to another session.
         attached: tokens of the other side's open exchanges.
         streams: tokens of the streams that are cut.
     """

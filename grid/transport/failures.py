@@ -1,8 +1,8 @@
 """Errors as sessions carry them. Decoding is total: whatever a peer sends becomes an error.
 
 A `Failure` has a status code, a text, an origin, and the error's class and arguments as JSON.
-The origin decides: what the grid of the other side says becomes the same error again; what an
-actor says becomes a `RequestFailed`, with the error that the JSON describes as its cause, so
+The origin decides: an error of the grid of the other side becomes the same error again; an
+error of an actor becomes a `RequestFailed`, with the error that the JSON describes as its cause, so
 that an actor's words can never pass for a refusal of the grid.
 """
 
@@ -64,7 +64,7 @@ def encode_body(error: GridError, limit: int | None = None) -> bytes:
     """The class and the arguments of an error, as JSON; empty if it does not travel.
 
     Args:
-        error: what to encode. A class that is not known elsewhere goes as the nearest
+        error: the error to encode. A class that is not known elsewhere goes as the nearest
             class that it derives from.
         limit: characters to keep of each text.
     """

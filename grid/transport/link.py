@@ -35,7 +35,7 @@ __all__ = ["Link", "Overdue"]
 
 QUEUE = 1024  # deliveries that may wait before a session counts as busy at 3/4 of it
 _BUSY = QUEUE * 3 // 4
-# What may wait for a side that sends and does not read, before nothing is read from it.
+# Bounds of the queue for a side that sends and does not read; above them it is not read from.
 _CONGESTED = 64 * QUEUE
 _CONGESTED_BYTES = 16 * 1024 * 1024
 _TICK = 1.0
@@ -63,7 +63,7 @@ class Link(Arrivals):
         given_up: done when the other side is held to be gone; its result is the reason.
         reason: once it is over, the reason.
         largest: bytes of the largest message that both sides take.
-        on_unwritten: is given what may go to another session.
+        on_unwritten: takes the messages that may go to another session.
         on_parting: called when nothing new may be opened here.
     """
 
@@ -114,7 +114,7 @@ class Link(Arrivals):
         return self.reason
 
     def close(self) -> None:
-        """Write what is queued, then end."""
+        """Write all that is queued, then end."""
         self.closing = self.parting = True
         self.session.release()
         self._wire.wake()
@@ -135,7 +135,7 @@ class Link(Arrivals):
         self.reason = reason
         self._wire.wake()
         self.parting = True
-        self.on_parting()  # first, or what was not written would come back here
+        self.on_parting()  # first, or unwritten messages would come back here
         lost = self.session.close()
         if self._expiry is not None:
             self._expiry.cancel()
@@ -254,7 +254,7 @@ class Link(Arrivals):
         self._ticking = self._loop.call_later(_TICK, self._tick)
         at = now()
         if self.session.next_expiry() < self._expiry_at:
-            # Large messages of the other side bring deadlines that nobody scheduled.
+            # Large messages of the other side have deadlines, too.
             self._schedule(self.session.next_expiry())
         if self._liveness.is_idle(at):
             self.on_parting()

@@ -1,9 +1,9 @@
 """The sessions to one address: dialled when needed, used in turn, replaced when lost.
 
-Nothing waits for a dial but those who need it, and they wait together: dials to
-one address are one dial, and when it fails all of them fail at once. What a
-lost session had not written goes to the next one, within its deadline; what it
-had written is over, with an unknown outcome, at once.
+Only callers that need a dial wait for it, and they wait together: dials to one
+address are one dial, and when it fails all of them fail at once. Messages that
+a lost session had not written go to the next one, within their deadlines; those
+it had written end at once, with an unknown outcome.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Pool:
 
     Args:
         address: where.
-        targets: what to dial for it, a gRPC target or `unix:` and a path, the best first.
+        targets: the targets to dial, each a gRPC target or `unix:` and a path, the best first.
         settings: of each session.
         maximum: sessions at most.
         idle: seconds after which an unused session is closed.
@@ -90,7 +90,7 @@ class Pool:
         changed: called when `single` may have changed.
 
     Attributes:
-        targets: see above; may be set anew when the peer is another one.
+        targets: see above; they change with the peer at the address.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class Pool:
 
         Raises:
             PeerUnreachable: no connection could be made.
-            NoSessions: the peer does not know what a session is.
+            NoSessions: the peer does not offer sessions.
             ClientClosed: nothing is dialled any more.
         """
         while not self._closed:
@@ -161,7 +161,7 @@ class Pool:
             try:
                 await asyncio.shield(self._dial())
             except PeerUnreachable as error:
-                # Each of those who waited raises an error of its own.
+                # Each waiting caller raises an error of its own.
                 raise PeerUnreachable(error.address, error.reason) from None
             except asyncio.CancelledError:
                 if self._closed and not being_cancelled():
@@ -170,7 +170,7 @@ class Pool:
         raise ClientClosed
 
     def submit(self, opening: Unwritten) -> None:
-        """Send what was not written elsewhere, on the next session there is."""
+        """Send a message that another session did not write, on the next one there is."""
         if opening.token.done():
             return
         link = self.pick()
@@ -189,7 +189,7 @@ class Pool:
             opening.token.bind(SessionPort(link.session, number))
 
     async def close(self) -> None:
-        """End all sessions at once; what they carry ends as it must."""
+        """End all sessions, and their exchanges, at once."""
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -206,13 +206,13 @@ class Pool:
         return max((link.heard_at for link in self._links), default=0.0)
 
     def ask_for_sign(self, silence: float) -> None:
-        """Ping the other side after so many seconds of silence; `heard_at` has its answer."""
+        """Ping the other side after `silence` seconds without a frame; see `heard_at`."""
         if now() - self.heard_at > silence:
             for link in self._links:
                 link.ask_for_sign(silence)
 
     def statistics(self, breaker: BreakerStatistics | None = None) -> PoolStatistics:
-        """What there is, and what all sessions have carried.
+        """A snapshot of the pool: its sessions, and the sums of all it has had.
 
         Args:
             breaker: of the address, if it has one.

@@ -1,4 +1,4 @@
-"""The session protocol: what the frames between two processes mean.
+"""The session protocol: the meaning of the frames between two processes.
 
 A session is one long-lived stream of frames each way. It carries any number of *exchanges*: a
 request and its answer, a request without an answer (`tell`), or a stream of items in both
@@ -25,8 +25,8 @@ out of `next_frame`; time comes in as an argument; events go to a `SessionEvents
 
 Parts: `_outbox` cuts frames and `_inbox` takes them apart, `_routes` numbers names, `_large`
 cuts and joins large messages (`_bulk` spares them copies), `_streams` are the streams and
-`_flow` is one of them, `_tells` follows messages without answers, `deadlines` finds what is
-overdue, `_packing` compresses and checks, `_unsent` bounds what the other side does not read.
+`_flow` is one of them, `_tells` follows messages without answers, `deadlines` finds overdue
+exchanges, `_packing` compresses and checks, `_unsent` bounds unread answers.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ class Session(Streams):
     """One side of a session.
 
     Args:
-        events: who is told what happens.
+        events: the owner, which takes the events.
         wake: called when there is something to send and nothing was before.
         dialled: True for the side that opened the connection.
-        settings: what this side takes and asks for.
+        settings: the limits and wishes of this side.
         overlap: the least number of frames that what is in flight is spread over.
         budget: bounds the bytes kept for the other side: answers that it does not read,
             and messages that it began. None: only this session's own bounds hold.
@@ -134,7 +134,7 @@ class Session(Streams):
     def _agreed(self, hello: Hello) -> None:
         self.largest = min(self.largest, hello.max_message)
 
-    # -- what the owner sees ---------------------------------------------------------
+    # -- state ---------------------------------------------------------
 
     @property
     def in_flight(self) -> int:
@@ -168,18 +168,18 @@ class Session(Streams):
 
     @property
     def sent(self) -> Traffic:
-        """What went out."""
+        """The traffic to the other side."""
         out = self._out
         return Traffic(out.frames_sent, out.deliveries_sent, out.bytes_sent)
 
     @property
     def received(self) -> Traffic:
-        """What came in."""
+        """The traffic from the other side."""
         return Traffic(self._in.frames, self._in.deliveries, self._in.bytes)
 
     @property
     def late(self) -> int:
-        """Answers and items that came when nobody waited any more."""
+        """The number of answers and items that came after their caller had left."""
         return self._in.late
 
     def next_expiry(self) -> float:
@@ -220,7 +220,7 @@ class Session(Streams):
         number = self._next
         self._next = number + 2
         self._ours[number] = (token, at, again)
-        deadlines = self._deadlines  # what follows is Deadlines.add
+        deadlines = self._deadlines  # Deadlines.add, inlined: each request comes through here
         deadlines.last = number
         if at < deadlines.earliest:
             deadlines.earliest = at
@@ -238,7 +238,7 @@ class Session(Streams):
         return number
 
     def cancel(self, number: int) -> bool:
-        """Give an exchange up; False if it is over already. Its token is not told."""
+        """Give an exchange up; False if it is over already. Its token gets no event."""
         if self._ours.pop(number, None) is None:
             return False
         if not self._out.withdraw(number):
@@ -254,7 +254,7 @@ class Session(Streams):
         return bool(numbers)
 
     def expire(self, now: float) -> list[Any]:
-        """Give up what is overdue; its tokens."""
+        """Give up overdue exchanges; returns their tokens."""
         self._in.assemblies.expire(now)
         overdue = self._deadlines.due(now)
         tokens = [self._ours[number][0] for number in overdue]
@@ -265,7 +265,7 @@ class Session(Streams):
     # -- exchanges opened by the other side ----------------------------------------------
 
     def attach(self, exchange: int, token: Any) -> None:
-        """Say what `on_cancel` and `close` shall tell of an exchange, until it is answered."""
+        """Keep a token for `on_cancel` and `close`, until the exchange is answered."""
         self._theirs[exchange] = token
 
     def reply(self, exchange: int, type_name: str, data: bytes) -> None:
@@ -291,7 +291,7 @@ class Session(Streams):
         self._out.put(exchange, _ERROR, 0, NO_ROUTE, failure.SerializeToString(), None)
 
     def accept(self, exchange: int, token: Any) -> bool:
-        """Accept an attached OPEN as a stream of that token; False if nobody waits any more."""
+        """Accept an attached OPEN as a stream of that token; False if its opener has left."""
         if self._theirs.pop(exchange, None) is None:
             return False
         self.flows[exchange] = self._in.new_flow(token)
@@ -309,7 +309,7 @@ class Session(Streams):
         self._out.say(Control(goodbye=Goodbye(reason=reason)))
 
     def take_unwritten(self) -> list[Unwritten]:
-        """Take back what the other side cannot have acted on."""
+        """Take back the messages that the other side cannot have acted on."""
         taken = [self._unwritten(delivery) for delivery in self._out.unwritten()]
         found = [one for one in taken if one is not None]
         for number, _ in found:
@@ -387,7 +387,7 @@ class Session(Streams):
     # -- frames in --------------------------------------------------------------------------------
 
     def receive(self, data: bytes | memoryview, now: float) -> None:
-        """Take a frame; what it brings is told to the events before this returns.
+        """Take a frame; its events are reported before this returns.
 
         Raises:
             ProtocolViolation: the other side breaks the rules; close the session.

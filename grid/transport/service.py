@@ -42,7 +42,7 @@ _log = logging.getLogger("grid.transport")
 
 SERVICE = DESCRIPTOR.services_by_name["wire"].full_name
 
-# What an envelope adds to its payload: names, epoch, metadata.
+# Room for an envelope's names, epoch and metadata, in bytes.
 ENVELOPE_ROOM = 64 * 1024
 
 # Bytes that a peer keeps for all its sessions together: unread answers, unfinished messages.
@@ -67,14 +67,14 @@ class UnaryHandler(RequestHandler, Protocol):
         Args:
             delivery: the envelope.
             deadline: the caller's, if it has one.
-            kind: the kind of answer, which says what the caller takes.
+            kind: the kind of answer, which has the limits of the caller.
         """
 
 
 class WireService:
     """A gRPC server on one port, and perhaps a unix socket, that gives deliveries to a handler.
 
-    What `UnaryHandler.deliver` raises becomes a status; its cancellation means that
+    An error of `UnaryHandler.deliver` becomes a status; its cancellation means that
     the caller no longer waits.
     """
 
@@ -134,14 +134,14 @@ class WireService:
                 self._socket = None
 
     async def set_serving(self, serving: bool) -> None:
-        """What the health service says of the peer."""
+        """Set the answer of the health service."""
         statuses = health_pb2.HealthCheckResponse
         status = statuses.SERVING if serving else statuses.NOT_SERVING
         for service in ("", SERVICE):
             await self._health.set(service, status)
 
     def statistics(self) -> tuple[Counters, tuple[SessionStatistics, ...]]:
-        """What all sessions have carried, and those there are, the oldest first."""
+        """The sums of all sessions there were, and those there are, the oldest first."""
         sessions = tuple(link.statistics() for link in self._links)
         return total((self._ended, *sessions)), sessions
 
@@ -179,7 +179,7 @@ class WireService:
         deadline = None if remaining is None else Deadline.after(remaining)
         try:
             # Decoded here and not by grpc, which would log each bad envelope
-            # with a traceback and answer without saying what was wrong.
+            # with a traceback and answer without a reason.
             if self._handler is None:
                 raise PeerNotServing("", "starting")
             delivery = Delivery.FromString(data)

@@ -25,7 +25,7 @@ class SessionSettings:
 
     Attributes:
         max_message_bytes: the largest message sent or taken.
-        stream_credit: what a stream may send before its reader has read;
+        stream_credit: the credit of a stream before its reader has read;
             a message costs 1, and 1 more for each 16 KiB.
         compression: pack by `zstd`, `gzip`, or the best that both sides have
             (`auto`); None for never.

@@ -2,7 +2,7 @@
 
 Nothing is sampled in the background: a snapshot is made when it is asked for, from
 counters that are kept anyway. Counters begin at 0 and never go back while their owner
-lives; what an ended session has counted stays in the sums of its pool, its
+lives; the counts of an ended session stay in the sums of its pool, its
 client or its server. Messages that stay inside a process touch no session and
 are in no counter but the mailbox's; nor are single calls to peers without
 sessions.
@@ -30,17 +30,17 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
-    """What went over sessions, both ways.
+    """Counters of the traffic on sessions, both ways.
 
     Attributes:
         frames_sent: frames; one carries any number of deliveries, or only a ping or a greeting.
         frames_received: likewise.
         deliveries_sent: messages, answers, stream items, chunks of large messages, and
-            what belongs to them, such as cancellations.
+            their cancellations and the like.
         deliveries_received: likewise.
-        bytes_sent: bytes of the frames, without what gRPC and TCP add.
+        bytes_sent: bytes of the frames, without the overhead of gRPC and TCP.
         bytes_received: likewise.
-        late: answers and items that came when nobody waited any more.
+        late: answers and items that came after their caller had left.
         tells_refused: one-way messages of the other side that no mailbox took.
     """
 
@@ -105,7 +105,7 @@ class SessionStatistics(Counters):
             tells not yet written, streams.
         queued: deliveries that wait for a frame.
         streams: of those in flight, streams that are open.
-        busy: so much is queued that another session would help.
+        busy: so many deliveries are queued that another session would help.
         round_trip: seconds that the last ping took; None before the first one.
             Pings go only when an answer is waited for and nothing comes.
         age: seconds since it was begun.
@@ -124,7 +124,7 @@ class SessionStatistics(Counters):
 
 
 class SessionTotals:
-    """What follows from the sessions of a pool, a client or a server."""
+    """Sums over the sessions of a pool, a client or a server."""
 
     __slots__ = ()
 
@@ -151,8 +151,8 @@ class BreakerStatistics:
     """The breaker of one address.
 
     Attributes:
-        state: what it does with calls now.
-        trips: how many times it has opened.
+        state: its treatment of calls now.
+        trips: the number of times it has opened.
     """
 
     state: BreakerState
@@ -165,13 +165,13 @@ class PoolStatistics(Counters, SessionTotals):
 
     Attributes:
         address: where they lead.
-        sessions: those there are, also what ends or has only begun.
+        sessions: those there are, also those that end or have only begun.
         dialling: a session is being made.
         waiting: messages of lost sessions that wait for a new one.
-        dials: how many times a connection was tried; a unix socket and a port
+        dials: the number of connections that were tried; a unix socket and a port
             of one peer count each.
-        failed_dials: how many of these led to no connection.
-        maximum: how many sessions there may be; 0 if the peer has none, and is
+        failed_dials: those of them that failed.
+        maximum: the largest number of sessions; 0 if the peer has none, and is
             served by single calls.
         breaker: the address', if the client has breakers.
     """

@@ -1,8 +1,8 @@
-"""One end of a stream, in bytes: what has come, who waits, and how it ended.
+"""One end of a stream: its unread items, its waiting tasks, and its end.
 
-The session (or, inside one process, the other end) tells it what comes; its
-owner sends and receives. What lies here unread is bounded by the credit that
-was granted, and more is granted only as the owner reads.
+The session (or, inside one process, the other end) reports what comes; its
+owner sends and receives. Unread items are bounded by the credit that was
+granted, and more is granted only as the owner reads.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class StreamPort(Protocol):
         """Send an item."""
 
     def consumed(self, size: int) -> None:
-        """An item of so many bytes was read."""
+        """Note that an item of `size` bytes was read."""
 
     def end_sending(self) -> None:
         """No more items."""
@@ -137,8 +137,8 @@ class LocalPort:
     def end(self, error: GridError | None) -> None:
         """See `StreamPort`."""
         # As over a session: an error of its own, without this side's traceback.
-        told = None if error is None else decode_failure(encode_failure(error))
-        self._far.ended(whole=True, error=told)
+        theirs = None if error is None else decode_failure(encode_failure(error))
+        self._far.ended(whole=True, error=theirs)
 
 
 class StreamEnd:
@@ -175,7 +175,7 @@ class StreamEnd:
         """True once neither direction goes on."""
         return not (self._sending or self._receiving)
 
-    # -- what comes from the other side ------------------------------------------------
+    # -- events of the other side ------------------------------------------------
 
     def bind(self, port: StreamPort) -> None:
         """The way to the other side."""
@@ -220,7 +220,7 @@ class StreamEnd:
             self.opened.set_exception(error)
         self.ended(whole=True, error=error)
 
-    # -- what its owner does --------------------------------------------------------------
+    # -- calls of its owner --------------------------------------------------------------
 
     async def send(self, name: str, data: bytes) -> None:
         """Send an item; waits while the other side has not read enough.
@@ -264,7 +264,7 @@ class StreamEnd:
             self._port.end_sending()
 
     def close(self, error: GridError | None) -> None:
-        """End the stream for both sides, after what was sent. Idempotent."""
+        """End the stream for both sides, after all items that were sent. Idempotent."""
         if self.over:
             return
         if self._port is not None:

@@ -41,7 +41,7 @@ class Destination(NamedTuple):
     """Where a peer is reached.
 
     Attributes:
-        address: what it advertises.
+        address: the address that the peer advertises.
         unix_socket: the path of its socket, if it is on this host; else empty.
         sessions: False if it is known to have none.
     """
@@ -70,10 +70,10 @@ class Parcel(NamedTuple):
 
 
 class Cancellable(Protocol):
-    """What has exchanges open."""
+    """A session, or a peer of this process, with open exchanges."""
 
     def cancel(self, number: int) -> bool:
-        """Nobody waits for an exchange any more; False if it is not open here."""
+        """Give up an exchange; False if it is not open here."""
         ...
 
 
@@ -82,7 +82,7 @@ class Transport:
 
     Args:
         settings: of each session.
-        sessions: how many sessions to keep to one address at most.
+        sessions: the largest number of sessions to one address.
         idle: seconds after which an unused session is closed.
 
     Attributes:
@@ -116,16 +116,16 @@ class Transport:
         """Send a request and return its answer.
 
         Args:
-            to: where.
-            parcel: what.
-            deadline: by when.
+            to: the peer.
+            parcel: the message.
+            deadline: the time by which the answer must be there.
             again: also send it again when the outcome is unknown.
 
         Raises:
             PeerUnreachable: it was never sent.
             OutcomeUnknown: the connection broke before the answer.
             DeadlineExceeded: no answer in time.
-            GridError: what the peer answered.
+            GridError: the error that the peer answered with.
         """
         link = await self._link(to, deadline)
         if link is None:
@@ -144,7 +144,7 @@ class Transport:
         """Send a message that has no answer; returns when it is written.
 
         A peer without sessions answers all the same: then it returns when it did,
-        whatever it said.
+        whatever the answer was.
         """
         link = await self._link(to, deadline)
         if link is None:
@@ -178,7 +178,7 @@ class Transport:
         return end
 
     def cancel(self, address: str, link: Cancellable, number: int, token: object) -> None:
-        """Nobody waits for an exchange any more, wherever it is by now."""
+        """Give up an exchange, on whichever session it is by now."""
         if link.cancel(number):
             return
         pool = self._pools.get(address)
@@ -198,11 +198,11 @@ class Transport:
         self._unary.moved(address)
 
     async def health(self, address: str, deadline: Deadline) -> str:
-        """What the health service at an address says, e.g. `SERVING`."""
+        """The answer of the health service at an address, e.g. `SERVING`."""
         return await self._unary.health(address, deadline)
 
     def statistics(self) -> ClientStatistics:
-        """What there is, by address, and what all sessions have carried."""
+        """A snapshot of the pools, by address, and the sums of all sessions there were."""
         pools = {
             pool.address: pool.statistics(self._breaker(pool.address))
             for pool in (*self._past, *self._pools.values())
@@ -211,7 +211,7 @@ class Transport:
         return ClientStatistics(**counted(total((self._dropped, *pools.values()))), pools=pools)
 
     async def close(self) -> None:
-        """Close all connections; what is under way ends as `OutcomeUnknown`."""
+        """Close all connections; requests under way end as `OutcomeUnknown`."""
         self._closed = True
         pools = self._past = list(self._pools.values())
         self._pools.clear()

@@ -151,7 +151,7 @@ class UnaryTransport:
             ("grpc.use_local_subchannel_pool", 1),
             # A Go peer closes connections that are pinged more often than every
             # 5 minutes; the timeout also bounds how long the kernel resends
-            # into a hole, which is what finds a dead host.
+            # into a hole; so a dead host is found.
             ("grpc.keepalive_time_ms", 310_000),
             ("grpc.keepalive_timeout_ms", 10_000),
             ("grpc.http2.ping_timeout_ms", 10_000),
@@ -170,7 +170,7 @@ class UnaryTransport:
             PeerUnreachable: it was never sent.
             OutcomeUnknown: the connection broke before the answer.
             DeadlineExceeded: no answer in time.
-            GridError: what the peer answered.
+            GridError: the error that the peer answered with.
         """
 
         async def process(target: _Address, connection: _Connection) -> Delivery:
@@ -189,7 +189,7 @@ class UnaryTransport:
         Raises:
             PeerUnreachable: no connection, or it broke; asking again is safe.
             DeadlineExceeded: no answer in time.
-            GridError: what the peer answered.
+            GridError: the error that the peer answered with.
         """
 
         async def check(target: _Address, connection: _Connection) -> str:
@@ -205,7 +205,7 @@ class UnaryTransport:
         return await self._use(address, check, lambda _: ClientClosed())
 
     def moved(self, address: str) -> None:
-        """End what waits for a connection to an address as `PeerUnreachable`."""
+        """End calls that wait for a connection to an address, as `PeerUnreachable`."""
         target = self._addresses.get(address)
         if target is not None and target.connecting:
             self._forget(target)
@@ -213,7 +213,7 @@ class UnaryTransport:
                 limit.reschedule(asyncio.get_running_loop().time())
 
     async def close(self) -> None:
-        """Close all connections; what is under way ends as `OutcomeUnknown`."""
+        """Close all connections; calls under way end as `OutcomeUnknown`."""
         targets = list(self._addresses.values())
         self._addresses.clear()
         for target in targets:
@@ -266,7 +266,7 @@ class UnaryTransport:
             target.connecting.discard(limit)
 
     def _unreachable(self, target: _Address, error: grpc.aio.AioRpcError) -> PeerUnreachable:
-        # The next use dials anew: gRPC would wait before it dials again, and keep the
+        # The next use makes a new channel: gRPC would wait before it dials again, and keep the
         # address that a name had.
         self._forget(target)
         return PeerUnreachable(target.address, error.details() or error.code().name)

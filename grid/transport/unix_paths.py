@@ -1,4 +1,4 @@
-"""Whether two processes share a host, and sockets between those that do."""
+"""Unix sockets between processes that share a host."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _is_listened_on(path: Path) -> bool:
 
 
 def socket_name(path: str) -> str:
-    """What a peer says of its socket to others: which host, and where there."""
+    """The name of a socket for other peers: its host and its path."""
     return f"{_host_id()}:{path}"
 
 

@@ -53,8 +53,8 @@ class Wire(Protocol):
 
     Attributes:
         status: the gRPC status it ended with, if any.
-        overlap: the number of frames that what is in flight is best divided into; more,
-            where a frame costs less.
+        overlap: the number of frames to spread open exchanges over; more, where a
+            frame costs less.
     """
 
     overlap: int
