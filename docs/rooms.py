@@ -79,7 +79,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("helpers",),
         ("", "cli", "testing", "__main__"),
     ),
-    "rpc": (("",),),
+    "rpc": (("machine_pb2",), ("machines",), ("",)),
     "node": (("",),),
 }
 

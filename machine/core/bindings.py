@@ -13,7 +13,7 @@ from machine.core.handlers import Binding, HandlerGroup
 from machine.core.plans import table_of
 from machine.core.reading import from_functions, group_of_class, placed_again
 from machine.core.tracer import GuardedTracer, Tracer
-from machine.core.when import setup_lock
+from machine.core.when import When, setup_lock
 from machine.errors import InvalidArgument, InvalidHandler
 
 __all__ = [
@@ -157,7 +157,7 @@ def _read(machine: Base, handlers: object, prefix: str) -> tuple[HandlerGroup, o
 # -- tracers -----------------------------------------------------------------------------
 
 
-def bind_tracer(machine: Base, tracer: Tracer) -> None:
+def bind_tracer(machine: When, tracer: Tracer) -> None:
     """Bind a tracer; see `Machine.bind_tracer`."""
     if any(one.tracer is tracer for one in machine._tracers):
         raise InvalidArgument("this tracer is bound already", machine=machine.id)
@@ -168,7 +168,7 @@ def bind_tracer(machine: Base, tracer: Tracer) -> None:
     guarded.machine_init(machine)
 
 
-def detach_tracer(machine: Base, tracer: Tracer) -> None:
+def detach_tracer(machine: When, tracer: Tracer) -> None:
     """Detach a tracer; see `Machine.detach_tracer`."""
     with setup_lock:
         rest = tuple(one for one in machine._tracers if one.tracer is not tracer)

@@ -44,7 +44,8 @@ from machine.rules.resolution import Move
 __all__ = ["Engine"]
 
 _log = logging.getLogger("machine")
-_watched = watchdog.busy
+_begin_busy = watchdog.busy.add
+_end_busy = watchdog.busy.discard
 _NEVER = float("inf")
 _MAX_FAILURES = 10  # of handlers of Auto states, one after another, before it gives up
 
@@ -78,7 +79,7 @@ class Engine(Failures):
             if bound is not None:
                 plan = bound[0].plan(move)
                 self._since = _NEVER  # until the first handler begins
-                _watched[self._busy] = self
+                _begin_busy(self)
                 if watchdog.asleep:
                     watchdog.wake()
                 if plan.negotiation and not mutation.auto:
@@ -116,7 +117,7 @@ class Engine(Failures):
             raise
         finally:
             if bound is not None:
-                _watched.pop(self._busy, None)
+                _end_busy(self)
             if (
                 plan is None
                 or tracers
@@ -190,7 +191,7 @@ class Engine(Failures):
         limit, clock = self._options.handler_timeout, self._options.clock
         now = clock()
         for call in calls:
-            tx.handler = call.name
+            self._running = tx.handler = call.name
             self._since = began = now
             if tracers:
                 answer = self._call_traced(tx, call, owners[call.group])
@@ -207,7 +208,7 @@ class Engine(Failures):
             now = clock()
             if now - began > limit:
                 self._overran(tx, call, now - began, answer)
-            if answer is True or (answer is None and call.none_accepts):
+            if answer is True or (answer is None and (final or not call.handler.wants_bool)):
                 continue
             if final:
                 self._start(tx, call, answer)

@@ -74,6 +74,22 @@ class Transition:
         self.move = move
         self.ticks_before: Sequence[int] = ticks
 
+    @classmethod
+    def mirrored(
+        cls,
+        machine: Any,
+        mutation: Mutation,
+        move: Move,
+        before: array[int],
+        after: array[int],
+        number: int,
+    ) -> Transition:
+        """A transition that was carried out elsewhere, for the tracers of a mirror."""
+        transition = cls(machine, mutation, move, before, number)
+        transition._ticks_after = after
+        transition.committed = transition.completed = True
+        return transition
+
     def __repr__(self) -> str:
         done = "accepted" if self.accepted else "canceled"
         return f"<Transition {self.id} {self.mutation} {done}>"

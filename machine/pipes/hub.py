@@ -8,12 +8,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
-from weakref import WeakSet, ref
+from weakref import WeakKeyDictionary, WeakSet, ref
 
-from machine.core.identity import IdentityMap
 from machine.core.machine import Machine
 from machine.core.mutation import NO_ARGS, Source
-from machine.core.notes import annotate
 from machine.core.tracer import Tracer, send_note
 from machine.core.transition import Transition
 from machine.errors import InvalidArgument
@@ -26,7 +24,7 @@ AnyMachine: TypeAlias = Machine[Any]
 _log = logging.getLogger("machine")
 _numbers = itertools.count(1)
 _changing = threading.RLock()  # over the set of pipes
-_incoming: IdentityMap[AnyMachine, WeakSet[Pipe]] = IdentityMap()
+_incoming: WeakKeyDictionary[AnyMachine, WeakSet[Pipe]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +179,7 @@ class Pipe:
         try:
             self._carry(Change(self, machine, tx))
         except Exception as error:  # noqa: BLE001 - it becomes the source's
-            annotate(error, f"in {self!r}")
+            error.add_note(f"in {self!r}")
             _log.exception("[%s] %r failed", machine.id, self)
             machine.add_err(error, source=Piped(machine.id, tx.id, 0, (self.id,)))
 

@@ -1,0 +1,99 @@
+"""Access rules of a machine that is served: which mirrors may read it and mutate which states.
+
+    server = rpc.Server(machine, host, access={"operator-token": Access.all(),
+                                               "": Access(mutate={"Called"})})
+
+A rule is chosen by the token that a mirror sends, or by a function of the
+visitor. Rules are plain values; the server checks them.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Access", "AccessRule", "Visitor", "rule_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The rights of a mirror.
+
+    Attributes:
+        read: the states that it may see; None: all.
+        mutate: the states that its mutations may call; None: all; empty: none.
+        calls: the functions that it may call; None: all.
+    """
+
+    read: frozenset[str] | None = None
+    mutate: frozenset[str] | None = None
+    calls: frozenset[str] | None = None
+
+    def __init__(
+        self,
+        read: Collection[str] | None = None,
+        mutate: Collection[str] | None = None,
+        calls: Collection[str] | None = None,
+    ) -> None:
+        for name, given in (("read", read), ("mutate", mutate), ("calls", calls)):
+            if isinstance(given, str):
+                raise TypeError(f"{name} must be a collection of names, not a single text")
+            object.__setattr__(self, name, None if given is None else frozenset(given))
+
+    @classmethod
+    def all(cls) -> Access:
+        """Everything."""
+        return cls()
+
+    @classmethod
+    def read_only(cls, *states: str) -> Access:
+        """These states, or all; no mutations and no calls."""
+        return cls(read=states or None, mutate=(), calls=())
+
+    def refused(self, called: Collection[str]) -> list[str]:
+        """Those of the called states that may not be mutated."""
+        if self.mutate is None:
+            return []
+        return [name for name in called if name not in self.mutate]
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """A mirror that asks for access.
+
+    Attributes:
+        mirror: its id, as it says.
+        token: what it was given to show.
+        metadata: of its request, such as what an interceptor added.
+    """
+
+    mirror: str
+    token: str = field(repr=False)
+    metadata: Mapping[str, str]
+
+
+AccessRule = Callable[[Visitor], Access | None]
+
+
+def rule_of(given: Access | Mapping[str, Access] | AccessRule | None) -> AccessRule:
+    """An access rule given as one access for all, by token, or as a function.
+
+    A function, or a mapping without the visitor's token, that gives None refuses
+    the visitor.
+    """
+    if given is None:
+        return lambda _: Access.all()
+    if isinstance(given, Access):
+        return lambda _: given
+    if isinstance(given, Mapping):
+        return lambda visitor: _by_token(given, visitor.token)
+    return given
+
+
+def _by_token(known: Mapping[str, Access], token: str) -> Access | None:
+    found: Access | None = None
+    for one, access in known.items():  # all of them, so that time tells nothing of the tokens
+        if hmac.compare_digest(one.encode(), token.encode()):
+            found = access
+    return found

@@ -1,0 +1,50 @@
+"""Pauses between attempts: doubling, bounded, with jitter, and an end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Backoff", "RetryPolicy"]
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """The pauses and the limit of a client's attempts to connect again.
+
+    Attributes:
+        first_pause: seconds before the second attempt; the first follows at once.
+        longest_pause: seconds between attempts at most; pauses double up to it.
+        timeout: seconds after which it is given up; None: never.
+    """
+
+    first_pause: float = 0.1
+    longest_pause: float = 3.0
+    timeout: float | None = 60.0
+
+
+class Backoff:
+    """The pauses of one series of attempts.
+
+    Args:
+        policy: how long they are.
+        started: when the series began, in seconds of any clock.
+        jitter: gives numbers from 0 up to 1.
+    """
+
+    def __init__(self, policy: RetryPolicy, started: float, jitter: Callable[[], float]) -> None:
+        self._policy = policy
+        self._started = started
+        self._jitter = jitter
+        self._attempts = 0
+
+    def pause(self, now: float) -> float | None:
+        """Seconds before the next attempt; None if it is given up."""
+        policy = self._policy
+        if policy.timeout is not None and now - self._started >= policy.timeout:
+            return None
+        self._attempts += 1
+        if self._attempts == 1:
+            return 0.0
+        longest = min(policy.first_pause * 2.0 ** (self._attempts - 2), policy.longest_pause)
+        return longest * (0.5 + 0.5 * self._jitter())

@@ -1,0 +1,246 @@
+"""The mirror's end of one stream to a source: sends calls, and applies what comes.
+
+A connection lives as long as its stream. What has to outlive it (the mirror, the
+pending calls, the subscriptions) belongs to the client and is handed in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from machine.errors import MachineError
+from rpc.machine_pb2 import (
+    Call,
+    Fault,
+    Outcome,
+    Resync,
+    Step,
+    ToMirror,
+    ToSource,
+    Value,
+    Welcome,
+)
+from rpc.machines.errors import ProtocolError
+from rpc.machines.functions import OfferedFunctions
+from rpc.machines.messages import VERSION, raised
+from rpc.machines.mirror import Change, Decision, Mirror, Resynchronise
+from rpc.machines.payloads import Assembler, Payload, Progress
+from rpc.machines.streams import MirrorStream
+
+__all__ = ["Connection", "MirrorOwner"]
+
+_log = logging.getLogger("rpc.client")
+_RESYNC_AGAIN = 2.0  # seconds after which a snapshot that did not come is asked for again
+
+
+class MirrorOwner(Protocol):
+    """The client, as far as a connection needs it."""
+
+    def welcomed(self, welcome: Welcome) -> Decision:
+        """Take over names, schema and clock of a source."""
+
+    def changed(self, change: Change) -> None:
+        """The mirror has another clock."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """A call has its outcome; the clock in it has been applied."""
+
+    def matched(self, token: int) -> None:
+        """A state began with the arguments of a subscription."""
+
+    def value(self, value: Value) -> None:
+        """A function of the source has answered."""
+
+    def stepped(self, step: Step) -> None:
+        """The source has made a transition; the clock in it has been applied."""
+
+    def faulted(self, fault: Fault) -> None:
+        """The source has another error."""
+
+    def payload(self, payload: Payload) -> None:
+        """A payload has come whole."""
+
+    def progress(self, progress: Progress) -> None:
+        """A piece of a payload has come."""
+
+    def heard(self) -> None:
+        """Anything has come."""
+
+
+class Connection:
+    """One stream to a source.
+
+    Args:
+        stream: to the source.
+        mirror: kept by what comes.
+        owner: told of what comes.
+        functions: those that the source may call.
+        limit: bytes of a payload.
+    """
+
+    def __init__(
+        self,
+        stream: MirrorStream,
+        mirror: Mirror,
+        owner: MirrorOwner,
+        functions: OfferedFunctions,
+        limit: int,
+    ) -> None:
+        self._stream = stream
+        self._mirror = mirror
+        self._owner = owner
+        self._functions = functions
+        self._assembler = Assembler(limit)
+        self._sending = asyncio.Lock()
+        self._loop = asyncio.get_running_loop()
+        self._again: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def welcome(self) -> Welcome:
+        """The source's first message.
+
+        Raises:
+            ProtocolError: it is another, or of another version.
+        """
+        message = await self._stream.receive()
+        if not isinstance(message, ToMirror) or message.WhichOneof("kind") != "welcome":
+            raise ProtocolError("the source did not begin with a welcome")
+        welcome = message.welcome
+        if welcome.version != VERSION:
+            raise ProtocolError(f"the source speaks version {welcome.version}, not {VERSION}")
+        self._decide(self._owner.welcomed(welcome))
+        return welcome
+
+    async def run(self) -> None:
+        """Apply what comes until the stream ends.
+
+        Raises:
+            GridError: the stream broke.
+            MachineError: the source has ended it for good, or breaks the protocol.
+        """
+        try:
+            while (message := await self._stream.receive()) is not None:
+                if not isinstance(message, ToMirror):
+                    raise ProtocolError(f"the source sent a {type(message).__name__}")
+                self._owner.heard()
+                self._take(message)
+        finally:
+            await self._close()
+
+    async def send(self, message: ToSource) -> None:
+        """Send a message in its turn. Raises as `grid.Stream.send` does."""
+        async with self._sending:
+            await self._stream.send(message)
+
+    async def close(self) -> None:
+        """End the stream; `run` returns."""
+        await self._stream.close()
+
+    async def _close(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run work until the connection ends at the latest."""
+        task = self._loop.create_task(work, name="mirror")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- what comes ------------------------------------------------------------------------
+
+    def _take(self, message: ToMirror) -> None:
+        kind = message.WhichOneof("kind") or ""
+        taker = _TAKERS.get(kind)
+        if taker is None:
+            raise ProtocolError("the source sent a message of an unknown kind")
+        taker(self, getattr(message, kind))
+
+    def _decide(self, decision: Decision) -> None:
+        match decision:
+            case Change():
+                self._owner.changed(decision)
+            case Resynchronise():
+                self._resynchronise(decision)
+
+    def _resynchronise(self, why: Resynchronise) -> None:
+        _log.warning("the mirror asks for a snapshot: %s", why.reason)
+        self.start(self.send(ToSource(resync=Resync(reason=why.reason, sequence=why.sequence))))
+        if self._again is not None:
+            self._again.cancel()
+        self._again = self._loop.call_later(_RESYNC_AGAIN, self._ask_again, why)
+
+    def _ask_again(self, why: Resynchronise) -> None:
+        if not self._mirror.synchronised:
+            self._resynchronise(why)
+
+    def _take_clock(self, message: Any) -> None:
+        self._decide(self._mirror.update(message))
+
+    def _take_snapshot(self, message: Any) -> None:
+        self._decide(self._mirror.snapshot(message))
+
+    def _take_welcome(self, message: Welcome) -> None:
+        self._decide(self._owner.welcomed(message))
+
+    def _take_outcome(self, message: Outcome) -> None:
+        if message.HasField("clock"):
+            self._decide(self._mirror.update(message.clock))
+        self._owner.outcome(message)
+
+    def _take_step(self, message: Step) -> None:
+        if message.HasField("clock"):
+            self._decide(self._mirror.update(message.clock))
+        self._owner.stepped(message)
+
+    def _take_farewell(self, message: Fault) -> None:
+        raise raised(message)
+
+    def _take_matched(self, token: int) -> None:
+        self._owner.matched(token)
+
+    def _take_value(self, message: Value) -> None:
+        self._owner.value(message)
+
+    def _take_fault(self, message: Fault) -> None:
+        self._owner.faulted(message)
+
+    def _take_call(self, message: Call) -> None:
+        self.start(self._answer(message))
+
+    def _take_payload(self, piece: Any) -> None:
+        if piece.error:
+            self._assembler.drop(piece.id)
+            return
+        try:
+            progress, whole = self._assembler.take(piece)
+        except MachineError as error:
+            _log.warning("a payload was refused: %s", error)
+            return
+        self._owner.progress(progress)
+        if whole is not None:
+            self._owner.payload(whole)
+
+    async def _answer(self, call: Call) -> None:
+        await self.send(ToSource(value=await self._functions.answer(call)))
+
+
+_TAKERS: dict[str, Callable[[Connection, Any], None]] = {
+    "clock": Connection._take_clock,
+    "outcome": Connection._take_outcome,
+    "snapshot": Connection._take_snapshot,
+    "welcome": Connection._take_welcome,
+    "matched": Connection._take_matched,
+    "value": Connection._take_value,
+    "call": Connection._take_call,
+    "payload": Connection._take_payload,
+    "fault": Connection._take_fault,
+    "step": Connection._take_step,
+    "farewell": Connection._take_farewell,
+}

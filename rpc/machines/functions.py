@@ -1,0 +1,120 @@
+"""Functions that one side offers and the other calls by name; the same for both sides."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any
+
+from rpc.machine_pb2 import Call, Value
+from rpc.machines.errors import AccessDenied, ProtocolError, UnknownCall
+from rpc.machines.messages import fault_of, raised
+from rpc.machines.values import from_scalar, from_values, to_scalar, to_values
+
+__all__ = ["Function", "FunctionCalls", "OfferedFunctions"]
+
+_MOST_AT_ONCE = 64
+
+Function = Callable[..., Any]
+
+
+class OfferedFunctions:
+    """The functions that this side offers to one other side.
+
+    Args:
+        functions: plain or async, by name.
+        allowed: the names that the other side may call; None: all.
+    """
+
+    def __init__(
+        self, functions: Mapping[str, Function], allowed: Collection[str] | None = None
+    ) -> None:
+        self._functions = {
+            name: one for name, one in functions.items() if allowed is None or name in allowed
+        }
+        self._refused = functions.keys() - self._functions.keys()
+        self._running = 0
+
+    @property
+    def names(self) -> list[str]:
+        """The names that the other side may call."""
+        return list(self._functions)
+
+    async def answer(self, call: Call) -> Value:
+        """Call a function; its answer or its error.
+
+        Raises:
+            ProtocolError: the other side makes too many calls at once.
+        """
+        if self._running >= _MOST_AT_ONCE:
+            raise ProtocolError(f"the other side makes more than {_MOST_AT_ONCE} calls at once")
+        self._running += 1
+        value = Value(id=call.id)
+        try:
+            answer = self._find(call.name)(**from_values(call.args))
+            if inspect.isawaitable(answer):
+                answer = await answer
+            value.value.CopyFrom(to_scalar(answer))
+        except Exception as error:  # noqa: BLE001 - it is the caller's to hear
+            value.fault.CopyFrom(fault_of(error))
+        finally:
+            self._running -= 1
+        return value
+
+    def _find(self, name: str) -> Function:
+        if name in self._refused:
+            raise AccessDenied(f"{name!r} may not be called from there")
+        function = self._functions.get(name)
+        if function is None:
+            known = ", ".join(sorted(self._functions)) or "none"
+            raise UnknownCall(f"no function {name!r} is offered; there are: {known}")
+        return function
+
+
+class FunctionCalls:
+    """The calls of this side that have no answer yet.
+
+    Args:
+        machine: its name, for the texts of errors.
+    """
+
+    def __init__(self, machine: str) -> None:
+        self._machine = machine
+        self._last = 0
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+
+    async def call(
+        self, send: Callable[[Call], Awaitable[None]], name: str, args: Mapping[str, Any]
+    ) -> Any:
+        """Send a call and wait for its answer.
+
+        Raises:
+            NotPlainData: nothing was sent.
+            UnknownCall, AccessDenied, RemoteError: what the other side answered.
+        """
+        self._last += 1
+        call = Call(id=self._last, name=name, args=to_values(args))
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting[call.id] = future
+        try:
+            await send(call)
+            return await future
+        finally:
+            self._waiting.pop(call.id, None)
+
+    def answered(self, value: Value) -> None:
+        """Take an answer in."""
+        future = self._waiting.get(value.id)
+        if future is None or future.done():
+            return
+        if value.HasField("fault"):
+            future.set_exception(raised(value.fault, self._machine))
+        else:
+            future.set_result(from_scalar(value.value))
+
+    def end(self, error: BaseException) -> None:
+        """Fail all calls: their answers cannot come any more."""
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(error)

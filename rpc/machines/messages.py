@@ -1,0 +1,128 @@
+"""Small conversions between the messages of `machine.proto` and what they stand for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+from machine.core.mutation import Source
+from machine.errors import InvalidArgument, MachineError
+from machine.rules.kinds import Kind
+from machine.schema.schema import EXCEPTION, Schema
+from rpc.machine_pb2 import Fault, Mutation, Origin
+from rpc.machines.errors import (
+    AccessDenied,
+    NotPlainData,
+    PayloadTooLarge,
+    ProtocolError,
+    RemoteError,
+    SourceGone,
+    UnknownCall,
+)
+
+__all__ = [
+    "KINDS",
+    "KIND_NUMBERS",
+    "VERSION",
+    "check_names",
+    "fault_of",
+    "names_hash",
+    "origin_of",
+    "raised",
+    "schema_hash",
+    "source_from",
+]
+
+VERSION = 1
+
+KIND_NUMBERS: dict[Kind, Mutation.Kind] = {
+    Kind.ADD: Mutation.ADD,
+    Kind.REMOVE: Mutation.REMOVE,
+    Kind.SET: Mutation.SET,
+}
+KINDS: dict[int, Kind] = {number: kind for kind, number in KIND_NUMBERS.items()}
+
+# Errors that keep their class on the other side, by their code.
+_CODES: dict[str, type[MachineError]] = {
+    "access-denied": AccessDenied,
+    "invalid-argument": InvalidArgument,
+    "not-plain-data": NotPlainData,
+    "payload-too-large": PayloadTooLarge,
+    "protocol": ProtocolError,
+    "source-gone": SourceGone,
+    "unknown-call": UnknownCall,
+}
+_LONGEST_TEXT = 4096
+
+
+def names_hash(names: Iterable[str]) -> int:
+    """64 bits of the SHA-256 of an ordered list of names."""
+    digest = hashlib.sha256("\0".join(names).encode()).digest()
+    return int.from_bytes(digest[:8], "big") or 1
+
+
+def check_names(machine: str, names: Sequence[str], given: Schema, *, partial: bool) -> None:
+    """Check the names of a source against the schema that was given for it here.
+
+    Args:
+        machine: the name under which it is served, for the text.
+        names: of the source.
+        given: the schema.
+        partial: the source tells a part of its names only.
+
+    Raises:
+        ProtocolError: they are not the same states; their order does not matter.
+    """
+    unknown = [name for name in names if name not in given]
+    missing = [name for name in given.names if name not in names and name != EXCEPTION]
+    if unknown or (missing and not partial):
+        differ = _listed("only there", unknown) + ([] if partial else _listed("only here", missing))
+        raise ProtocolError(
+            f"the states of {machine!r} are not those that were given: {'; '.join(differ)}",
+            hint="Leave out `states` to take the source's.",
+        )
+
+
+def _listed(where: str, names: Sequence[str]) -> list[str]:
+    return [f"{where} {', '.join(names)}"] if names else []
+
+
+def schema_hash(schema: Schema) -> int:
+    """64 bits of a schema's fingerprint."""
+    return int(schema.fingerprint()[:16], 16) or 1
+
+
+def fault_of(error: BaseException) -> Fault:
+    """An error as a message: its type, its text, and its code if it is one of ours."""
+    code = next((code for code, cls in _CODES.items() if type(error) is cls), "")
+    if isinstance(error, RemoteError):  # of a mirror that is served again
+        return Fault(type=error.type, text=error.remote_text[:_LONGEST_TEXT])
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - a user's class
+        text = "(its text cannot be had)"
+    text = text.encode("utf-8", "replace").decode()
+    return Fault(type=type(error).__name__, text=text[:_LONGEST_TEXT], code=code)
+
+
+def raised(fault: Fault, machine: str = "") -> MachineError:
+    """The error in a message, to be raised here."""
+    cls = _CODES.get(fault.code)
+    if cls is not None:
+        return cls(fault.text)
+    return RemoteError(fault.type, fault.text, machine=machine or None)
+
+
+def origin_of(source: Source | None) -> Origin | None:
+    """Where a mutation comes from, as a message."""
+    if source is None:
+        return None
+    return Origin(machine=source.machine, transition=source.transition, time=source.time)
+
+
+def source_from(mutation: Mutation) -> Source | None:
+    """Where a mutation in a message comes from."""
+    if not mutation.HasField("origin"):
+        return None
+    origin = mutation.origin
+    return Source(origin.machine, origin.transition, origin.time)

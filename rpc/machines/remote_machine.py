@@ -1,0 +1,396 @@
+"""A machine that lives in another process, with the questions and waits of a local one.
+
+Questions are answered from the mirrored clock and cost no traffic. Waits and
+state contexts are those of local machines: each change of the clock is to them
+what a transition is to a local machine, however many transitions of the source it
+covers. A state that went off and on within one change has ticked twice; its
+context ends, and waits for ticks see it.
+
+Mutations are calls to the source. Their effect is visible here when they return.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+from weakref import WeakSet
+
+from machine.core.bindings import bind_tracer, detach_tracer
+from machine.core.mutation import Mutation, values_of
+from machine.core.tracer import Tracer
+from machine.core.transition import Transition
+from machine.core.view import Names, zeros
+from machine.core.when import When
+from machine.errors import InvalidArgument, MachineDisposed, MachineError
+from machine.rules.kinds import Kind
+from machine.rules.resolution import Move, relations_of
+from machine.schema.schema import EXCEPTION, Schema
+from machine.times import Time
+from machine.waits.result import Result
+from machine.waits.wait import Wait
+from rpc.machine_pb2 import Step
+from rpc.machines.clock import Clock
+from rpc.machines.errors import SourceRestarted
+from rpc.machines.messages import KINDS, fault_of
+from rpc.machines.remote_calls import From, RemoteCalls
+
+__all__ = ["RemoteMachine"]
+
+S = TypeVar("S")
+
+
+class RemoteMachine(When, Generic[S]):
+    """The mirror of a machine of another process; made by `rpc.Client`.
+
+    Args:
+        calls: the client.
+        schema: of the source, or of the names alone.
+        id: of the source.
+        tags: of the source.
+    """
+
+    __slots__ = ("_agreed", "_calls", "_of_epoch", "_positions", "_transitions", "tags")
+
+    def __init__(
+        self,
+        calls: RemoteCalls,
+        schema: Schema,
+        id: str,  # noqa: A002 - the public name
+        tags: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(relations_of(schema), id)
+        self.tags = tags
+        self._calls = calls
+        self._agreed: dict[str, int] = {}
+        self._positions: list[int] | None = None  # of the agreed names here; None: the same
+        self._of_epoch: WeakSet[Wait] = WeakSet()
+        self._transitions = 0
+        self._unobserved = False
+
+    # -- the connection --------------------------------------------------------------------
+
+    @property
+    def connected(self) -> bool:
+        """True while the mirror follows its source; False: what it shows may be old."""
+        return self._calls.connected
+
+    @property
+    def last_heard(self) -> float:
+        """When anything came from the source, in seconds of the loop's clock."""
+        return self._calls.last_heard
+
+    @property
+    def err(self) -> BaseException | None:
+        """The last error of the source, as a `RemoteError`."""
+        return self._err
+
+    async def sync(self, timeout: float | None = None) -> Time:
+        """Bring the mirror up to date; its time.
+
+        Raises:
+            NotConnected, CallTimeout: it may be old.
+        """
+        await self._calls.synchronise(timeout)
+        return self.time()
+
+    # -- mutations -------------------------------------------------------------------------
+
+    async def add(
+        self,
+        *states: Names,
+        args: object = None,
+        source: From = None,
+        timeout: float | None = None,
+    ) -> Result:
+        """Activate states at the source; see `machine.Machine.add`.
+
+        When it returns, the change is visible here. While the connection is
+        away, it waits for the next one. It is carried out once, also over
+        reconnects.
+
+        Args:
+            states: one by one, or in iterables.
+            args: a mapping or a dataclass of plain data and protobuf messages.
+            source: the event for which this is done.
+            timeout: seconds; by default the client's.
+
+        Raises:
+            UnknownState, NotPlainData: nothing was sent.
+            AccessDenied, InvalidArgument: the source refused; nothing was done.
+            CallTimeout, SourceGone: it may have been carried out.
+        """
+        return await self._calls.mutate(Kind.ADD, self._names(states), args, source, None, timeout)
+
+    async def remove(
+        self,
+        *states: Names,
+        args: object = None,
+        source: From = None,
+        timeout: float | None = None,
+    ) -> Result:
+        """Deactivate states at the source; as `add`."""
+        return await self._calls.mutate(
+            Kind.REMOVE, self._names(states), args, source, None, timeout
+        )
+
+    async def set(
+        self,
+        *states: Names,
+        args: object = None,
+        source: From = None,
+        timeout: float | None = None,
+    ) -> Result:
+        """Activate these states at the source and deactivate all others; as `add`."""
+        return await self._calls.mutate(Kind.SET, self._names(states), args, source, None, timeout)
+
+    async def toggle(
+        self,
+        *states: Names,
+        args: object = None,
+        source: From = None,
+        timeout: float | None = None,
+    ) -> Result:
+        """Remove these states if all are active here, else add them; as `add`."""
+        act = self.remove if self.is_(*states) else self.add
+        return await act(*states, args=args, source=source, timeout=timeout)
+
+    async def add_err(
+        self,
+        error: BaseException,
+        *,
+        args: object = None,
+        source: From = None,
+        timeout: float | None = None,
+    ) -> Result:
+        """Make an error the machine's; it arrives there as a `RemoteError`. As `add`."""
+        return await self.add_err_state(EXCEPTION, error, args=args, source=source, timeout=timeout)
+
+    async def add_err_state(
+        self,
+        state: str,
+        error: BaseException,
+        *,
+        args: object = None,
+        source: From = None,
+        timeout: float | None = None,
+    ) -> Result:
+        """As `add_err`, and activate a state for this kind of error as well."""
+        if not isinstance(error, BaseException):
+            raise InvalidArgument(f"an error is an exception, not {type(error).__name__}")
+        states = self._names((state,))
+        return await self._calls.mutate(Kind.ADD, states, args, source, fault_of(error), timeout)
+
+    async def add_ns(self, *states: Names, args: object = None, source: From = None) -> None:
+        """As `add`, without a result: it returns when the message is on its way.
+
+        Raises:
+            NotConnected: nothing was sent.
+        """
+        await self._calls.notify(Kind.ADD, self._names(states), args, source)
+
+    async def remove_ns(self, *states: Names, args: object = None, source: From = None) -> None:
+        """As `remove`, without a result; see `add_ns`."""
+        await self._calls.notify(Kind.REMOVE, self._names(states), args, source)
+
+    async def set_ns(self, *states: Names, args: object = None, source: From = None) -> None:
+        """As `set`, without a result; see `add_ns`."""
+        await self._calls.notify(Kind.SET, self._names(states), args, source)
+
+    async def get(self, name: str, /, *, timeout: float | None = None, **args: Any) -> Any:
+        """Call a function that the source offers; see `rpc.Client.get`."""
+        return await self._calls.get(name, timeout=timeout, **args)
+
+    async def log(self, text: str) -> None:
+        """Write a line into the log of the source."""
+        await self._calls.log(text)
+
+    # -- waits -----------------------------------------------------------------------------
+
+    def when_time(self, states: Names, times: Sequence[int]) -> Wait:
+        """Each of these states has reached its tick; see `machine.Machine.when_time`.
+
+        It fails with `SourceRestarted` when the ticks of the source begin again.
+        """
+        wait = super().when_time(states, times)
+        self._of_epoch.add(wait)
+        return wait
+
+    def when_args(self, state: str, args: Any) -> Wait:
+        """A state begins at the source with arguments that have all of these among them."""
+        (name,) = self._names((state,))
+        if self._disposing:
+            return self._closed()
+        wanted = values_of(args)
+        wait = Wait(f"{name} with {dict(wanted)!r}")
+        self._calls.subscribe(name, wanted, wait)
+        return wait
+
+    # -- observers -------------------------------------------------------------------------
+
+    def bind_tracer(self, tracer: Tracer) -> None:
+        """Tell a tracer of each change of the mirror, as of one transition; see `Machine`."""
+        bind_tracer(self, tracer)
+
+    def detach_tracer(self, tracer: Tracer) -> None:
+        """Tell a tracer nothing more; see `Machine`."""
+        detach_tracer(self, tracer)
+
+    @property
+    def tracers(self) -> tuple[Tracer, ...]:
+        """The bound tracers."""
+        return tuple(one.tracer for one in self._tracers)
+
+    @property
+    def disposed(self) -> bool:
+        """True once the mirror has ended."""
+        return self._disposed
+
+    @property
+    def schema(self) -> Schema:
+        """The schema of the source; without relations if it is not known."""
+        return self._relations.schema
+
+    # -- for the client --------------------------------------------------------------------
+
+    def agreed_index(self, state: str) -> int:
+        """The position of a state in the agreed list.
+
+        Raises:
+            UnknownState: it is not mirrored.
+        """
+        (name,) = self._names((state,))
+        found = self._agreed.get(name)
+        if found is None:
+            raise InvalidArgument(f"{name} is not among the states that are mirrored")
+        return found
+
+    def agree(self, names: Sequence[str], schema: Schema) -> None:
+        """Take over the names that positions in updates refer to."""
+        if tuple(schema.names) != self.names:
+            self._relations = relations_of(schema)
+        self._agreed = {name: at for at, name in enumerate(names)}
+        here = self._relations.index
+        self._positions = None if tuple(names) == self.names else [here[one] for one in names]
+
+    def apply(self, clock: Clock, restarted: bool) -> None:
+        """Take over a clock of the source."""
+        before, after = self._ticks, self._spread(clock)
+        if len(before) != len(after):  # of another schema
+            before, restarted = zeros(len(after)), True
+        config = self._relations.configuration(self._active_of(after))
+        self._ticks, self._config, self._active = after, config, config.active
+        self._queue_tick, self.machine_tick = clock.queue_tick, clock.machine_tick
+        self._thread = threading.get_ident()
+        self._expire_old()
+        if restarted:
+            for wait in tuple(self._of_epoch):
+                wait._fail(SourceRestarted(f"{self.id!r} was restarted; its ticks begin again"))
+        if self._open_waits is not None:
+            self._open_waits.changed([-1] * len(after) if restarted else before, after)
+            self._open_waits.queue_moved(clock.queue_tick)
+        if self._tracers:
+            mutation = Mutation(Kind.SET, config.names)
+            self._trace(self._transition_of(mutation, before, after))
+
+    def dispose(self) -> None:
+        """End the mirror and what waits on it; the source goes on."""
+        if self._disposed:
+            return
+        self._disposing = self._disposed = True
+        self._config = self._relations.empty
+        self._active = self._config.active
+        for context in list((self._contexts or {}).values()):
+            context._expire()
+        if self._open_waits is not None:
+            self._open_waits.close(MachineDisposed(self.id))
+        for wait in tuple(self._of_epoch):
+            wait._fail(MachineDisposed(self.id))
+        for tracer in self._tracers:
+            tracer.machine_disposed(self)
+        gone, self._gone = self._gone, ()
+        for one in gone:
+            one._resolve()
+
+    def matched(self, wait: Wait) -> None:
+        """A state began with the arguments that a wait is for."""
+        wait._resolve()
+
+    def queued(self, tick: int) -> Result:
+        """The result of a mutation that the source has queued."""
+        return Result(tick, Wait(f"queue tick {tick} of {self.id}"))
+
+    def settle(self, result: Result, final: Result) -> None:
+        """A queued mutation has run."""
+        result._settle(final)
+
+    def faulted(self, error: MachineError) -> None:
+        """Take over the last error of the source."""
+        self._err = error
+
+    def stepped(self, step: Step) -> None:
+        """Tell tracers of one transition of the source, whose clock has been applied."""
+        if not self._tracers:
+            return
+        names = tuple(self._agreed)
+        called = tuple(names[at] for at in step.called if at < len(names))
+        mutation = Mutation(KINDS[step.kind], called, auto=step.auto)
+        transition = self._transition_of(mutation, self._ticks, self._ticks)
+        transition.accepted = step.accepted
+        self._trace(transition)
+
+    # -- inside ----------------------------------------------------------------------------
+
+    def _spread(self, clock: Clock) -> array[int]:
+        """The ticks in the order of the names here; 0 for states that are not mirrored."""
+        if self._positions is None:
+            return clock.ticks
+        ticks = zeros(len(self.names))
+        for at, tick in zip(self._positions, clock.ticks, strict=True):
+            ticks[at] = tick
+        return ticks
+
+    def _active_of(self, ticks: array[int]) -> tuple[int, ...]:
+        """The positions of the active states; with a partial view also of those they require.
+
+        A state that is not mirrored is active if an active one requires it, for the
+        source could not be in that state else.
+        """
+        active = [at for at, tick in enumerate(ticks) if tick % 2]
+        if self._positions is None or len(self._positions) == len(ticks):
+            return tuple(active)
+        index, schema, names = self._relations.index, self._relations.schema, self.names
+        found = dict.fromkeys(active)
+        while active:
+            for one in schema[names[active.pop()]].require:
+                at = index[one]
+                if at not in found:
+                    found[at] = None
+                    active.append(at)
+        return tuple(sorted(found))
+
+    def _transition_of(
+        self, mutation: Mutation, before: array[int], after: array[int]
+    ) -> Transition:
+        relations = self._relations
+        old = relations.configuration(self._active_of(before))
+        new = relations.configuration(self._active_of(after))
+        move = Move(mutation.kind, (), old, new, True)
+        move.ticks = tuple(
+            (at, tick - before[at]) for at, tick in enumerate(after) if tick != before[at]
+        )
+        move.exits = tuple(at for at in old.order if not after[at] % 2)
+        move.enters = tuple(at for at, _ in move.ticks if after[at] % 2)
+        self._transitions += 1
+        return Transition.mirrored(self, mutation, move, before, after, self._transitions)
+
+    def _trace(self, transition: Transition) -> None:
+        for tracer in self._tracers:
+            tracer.transition_init(transition)
+        for tracer in self._tracers:
+            tracer.transition_start(transition)
+        for tracer in self._tracers:
+            tracer.transition_finals(transition)
+        for tracer in self._tracers:
+            tracer.transition_end(transition)

@@ -1,0 +1,24 @@
+"""The stream between a source and a mirror, as far as this package needs it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from google.protobuf.message import Message
+
+from grid.errors import GridError
+
+__all__ = ["MirrorStream"]
+
+
+class MirrorStream(Protocol):
+    """A stream as far as it matters here; see `grid.Stream`."""
+
+    async def send(self, message: Message) -> None:
+        """Send a message."""
+
+    async def receive(self) -> Message | None:
+        """The next message; None at the end."""
+
+    async def close(self, reason: str | GridError | None = None) -> None:
+        """End it."""

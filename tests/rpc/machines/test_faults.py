@@ -1,0 +1,112 @@
+"""Mirrors and calls under lost, repeated, swapped and damaged messages, and lost connections."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from grid.client.client import Client as GridClient
+from grid.server.server import Server as Peer
+from grid.testing import wait_until
+from machine import Machine
+from rpc.machines.client import Client
+from rpc.machines.errors import AccessDenied, ProtocolError, SourceGone, SourceRestarted
+from rpc.machines.server import Server
+from tests.rpc.machines.kit import SCHEMA, SpoilingClient
+
+
+@pytest.mark.parametrize("kind", ["drop", "double", "swap", "damage", "all"])
+async def test_a_mirror_heals_whatever_happens_to_updates(
+    grid_server: Peer, grid_client: GridClient, kind: str
+) -> None:
+    machine: Machine[Any] = Machine(SCHEMA, id="lights")
+    spoiling: Any = SpoilingClient(grid_client)
+    async with (
+        Server(machine, grid_server, interval=0.001),
+        Client[Any](spoiling, "lights", interval=0.001) as client,
+    ):
+        spoiling.kinds = ("drop", "double", "swap", "damage") if kind == "all" else (kind,)
+        for _ in range(40):
+            machine.add("B")
+            await asyncio.sleep(0.002)  # so that there are many updates
+        spoiling.kinds = ()
+        machine.add("A")
+        await wait_until(lambda: client.machine.time() == machine.time(), "the mirror to be equal")
+        assert spoiling.made
+        assert client.connected
+
+
+async def test_a_call_whose_connection_breaks_runs_once(
+    grid_server: Peer, grid_client: GridClient
+) -> None:
+    class Counting(Machine[Any], schema=SCHEMA):
+        runs = 0
+
+        def BState(self) -> None:
+            self.runs += 1
+
+    machine = Counting(id="lights")
+    spoiling: Any = SpoilingClient(grid_client)
+    async with Server(machine, grid_server), Client[Any](spoiling, "lights") as client:
+        for count in range(1, 4):
+            spoiling.cut_after_sending = 1
+            assert (await client.machine.add("B")).executed
+            assert machine.runs == count
+            assert client.machine.tick("B") == machine.tick("B")
+        assert client.mach.not_("RetryingCall", "RetryingConn")
+
+
+async def test_a_mirror_follows_a_machine_that_is_served_again(
+    grid_server: Peer, grid_client: GridClient
+) -> None:
+    machine: Machine[Any] = Machine(SCHEMA, id="lights")
+    first = Server(machine, grid_server)
+    await first.start()
+    machine.add("B")
+    machine.add("B")
+    async with Client[Any](grid_client, "lights") as client:
+        remote = client.machine
+        waits = remote.when("A"), remote.when_ticks_eq("B", 9)
+        context = remote.state_ctx("D")
+        await first.stop()
+        await client.mach.when_not("Ready")
+        assert not remote.connected
+        assert remote.is_("B")  # the last that was known
+        machine = Machine(SCHEMA, id="lights")
+        async with Server(machine, grid_server):
+            machine.add("A")
+            await waits[0]
+            assert remote.connected
+            assert remote.clock() == machine.clock()
+            with pytest.raises(SourceRestarted):
+                await waits[1]
+            assert not context.expired or remote.tick("D") == 0
+
+
+async def test_a_machine_that_ends_ends_its_mirrors(
+    grid_server: Peer, grid_client: GridClient
+) -> None:
+    machine: Machine[Any] = Machine(SCHEMA, id="lights")
+    async with Server(machine, grid_server):
+        client = Client[Any](grid_client, "lights")
+        await client.start()
+        gone = client.machine.when_disposed()
+        machine.dispose()
+        await gone
+        assert client.mach.is_("ConnRetryFailed")
+        with pytest.raises(SourceGone):
+            await client.start()
+        await client.close()
+
+
+async def test_refusals_are_for_good(grid_server: Peer, grid_client: GridClient) -> None:
+    machine: Machine[Any] = Machine(SCHEMA, id="lights")
+    async with Server(machine, grid_server, access=lambda _: None):
+        with pytest.raises(AccessDenied):
+            await Client[Any](grid_client, "lights").start()
+    async with Server(machine, grid_server):
+        wrong = Machine({"A": {}, "X": {}}).schema
+        with pytest.raises(ProtocolError, match="only there B, C, D; only here X"):
+            await Client[Any](grid_client, "lights", states=wrong).start()

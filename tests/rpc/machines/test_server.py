@@ -1,0 +1,59 @@
+"""A served machine, asked by hand in the words of the protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from grid import Client, Stream
+from grid.client.client import Client as GridClient
+from grid.errors import RequestFailed
+from grid.server.server import Server as Peer
+from machine import Machine
+from rpc.machine_pb2 import Hello, Mutation, Outcome, ToMirror, ToSource
+from rpc.machines.access import Access
+from rpc.machines.server import Server
+
+SCHEMA = {"A": {}, "B": {"multi": True}, "C": {"require": ["A"]}}
+
+
+async def answer(stream: Stream) -> Any:
+    message = await stream.receive()
+    assert isinstance(message, ToMirror)
+    return getattr(message, message.WhichOneof("kind") or "")
+
+
+async def test_a_mutation_is_carried_out_and_answered_with_its_clock(
+    grid_server: Peer, grid_client: GridClient
+) -> None:
+    machine = Machine(SCHEMA, id="lights")
+    async with (
+        Server(machine, grid_server),
+        grid_client.stream("lights", Hello(version=1, mirror="m")) as stream,
+    ):
+        welcome = await answer(stream)
+        assert tuple(welcome.names) == machine.names
+        await stream.send(ToSource(mutation=Mutation(id=1, indexes=[machine.index("A")])))
+        outcome = await answer(stream)
+        assert outcome.result == Outcome.EXECUTED
+        assert list(outcome.clock.indexes) == [machine.index("A")]
+        machine.add("B")
+        pushed = await answer(stream)
+        assert list(pushed.indexes) == [machine.index("B")]
+
+
+@pytest.mark.parametrize(
+    ("hello", "said"),
+    [
+        (Hello(version=9, mirror="m"), "version 9"),
+        (Hello(version=1, mirror="m", token="wrong"), "no access"),  # noqa: S106
+    ],
+)
+async def test_a_visitor_that_cannot_be_served_is_told_so(
+    grid_server: Peer, grid_client: Client, hello: Hello, said: str
+) -> None:
+    machine = Machine(SCHEMA, id="lights")
+    async with Server(machine, grid_server, access={"right": Access.all()}):
+        with pytest.raises(RequestFailed, match=said):
+            await grid_client.stream("lights", hello)
