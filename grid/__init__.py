@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from grid.registry.names import Kind
     from grid.registry.ring import Ring
     from grid.server.config import ServerConfig
-    from grid.server.lifecycle import ServerStatistics
     from grid.server.server import Server
+    from grid.server.statistics import ServerStatistics
     from grid.stream import Stream
     from grid.transport.breaker import BreakerPolicy, BreakerState
     from grid.transport.statistics import (
@@ -110,8 +110,8 @@ _HOMES = {
     "registry.names": ("Kind",),
     "registry.ring": ("Ring",),
     "server.config": ("ServerConfig",),
-    "server.lifecycle": ("ServerStatistics",),
     "server.server": ("Server",),
+    "server.statistics": ("ServerStatistics",),
     "stream": ("Stream",),
     "transport.breaker": ("BreakerPolicy", "BreakerState"),
     "transport.statistics": (

@@ -10,8 +10,8 @@ import threading
 from asyncio import events
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
-from weakref import WeakKeyDictionary
 
+from machine.core.identity import IdentityMap
 from machine.core.machine import Machine
 from machine.core.mutation import Source
 from machine.core.transition import Event
@@ -34,7 +34,7 @@ Disposal: TypeAlias = Callable[[], Awaitable[object] | object]
 _log = logging.getLogger("machine")
 _ARGUMENT = "dispose"
 _registering = threading.Lock()
-_registrations: WeakKeyDictionary[AnyMachine, list[Disposal]] = WeakKeyDictionary()
+_registrations: IdentityMap[AnyMachine, list[Disposal]] = IdentityMap()
 
 
 class DisposedHandlers:

@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from functools import cached_property
 
 from grid.client.router import read_registration
 from grid.client.sender import Messaging
 from grid.deadline import FOREVER, Deadline, within
 from grid.errors import (
+    AlreadyRegistered,
     DeadlineExceeded,
     GridError,
     InvalidArgument,
     NotDelivered,
     OutcomeUnknown,
     PeerUnreachable,
+    RequestFailed,
     UnknownActor,
     UnregisteredMailbox,
 )
+from grid.etcd import KeyValue
 from grid.registry.entities import Entity, EntityWatch, entities
 from grid.registry.names import Kind, check_actor_type, full_name, prefix
+from grid.registry.registration import (
+    MalformedRegistration,
+    Registration,
+    decode_registration,
+)
 from grid.registry.ring import Ring
 from grid.transport.statistics import ClientStatistics
 from grid.wire_pb2 import Ack, ActorStart, ActorStop
 
 __all__ = ["Client"]
+
+_MAX_STARTS = 256  # starts of actors that are under way at once; the others wait
 
 
 class Client(Messaging):
@@ -57,6 +68,12 @@ class Client(Messaging):
             first outermost; for both see `grid.interceptors`.
         codec: the message types it knows; by default those of `grid.register`.
     """
+
+    _ring = Ring(())  # of the peers that were there at the last start
+
+    @cached_property
+    def _starting(self) -> asyncio.Semaphore:
+        return asyncio.Semaphore(_MAX_STARTS)
 
     # -- actors ----------------------------------------------------------------
 
@@ -99,18 +116,29 @@ class Client(Messaging):
         name = type if name is None else name
         full_name(self.namespace, Kind.ACTOR, name)
         start = ActorStart(type=type, name=name, data=data)
-        if peer is not None:
-            await self.request(peer, start, reply=Ack, timeout=timeout)
-            return peer
         deadline = Deadline.after(self.timeout if timeout is None else timeout)
+        await within(deadline, f"the start of {name!r}", self._starting.acquire())
+        try:
+            return await self._start(start, peer, tuple(annotations), deadline)
+        finally:
+            self._starting.release()
+
+    async def _start(
+        self, start: ActorStart, peer: str | None, annotations: tuple[str, ...], deadline: Deadline
+    ) -> str:
+        if peer is not None:
+            key = full_name(self.namespace, Kind.PEER, peer)
+            found = self._peers.find(key) or await read_registration(self._peers, key, deadline)
+            await self._start_on(found, start, deadline)
+            return peer
         failure: GridError = UnregisteredMailbox("a peer" + _with(annotations))
-        for candidate in await self._placement(name, tuple(annotations), deadline):
+        for candidate in await self._placement(start.name, annotations, deadline):
             try:
-                await self.request(candidate, start, reply=Ack, timeout=deadline.remaining())
+                await self._start_on(candidate, start, deadline)
             except NotDelivered as error:
                 failure = error
             else:
-                return candidate
+                return candidate.peer
         raise failure
 
     async def stop_actor(
@@ -128,6 +156,7 @@ class Client(Messaging):
         Raises:
             UnknownActor: no actor of that name runs.
             ActorStillRunning: it did not end, and keeps its names.
+            RequestFailed: a Go peer has it, and cannot stop actors by message.
             What `request` raises. Stopping again is safe.
         """
         self._check_open()
@@ -138,9 +167,15 @@ class Client(Messaging):
             stop.grace_ms = int(grace * 1000)
         key = full_name(self.namespace, Kind.ACTOR, name)
         stored = await self._etcd.get(key, timeout=timeout)
-        found = None if stored is None else next(entities(Kind.ACTOR, [stored], 0), None)
+        found = _registration(stored)
         if found is None:
             raise UnknownActor(name)
+        if not found.session:
+            raise RequestFailed(
+                f"grid: {name!r} runs on the Go peer {found.peer!r}, and Go peers cannot stop an "
+                "actor by message: send it a message of its own, or stop the peer",
+                "UNIMPLEMENTED",
+            )
         seconds = timeout if timeout is not None else max(self.timeout, (grace or 0.0) + 5.0)
         await self.request(found.peer, stop, reply=Ack, timeout=seconds, idempotent=True)
 
@@ -214,13 +249,37 @@ class Client(Messaging):
             pause = min(2 * pause, 0.5)
         raise DeadlineExceeded(f"peer {peer!r} to serve", deadline.timeout)
 
+    async def _start_on(self, peer: Registration, start: ActorStart, deadline: Deadline) -> None:
+        if not peer.session:
+            await self._check_free(start.name, deadline)
+        # Starts of many clients at once may fill the peer's mailbox; they wait for their turn.
+        await self.request(peer.peer, start, reply=Ack, timeout=deadline.remaining(), wait=True)
+
+    async def _check_free(self, name: str, deadline: Deadline) -> None:
+        # A Go peer that is asked for a name it runs refuses, and deletes the live name.
+        key = full_name(self.namespace, Kind.ACTOR, name)
+        holder = _registration(await self._etcd.get(key, timeout=deadline.remaining()))
+        if holder is not None:
+            raise AlreadyRegistered(key, holder.peer, holder.address, holder.epoch)
+
     async def _placement(
         self, name: str, annotations: tuple[str, ...], deadline: Deadline
-    ) -> list[str]:
+    ) -> list[Registration]:
         peers = await within(deadline, "the list of peers", self._peers.all())
         wanted = set(annotations)
-        ring = Ring(peer.peer for peer in peers if wanted <= set(peer.annotations))
-        return list(ring.owners(name))
+        found = {peer.peer: peer for peer in peers if wanted <= set(peer.annotations)}
+        if self._ring.members != tuple(sorted(found)):
+            self._ring = Ring(found)  # its points cost a hash each: kept while the peers stay
+        return [found[owner] for owner in self._ring.owners(name)]
+
+
+def _registration(stored: KeyValue | None) -> Registration | None:
+    if stored is None:
+        return None
+    try:
+        return decode_registration(stored)
+    except MalformedRegistration:
+        return None
 
 
 def _with(annotations: Iterable[str]) -> str:

@@ -231,6 +231,18 @@ class EtcdClient:
             raise LeaseLost(f"etcd does not know the lease {lease:x}")
         return float(response.TTL), float(response.grantedTTL)
 
+    async def lease_keys(self, lease: int, *, timeout: float | None = None) -> frozenset[str]:
+        """The keys that are bound to a lease.
+
+        Raises:
+            LeaseLost: etcd does not know the lease.
+        """
+        request = api_pb2.LeaseTimeToLiveRequest(ID=lease, keys=True)
+        response = await self._calls.call("Lease/LeaseTimeToLive", request, timeout)
+        if response.TTL < 0:
+            raise LeaseLost(f"etcd does not know the lease {lease:x}")
+        return frozenset(map(bytes.decode, response.keys))
+
     def watch(self, prefix: str, *, exact: bool = False, patience: float = 30.0) -> Watch:
         """A watch of all keys that start with `prefix`, or of the one key `exact`ly.
 

@@ -54,6 +54,11 @@ class Claims:
     def __repr__(self) -> str:
         return f"<Claims {len(self._held)} held, {len(self._ledger)} waiting, {self._lease!r}>"
 
+    @property
+    def held(self) -> Mapping[str, int]:
+        """The epoch of each full name that is held; it changes while it is looked at."""
+        return self._held
+
     async def claim(self, values: Mapping[str, bytes]) -> int:
         """Take all the keys, or none; returns their epoch.
 

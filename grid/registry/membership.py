@@ -17,7 +17,14 @@ from grid.etcd import EtcdClient, Lease, api_pb2
 from grid.registry.claims import Claims
 from grid.registry.names import address_lock_key
 
-__all__ = ["MINIMUM_LEASE", "Membership", "check_lease", "join", "release_dead"]
+__all__ = [
+    "MINIMUM_LEASE",
+    "Membership",
+    "check_lease",
+    "join",
+    "release_dead",
+    "wait_gone",
+]
 
 _PROBE = 1.0  # seconds for a connection to an address of this machine
 MINIMUM_LEASE = 2.0  # seconds; etcd grants no less with its default election timeout
@@ -106,7 +113,7 @@ async def _lock_address(etcd: EtcdClient, lease: Lease, address: str, patience: 
     try:
         async with asyncio.timeout(patience):
             while not await _take(etcd, key, lease.id):
-                await _gone(etcd, key)
+                await wait_gone(etcd, key)
                 if not lease.valid:
                     raise LeaseLost
     except TimeoutError:
@@ -129,7 +136,8 @@ async def _take(etcd: EtcdClient, key: str, lease: int) -> bool:
     return any(kv.lease == lease for kv in response.responses[0].response_range.kvs)
 
 
-async def _gone(etcd: EtcdClient, key: str) -> None:
+async def wait_gone(etcd: EtcdClient, key: str) -> None:
+    """Return once a key is not there any more."""
     async with etcd.watch(key, exact=True) as watch:
         async for _ in watch:
             if not watch.current:

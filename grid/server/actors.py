@@ -254,6 +254,13 @@ class ActorRunner:
                 mailbox._lose(error)
             actor.acting.cancel(error)
 
+    def lose(self, key: str, error: LeaseLost) -> None:
+        """Cancel the actor that holds this full name, or a mailbox of it."""
+        for actor in self._actors.values():
+            if key == actor.context.id or any(key == one.key for one in actor.mailboxes):
+                actor.context._stopping._set(str(error))
+                actor.acting.cancel(error)
+
     async def _end(self, actor: _Actor, reason: str, grace: float) -> None:
         context = actor.context
         if context.deadline is None:

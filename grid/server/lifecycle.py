@@ -19,8 +19,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Coroutine, Iterable
+from typing import Any
 
 from grid.aio import being_cancelled
 from grid.client.client import Client
@@ -38,8 +38,8 @@ from grid.etcd import EtcdClient, Lease
 from grid.forks import sockets_stay
 from grid.mailbox.dispatcher import State
 from grid.mailbox.interception import IncomingInterception
-from grid.mailbox.statistics import MailboxStatistics
-from grid.registry.membership import join
+from grid.mailbox.mailbox import Mailbox
+from grid.registry.membership import Membership, join, wait_gone
 from grid.registry.names import Kind, full_name, peer_name
 from grid.server.actors import ActorRunner
 from grid.server.config import ServerConfig
@@ -48,17 +48,16 @@ from grid.server.definitions import Definition
 from grid.server.leader import LEADER, lead
 from grid.server.location import Location
 from grid.server.peer import Peer
+from grid.server.statistics import ServerStatistics
+from grid.server.upkeep import watch_descriptors, watch_names
 from grid.transport.answer import Answer, all_done
 from grid.transport.service import WireService
 from grid.transport.statistics import (
-    Counters,
-    SessionStatistics,
-    SessionTotals,
     counted,
 )
 from grid.transport.unix_paths import new_socket_path, socket_name
 
-__all__ = ["Lifecycle", "ServerStatistics"]
+__all__ = ["Lifecycle"]
 
 _log = logging.getLogger("grid.server")
 
@@ -68,21 +67,6 @@ _GRACE = 2.0  # seconds to tell etcd that the names are free
 _LAST_ANSWERS = 0.5  # seconds for answers that are given but not written yet
 _LEAVING = 2.0  # seconds for the event loop to end after the server has
 _HURRIED = 0.2  # seconds for each of these when the process shall end at once
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerStatistics(Counters, SessionTotals):
-    """A peer. The counters are those of all sessions that clients had with it.
-
-    Attributes:
-        state: what it does with requests.
-        sessions: those that clients have with it now.
-        mailboxes: all of them, its own for starts and stops included, the oldest first.
-    """
-
-    state: State
-    sessions: tuple[SessionStatistics, ...] = ()
-    mailboxes: tuple[MailboxStatistics, ...] = ()
 
 
 class Lifecycle:
@@ -120,6 +104,7 @@ class Lifecycle:
             self.peer.dispatcher.interception = interception
         self.runner = ActorRunner(self.peer, lambda: self.client, definitions)
         self._membership_tasks: list[asyncio.Task[None]] = []
+        self._leadership: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
@@ -206,7 +191,7 @@ class Lifecycle:
         )
         peer.membership = membership
         try:
-            control = await peer.claim_own_name(config.annotations, _CONTROL_SIZE)
+            control = await self._claim_own_name(membership)
         except BaseException:
             peer.membership = None
             await membership.leave()
@@ -218,14 +203,55 @@ class Lifecycle:
                 serve_control(control, self.runner, grace=config.drain_timeout), name="control"
             )
         ]
+        self._look_after(watch_names(self._etcd, membership, self._name_deleted), "names")
+        self._look_after(watch_descriptors(self._set_healthy), "descriptors")
+        if config.advertise is not None:
+            self._look_after(self._watch_location(membership.lease), "location")
         if config.allow_leadership:
             key = full_name(config.namespace, Kind.ACTOR, LEADER)
-            competing = lead(self._etcd, key, self.runner)
-            self._membership_tasks.append(asyncio.create_task(competing, name="leadership"))
-        if config.advertise is not None:
-            watching = self._watch_location(membership.lease)
-            self._membership_tasks.append(asyncio.create_task(watching, name="location"))
+            leading = lead(self._etcd, key, self.runner)
+            self._leadership = asyncio.create_task(leading, name="leadership")
+            self._membership_tasks.append(self._leadership)
         _log.info("peer %s serves %s at %s", peer.name, peer.namespace, peer.address)
+
+    def _look_after(self, upkeep: Coroutine[Any, Any, None], name: str) -> None:
+        self._membership_tasks.append(asyncio.create_task(upkeep, name=name))
+
+    async def _set_healthy(self, healthy: bool) -> None:
+        await self._service.set_serving(healthy and self.peer.dispatcher.state is State.SERVING)
+
+    async def _claim_own_name(self, membership: Membership) -> Mailbox:
+        """The peer's mailbox, once its name is free: the lease of a former peer may still hold it.
+
+        Raises:
+            AlreadyRegistered: a peer held the name for twice the lease.
+        """
+        deadline = Deadline.after(2 * self._config.lease)
+        while True:
+            try:
+                return await self.peer.claim_own_name(self._config.annotations, _CONTROL_SIZE)
+            except AlreadyRegistered as error:
+                if not membership.lease.valid:
+                    raise LeaseLost from None
+                _log.info("peer %s waits for the lease that has its name: %s", error.peer, error)
+                try:
+                    async with asyncio.timeout(deadline.remaining()):
+                        await wait_gone(self._etcd, error.key)
+                except TimeoutError:
+                    raise error from None
+
+    async def _name_deleted(self, key: str) -> None:
+        error = LeaseLost(f"{key} was deleted in etcd")
+        namespace, name = self.peer.namespace, self.peer.name
+        if key in {full_name(namespace, kind, name) for kind in (Kind.PEER, Kind.MAILBOX)}:
+            # Without its own name the peer is found by no client: it joins again.
+            await self.peer.joined().lease.abandon(str(error))
+            return
+        self.runner.lose(key, error)
+        mailbox = self.peer.dispatcher.find(key)
+        if mailbox is not None:
+            mailbox._lose(error)
+            await mailbox.close()
 
     async def _watch_location(self, lease: Lease) -> None:
         address = self.peer.address
@@ -294,6 +320,8 @@ class Lifecycle:
             self.peer.dispatcher.state = State.DRAINING
         await self._service.set_serving(False)
         _log.info("peer %s drains", self.peer.name)
+        if self._leadership is not None:
+            self._leadership.cancel()  # another peer shall have the leader, not this one again
         for mailbox in self.peer.dispatcher.mailboxes():
             mailbox._drain()
         stuck = await self._end_actors(grace)

@@ -23,7 +23,8 @@ from grid.process import stoppable_as_first_process
 from grid.server.config import ServerConfig, check_annotations
 from grid.server.definitions import Definition, check_definition, factory_of
 from grid.server.foreground import completed_before, run_alone, stop_signals
-from grid.server.lifecycle import Lifecycle, ServerStatistics
+from grid.server.lifecycle import Lifecycle
+from grid.server.statistics import ServerStatistics
 
 __all__ = ["Server"]
 

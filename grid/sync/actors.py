@@ -49,6 +49,16 @@ class BlockingRequest:
         self._portal.call(_do(lambda: self._request.fail(error, code=code)))
 
     @property
+    def done(self) -> bool:
+        """True once it is answered, or the caller no longer waits."""
+        return self._request.done
+
+    @property
+    def cancelled(self) -> bool:
+        """True once the caller no longer waits: it left, or its time is over."""
+        return self._request.cancelled
+
+    @property
     def opens_stream(self) -> bool:
         """True if the caller asks for a stream: answer with `accept` or `fail`."""
         return self._request.opens_stream

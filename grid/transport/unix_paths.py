@@ -35,7 +35,10 @@ def new_socket_path() -> str | None:
     """A path for a socket that only this user can use; None where there can be none."""
     if not hasattr(os, "getuid"):
         return None
-    folder = Path(tempfile.gettempdir()) / f"grid-{os.getuid()}"
+    try:
+        folder = Path(tempfile.gettempdir()) / f"grid-{os.getuid()}"
+    except OSError:  # no folder can be written to
+        return None
     path = folder / f"{secrets.token_hex(8)}.sock"
     if len(str(path).encode()) > _LONGEST_PATH:
         return None

@@ -49,7 +49,6 @@ class Base(When):
         "_options",
         "_parent",
         "_pending",
-        "_running",
         "_since",
         "_tags",
         "_transitions",
@@ -63,7 +62,6 @@ class Base(When):
         self._busy = threading.Lock()
         self._pending = 0
         self._transitions = 0
-        self._running = ""
         self._since = 0.0
         # One attribute, so that its reader has owners that fit the plans of the table.
         self._bound: tuple[HandlerTable, tuple[object, ...]] | None = None

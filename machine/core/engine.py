@@ -44,8 +44,7 @@ from machine.rules.resolution import Move
 __all__ = ["Engine"]
 
 _log = logging.getLogger("machine")
-_begin_busy = watchdog.busy.add
-_end_busy = watchdog.busy.discard
+_watched = watchdog.busy
 _NEVER = float("inf")
 _MAX_FAILURES = 10  # of handlers of Auto states, one after another, before it gives up
 
@@ -79,7 +78,7 @@ class Engine(Failures):
             if bound is not None:
                 plan = bound[0].plan(move)
                 self._since = _NEVER  # until the first handler begins
-                _begin_busy(self)
+                _watched[self._busy] = self
                 if watchdog.asleep:
                     watchdog.wake()
                 if plan.negotiation and not mutation.auto:
@@ -117,7 +116,7 @@ class Engine(Failures):
             raise
         finally:
             if bound is not None:
-                _end_busy(self)
+                _watched.pop(self._busy, None)
             if (
                 plan is None
                 or tracers
@@ -191,7 +190,7 @@ class Engine(Failures):
         limit, clock = self._options.handler_timeout, self._options.clock
         now = clock()
         for call in calls:
-            self._running = tx.handler = call.name
+            tx.handler = call.name
             self._since = began = now
             if tracers:
                 answer = self._call_traced(tx, call, owners[call.group])
@@ -208,7 +207,7 @@ class Engine(Failures):
             now = clock()
             if now - began > limit:
                 self._overran(tx, call, now - began, answer)
-            if answer is True or (answer is None and (final or not call.handler.wants_bool)):
+            if answer is True or (answer is None and call.none_accepts):
                 continue
             if final:
                 self._start(tx, call, answer)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias
 
 from machine.core.mutation import DropReason, Mutation, Source
+from machine.core.notes import annotate
 from machine.core.plans import Call
 from machine.core.queue import Queue
 from machine.core.transition import Event, Transition, source_of
@@ -125,7 +126,7 @@ class Failures(Queue):
         if self._disposing:
             return False
         if self._thread == threading.get_ident():
-            if self._transition is not None and self._running:
+            if self._transition is not None and self._transition.handler:
                 self._add_error((EXCEPTION,), _nested(self.id, source), None, None)
             return False
         self._note("ops", f"[eval] {source}")
@@ -179,7 +180,7 @@ class Failures(Queue):
         Called where the error was caught, so that with `catch` off it goes on from there.
         """
         tx.error = error
-        error.add_note(_story_of(self.id, tx, call.name))
+        annotate(error, _story_of(self.id, tx, call.name))
         if not self._options.catch:
             raise error
         _log.error("[%s] %s raised in %s", self.id, call.name, tx.mutation, exc_info=error)
@@ -211,7 +212,7 @@ class Failures(Queue):
             call.name, options.handler_timeout, machine=self.id, source=tx.mutation.source
         )
         tx.error = error
-        error.add_note(_story_of(self.id, tx, call.name))
+        annotate(error, _story_of(self.id, tx, call.name))
         self._remember_late(error)
         self._note("ops", f"[cancel] ({' '.join(tx.target)}) by timeout")
         _log.warning("[%s] %s took %.3f s in %s", self.id, call.name, took, tx.mutation)

@@ -110,7 +110,8 @@ class Lifecycle(Engine):
         The states that were active are so again, in their official order, and
         that order is the snapshot's. Contexts expire, and waits are evaluated.
         `machine_tick` grows by one; a state `MachineRestored` is added, if
-        the schema has one.
+        the schema has one. A snapshot of other states goes through
+        `migrate_snapshot`.
 
         Raises:
             ImportMismatch: the snapshot is of a machine with another id, or of other states.
@@ -134,14 +135,36 @@ class Lifecycle(Engine):
         if _RESTORED in self._relations.index:
             self._mutate(Kind.ADD, {}, (_RESTORED,), None)
 
+    def migrate_snapshot(self, snapshot: Snapshot) -> Snapshot:
+        """Return an older snapshot for the states of today; to be overridden.
+
+        Called by `import_`, and so by a history that restores a machine, if the
+        snapshot has other states than the machine. By default it returns the
+        snapshot as it is, which is refused then.
+
+            def migrate_snapshot(self, snapshot):
+                return snapshot.for_states(self.names, renamed={"Closed": "Shut"})
+        """
+        return snapshot
+
+    def _check_states_of(self, snapshot: Snapshot) -> None:
+        theirs, ours = set(snapshot.names), set(self._relations.names)
+        if theirs != ours:
+            raise ImportMismatch(
+                f"the snapshot has other states: {', '.join(sorted(theirs ^ ours))}.",
+                machine=self.id,
+                missing=sorted(ours - theirs),
+                unexpected=sorted(theirs - ours),
+                hint="After a change of the schema, import snapshot.for_states(machine.names, "
+                "renamed={...}), or override migrate_snapshot.",
+            )
+
     def _import(self, snapshot: Snapshot) -> None:
         if snapshot.id != self.id:
             raise ImportMismatch(f"the snapshot is of the machine {snapshot.id!r}", machine=self.id)
         if set(snapshot.names) != set(self._relations.names):
-            other = sorted(set(snapshot.names) ^ set(self._relations.names))
-            raise ImportMismatch(
-                f"the snapshot has other states: {', '.join(other)}", machine=self.id
-            )
+            snapshot = self.migrate_snapshot(snapshot)
+            self._check_states_of(snapshot)
         before = self._ticks
         if snapshot.names != self._relations.names:
             self._use(relations_of(_reordered(self._relations.schema, snapshot.names)))

@@ -29,17 +29,19 @@ class Call:
         name: its name.
         method: the attribute of the owner to call, of methods that declare no parameters; or "".
         function: the function to call, of functions that declare no parameters; or None.
+        none_accepts: True unless the handler has to return True or False.
         group: the number of the group it comes from.
         position: in a plan's finals, the number of states whose final handlers come before.
     """
 
-    __slots__ = ("function", "group", "handler", "method", "name", "position")
+    __slots__ = ("function", "group", "handler", "method", "name", "none_accepts", "position")
 
     def __init__(self, handler: Handler, group: int, position: int) -> None:
         self.handler: Handler = handler
         self.group: int = group
         self.position: int = position
         self.name: str = handler.name
+        self.none_accepts: bool = not handler.wants_bool
         self.method: str = handler.attribute if handler.bare else ""
         self.function: Callable[[], Any] | None = None
         if handler.bare and not handler.attribute:

@@ -178,7 +178,7 @@ class Queue(Base):
         if mutation.cause is None:
             mutation.set_cause(running.mutation)
         if mutation.depth > self._options.chain_limit:
-            raise loop_of(mutation, self.id, self._running)
+            raise loop_of(mutation, self.id, running.handler)
 
     @property
     def in_handler(self) -> bool:

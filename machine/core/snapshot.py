@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from machine.errors import InvalidArgument
+from machine.errors import InvalidArgument, did_you_mean, near_names
 
 __all__ = ["Snapshot"]
 
@@ -37,6 +38,39 @@ class Snapshot:
             "queue_tick": self.queue_tick,
             "machine_tick": self.machine_tick,
         }
+
+    def for_states(
+        self, names: Iterable[str], *, renamed: Mapping[str, str] | None = None
+    ) -> Snapshot:
+        """Return the same state for a machine with other states, after a change of its schema.
+
+        States that are new begin inactive, with 0 ticks; states that are gone are left out.
+
+        Args:
+            names: the states of the machine in their official order: `machine.names`.
+            renamed: the new name of each state that has been renamed.
+
+        Raises:
+            InvalidArgument: `renamed` has a name that the snapshot, or the machine, has not; or
+                two states get one name.
+        """
+        names = tuple(names)
+        new = dict(renamed or {})
+        for old, name in new.items():
+            if old not in self.names or name not in names:
+                known = self.names if old not in self.names else names
+                wrong = old if old not in self.names else name
+                near = did_you_mean(near_names(wrong, known))
+                raise InvalidArgument(
+                    f"renamed has {wrong!r}, which is no state{near}", argument="renamed"
+                )
+        ticks: dict[str, int] = {}
+        for old, tick in zip(self.names, self.ticks, strict=True):
+            name = new.get(old, old)
+            if name in ticks:
+                raise InvalidArgument(f"two states become {name!r}", argument="renamed")
+            ticks[name] = tick
+        return replace(self, names=names, ticks=tuple(ticks.get(name, 0) for name in names))
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Snapshot:

@@ -19,6 +19,7 @@ import traceback
 from typing import Protocol
 
 from machine.core.options import Options
+from machine.core.transition import Transition
 
 __all__ = ["Watched", "asleep", "busy", "inspect", "wake"]
 
@@ -35,13 +36,14 @@ class Watched(Protocol):
     _options: Options
     _since: float
     _thread: int
-    _running: str
 
-    def __hash__(self) -> int: ...
+    @property
+    def transition(self) -> Transition | None: ...
     def _give_up_waiting(self) -> None: ...
 
 
-busy: set[Watched] = set()
+# By the locks of the machines, as machines may be unhashable, or equal to others.
+busy: dict[threading.Lock, Watched] = {}
 _work = threading.Event()
 _started = False
 asleep: bool = True
@@ -64,7 +66,7 @@ def _look() -> None:
         quiet = 0
         while quiet < _ROUNDS:
             time.sleep(_PERIOD)
-            machines = busy.copy()
+            machines = tuple(busy.copy().values())
             quiet = 0 if machines else quiet + 1
             for machine in machines:
                 inspect(machine, reported)
@@ -95,12 +97,13 @@ def inspect(machine: Watched, reported: dict[int, float]) -> None:
 
 
 def _report(machine: Watched, seconds: float) -> None:
+    transition = machine.transition
     frame = sys._current_frames().get(machine._thread)
     stack = "".join(traceback.format_stack(frame)) if frame is not None else "(its thread is gone)"
     _log.warning(
         "[%s] %s has been running for %.1f s; it is here:\n%s",
         machine.id,
-        machine._running,
+        transition.handler if transition is not None else "a handler",
         seconds,
         stack,
     )

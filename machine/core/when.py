@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from machine.core.mutation import values_of
+from machine.core.notes import annotate
 from machine.core.tracer import GuardedTracer
 from machine.core.view import Names, View
 from machine.errors import InvalidArgument, MachineDisposed
@@ -250,7 +251,7 @@ class When(View):
 
     def _background_failed(self, error: BaseException, state: str, name: str) -> None:
         """Report the error of a context's task; a machine with an engine also adds it."""
-        error.add_note(f"in {name}, a task of {state} of the machine {self.id!r}")
+        annotate(error, f"in {name}, a task of {state} of the machine {self.id!r}")
         _log.error("[%s] %s, a task of %s, raised", self.id, name, state, exc_info=error)
 
     def _is_draining(self) -> bool:

@@ -8,10 +8,12 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
-from weakref import WeakKeyDictionary, WeakSet, ref
+from weakref import WeakSet, ref
 
+from machine.core.identity import IdentityMap
 from machine.core.machine import Machine
 from machine.core.mutation import NO_ARGS, Source
+from machine.core.notes import annotate
 from machine.core.tracer import Tracer, send_note
 from machine.core.transition import Transition
 from machine.errors import InvalidArgument
@@ -24,7 +26,7 @@ AnyMachine: TypeAlias = Machine[Any]
 _log = logging.getLogger("machine")
 _numbers = itertools.count(1)
 _changing = threading.RLock()  # over the set of pipes
-_incoming: WeakKeyDictionary[AnyMachine, WeakSet[Pipe]] = WeakKeyDictionary()
+_incoming: IdentityMap[AnyMachine, WeakSet[Pipe]] = IdentityMap()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +181,7 @@ class Pipe:
         try:
             self._carry(Change(self, machine, tx))
         except Exception as error:  # noqa: BLE001 - it becomes the source's
-            error.add_note(f"in {self!r}")
+            annotate(error, f"in {self!r}")
             _log.exception("[%s] %r failed", machine.id, self)
             machine.add_err(error, source=Piped(machine.id, tx.id, 0, (self.id,)))
 

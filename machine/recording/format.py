@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["RecordedError", "RecordedMutation", "Recording"]
 
 VERSION = 1
+_DEEPEST = 32  # containers in each other
 
 
 class RecordedError(Exception):
@@ -186,26 +188,39 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
 # -- arguments ---------------------------------------------------------------------------
 
 
-def _packed_args(args: object) -> dict[str, Any]:
-    packed: dict[str, Any] = {name: _packed(one) for name, one in values_of(args).items()}
+def _packed_args(args: object, depth: int = 0) -> dict[str, Any]:
+    values = values_of(args)
+    packed = _packed_mapping(values, depth)
     if dataclasses.is_dataclass(args):
         kind = type(args)
         return {"$type": f"{kind.__module__}:{kind.__qualname__}", "$values": packed}
     return packed
 
 
-def _packed(value: object) -> Any:
+def _packed_mapping(values: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    pairs = [(_packed(key, depth + 1), _packed(one, depth + 1)) for key, one in values.items()]
+    # Keys with a $ are words of this format, so a mapping that has some is written as pairs.
+    if all(isinstance(key, str) and not key.startswith("$") for key in values):
+        return dict(pairs)
+    return {"$pairs": [[key, one] for key, one in pairs]}
+
+
+def _packed(value: object, depth: int = 0) -> Any:
+    if depth > _DEEPEST:
+        return {"$repr": f"<{type(value).__name__}, nested too deeply>"}
+    if isinstance(value, Enum):
+        return _packed(value.value, depth + 1)
     if isinstance(value, BaseException):
         kind = type(value)
         return {"$error": f"{kind.__module__}:{kind.__qualname__}", "$text": str(value)}
     if type(value) is tuple:
-        return {"$tuple": [_packed(one) for one in value]}
-    if type(value) is list:
-        return [_packed(one) for one in value]
-    if type(value) is dict and all(isinstance(key, str) for key in value):
-        return {key: _packed(one) for key, one in value.items()}
+        return {"$tuple": [_packed(one, depth + 1) for one in value]}
+    if isinstance(value, list | tuple):
+        return [_packed(one, depth + 1) for one in value]
+    if isinstance(value, Mapping):
+        return _packed_mapping(value, depth)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _packed_args(value)
+        return _packed_args(value, depth)
     try:
         return plain(value)
     except NotPlain:
@@ -217,6 +232,8 @@ def _unpacked(value: Any) -> Any:
         return [_unpacked(one) for one in value]
     if not isinstance(value, dict):
         return value
+    if "$pairs" in value:
+        return _dict_of([[_unpacked(key), _unpacked(one)] for key, one in value["$pairs"]])
     if "$tuple" in value:
         return tuple(_unpacked(one) for one in value["$tuple"])
     if "$error" in value:
@@ -224,11 +241,28 @@ def _unpacked(value: Any) -> Any:
     if "$repr" in value:
         return value["$repr"]
     if "$values" in value:
-        values = {key: _unpacked(one) for key, one in value["$values"].items()}
-        kind = _found(value["$type"])
-        known = kind is not None and dataclasses.is_dataclass(kind)
-        return kind(**values) if kind is not None and known else values
+        values: dict[str, Any] = _unpacked(value["$values"])
+        return _instance_of(_found(value["$type"]), values)
     return {key: _unpacked(one) for key, one in value.items()}
+
+
+def _instance_of(kind: type | None, values: dict[str, Any]) -> Any:
+    """An instance of a dataclass; its fields by name if there is none, or if it is another now."""
+    if kind is None or not dataclasses.is_dataclass(kind):
+        return values
+    make: Any = kind
+    given = {field.name for field in dataclasses.fields(kind) if field.init}
+    try:
+        return make(**{name: value for name, value in values.items() if name in given})
+    except Exception:  # noqa: BLE001 - the class is the user's
+        return values
+
+
+def _dict_of(pairs: list[list[Any]]) -> dict[Any, Any]:
+    try:
+        return dict(pairs)
+    except TypeError:  # a key that came back as something else, such as a list
+        return {repr(key): one for key, one in pairs}
 
 
 def _found(name: str) -> Any:

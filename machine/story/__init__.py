@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from machine.core.call_sites import CallSite, caller_site, raise_site, runner_name
+from machine.core.notes import annotate
 from machine.core.records import error_text, record_of
 from machine.core.story import Story, StoryEntry, StorySource, title_of
 from machine.core.view import View
@@ -224,7 +225,7 @@ class StoryTracer(StorySource):
         told = Story(entry.machine, "", "What led to it:", self._back(entry))
         note = str(told)
         if note not in getattr(error, "__notes__", ()):
-            error.add_note(note)
+            annotate(error, note)
 
     def machine_disposed(self, machine: Machine[Any]) -> None:
         """Forget the machine's states; its transitions stay for stories of other machines."""

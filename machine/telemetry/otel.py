@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from machine.core.identity import IdentityMap
 from machine.core.tracer import Tracer
 from machine.errors import MissingExtra
 from machine.logs import ArgsMapper
@@ -90,9 +91,7 @@ class OtelTracer(Tracer):
         self._children = children
         self._numbers = itertools.count()
         self._gone: deque[_Spans] = deque()
-        self._machines: weakref.WeakKeyDictionary[Machine[Any], _Spans] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._machines: IdentityMap[Machine[Any], _Spans] = IdentityMap()
 
     def shutdown(self) -> None:
         """End all spans that are open, those of machines that live included."""

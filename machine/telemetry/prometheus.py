@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from machine.core.identity import IdentityMap
 from machine.core.tracer import Tracer
 from machine.errors import MissingExtra
 from machine.schema.schema import EXCEPTION
@@ -133,9 +134,7 @@ class PrometheusTracer(Tracer):
         self._steps = steps
         self._keep = keep or "PROMETHEUS_MULTIPROC_DIR" in os.environ
         self._gone: deque[_Series] = deque()
-        self._machines: weakref.WeakKeyDictionary[Machine[Any], _Series] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._machines: IdentityMap[Machine[Any], _Series] = IdentityMap()
 
     def machine_init(self, machine: Machine[Any]) -> None:
         """Begin with a machine."""

@@ -258,4 +258,14 @@ def _holds(condition: Condition, ticks: Sequence[int]) -> bool:
 
 
 def _within(wanted: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
-    return all(name in values and values[name] == value for name, value in wanted.items())
+    return all(name in values and _same(values[name], value) for name, value in wanted.items())
+
+
+def _same(given: object, wanted: object) -> bool:
+    """Compare by identity first: values such as arrays and frames have no truth when equal."""
+    if given is wanted:
+        return True
+    try:
+        return bool(given == wanted)
+    except Exception:  # noqa: BLE001 - a user's comparison must not break the mutation
+        return False

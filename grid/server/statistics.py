@@ -1,0 +1,26 @@
+"""A snapshot of a server's counters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grid.mailbox.dispatcher import State
+from grid.mailbox.statistics import MailboxStatistics
+from grid.transport.statistics import Counters, SessionStatistics, SessionTotals
+
+__all__ = ["ServerStatistics"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerStatistics(Counters, SessionTotals):
+    """A peer. The counters are those of all sessions that clients had with it.
+
+    Attributes:
+        state: what it does with requests.
+        sessions: those that clients have with it now.
+        mailboxes: all of them, its own for starts and stops included, the oldest first.
+    """
+
+    state: State
+    sessions: tuple[SessionStatistics, ...] = ()
+    mailboxes: tuple[MailboxStatistics, ...] = ()
