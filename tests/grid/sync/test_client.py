@@ -2,6 +2,8 @@
 
 import asyncio
 import inspect
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -273,3 +275,94 @@ def test_filters_and_interceptors_run_on_the_loop_of_the_client(
 
 def _wait_until(condition: Callable[[], bool], what: str) -> None:
     asyncio.run(wait_until(condition, what))
+
+
+def test_a_cancelled_blocking_actor_is_no_error(
+    peer: Peer, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting = threading.Event()
+
+    def waits(ctx: grid.sync.BlockingContext) -> None:
+        waiting.set()
+        ctx.client.request("noting", EchoMsg(msg="wait"), timeout=60)
+
+    peer.server.define("waits", lambda _: waits)
+    client.start_actor("noting")
+    client.start_actor("waits")
+    assert waiting.wait(5)
+    _wait_until(lambda: peer.told == ["wait"], "it waits in a call")
+    with caplog.at_level("INFO", "grid.actor"):
+        client.stop_actor("waits", grace=0)
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
+    assert "was cancelled" in caplog.text
+    assert peer.cancelled.wait(5)
+
+
+def test_a_blocking_request_says_whether_its_caller_waits(peer: Peer, client: Client) -> None:
+    seen: list[tuple[bool, bool]] = []
+    arrived = threading.Event()
+
+    def looks(ctx: grid.sync.BlockingContext) -> None:
+        for request in ctx.mailbox:
+            seen.append((request.done, request.cancelled))
+            arrived.set()
+            while not request.cancelled:
+                ctx.wait_stopping(0.01)
+            seen.append((request.done, request.cancelled))
+
+    peer.server.define("looks", lambda _: looks, mailbox=4)
+    client.start_actor("looks")
+    sent = client.send("looks", EchoMsg())
+    assert arrived.wait(5)
+    sent.cancel()
+    _wait_until(lambda: len(seen) == 2, "it has seen that its caller left")
+    assert seen == [(False, False), (True, True)]
+
+
+_AT_EXIT = """
+import sys, grid.sync
+etcd, wish = sys.argv[1:]
+client = grid.sync.Client("shop", etcd=etcd)
+client.query("peer")
+
+class Holder:
+    def __del__(self):
+        client.close()
+
+def events():
+    with client.watch("peer") as events:
+        yield "began"
+        yield from events
+
+def call():
+    try:
+        client.query("peer")
+    except RuntimeError as error:
+        print(error)
+
+class Caller:
+    def __del__(self, call=call):
+        call()
+
+if wish == "del":
+    holder = Holder()
+    sys.modules["keeps"] = holder
+elif wish == "generator":
+    opened = events()
+    assert next(opened) == "began"
+elif wish == "call":
+    sys.modules["keeps"] = Caller()
+"""
+
+
+@pytest.mark.parametrize("wish", ["nothing", "del", "generator", "call"])
+def test_the_end_of_the_interpreter_does_not_wait(grid_etcd: Etcd, wish: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _AT_EXIT, grid_etcd.endpoint, wish],
+        timeout=30,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
