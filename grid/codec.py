@@ -55,7 +55,10 @@ class Codec:
             self.register(cls, name=_GO + name, accept=[_GO_BEFORE_V3_1_1 + name])
         # The grid's own messages are not in the default pool, where `type_of` looks.
         self.register(wire_pb2.ActorStop)
-        self.register(wire_pb2.EchoMsg)
+        # Go programs register it themselves, so it goes out under its full name unless asked
+        # under the Go one.
+        name = wire_pb2.EchoMsg.DESCRIPTOR.name
+        self.register(wire_pb2.EchoMsg, accept=[_GO + name, _GO_BEFORE_V3_1_1 + name])
 
     def register(
         self, message: type[M], *, name: str | None = None, accept: Iterable[str] = ()
@@ -126,7 +129,7 @@ class Codec:
         try:
             data = message.SerializeToString()
         except (EncodeError, ValueError) as error:
-            raise UnsupportedMessage(f"{name} ({error})") from error
+            raise UnsupportedMessage(name, str(error)) from error
         if len(data) > limit:
             raise MessageTooLarge(len(data), limit)
         return name, data

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from grid.errors import InvalidArgument
 from grid.etcd import EtcdConfig
 
 __all__ = ["default_etcd", "default_namespace"]
@@ -19,6 +20,8 @@ def default_etcd(etcd: str | EtcdConfig | None) -> EtcdConfig:
     """The configuration given, else the one of the `GRID_ETCD...` variables."""
     if isinstance(etcd, EtcdConfig):
         return etcd
+    if etcd is not None and not isinstance(etcd, str):
+        raise InvalidArgument("etcd", etcd, "endpoints as host:port,host:port or an EtcdConfig")
     text = etcd if etcd is not None else _variable("GRID_ETCD") or "127.0.0.1:2379"
     return EtcdConfig.parse(
         text,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from threading import get_ident
 from types import TracebackType
 from typing import Self
 
 from google.protobuf.message import Message
 
 from grid.codec import Codec
-from grid.errors import GridError, StreamClosed
+from grid.errors import GridError, StreamClosed, WrongEventLoop
 from grid.errors.classification import from_actor
 from grid.transport.stream_end import StreamEnd
 
@@ -26,13 +27,14 @@ class Stream:
     lost, both sides get `OutcomeUnknown` at once; it cannot be resumed.
     """
 
-    __slots__ = ("_codec", "_end", "_like", "_loop")
+    __slots__ = ("_codec", "_end", "_like", "_loop", "_thread")
 
     def __init__(self, end: StreamEnd, codec: Codec, like: str = "") -> None:
         self._end = end
         self._codec = codec
         self._like = like
         self._loop = asyncio.get_running_loop()
+        self._thread = get_ident()
 
     def __repr__(self) -> str:
         return f"<Stream {'over' if self._end.over else 'open'}>"
@@ -54,6 +56,8 @@ class Stream:
             GridError: the reason for which the other side closed the stream.
             OutcomeUnknown: the connection was lost.
         """
+        if get_ident() != self._thread:
+            raise WrongEventLoop("stream")
         end = self._end
         name, data = self._codec.encode(message, limit=end.largest(), like=self._like)
         await end.send(name, data)
@@ -62,6 +66,8 @@ class Stream:
         return self
 
     async def __anext__(self) -> Message:
+        if get_ident() != self._thread:
+            raise WrongEventLoop("stream")
         item = await self._end.receive()
         if item is None:
             raise StopAsyncIteration
@@ -78,6 +84,8 @@ class Stream:
 
     def finish(self) -> None:
         """Send nothing more. The other side's iteration ends; it may still send."""
+        if get_ident() != self._thread:
+            raise WrongEventLoop("stream")
         self._end.finish()
 
     async def close(self, reason: str | GridError | None = None) -> None:
@@ -87,6 +95,8 @@ class Stream:
             reason: why, if it is not the normal end; the other side's iteration
                 raises it, a text as `StreamClosed`, another error as `RequestFailed`.
         """
+        if get_ident() != self._thread:
+            raise WrongEventLoop("stream")
         if isinstance(reason, str):
             reason = StreamClosed(reason)
         elif reason is not None and not isinstance(reason, StreamClosed):

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Iterable
 from functools import cached_property
 
-from grid.client.router import read_registration
+from grid.client.arguments import annotations_of, check_bytes, kind_of
+from grid.client.router import from_etcd, read_registration
 from grid.client.sender import Messaging
 from grid.deadline import FOREVER, Deadline, within
 from grid.errors import (
     AlreadyRegistered,
+    ClientClosed,
     DeadlineExceeded,
     GridError,
     InvalidArgument,
@@ -115,11 +117,13 @@ class Client(Messaging):
         check_actor_type(type)
         name = type if name is None else name
         full_name(self.namespace, Kind.ACTOR, name)
+        check_bytes("data", data)
+        wanted = annotations_of(annotations)
         start = ActorStart(type=type, name=name, data=data)
         deadline = Deadline.after(self.timeout if timeout is None else timeout)
         await within(deadline, f"the start of {name!r}", self._starting.acquire())
         try:
-            return await self._start(start, peer, tuple(annotations), deadline)
+            return await self._start(start, peer, wanted, deadline)
         finally:
             self._starting.release()
 
@@ -131,7 +135,7 @@ class Client(Messaging):
             found = self._peers.find(key) or await read_registration(self._peers, key, deadline)
             await self._start_on(found, start, deadline)
             return peer
-        failure: GridError = UnregisteredMailbox("a peer" + _with(annotations))
+        failure: GridError = UnregisteredMailbox("a peer" + _with(annotations), self.namespace)
         for candidate in await self._placement(start.name, annotations, deadline):
             try:
                 await self._start_on(candidate, start, deadline)
@@ -162,7 +166,7 @@ class Client(Messaging):
         self._check_open()
         stop = ActorStop(name=name)
         if grace is not None:
-            if not 0 <= grace <= FOREVER:
+            if not isinstance(grace, int | float) or not 0 <= grace <= FOREVER:
                 raise InvalidArgument("grace", grace, "a number of seconds")
             stop.grace_ms = int(grace * 1000)
         key = full_name(self.namespace, Kind.ACTOR, name)
@@ -194,11 +198,11 @@ class Client(Messaging):
         """All peers, actors or mailboxes there are now, in the order of their names.
 
         Raises:
-            ValueError: `kind` is none of `peer`, `actor`, `mailbox`.
+            InvalidArgument: `kind` is none of `peer`, `actor`, `mailbox`.
             EtcdUnavailable: etcd does not answer.
         """
         self._check_open()
-        kind = Kind(kind)
+        kind = kind_of(kind)
         start = prefix(self.namespace, kind)
         snapshot = await self._etcd.get_prefix(start, timeout=timeout)
         return list(entities(kind, snapshot.items, len(start)))
@@ -210,8 +214,10 @@ class Client(Messaging):
             kind: `peer`, `actor` or `mailbox`.
             patience: seconds that etcd may be away before the watch raises.
         """
-        self._check_open()
-        return EntityWatch(self._etcd, self.namespace, Kind(kind), patience=patience)
+        if self._closed:
+            raise ClientClosed
+        # Not bound to a loop yet: blocking clients make their watches outside of any.
+        return EntityWatch(self._etcd, self.namespace, kind_of(kind), patience=patience)
 
     async def check(self, peer: str, *, timeout: float | None = None) -> str:
         """The health of a peer in its own words: `SERVING` or `NOT_SERVING`.
@@ -258,14 +264,15 @@ class Client(Messaging):
     async def _check_free(self, name: str, deadline: Deadline) -> None:
         # A Go peer that is asked for a name it runs refuses, and deletes the live name.
         key = full_name(self.namespace, Kind.ACTOR, name)
-        holder = _registration(await self._etcd.get(key, timeout=deadline.remaining()))
+        reading = self._etcd.get(key, timeout=deadline.remaining())
+        holder = _registration(await from_etcd(deadline, f"resolving {name!r}", reading))
         if holder is not None:
             raise AlreadyRegistered(key, holder.peer, holder.address, holder.epoch)
 
     async def _placement(
         self, name: str, annotations: tuple[str, ...], deadline: Deadline
     ) -> list[Registration]:
-        peers = await within(deadline, "the list of peers", self._peers.all())
+        peers = await from_etcd(deadline, "listing the peers", self._peers.all())
         wanted = set(annotations)
         found = {peer.peer: peer for peer in peers if wanted <= set(peer.annotations)}
         if self._ring.members != tuple(sorted(found)):

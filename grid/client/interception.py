@@ -84,6 +84,11 @@ class OutgoingInterception(Interception[OutgoingCall]):
         idempotent: bool,
     ) -> asyncio.Task[Message]:
         """See `Client.send`."""
+        # The task begins later, and the caller may use its own message and metadata again.
+        if isinstance(message, Message):
+            message, given = type(message)(), message
+            message.CopyFrom(given)
+        metadata = dict(metadata or {})
         asking = self.request(name, message, timeout, metadata, reply=reply, idempotent=idempotent)
         task = asyncio.create_task(asking, name="intercepted request")
         self.keep(task)

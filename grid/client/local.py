@@ -119,6 +119,8 @@ class LocalLink:
     ) -> int:
         """See `Link.send`; there is nothing to resend here."""
         answer = _LocalAnswer(self._calls, self._here, token, at)
+        if metadata:
+            metadata = dict(metadata)  # the receiver's own, as it is over a wire
         self._here.accept(receiver, epoch, type_name, data, metadata, answer)
         return answer.number
 

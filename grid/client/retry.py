@@ -27,6 +27,7 @@ from grid.deadline import Deadline
 from grid.errors import (
     BreakerOpen,
     GridError,
+    InvalidArgument,
     NotDelivered,
     OutcomeUnknown,
     ReceiverBusy,
@@ -50,11 +51,23 @@ class Retry:
         first_pause: seconds before the third attempt; doubles each time. The
             second follows at once, with the name resolved again.
         longest_pause: seconds between attempts at most.
+
+    Raises:
+        InvalidArgument: a number is out of its range.
     """
 
     attempts: int | None = 6
     first_pause: float = 0.05
     longest_pause: float = 1.0
+
+    def __post_init__(self) -> None:
+        attempts = self.attempts
+        if attempts is not None and (not isinstance(attempts, int) or attempts < 1):
+            raise InvalidArgument("attempts", attempts, "1 or more, or None")
+        for name in ("first_pause", "longest_pause"):
+            seconds = getattr(self, name)
+            if not isinstance(seconds, int | float) or not seconds >= 0:
+                raise InvalidArgument(name, seconds, "a number of seconds")
 
 
 def may_resend(error: GridError, policy: Retry, *, idempotent: bool, wait: bool) -> bool:

@@ -21,7 +21,7 @@ from grid.client.local import LocalCalls, LocalLink, LocalStreamAnswer
 from grid.client.pending import Sent
 from grid.client.retry import Retry, may_resend, resend
 from grid.deadline import FOREVER, Deadline, now, request_overdue, within
-from grid.errors import GridError, UnregisteredMailbox
+from grid.errors import DeadlineExceeded, EtcdUnavailable, GridError, UnregisteredMailbox
 from grid.mailbox.dispatcher import Dispatcher, local_dispatcher
 from grid.registry.directory import Directory
 from grid.registry.registration import Registration
@@ -31,9 +31,11 @@ from grid.transport.stream_end import StreamEnd
 from grid.transport.transport import Destination, Parcel, Transport
 from grid.transport.unix_paths import reachable_socket
 
-__all__ = ["Router", "read_registration"]
+__all__ = ["Router", "from_etcd", "read_registration"]
 
 T = TypeVar("T")
+
+_DESTINATIONS = 1000  # that are remembered; peers come and go
 
 
 class Router:
@@ -51,6 +53,7 @@ class Router:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._largest = largest
         self._destinations: dict[tuple[str, int, str], Destination] = {}
+        mailboxes.on_left = self._has_left
 
     async def close(self) -> None:
         """End what goes on by itself, and let go of timers."""
@@ -159,7 +162,8 @@ class Router:
                 to = self._destination(owner)
                 await self._transport.tell(to, parcel._replace(epoch=owner.epoch), deadline)
             else:
-                here.accept(parcel.receiver, owner.epoch, *parcel[2:], Unanswerable(deadline.at))
+                sent = _own(parcel._replace(epoch=owner.epoch))
+                here.accept(*sent, Unanswerable(deadline.at))
                 await asyncio.sleep(0)
 
         await self._resending(once, parcel.receiver, deadline)
@@ -241,7 +245,7 @@ class Router:
     async def _stream_here(self, here: Dispatcher, parcel: Parcel, deadline: Deadline) -> StreamEnd:
         end = StreamEnd()
         answer = LocalStreamAnswer(here, end, self._largest, deadline.at)
-        here.accept(*parcel, answer)
+        here.accept(*_own(parcel), answer)
         try:
             name = parcel.receiver.rpartition(".")[2]
             await within(deadline, f"a stream to {name!r}", end.opened)
@@ -270,14 +274,25 @@ class Router:
     async def _read(self, key: str, deadline: Deadline) -> Registration:
         return await read_registration(self._mailboxes, key, deadline)
 
+    def _has_left(self, owner: Registration) -> None:
+        # Its address may be a black hole, where a dial ends only with its time.
+        self._transport.moved(owner.address)
+
     def _destination(self, owner: Registration) -> Destination:
         name = (owner.address, owner.session, owner.socket)
         found = self._destinations.get(name)
         if found is None:
             socket = reachable_socket(owner.socket) if owner.socket else ""
             found = Destination(owner.address, socket, owner.session > 0)
+            if len(self._destinations) >= _DESTINATIONS:
+                self._destinations.clear()
             self._destinations[name] = found
         return found
+
+
+def _own(parcel: Parcel) -> Parcel:
+    # The receiver's own metadata, as it is over a wire.
+    return parcel._replace(metadata=dict(parcel.metadata)) if parcel.metadata else parcel
 
 
 async def read_registration(directory: Directory, key: str, deadline: Deadline) -> Registration:
@@ -285,10 +300,22 @@ async def read_registration(directory: Directory, key: str, deadline: Deadline) 
 
     Raises:
         UnregisteredMailbox: no peer holds it.
-        EtcdError, DeadlineExceeded: it cannot be read, or not in time.
+        EtcdUnavailable: etcd did not answer by the deadline; nothing was sent.
+        EtcdError: etcd refuses.
     """
-    name = key.rpartition(".")[2]
-    found = await within(deadline, name, directory.read(key))
+    namespace, _, name = key.split(".")
+    found = await from_etcd(deadline, f"resolving {name!r}", directory.read(key))
     if found is None:
-        raise UnregisteredMailbox(name)
+        raise UnregisteredMailbox(name, namespace)
     return found
+
+
+async def from_etcd(deadline: Deadline, what: str, reading: Awaitable[T]) -> T:
+    """Return what is read from etcd, or raise `EtcdUnavailable` when the deadline has passed.
+
+    Not `DeadlineExceeded`: that would say that the request may have been acted upon.
+    """
+    try:
+        return await within(deadline, f"{what} in etcd", reading)
+    except DeadlineExceeded as error:
+        raise EtcdUnavailable(str(error)) from None

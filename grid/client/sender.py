@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from grid import trace_context
 from grid.aio import Opening
+from grid.client.arguments import check_group, check_metadata, check_positive, check_retry
 from grid.client.broadcast import BroadcastResult, Group, collect
 from grid.client.interception import of_type, outgoing_interception
 from grid.client.retry import Retry
@@ -24,7 +25,6 @@ from grid.errors import (
     ClientClosed,
     IncompleteBroadcast,
     InvalidArgument,
-    MessageTooLarge,
     UnexpectedReply,
     WrongEventLoop,
 )
@@ -38,14 +38,12 @@ from grid.transport.breaker import BreakerPolicy
 from grid.transport.breaker_transport import GuardedTransport
 from grid.transport.settings import SessionSettings
 from grid.transport.transport import Parcel, Transport
-from grid.wire_pb2 import Delivery
 
 __all__ = ["Messaging"]
 
 M = TypeVar("M", bound=Message)
 
 _KEYS = 100_000  # full names that are kept
-_METADATA_BYTES = 32 * 1024
 
 
 class Messaging:
@@ -69,12 +67,14 @@ class Messaging:
     ) -> None:
         check_grpc()
         self.namespace = default_namespace(namespace)
-        self.timeout = check_timeout(timeout)
+        self.timeout = check_positive(timeout)
         self._mailbox_prefix = prefix(self.namespace, Kind.MAILBOX)
         self._owns_etcd = not isinstance(etcd, EtcdClient)
         self._etcd = etcd if isinstance(etcd, EtcdClient) else EtcdClient(default_etcd(etcd))
         self._limit = max_message_bytes
         self._codec = codec
+        if not isinstance(codec, Codec):
+            raise InvalidArgument("codec", codec, "a grid.Codec")
         if not isinstance(sessions_per_peer, int) or sessions_per_peer < 1:
             raise InvalidArgument("sessions_per_peer", sessions_per_peer, "1 or more")
         if not isinstance(breaker, BreakerPolicy | None):
@@ -91,6 +91,7 @@ class Messaging:
         )
         self._mailboxes = Directory(self._etcd, self.namespace, Kind.MAILBOX)
         self._peers = Directory(self._etcd, self.namespace, Kind.PEER)
+        check_retry(retry)
         self._router = Router(self._mailboxes, self._transport, retry, largest=max_message_bytes)
         self._keys: dict[str, str] = {}
         self._interception = outgoing_interception(
@@ -200,6 +201,8 @@ class Messaging:
             )
         key = self._keys.get(name) or self._key(name)
         type_name, data = self._encode(message, metadata)
+        if metadata:
+            metadata = dict(metadata)  # it may wait here, and the caller may use its own again
         answered, payload = await self._router.ask(
             key,
             type_name,
@@ -325,8 +328,7 @@ class Messaging:
             InvalidName, UnsupportedMessage, MessageTooLarge: before any I/O.
         """
         self._check_open()
-        for name in group.members:
-            check_name(name, Kind.MAILBOX)
+        check_group(group)
         if self._interception is None:  # or they may make it another message
             self._encode(message, metadata)
         result = BroadcastResult()
@@ -354,13 +356,13 @@ class Messaging:
             self._check_loop()
 
     def _check_loop(self) -> None:
-        # A blocking client makes its watches outside of any loop.
         loop = asyncio._get_running_loop()
-        if loop is not self._loop and loop is not None:
-            if self._loop is not None:
-                raise WrongEventLoop
-            self._loop = loop
-            self._thread = get_ident()
+        # In a thread without a loop what is sent would be written by nobody until the client's
+        # loop happens to wake, and two threads would change its tables at once.
+        if loop is None or (self._loop is not None and loop is not self._loop):
+            raise WrongEventLoop
+        self._loop = loop
+        self._thread = get_ident()
 
     def _decode_as(self, wanted: type[Message], name: str, data: bytes) -> Message:
         return of_type(wanted, self._codec.decode(name, data))
@@ -375,6 +377,8 @@ class Messaging:
     def _parcel(self, name: str, message: Message, metadata: Mapping[str, str] | None) -> Parcel:
         key = self._keys.get(name) or self._key(name)
         type_name, data = self._encode(message, metadata)
+        if metadata:
+            metadata = dict(metadata)  # it may wait here, and the caller may use its own again
         if trace_context.active:
             metadata = trace_context.onward(metadata)
         return Parcel(key, 0, type_name, data, metadata)
@@ -385,14 +389,5 @@ class Messaging:
 
     def _encode(self, message: Message, metadata: Mapping[str, str] | None) -> tuple[str, bytes]:
         if metadata:
-            _check_size(metadata)
+            check_metadata(metadata)
         return self._codec.encode(message, limit=self._limit)
-
-
-def _check_size(metadata: Mapping[str, str]) -> None:
-    try:
-        size = Delivery(metadata=metadata).ByteSize()
-    except (TypeError, ValueError):
-        raise InvalidArgument("metadata", metadata, "strings by strings") from None
-    if size > _METADATA_BYTES:
-        raise MessageTooLarge(size, _METADATA_BYTES)

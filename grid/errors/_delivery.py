@@ -45,10 +45,18 @@ class UnknownMailbox(NotDelivered):
 
 
 class UnregisteredMailbox(UnknownMailbox):
-    """No live process holds the name. Start its owner, or check the spelling."""
+    """No live process holds the name. Start its owner, or check name and namespace."""
 
-    def __init__(self, name: str) -> None:
-        NotDelivered.__init__(self, f"grid: unregistered mailbox: {name!r}", name=name)
+    namespace: str
+
+    def __init__(self, name: str, namespace: str = "") -> None:
+        where = f" in namespace {namespace!r}" if namespace else ""
+        NotDelivered.__init__(
+            self,
+            f"grid: unregistered mailbox: {name!r}{where}",
+            name=name,
+            namespace=namespace,
+        )
 
 
 class ReceiverBusy(NotDelivered):

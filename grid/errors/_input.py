@@ -23,7 +23,8 @@ __all__ = [
 ]
 
 
-_NAME_RULE = "one or more of a-z A-Z 0-9 - _"
+_NAME_RULE = "1 to 1,024 of a-z A-Z 0-9 - _"
+_SHOWN = 64  # characters of a bad name in a text
 
 
 class InvalidName(GridError, ValueError):
@@ -33,8 +34,11 @@ class InvalidName(GridError, ValueError):
     kind: str
 
     def __init__(self, name: str, kind: str = "name") -> None:
+        shown = repr(name)
+        if isinstance(name, str) and len(name) > _SHOWN:
+            shown = f"{name[:_SHOWN]!r}... ({len(name)} characters)"
         super().__init__(
-            f"grid: invalid {self._what(kind)}: {name!r} must be {_NAME_RULE}", name=name, kind=kind
+            f"grid: invalid {self._what(kind)}: {shown} must be {_NAME_RULE}", name=name, kind=kind
         )
 
     def _what(self, kind: str) -> str:
@@ -106,15 +110,19 @@ class UnspecifiedAddress(InvalidAddress):
 
 
 class UnsupportedMessage(GridError, TypeError):
-    """The argument is not a protobuf message (class). Nothing was sent."""
+    """A value is not a protobuf message (class), or cannot be encoded. Nothing was sent.
+
+    Attributes:
+        type_name: the type of the value.
+        reason: the cause, if it is a message; e.g. the required fields that it lacks.
+    """
 
     type_name: str
+    reason: str
 
-    def __init__(self, type_name: str) -> None:
-        super().__init__(
-            f"codec: unsupported message: {type_name} is not a protobuf message",
-            type_name=type_name,
-        )
+    def __init__(self, type_name: str, reason: str = "") -> None:
+        cause = f"{type_name}: {reason}" if reason else f"{type_name} is not a protobuf message"
+        super().__init__(f"codec: unsupported message: {cause}", type_name=type_name, reason=reason)
 
 
 class MessageTooLarge(GridError):
@@ -126,14 +134,19 @@ class MessageTooLarge(GridError):
     Attributes:
         size: bytes of the message.
         limit: bytes allowed.
+        part: the part that is too large: `message` or `metadata`.
     """
 
     size: int
     limit: int
+    part: str
 
-    def __init__(self, size: int, limit: int) -> None:
+    def __init__(self, size: int, limit: int, part: str = "message") -> None:
         super().__init__(
-            f"grid: message too large: {size} bytes, the limit is {limit}", size=size, limit=limit
+            f"grid: {part} too large: {size} bytes, the limit is {limit}",
+            size=size,
+            limit=limit,
+            part=part,
         )
 
 
@@ -167,12 +180,19 @@ class ClientClosed(GridError):
 
 
 class WrongEventLoop(GridError, RuntimeError):
-    """The client was first used on another event loop. Make one for each loop."""
+    """The call belongs on the event loop that its object was first used on.
 
-    def __init__(self) -> None:
+    Nothing was sent. Make a client for each loop; from other threads use `grid.sync`, or
+    `asyncio.run_coroutine_threadsafe`.
+    """
+
+    owner: str
+
+    def __init__(self, owner: str = "client") -> None:
         super().__init__(
-            "grid: the client belongs to the event loop it was first used on; "
-            "make another one for this loop"
+            f"grid: the {owner} belongs to the event loop it was first used on; "
+            "make another one for this loop, and from other threads use grid.sync",
+            owner=owner,
         )
 
 

@@ -29,7 +29,15 @@ from google.protobuf.message import Message
 
 from grid import trace_context
 from grid.codec import Codec
-from grid.errors import GridError, InvalidArgument, MailboxClosed, ReceiverBusy, RequestDropped
+from grid.deadline import now
+from grid.errors import (
+    GridError,
+    InvalidArgument,
+    MailboxClosed,
+    ReceiverBusy,
+    RequestDropped,
+    WrongEventLoop,
+)
 from grid.mailbox.request import Request
 from grid.mailbox.statistics import MailboxStatistics
 from grid.transport.answer import Answer
@@ -65,6 +73,7 @@ class Mailbox:
         "_refused",
         "_release",
         "_released",
+        "_search_at",
         "_streams",
         "_thread",
         "_unanswered",
@@ -97,6 +106,7 @@ class Mailbox:
         self._woken = 0
         self._received = 0
         self._refused = 0
+        self._search_at = 0.0  # when a full queue may be searched again
         self._unanswered: set[Answer] = set()
         self._streams: WeakSet[StreamEnd] | None = None
         self._draining = False
@@ -183,6 +193,8 @@ class Mailbox:
         await self.close()
 
     async def _arrival(self) -> None:
+        if get_ident() != self._thread:
+            raise WrongEventLoop("mailbox")
         reader = self._loop.create_future()
         self._readers[reader] = None
         try:
@@ -211,8 +223,7 @@ class Mailbox:
             self._refused += 1
             raise MailboxClosed(self.name)
         if len(self._queue) >= self.size + len(self._readers) + self._woken:
-            self._refused += 1
-            raise ReceiverBusy(self.name, self.size)
+            self._make_room(0)
         self._received += 1
         answer._holder = self._unanswered
         self._unanswered.add(answer)
@@ -223,8 +234,26 @@ class Mailbox:
     def _check_room(self, held: int) -> None:
         """Raise `ReceiverBusy` unless one more fits beside `held` that are still to be put."""
         if len(self._queue) + held >= self.size + len(self._readers) + self._woken:
-            self._refused += 1
-            raise ReceiverBusy(self.name, self.size)
+            self._make_room(held)
+
+    def _make_room(self, held: int) -> None:
+        """Drop requests whose callers have left, or raise `ReceiverBusy` if there are none.
+
+        They are not dropped as they are cancelled: to find one in the queue costs as much as
+        to look through all. A search in vain rests for ten times as long as it took, so that
+        a flood at a full mailbox does not become a search each.
+        """
+        began = now()
+        if began >= self._search_at:
+            live = [request for request in self._queue if not request._answer.done]
+            if len(live) < len(self._queue):
+                self._queue = deque(live)
+                if len(live) + held < self.size + len(self._readers) + self._woken:
+                    return
+            ended = now()
+            self._search_at = ended + 10 * (ended - began)
+        self._refused += 1
+        raise ReceiverBusy(self.name, self.size)
 
     def _drain(self) -> None:
         """Take nothing new; the iteration ends after what is queued."""

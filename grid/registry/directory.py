@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from grid.aio import being_cancelled
 from grid.errors import ClientClosed, EtcdError
@@ -26,12 +27,18 @@ _LONGEST_REST = 30.0
 
 
 class Directory:
-    """Registrations by full name. Nothing is asked of etcd before the first use."""
+    """Registrations by full name. Nothing is asked of etcd before the first use.
+
+    Attributes:
+        find: the registration of a full name, as the view has it.
+        on_left: called with each registration whose name is gone, or has another owner.
+    """
 
     def __init__(self, etcd: EtcdClient, namespace: str, kind: Kind) -> None:
         self._etcd = etcd
         self._prefix = prefix(namespace, kind)
-        self._view = RegistryView(_warn)
+        self._view = RegistryView(_warn, lambda left: self.on_left(left))
+        self.on_left: Callable[[Registration], None] = _ignore
         self.find = self._view.find  # without a frame of its own: each request asks
         self._feed: asyncio.Task[None] | None = None
         self._closed = False
@@ -53,7 +60,7 @@ class Directory:
         if reading is None:
             reading = asyncio.create_task(self._read(key))
             self._reads[key] = reading
-            reading.add_done_callback(lambda _: self._reads.pop(key, None))
+            reading.add_done_callback(lambda done: self._has_read(key, done))
         try:
             return await asyncio.shield(reading)
         except asyncio.CancelledError:
@@ -80,6 +87,11 @@ class Directory:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _has_read(self, key: str, reading: asyncio.Task[Registration | None]) -> None:
+        del self._reads[key]
+        if not reading.cancelled():
+            reading.exception()  # all who asked may have left: it is not to be logged then
 
     def _start(self) -> None:
         if self._closed:
@@ -112,6 +124,10 @@ class Directory:
             return known
         self._view.read(key, before, stored)
         return self.find(key)
+
+
+def _ignore(_: Registration) -> None:
+    pass
 
 
 def _warn(error: MalformedRegistration) -> None:

@@ -1,6 +1,6 @@
 """Names and namespaces: their rules, and the keys that are made of them.
 
-A name is one or more of `a-z A-Z 0-9 - _`. The full name of a thing, and its
+A name is 1 to 1,024 of `a-z A-Z 0-9 - _`. The full name of a thing, and its
 key in etcd, is `<namespace>.<kind>.<name>`; no name contains a dot, so the
 parts are never in doubt and no namespace is a prefix of another.
 
@@ -16,17 +16,23 @@ from functools import lru_cache
 from grid.errors import InvalidActorType, InvalidName, InvalidNamespace
 
 __all__ = [
+    "LONGEST_NAME",
     "Kind",
     "address_lock_key",
     "check_actor_type",
     "check_name",
     "check_namespace",
+    "default_peer_name",
     "full_name",
     "peer_name",
     "prefix",
 ]
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]+", re.ASCII)
+
+# Characters of a name, an actor type or a namespace. A session carries names of up to 4,096, and
+# a full name is a namespace, a kind and a name.
+LONGEST_NAME = 1024
 
 
 class Kind(enum.StrEnum):
@@ -38,7 +44,7 @@ class Kind(enum.StrEnum):
 
 
 def _is_name(text: object) -> bool:
-    return isinstance(text, str) and _NAME.fullmatch(text) is not None
+    return isinstance(text, str) and len(text) <= LONGEST_NAME and bool(_NAME.fullmatch(text))
 
 
 def check_name(name: str, kind: str = "name") -> str:
@@ -93,11 +99,26 @@ def address_lock_key(address: str) -> str:
 
 
 def peer_name(address: str) -> str:
-    """The name of the peer at an address: `127.0.0.1:7777` is `127-0-0-1-7777`.
+    """The name that Go gives the peer at an address: `127.0.0.1:7777` is `127-0-0-1-7777`.
 
-    Brackets of IPv6 are left out, so the name is the one Go would give.
+    Brackets of IPv6 are left out.
     """
     text = address.replace("[", "").replace("]", "")
     for separator in ":./":
         text = text.replace(separator, "-")
     return check_name(text.strip("~\\!?@#$%^&*()<>+=|").strip(), Kind.PEER)
+
+
+def default_peer_name(address: str) -> str:
+    """The name of a peer that was given none: that of `peer_name`, made fit for a command.
+
+    An IPv6 address may begin with colons, of which Go makes a name that looks like an option
+    (`--1-7777`): it loses its dashes. A host that is not ASCII has the form that DNS gives it.
+    """
+    if not address.isascii():
+        host, _, port = address.rpartition(":")
+        try:
+            address = f"{host.encode('idna').decode()}:{port}"
+        except UnicodeError:
+            raise InvalidName(address, Kind.PEER) from None
+    return check_name(peer_name(address).lstrip("-"), Kind.PEER)

@@ -25,11 +25,20 @@ class RegistryView:
         find: the registration of a full name, or None. Each request asks, so it is the
             dictionary's own method.
         loaded: True once a watch has brought all there are.
+
+    Args:
+        on_malformed: called with the error of a stored value that is no registration.
+        on_left: called with a registration whose name is gone, or has another owner.
     """
 
-    def __init__(self, on_malformed: Callable[[MalformedRegistration], None]) -> None:
+    def __init__(
+        self,
+        on_malformed: Callable[[MalformedRegistration], None],
+        on_left: Callable[[Registration], None] = lambda _: None,
+    ) -> None:
         self._known: dict[str, Registration] = {}
         self._on_malformed = on_malformed
+        self._on_left = on_left
         self.find: Callable[[str], Registration | None] = self._known.get
         self.loaded = False
 
@@ -46,7 +55,7 @@ class RegistryView:
             there = {change.key for change in batch.changes}
             for key, known in tuple(self._known.items()):
                 if known.epoch <= batch.revision and key not in there:
-                    del self._known[key]
+                    self._drop(key)
         for change in batch.changes:
             self._change(change)
         self.loaded = True
@@ -60,13 +69,13 @@ class RegistryView:
             stored: what etcd has; None for nothing.
         """
         if stored is None:
-            self._known.pop(key, None)
+            self._drop(key)
             return
         # What was known before the read began cannot be later than what it brings,
         # unless etcd lost its data and counts from the start.
         outlived = before is not None and before.epoch > stored.create_revision
         if outlived and self._known.get(key) is before:
-            del self._known[key]
+            self._drop(key)
         self.put(stored)
 
     def put(self, stored: KeyValue) -> None:
@@ -77,8 +86,11 @@ class RegistryView:
         try:
             self._known[stored.key] = decode_registration(stored)
         except MalformedRegistration as error:
-            self._known.pop(stored.key, None)
+            self._drop(stored.key)
             self._on_malformed(error)
+        else:
+            if known is not None and known.epoch != stored.create_revision:
+                self._on_left(known)
 
     def _change(self, change: Change) -> None:
         if change.current is not None:
@@ -87,4 +99,9 @@ class RegistryView:
         known = self._known.get(change.key)
         ended = change.previous.create_revision if change.previous else 0
         if known is not None and known.epoch <= ended:
-            del self._known[change.key]
+            self._drop(change.key)
+
+    def _drop(self, key: str) -> None:
+        known = self._known.pop(key, None)
+        if known is not None:
+            self._on_left(known)

@@ -10,7 +10,7 @@ from grid.deadline import FOREVER
 from grid.errors import InvalidArgument
 from grid.etcd import EtcdConfig
 from grid.registry.membership import check_lease
-from grid.registry.names import Kind, check_name, check_namespace, peer_name
+from grid.registry.names import Kind, check_name, check_namespace, default_peer_name
 from grid.transport.addresses import advertised_address, split_address
 from grid.transport.settings import SessionSettings
 
@@ -73,7 +73,7 @@ class ServerConfig:
             advertise = advertise.replace("auto", "127.0.0.1", 1)
         address = advertised_address(self.listen, advertise, 1)
         if self.name is None:
-            peer_name(address)
+            default_peer_name(address)
         if self.max_message_bytes < 1:
             raise InvalidArgument("max_message_bytes", self.max_message_bytes, "1 or more")
         check_annotations(self.annotations)

@@ -40,7 +40,7 @@ from grid.mailbox.dispatcher import State
 from grid.mailbox.interception import IncomingInterception
 from grid.mailbox.mailbox import Mailbox
 from grid.registry.membership import Membership, join, wait_gone
-from grid.registry.names import Kind, full_name, peer_name
+from grid.registry.names import Kind, default_peer_name, full_name
 from grid.server.actors import ActorRunner
 from grid.server.config import ServerConfig
 from grid.server.control import serve_control
@@ -185,7 +185,7 @@ class Lifecycle:
     async def _join(self) -> None:
         peer, config = self.peer, self._config
         peer.address = await self._location.find()
-        peer.name = config.name or peer_name(peer.address)
+        peer.name = config.name or default_peer_name(peer.address)
         membership = await join(
             self._etcd, lease=config.lease, address=peer.address, peer=peer.name
         )

@@ -211,6 +211,11 @@ class Client:
         and all errors but `ClientClosed` are the future's.
         """
         self._check_open()
+        # It is encoded on another thread, and the caller may use its own again.
+        if isinstance(message, Message):
+            message, given = type(message)(), message
+            message.CopyFrom(given)
+        metadata = dict(metadata) if metadata else metadata
 
         async def sent() -> Message:
             return await self._client.send(

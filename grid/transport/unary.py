@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from grid.aio import being_cancelled
-from grid.deadline import Deadline, request_overdue
+from grid.deadline import Deadline, now, request_overdue
 from grid.errors import (
     ClientClosed,
     GridError,
@@ -46,6 +46,7 @@ _UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 _LEFT = (grpc.StatusCode.UNKNOWN, "grid: context finished")
 # A timer of gRPC, or of the peer, may be ahead of the deadline by this many seconds.
 _EARLY = 0.05
+_IDLE = 60.0  # seconds without use after which connections may be closed
 _MOVED = "a name that it had has moved"
 
 
@@ -99,6 +100,7 @@ class _Address:
 
     Attributes:
         under_way: the calls that use it.
+        used_at: when the last call ended, on the clock of `deadline.now`.
         connecting: the limits of those that wait for a connection.
         dropped: True once a new one has taken its place; its last call closes it.
         closed: True once its channels are closed.
@@ -107,6 +109,7 @@ class _Address:
     def __init__(self, address: str, connections: int, options: tuple[tuple[str, int], ...]):
         self.address = address
         self.under_way = 0
+        self.used_at = now()
         self.connecting: set[asyncio.Timeout] = set()
         self.dropped = False
         self.closed = False
@@ -116,6 +119,7 @@ class _Address:
     def leave(self) -> bool:
         """End the use by a call; True if it was the last one and the address is dropped."""
         self.under_way -= 1
+        self.used_at = now()
         return self.dropped and not self.under_way
 
     @property
@@ -142,6 +146,7 @@ class UnaryTransport:
             raise ValueError("at least one connection is needed")
         self._connections = connections
         self._addresses: dict[str, _Address] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self._options = (
             ("grpc.max_receive_message_length", limit + ENVELOPE_ROOM),
             ("grpc.max_send_message_length", limit + ENVELOPE_ROOM),
@@ -218,6 +223,7 @@ class UnaryTransport:
         self._addresses.clear()
         for target in targets:
             await target.close()
+        await asyncio.gather(*self._closing, return_exceptions=True)
 
     async def _use(
         self,
@@ -284,9 +290,20 @@ class UnaryTransport:
             await target.close()
 
     def _dial(self, address: str) -> _Address:
+        # Peers come and go: what is not used for long is closed when another one is dialled.
+        idle = now() - _IDLE
+        for other in [one for one in self._addresses.values() if one.used_at < idle]:
+            if not other.under_way:
+                self._forget(other)
+                self._close_soon(other)
         target = _Address(address, self._connections, self._options)
         self._addresses[address] = target
         return target
+
+    def _close_soon(self, target: _Address) -> None:
+        closing = asyncio.create_task(target.close(), name=f"close {target.address}")
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
 
 def _failure(

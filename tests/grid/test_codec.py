@@ -2,6 +2,7 @@
 
 import pytest
 from google.protobuf.any_pb2 import Any
+from google.protobuf.descriptor_pb2 import UninterpretedOption
 from google.protobuf.wrappers_pb2 import StringValue
 
 from grid.codec import Codec
@@ -107,3 +108,20 @@ def test_a_message_over_the_limit_is_refused() -> None:
         Codec().encode(EchoMsg(msg="x" * 1000), limit=1000)
     assert (caught.value.size, caught.value.limit) == (1003, 1000)
     assert Codec().encode(EchoMsg(msg="x" * 997), limit=1000)[1]
+
+
+@pytest.mark.parametrize(
+    "prefix", [GO, "github.com/lytics/grid/", "github.com/lytics/lio/vendor/" + GO]
+)
+def test_the_shipped_echo_is_known_under_its_go_names(prefix: str) -> None:
+    codec = Codec()
+    assert codec.decode(prefix + "EchoMsg", b"\x0a\x02hi") == EchoMsg(msg="hi")
+    assert codec.name_of(EchoMsg) == "grid.EchoMsg"
+    assert codec.name_of(EchoMsg, like="github.com/lytics/grid/v3/EchoMsg") == GO + "EchoMsg"
+
+
+def test_a_missing_required_field_is_named() -> None:
+    with pytest.raises(UnsupportedMessage, match="name_part") as caught:
+        Codec().encode(UninterpretedOption.NamePart(), limit=LIMIT)
+    assert "is not a protobuf message" not in str(caught.value)
+    assert caught.value.type_name == "google.protobuf.UninterpretedOption.NamePart"

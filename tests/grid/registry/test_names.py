@@ -6,16 +6,30 @@ import pytest
 
 from grid.errors import InvalidName, InvalidNamespace
 from grid.registry.names import (
+    LONGEST_NAME,
     Kind,
     address_lock_key,
+    check_actor_type,
     check_name,
     check_namespace,
+    default_peer_name,
     full_name,
     peer_name,
     prefix,
 )
 
 BAD = ["", "a b", "a\n", "\n", "a.b", "ä", "名", "٣", "a/b", *(set(string.punctuation) - set("-_"))]
+
+
+def test_a_name_fits_into_a_session_and_a_text() -> None:
+    longest = "n" * LONGEST_NAME
+    assert check_name(longest) == longest
+    assert len(full_name(longest, Kind.MAILBOX, longest)) < 4096
+    for refuse in (check_name, check_namespace, check_actor_type):
+        for long in (longest + "n", "n" * 100_000):
+            with pytest.raises(InvalidName, match=rf"\({len(long)} characters\)") as caught:
+                refuse(long)
+            assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -64,3 +78,21 @@ def test_keys_are_those_of_the_go_library() -> None:
 )
 def test_peer_names_are_made_from_addresses(address: str, name: str) -> None:
     assert peer_name(address) == name
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("127.0.0.1:7777", "127-0-0-1-7777"),
+        ("[::1]:7850", "1-7850"),
+        ("[fd00::1]:7850", "fd00--1-7850"),
+        ("b\u00fccher.example:7777", "xn--bcher-kva-example-7777"),
+    ],
+)
+def test_a_default_name_can_be_given_to_a_command(address: str, name: str) -> None:
+    assert default_peer_name(address) == name
+
+
+def test_an_address_that_makes_no_name_is_refused() -> None:
+    with pytest.raises(InvalidName):
+        default_peer_name("\u00fc" * 100 + ":1")

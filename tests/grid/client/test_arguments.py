@@ -1,0 +1,92 @@
+"""Wrong arguments are refused where they are given, before any I/O, with what is wanted."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+import grid
+from grid.errors import GridError, InvalidArgument, MessageTooLarge, WrongEventLoop
+from grid.wire_pb2 import EchoMsg
+
+WRONG: Any = {
+    "annotations": (lambda c: c.start_actor("a", annotations="gpu"), "list of strings"),
+    "annotation": (lambda c: c.start_actor("a", annotations=["gpu", 7]), "list of strings"),
+    "no annotations": (lambda c: c.start_actor("a", annotations=None), "list of strings"),
+    "data": (lambda c: c.start_actor("a", data="x"), "data must be bytes"),
+    "kind": (lambda c: c.query("peers"), "peer, actor or mailbox"),
+    "no kind": (lambda c: c.query(None), "peer, actor or mailbox"),
+    "group": (lambda c: c.broadcast(["bob"], EchoMsg()), "grid.Group"),
+    "group of one": (lambda c: c.broadcast("bob", EchoMsg()), "grid.Group"),
+    "metadata": (lambda c: c.request("bob", EchoMsg(), metadata={"a": 1}), "strings by strings"),
+    "listed metadata": (lambda c: c.request("bob", EchoMsg(), metadata=["a"]), "strings by string"),
+    "timeout": (lambda c: c.request("bob", EchoMsg(), timeout="1"), "a number of seconds"),
+    "grace": (lambda c: c.stop_actor("a", grace="1"), "a number of seconds"),
+}
+
+
+@pytest.mark.parametrize(("use", "text"), WRONG.values(), ids=WRONG)
+async def test_a_wrong_argument_of_a_call(
+    use: Callable[[Any], Awaitable[object]], text: str
+) -> None:
+    async with grid.Client("n", etcd="127.0.0.1:1") as client:
+        with pytest.raises(InvalidArgument, match=text):
+            await use(client)
+
+
+@pytest.mark.parametrize("kind", ["peers", "", None, 7])
+async def test_a_wrong_kind_of_a_watch(kind: Any) -> None:
+    async with grid.Client("n", etcd="127.0.0.1:1") as client:
+        with pytest.raises(InvalidArgument, match="peer, actor or mailbox"):
+            client.watch(kind)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"timeout": -1},
+        {"timeout": 0},
+        {"timeout": "10"},
+        {"timeout": float("nan")},
+        {"retry": 3},
+        {"retry": None},
+        {"sessions_per_peer": 0},
+        {"breaker": True},
+        {"max_message_bytes": -1},
+        {"compression": "zip"},
+        {"filters": 7},
+        {"namespace": "a b"},
+        {"namespace": "n" * 5000},
+        {"etcd": "no port"},
+        {"etcd": 7},
+        {"codec": "json"},
+    ],
+    ids=str,
+)
+def test_a_wrong_argument_of_a_client(arguments: Any) -> None:
+    for make in (grid.Client, grid.sync.Client):
+        with pytest.raises(GridError):
+            make(**{"namespace": "n", "etcd": "127.0.0.1:1", **arguments})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"attempts": 0}, {"attempts": "3"}, {"first_pause": -1}, {"longest_pause": "1"}],
+    ids=str,
+)
+def test_a_wrong_retry(arguments: Any) -> None:
+    with pytest.raises(InvalidArgument):
+        grid.Retry(**arguments)
+
+
+async def test_metadata_over_its_limit_is_not_called_a_message() -> None:
+    async with grid.Client("n", etcd="127.0.0.1:1") as client:
+        with pytest.raises(MessageTooLarge, match="metadata too large") as caught:
+            await client.request("bob", EchoMsg(), metadata={"key": "x" * 100_000})
+        assert caught.value.part == "metadata"
+
+
+def test_a_client_outside_of_a_loop_says_so() -> None:
+    client = grid.Client("n", etcd="127.0.0.1:1")
+    with pytest.raises(WrongEventLoop):
+        client.send("bob", EchoMsg())
