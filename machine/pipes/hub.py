@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -186,6 +187,38 @@ class Pipe:
             machine.add_err(error, source=Piped(machine.id, tx.id, 0, (self.id,)))
 
 
+class _Following(threading.local):
+    """The pipes that a thread follows now.
+
+    A pipe mutates its target inside of the source's transition, so a chain of pipes is a
+    chain of calls. Beyond a depth the rest is put off, and worked off by the first pipe of
+    the chain before it returns: a chain may be as long as it wants.
+    """
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.later: deque[tuple[Pipe, AnyMachine, Transition]] = deque()
+
+
+_MAX_DEPTH = 12
+_following = _Following()
+
+
+def _follow(pipe: Pipe, machine: AnyMachine, tx: Transition) -> None:
+    if _following.depth >= _MAX_DEPTH:
+        _following.later.append((pipe, machine, tx))
+        return
+    _following.depth += 1
+    try:
+        pipe._follow(machine, tx)
+        while _following.depth == 1 and _following.later:
+            late, source, change = _following.later.popleft()
+            if late.attached:
+                late._follow(source, change)
+    finally:
+        _following.depth -= 1
+
+
 class _Hub(Tracer):
     """All pipes that begin at one machine."""
 
@@ -218,7 +251,7 @@ class _Hub(Tracer):
             return
         for pipe in self.pipes:
             if pipe.attached and not changed.isdisjoint(pipe.states):
-                pipe._follow(machine, tx)
+                _follow(pipe, machine, tx)
 
     def machine_disposed(self, machine: AnyMachine) -> None:
         for pipe in self.pipes:

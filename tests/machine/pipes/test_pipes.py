@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -270,3 +271,25 @@ def test_only_machines_can_be_piped() -> None:
     machine: Any = Machine("A")
     with pytest.raises(InvalidArgument, match="between machines, not str"):
         pipes.bind_state(machine, cast("Any", "app"), "A")
+
+
+def test_a_long_chain_is_followed_to_its_end() -> None:
+    machines: list[AnyMachine] = [Machine("A; B", id=f"m{number}") for number in range(400)]
+    for source, target in itertools.pairwise(machines):
+        pipes.bind_state(source, target, "A")
+    assert machines[0].add("A").executed
+    assert all(machine.is_("A") for machine in machines)
+    assert machines[0].remove("A").executed
+    assert not any(machine.is_("A") for machine in machines)
+    assert not any(machine.err for machine in machines)
+
+
+def test_a_long_chain_may_fork_and_meet() -> None:
+    machines: list[AnyMachine] = [Machine("A! >B; B") for _ in range(60)]
+    end: AnyMachine = Machine("A!; B")
+    for source, target in itertools.pairwise(machines):
+        pipes.add(source, target, "A")
+    for machine in machines:
+        pipes.add(machine, end, "A")
+    machines[0].add("A")
+    assert end.tick("A") == 2 * len(machines) - 1
