@@ -8,11 +8,10 @@ from array import array
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from machine.core import bindings
+from machine.core import bindings, work
 from machine.core.engine import Engine
 from machine.core.handlers import Binding
 from machine.core.snapshot import Snapshot
-from machine.core.story import Story, StorySource, known_story
 from machine.core.tracer import Tracer
 from machine.core.view import zeros
 from machine.core.when import check_callable, setup_lock
@@ -182,6 +181,35 @@ class Lifecycle(Engine):
             self._open_waits.changed(before, ticks)
         self._settle_unobserved()
 
+    @property
+    def idle_states(self) -> tuple[str, ...]:
+        """The active states whose async State handlers do not run, nor have run to their end.
+
+        After `import_` and unpickling, and when an event loop ended before its states.
+        """
+        return work.idle_states(self)
+
+    def start_work(self) -> tuple[str, ...]:
+        """Start the async State handlers of the idle states, as if these had just begun.
+
+        Handlers get no arguments of a mutation; those that need some fail with
+        `InvalidHandler`, which becomes the machine's error.
+
+        Returns:
+            The states whose work was started.
+
+        Raises:
+            InvalidArgument: a transition runs.
+            MachineDisposed: the machine has been disposed.
+        """
+        self._check_idle("start work")
+        try:
+            states = work.start_work(self)
+        finally:
+            self._busy.release()
+        self._drain()
+        return states
+
     # -- the schema ----------------------------------------------------------------------
 
     def set_schema(self, schema: Any) -> None:
@@ -265,32 +293,6 @@ class Lifecycle(Engine):
                 "tags must be an iterable of strings, not one string", argument="tags"
             )
         self._tags = tuple(dict.fromkeys(str(tag) for tag in tags))
-
-    # -- stories -------------------------------------------------------------------------
-
-    def story(self, state: str = "") -> Story:
-        """The causes of the current tick of a state; from any thread.
-
-        With a `machine.story.StoryTracer` bound: the mutations, with the lines
-        of the program or the handlers that asked for them, back to the first
-        cause. Without one: the little that the machine knows, and a hint.
-
-        Args:
-            state: "" for the story of the last error.
-
-        Returns:
-            The story, to print or to walk through.
-
-        Raises:
-            UnknownState: it is not in the schema.
-        """
-        if state:
-            self._names((state,))
-        for one in self._tracers:
-            source = one.tracer
-            if isinstance(source, StorySource):
-                return source.story(self, state) if state else source.error_story(self)
-        return known_story(self, state)
 
     # -- the end -------------------------------------------------------------------------
 

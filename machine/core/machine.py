@@ -203,8 +203,9 @@ class Machine(Lifecycle, Pictures, Generic[S]):
     def home_loop(self) -> AbstractEventLoop | None:
         """The event loop of the machine's async handlers, for mutations from threads without one.
 
-        The loop in which the machine was made, or in which an async handler
-        ran last; None before there was one. It may be closed by now.
+        The loop in which the machine was made, or else the first in which an async
+        handler ran. It stays while it runs; then the next one takes its place.
+        None before there was one. It may be closed by now.
         """
         return self._loop
 

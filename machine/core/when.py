@@ -1,4 +1,4 @@
-"""Waits for a machine, and the contexts of its states.
+"""Waits for a machine, the contexts of its states, and their stories.
 
 `When` adds to the attributes of a `View` those that waits and contexts need:
 
@@ -11,6 +11,7 @@
 `_thread`           the thread that drains the queue, or 0
 `_disposing`        True once `dispose` was called
 `_loop`, `_tasks`   the home loop, and the tasks of contexts
+`_adopted`          True once the home loop is not the one of the constructor
 ==================  ===============================================================
 
 A mirror of a remote machine derives from it: after each change of the clocks it calls
@@ -27,6 +28,7 @@ from typing import Any
 
 from machine.core.mutation import values_of
 from machine.core.notes import annotate
+from machine.core.story import Story, StorySource, known_story
 from machine.core.tracer import GuardedTracer
 from machine.core.view import Names, View
 from machine.errors import InvalidArgument, MachineDisposed
@@ -57,6 +59,7 @@ class When(View):
     """
 
     __slots__ = (
+        "_adopted",
         "_contexts",
         "_disposing",
         "_gone",
@@ -78,6 +81,7 @@ class When(View):
         self._thread = 0
         self._disposing = False
         self._loop: AbstractEventLoop | None = None
+        self._adopted = False
         self._tasks: set[Task[Any]] | None = None
 
     def when(self, *states: Names) -> Wait:
@@ -207,6 +211,32 @@ class When(View):
             context.expired = True
             return context
         return self._context(self._relations.index[name])
+
+    # -- stories -------------------------------------------------------------------------
+
+    def story(self, state: str = "") -> Story:
+        """The causes of the current tick of a state; from any thread.
+
+        With a `machine.story.StoryTracer` bound: the mutations, with the lines
+        of the program or the handlers that asked for them, back to the first
+        cause. Without one: the little that the machine knows, and a hint.
+
+        Args:
+            state: "" for the story of the last error.
+
+        Returns:
+            The story, to print or to walk through.
+
+        Raises:
+            UnknownState: it is not in the schema.
+        """
+        if state:
+            self._names((state,))
+        for one in self._tracers:
+            source = one.tracer
+            if isinstance(source, StorySource):
+                return source.story(self, state) if state else source.error_story(self)
+        return known_story(self, state)
 
     # -- contexts ------------------------------------------------------------------------
 

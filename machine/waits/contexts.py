@@ -27,6 +27,7 @@ class ContextHost(Protocol):
     id: str
     _loop: asyncio.AbstractEventLoop | None
     _tasks: set[asyncio.Task[Any]] | None
+    _adopted: bool  # the home loop is not the one in which the machine was made
 
     def _background_failed(self, error: BaseException, state: str, name: str) -> None: ...
 
@@ -49,7 +50,7 @@ class StateContext:
         expired: True once it is over.
     """
 
-    __slots__ = ("_machine", "_scopes", "_tasks", "_wait", "expired", "state", "tick")
+    __slots__ = ("_machine", "_scopes", "_tasks", "_wait", "_worked", "expired", "state", "tick")
 
     def __init__(self, machine: ContextHost, state: str, tick: int) -> None:
         self.state: str = state
@@ -59,6 +60,7 @@ class StateContext:
         self._tasks: set[asyncio.Task[Any]] | None = None
         self._scopes: dict[asyncio.Task[Any], list[_Scope]] | None = None
         self._wait: Wait | None = None
+        self._worked = False  # a handler's work has begun, and was not cut off
 
     def __repr__(self) -> str:
         over = "expired" if self.expired else f"{len(self._tasks or ())} tasks"
@@ -109,25 +111,40 @@ class StateContext:
         return task
 
     def _start(self, work: Coroutine[Any, Any, Any], name: str) -> None:
-        """Begin a handler's work: here, or in the loop that the machine knows."""
-        loop = events._get_running_loop()
-        if loop is not None:
-            self._machine._loop = loop
-            self._begin(loop, work, name)
-            return
-        loop = self._machine._loop
-        if loop is None or loop.is_closed():
+        """Begin a handler's work in the home loop of the machine.
+
+        The home loop stays while it runs, so that a short-lived loop of another thread
+        does not take the work along when it ends. A loop that is closed, or does not
+        run, is replaced by the running one.
+        """
+        running, machine = events._get_running_loop(), self._machine
+        home = machine._loop
+        if running is not None and (home is None or not home.is_running()):
+            home = machine._loop = running
+            machine._adopted = True
+        if home is None or home.is_closed():
             work.close()
+            ended = (
+                "this machine has seen none" if home is None else "that of the machine is closed"
+            )
             raise NoEventLoop(
-                f"the async handler {name} needs an event loop, and this machine has seen none",
-                machine=self._machine.id,
+                f"the async handler {name} needs an event loop, and {ended}",
+                machine=machine.id,
                 state=self.state,
                 hint="Make the machine inside a running loop, or use a plain handler.",
             )
-        loop.call_soon_threadsafe(self._begin, loop, work, name)
+        self._worked = True
+        if home is running:
+            self._begin(home, work, name, True)
+        else:
+            home.call_soon_threadsafe(self._begin, home, work, name, True)
 
     def _begin(
-        self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], name: str
+        self,
+        loop: asyncio.AbstractEventLoop,
+        work: Coroutine[Any, Any, T],
+        name: str,
+        of_handler: bool = False,
     ) -> asyncio.Task[T]:
         if _EAGER is not None and loop.get_task_factory() is _EAGER:
             task = asyncio.Task(work, loop=loop)  # the other would begin inside of the transition
@@ -140,12 +157,12 @@ class StateContext:
             machine._tasks = set()
         self._tasks.add(task)
         machine._tasks.add(task)
-        task.add_done_callback(partial(self._ended, name))
+        task.add_done_callback(partial(self._ended, name, of_handler))
         if self.expired:
             task.cancel()
         return task
 
-    def _ended(self, name: str, task: asyncio.Task[Any]) -> None:
+    def _ended(self, name: str, of_handler: bool, task: asyncio.Task[Any]) -> None:
         if self._tasks is not None:
             self._tasks.discard(task)
         if self._machine._tasks is not None:
@@ -154,6 +171,20 @@ class StateContext:
             error = task.exception()
             if error is not None:
                 self._machine._background_failed(error, self.state, name or task.get_name())
+        elif of_handler and not self.expired:
+            self._worked = False
+            if self._machine._adopted:  # a loop that came along, and ended before the state
+                self._machine._background_failed(
+                    NoEventLoop(
+                        f"{name} was cancelled with its event loop, and {self.state} is active",
+                        machine=self._machine.id,
+                        state=self.state,
+                        hint="Make the machine in a loop that lives as long as it does; "
+                        "start_work() begins the work again.",
+                    ),
+                    self.state,
+                    name,
+                )
 
     def _expire(self) -> None:
         self.expired = True

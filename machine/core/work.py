@@ -1,0 +1,61 @@
+"""Async work of states: the handlers that should run, and those that do not.
+
+The work of a state begins with it. It does not run after the state was imported or
+unpickled, or when its event loop has ended before it.
+"""
+
+from __future__ import annotations
+
+from machine.core.engine import Engine
+from machine.core.handlers import Handler, Role
+from machine.core.mutation import Mutation
+from machine.core.transition import Transition
+from machine.rules.kinds import Kind
+
+__all__ = ["idle_states", "start_work"]
+
+
+def idle_states(machine: Engine) -> tuple[str, ...]:
+    """Return the active states whose async State handlers have not run in this activation."""
+    index = machine._relations.index
+    return tuple(
+        name
+        for name in machine.active
+        if not _has_worked(machine, index[name]) and _work(machine, index[name])
+    )
+
+
+def start_work(machine: Engine) -> tuple[str, ...]:
+    """Start the async State handlers of idle states; the machine's lock is held.
+
+    Returns:
+        The states.
+    """
+    states = idle_states(machine)
+    for name in states:
+        at = machine._relations.index[name]
+        move = machine._relations.move(machine._config, Kind.ADD, (at,))
+        mutation = Mutation(Kind.ADD, (name,))
+        tx = Transition(machine, mutation, move, machine._ticks, machine._transitions)
+        context = machine._context(at)
+        for handler, owner in _work(machine, at):
+            try:
+                context._start(handler.invoke(owner, tx), handler.name)
+            except Exception as error:  # noqa: BLE001 - it becomes the machine's
+                machine._background_failed(error, name, handler.name)
+    return states
+
+
+def _has_worked(machine: Engine, state: int) -> bool:
+    context = (machine._contexts or {}).get(state)
+    return context is not None and context.tick == machine._ticks[state] and context._worked
+
+
+def _work(machine: Engine, state: int) -> list[tuple[Handler, object]]:
+    place = (Role.STATE, state, -1)
+    return [
+        (handler, binding.owner)
+        for binding in machine._bindings
+        for handler in binding.handlers
+        if handler.is_async and handler.place == place
+    ]
