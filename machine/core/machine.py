@@ -112,7 +112,7 @@ class Machine(Lifecycle, Pictures, Generic[S]):
     @overload
     def __init__(
         self: Machine[Any],
-        schema: Schema | Mapping[str, Any] | str | None = ...,
+        schema: Schema | Mapping[str, Any] | Sequence[str] | None = ...,
         *,
         id: str | None = ...,
         handlers: object = ...,

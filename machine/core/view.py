@@ -21,6 +21,7 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum
 from typing import Any, Literal, TypeAlias
 
 from machine.core.mutation import Mutation
@@ -31,12 +32,13 @@ from machine.errors import InvalidArgument, UnknownState
 from machine.rules.kinds import Kind, kind_of
 from machine.rules.resolution import Configuration, Relations
 from machine.schema.schema import EXCEPTION, Schema
+from machine.schema.state import name_of
 from machine.times import Time
 
 __all__ = ["Names", "Position", "View", "zeros"]
 
 Position: TypeAlias = Literal["any", "first", "last"]
-Names: TypeAlias = str | Iterable[str]
+Names: TypeAlias = str | Enum | Iterable[str | Enum]
 
 
 class View:
@@ -363,6 +365,8 @@ class View:
             else:
                 one = (given,)
             for name in one:
+                if isinstance(name, Enum):
+                    name = name_of(name)
                 if not isinstance(name, str) or name not in index:
                     raise UnknownState(str(name), self.id, known=self._relations.names)
                 names[name] = None
@@ -382,7 +386,9 @@ def _flat(groups: Iterable[Any]) -> Iterator[str]:
     for group in groups:
         if isinstance(group, str):
             yield group
+        elif isinstance(group, Enum):
+            yield name_of(group)
         elif isinstance(group, Iterable):
-            yield from group
+            yield from (name_of(one) if isinstance(one, Enum) else one for one in group)
         else:
             raise UnknownState(str(group))

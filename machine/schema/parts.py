@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
 from typing import TypeAlias
 
 from machine.errors import InvalidArgument, Problem, SchemaError
-from machine.schema.state import Names, Relation, State, flatten
+from machine.schema.state import Names, Relation, State, flatten, name_of
 from machine.schema.text import parse_states
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "data_part",
     "definitions",
     "in_order",
+    "named",
     "no_duplicates",
     "read_groups",
     "renamed",
@@ -104,3 +106,16 @@ def restricted(name: str, state: State, kept: set[str], *, strict: bool) -> Stat
         remove=[other for other in state.remove if other in kept],
         after=[other for other in state.after if other in kept],
     )
+
+
+def named(value: object) -> object:
+    """A mapping for an Enum class or a list of names; other values as they are.
+
+    The value of a member is its definition if it is a State.
+    """
+    if isinstance(value, type) and issubclass(value, Enum):
+        members = {name_of(one): one.value for one in value}
+        return {name: one if isinstance(one, State) else None for name, one in members.items()}
+    if isinstance(value, list | tuple):
+        return dict.fromkeys(flatten(value, "schema"))
+    return value

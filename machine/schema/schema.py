@@ -351,11 +351,11 @@ class Schema(Pictures, Mapping[str, State]):
 
 
 def as_schema(value: object) -> Schema:
-    """The schema of a Schema, a States class, a text in the short form, a mapping, or None."""
+    """The schema of a Schema, a States or Enum class, a short text, a mapping, names, or None."""
     declared = _declared(value)
     if declared is not None:
         return declared
-    return Schema(parts.definitions({} if value is None else value, "schema"))
+    return Schema(parts.definitions({} if value is None else parts.named(value), "schema"))
 
 
 def _declared(value: object) -> Schema | None:

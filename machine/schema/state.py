@@ -6,7 +6,7 @@ import builtins
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import TypeAlias, TypedDict, TypeVar, Unpack, cast
 
 from machine.errors import InvalidArgument, did_you_mean, near_names
@@ -27,7 +27,7 @@ __all__ = [
 EXCEPTION = "Exception"
 """The one built-in state: active while there is an error that has not been handled."""
 
-Names: TypeAlias = "str | Iterable[Names]"
+Names: TypeAlias = "str | Enum | Iterable[Names]"
 """One name, or any nested iterable of names."""
 
 
@@ -52,6 +52,8 @@ def flatten(names: Names, argument: str = "names") -> tuple[str, ...]:
 
 
 def _collect(names: object, argument: str, found: dict[str, None], depth: int) -> None:
+    if isinstance(names, Enum):
+        names = name_of(names)
     if isinstance(names, str):
         found[str(names)] = None
         return
@@ -61,13 +63,13 @@ def _collect(names: object, argument: str, found: dict[str, None], depth: int) -
         raise InvalidArgument(
             f"{argument} takes a name or names, not {_shown(names)}",
             argument=argument,
-            hint=_cure(names),
+            hint=_fix(names),
         )
     elif isinstance(names, type):
         raise InvalidArgument(
             f"{argument} takes names, not the class {names.__name__}",
             argument=argument,
-            hint=_cure(names),
+            hint=_fix(names),
         )
     if depth > 20:
         raise InvalidArgument(f"{argument} is nested more than 20 deep", argument=argument)
@@ -81,7 +83,7 @@ def _shown(value: object) -> str:
     return f"{type(value).__name__} {value!r}"
 
 
-def _cure(value: object) -> str | None:
+def _fix(value: object) -> str | None:
     if value is builtins.Exception:
         return "The state is machine.EXCEPTION; the bare word is Python's class."
     if value is None:
@@ -234,6 +236,11 @@ def _unknown_field(name: str) -> InvalidArgument:
         argument=name,
         hint=f"It has: {', '.join(FIELDS)}.",
     )
+
+
+def name_of(member: Enum) -> str:
+    """The state that a member of an Enum stands for: its value if it is a str, else its name."""
+    return str.__str__(member) if isinstance(member, str) else member.name
 
 
 def tag_value(tags: Iterable[str], key: str) -> str | None:

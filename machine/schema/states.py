@@ -86,10 +86,11 @@ class _DeclaredState:
 
 
 class _DeclaredGroup:
-    __slots__ = ("names",)
+    __slots__ = ("exclusive", "names")
 
-    def __init__(self, names: tuple[str, ...]) -> None:
+    def __init__(self, names: tuple[str, ...], exclusive: bool) -> None:
         self.names = names
+        self.exclusive = exclusive
 
     def __iter__(self) -> NoReturn:
         raise InvalidArgument(
@@ -156,9 +157,13 @@ def state(
     return _DeclaredState(definition)
 
 
-def group(*states: Names) -> tuple[str, ...]:
-    """Declare a named list of states in the body of a States class; groups may hold groups."""
-    return cast("tuple[str, ...]", _DeclaredGroup(flatten(states, "group")))
+def group(*states: Names, exclusive: bool = False) -> tuple[str, ...]:
+    """Declare a named list of states in the body of a States class; groups may hold groups.
+
+    Args:
+        exclusive: at most one of them is active: each removes all others.
+    """
+    return cast("tuple[str, ...]", _DeclaredGroup(flatten(states, "group"), exclusive is True))
 
 
 class _Body(dict[str, object]):
@@ -169,6 +174,7 @@ class _Body(dict[str, object]):
         self.owner = owner
         self.states: dict[str, State] = {}
         self.groups: dict[str, tuple[str, ...]] = {}
+        self.exclusive: dict[str, bool] = {}  # of the groups
 
     def __setitem__(self, name: str, value: object) -> None:
         value = self._declare(name, value)
@@ -188,6 +194,7 @@ class _Body(dict[str, object]):
             return name
         if isinstance(value, _DeclaredGroup):
             self.groups[name] = value.names
+            self.exclusive[name] = value.exclusive
             return value.names
         if not _harmless(name, value):
             raise _clash(
@@ -258,7 +265,7 @@ class _StatesMeta(type):
 
 
 def _finish(made: _StatesMeta, body: _Body) -> None:
-    type.__setattr__(made, "_declared", (body.states, body.groups))
+    type.__setattr__(made, "_declared", (body.states, body.groups, body.exclusive))
     states = _inherited(made, 0)
     groups = _inherited(made, 1)
     for name in states.keys() & groups.keys():
@@ -267,15 +274,30 @@ def _finish(made: _StatesMeta, body: _Body) -> None:
         )
     _check_attributes(made, body, {**{name: name for name in states}, **groups})
     place = f"class {made.__name__}"
+    exclusive = [groups[name] for name, one in _inherited(made, 2).items() if one]
     try:
         schema = Schema(
-            cast("Mapping[str, State]", states), groups=cast("Mapping[str, Names]", groups)
+            _excluding(
+                cast("Mapping[str, State]", states), cast("list[tuple[str, ...]]", exclusive)
+            ),
+            groups=cast("Mapping[str, Names]", groups),
         )
     except SchemaError as error:
         raise SchemaError(error.problems, place=place) from None
     type.__setattr__(made, "schema", schema)
     type.__setattr__(made, "names", schema.names)
     type.__setattr__(made, "groups", schema.groups)
+
+
+def _excluding(states: Mapping[str, State], groups: list[tuple[str, ...]]) -> dict[str, State]:
+    """The states, where those of each of these groups remove each other."""
+    found = dict(states)
+    for names in groups:
+        for name in names:
+            if name in found:  # others are a problem of the group, which the schema reports
+                others = tuple(other for other in names if other != name)
+                found[name] = found[name].extend(State(remove=others))
+    return found
 
 
 def _check_attributes(made: _StatesMeta, body: _Body, expected: Mapping[str, object]) -> None:
