@@ -59,8 +59,9 @@ class ServerConfig:
         """True if the address to give out is this machine's on the way to etcd."""
         return self.advertise is not None and self.advertise.partition(":")[0] == "auto"
 
-    def check(self) -> None:
-        """Raise for what cannot work, before any I/O."""
+    def check_fields(self) -> None:
+        """Raise for a field that is wrong whatever the others are."""
+        self._check_types()
         check_namespace(self.namespace)
         for name in ("lease", "drain_timeout"):
             _check_seconds(name, getattr(self, name))
@@ -68,20 +69,45 @@ class ServerConfig:
         split_address(self.listen)
         if self.name is not None:
             check_name(self.name, Kind.PEER)
+        if self.max_message_bytes < 1:
+            raise InvalidArgument("max_message_bytes", self.max_message_bytes, "1 or more")
+        check_annotations(self.annotations)
+        _ = self.session_settings
+        if self.on_lease_lost not in ("rejoin", "exit"):
+            raise InvalidArgument("on_lease_lost", self.on_lease_lost, "'rejoin' or 'exit'")
+
+    def check(self) -> None:
+        """Raise for what cannot work, before any I/O."""
+        self.check_fields()
         advertise = self.advertise
         if advertise is not None and self.advertises_itself:  # found at each join, by I/O
             advertise = advertise.replace("auto", "127.0.0.1", 1)
         address = advertised_address(self.listen, advertise, 1)
         if self.name is None:
             default_peer_name(address)
-        if self.max_message_bytes < 1:
-            raise InvalidArgument("max_message_bytes", self.max_message_bytes, "1 or more")
-        check_annotations(self.annotations)
-        _ = self.session_settings
-        if self.unix_socket not in (None, True, False):
-            raise InvalidArgument("unix_socket", self.unix_socket, "True, False or None")
-        if self.on_lease_lost not in ("rejoin", "exit"):
-            raise InvalidArgument("on_lease_lost", self.on_lease_lost, "'rejoin' or 'exit'")
+
+    def _check_types(self) -> None:
+        for name, (types, expected) in _TYPES.items():
+            value = getattr(self, name)
+            # A bool is an int to Python, and no number of bytes to a reader.
+            if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+                raise InvalidArgument(name, value, expected)
+
+
+_NONE = type(None)
+_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "namespace": ((str,), "a string"),
+    "etcd": ((EtcdConfig,), "host:port,host:port or an EtcdConfig"),
+    "listen": ((str,), "host:port"),
+    "advertise": ((str, _NONE), "host[:port], 'auto' or None"),
+    "name": ((str, _NONE), "a string or None"),
+    "allow_leadership": ((bool,), "True or False"),
+    "max_message_bytes": ((int,), "a number of bytes"),
+    "reflection": ((bool,), "True or False"),
+    "unix_socket": ((bool, _NONE), "True, False or None"),
+    "compression": ((str, _NONE), "'zstd', 'gzip', 'auto' or None"),
+    "checksum": ((bool,), "True or False"),
+}
 
 
 def check_annotations(annotations: Iterable[str]) -> tuple[str, ...]:
@@ -90,12 +116,14 @@ def check_annotations(annotations: Iterable[str]) -> tuple[str, ...]:
     Raises:
         InvalidArgument: they are not strings, or are the letters of one.
     """
-    given = () if isinstance(annotations, str) else tuple(annotations)
-    if isinstance(annotations, str) or not all(isinstance(one, str) for one in given):
+    listed = isinstance(annotations, Iterable) and not isinstance(annotations, str)
+    given = tuple(annotations) if listed else ()
+    if not listed or not all(isinstance(one, str) for one in given):
         raise InvalidArgument("annotations", annotations, "a list of strings")
     return tuple(sorted(given))
 
 
 def _check_seconds(name: str, seconds: Any) -> None:
-    if not isinstance(seconds, int | float) or not 0 <= seconds <= FOREVER:
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not number or not 0 <= seconds <= FOREVER:
         raise InvalidArgument(name, seconds, "a number of seconds")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grid.actor import Actor, ActorContext
-from grid.errors import NilActor
+from grid.errors import InvalidActorType, NilActor
 from grid.mailbox.mailbox import check_size
 from grid.registry.names import check_actor_type
 from grid.sync.actors import BlockingContext
@@ -54,6 +54,10 @@ class Definition:
 
 def check_definition(type: str, mailbox: int | None) -> None:  # noqa: A002
     """Raise for a type or the size of a mailbox that no actor could have."""
+    if not isinstance(type, str):
+        error = InvalidActorType(repr(type))
+        error.add_note('the type is missing, as in @server.actor("echo")')
+        raise error
     check_actor_type(type)
     if mailbox is not None:
         check_size(mailbox)

@@ -12,7 +12,7 @@ from grid.aio import Opening
 from grid.client.client import Client
 from grid.codec import Codec, default_codec
 from grid.environment import default_etcd, default_namespace
-from grid.errors import ServerNotRunning
+from grid.errors import InvalidArgument, ServerNotRunning
 from grid.etcd import EtcdConfig
 from grid.forks import check_grpc
 from grid.interceptors import Filter, IncomingCall, Interceptor
@@ -55,7 +55,7 @@ class Server:
         unix_socket: also listen on a unix socket, which processes of this user
             on this host use; by default unless `advertise` names an address.
         compression: pack larger answers by `zstd`, `gzip`, or the best that both
-            sides have (`auto`); by default never. What clients send is theirs to pack.
+            sides have (`auto`); by default never. Clients choose their own compression.
         checksum: send a checksum with each answer.
         filters: async functions that say which messages come to a mailbox.
         interceptors: async functions around each message that comes for a
@@ -105,6 +105,9 @@ class Server:
             compression=compression,
             checksum=checksum,
         )
+        self.config.check_fields()
+        if not isinstance(codec, Codec):
+            raise InvalidArgument("codec", codec, "a Codec")
         stoppable_as_first_process()
         self._codec = codec
         self._interception = IncomingInterception(filters, interceptors)
@@ -122,11 +125,18 @@ class Server:
 
         Args:
             type: the name that starts ask for.
-            mailbox: give each actor a mailbox of its own name that holds so
-                many requests, claimed together with the name.
+            mailbox: give each actor a mailbox of its own name that holds at most
+                this number of requests, claimed together with the name.
+
+        Raises:
+            InvalidActorType: the type breaks the rule of names.
+            InvalidArgument: the type is defined already (`define` replaces one), or a
+                mailbox cannot be of that size.
         """
 
         check_definition(type, mailbox)
+        if type in self._definitions:
+            raise InvalidArgument("the type of an actor", type, "one that is not defined yet")
 
         def decorate(target: T) -> T:
             self.define(type, factory_of(target), mailbox=mailbox)
@@ -150,6 +160,8 @@ class Server:
             InvalidArgument: a mailbox cannot be of that size.
         """
         check_definition(type, mailbox)
+        if not callable(factory):
+            raise InvalidArgument("factory", factory, "a function of the start's bytes")
         definition = Definition(type, factory, mailbox)
         self._definitions[type] = definition
         if self._lifecycle is not None:
@@ -203,10 +215,21 @@ class Server:
     # -- life ----------------------------------------------------------------------
 
     def configure(self, **changes: Any) -> None:
-        """Change fields of `config` before the start."""
+        """Change fields of `config` before the start.
+
+        Raises:
+            GridError: there is no such field, or it cannot have that value.
+        """
         if self._lifecycle is not None:
             raise RuntimeError("a running server cannot be configured")
-        self.config = replace(self.config, **changes)
+        fields = ServerConfig.__dataclass_fields__
+        for name in changes.keys() - fields.keys():
+            raise InvalidArgument(
+                "a field of the configuration", name, f"one of {', '.join(fields)}"
+            )
+        changed = replace(self.config, **changes)
+        changed.check_fields()
+        self.config = changed
 
     async def start(self) -> None:
         """Bind the port, join the namespace, and serve.

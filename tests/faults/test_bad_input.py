@@ -72,12 +72,9 @@ async def test_an_address_nobody_can_dial_is_refused_before_the_port_is_taken(
         ({"on_lease_lost": "weep"}, "on_lease_lost must be 'rejoin' or 'exit', not weep"),
     ],
 )
-async def test_what_makes_no_sense_is_refused_before_any_io(
-    options: dict[str, Any], text: str
-) -> None:
-    server = grid.Server("t", etcd="127.0.0.1:1", **options)
+def test_what_makes_no_sense_is_refused_before_any_io(options: dict[str, Any], text: str) -> None:
     with pytest.raises(InvalidArgument, match=text):
-        await server.start()
+        grid.Server("t", etcd="127.0.0.1:1", **options)
 
 
 @pytest.mark.parametrize("annotations", ["gpu", [1]])
@@ -325,10 +322,9 @@ async def test_a_client_that_cannot_work_is_refused(argument: str, value: Any) -
 @pytest.mark.parametrize(
     ("argument", "value"), [("compression", "lz4"), ("checksum", 1), ("unix_socket", "here")]
 )
-async def test_a_peer_whose_sessions_cannot_work_is_refused(argument: str, value: Any) -> None:
-    server = grid.Server("shop", etcd="127.0.0.1:1", **{argument: value})
+def test_a_peer_whose_sessions_cannot_work_is_refused(argument: str, value: Any) -> None:
     with pytest.raises(InvalidArgument, match=argument):
-        await server.start()
+        grid.Server("shop", etcd="127.0.0.1:1", **{argument: value})
 
 
 async def test_a_timeout_that_is_no_number_is_refused(

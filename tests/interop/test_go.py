@@ -230,6 +230,22 @@ async def test_python_starts_and_asks_go_actors(client: Client, go_peer: str) ->
     assert with_metadata == EchoMsg(msg="hi")
 
 
+async def test_a_name_that_runs_on_a_go_peer_is_neither_started_again_nor_stopped(
+    client: Client, go_peer: str
+) -> None:
+    await client.wait_until_serving(go_peer)
+    await start_on_go(client, go_peer, "echo", "g")
+    before = await client.query(Kind.ACTOR)
+    for peer in (go_peer, None):
+        with pytest.raises(AlreadyRegistered) as taken:
+            await client.start_actor("echo", name="g", peer=peer)
+        assert (taken.value.key, taken.value.peer) == ("mixed.actor.g", go_peer)
+    with pytest.raises(RequestFailed, match="Go peers cannot stop"):
+        await client.stop_actor("g")
+    assert await client.query(Kind.ACTOR) == before
+    assert await client.request("g", EchoMsg(msg="hi"), reply=EchoMsg) == EchoMsg(msg="hi")
+
+
 async def test_go_errors_as_python_reads_them(mixed: Grid, client: Client, go_peer: str) -> None:
     for type_ in ("echo", "deaf"):
         await start_on_go(client, go_peer, type_, type_)
