@@ -52,7 +52,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("actor",),
         ("sync",),
         ("server",),
-        ("", "cli", "testing"),
+        ("", "cli", "testing", "__main__"),
     ),
     "machine": (
         ("errors", "times", "lists", "plain", "compatibility"),

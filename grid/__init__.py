@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     )
     from grid.wire_pb2 import Ack, ActorStart, ActorStop, Delivery, EchoMsg
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Ack",
     "Actor",

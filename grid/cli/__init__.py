@@ -1,7 +1,12 @@
-"""The command `grid`: data on stdout, talk on stderr, exit codes as `grid --help` says.
+"""The command `grid`: data on stdout, everything else on stderr, documented exit codes.
 
 Only `main` is meant for users; commands of other packages join through the
 entry point group `grid.commands`.
+
+Theory of operation. A command that is typed at a prompt has to answer at once, so
+nothing is imported before it is needed: `--help` and `--version` are answered
+without the command library, a sub-command imports its own module alone (the table
+is in `_catalog.py`), and gRPC is loaded by the commands that talk.
 """
 
 from __future__ import annotations
@@ -19,6 +24,8 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 __all__ = ["main"]
 
+_COMPLETION = "_GRID_COMPLETE"  # set by the shell when it asks for completions
+
 
 def main() -> None:
     """Run the command of this process's arguments, and exit."""
@@ -27,9 +34,40 @@ def main() -> None:
         # a stop during the imports would wait for the kill. A server handles it later itself.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        from grid.cli._app import build
-
-        app = build()
+        sys.exit(_run(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-    app(prog_name="grid")
+
+
+def _run(arguments: list[str]) -> int:
+    from grid.cli._exits import exits
+    from grid.cli._streams import open_closed_streams
+
+    open_closed_streams()
+    with exits():
+        if _COMPLETION not in os.environ:
+            if arguments == ["--version"]:
+                return _version()
+            if arguments in ([], ["-h"], ["--help"]):
+                return _help(missing=not arguments)
+        from grid.cli._app import build
+
+        code = build()(arguments, prog_name="grid", standalone_mode=False)
+    return code if isinstance(code, int) else 0
+
+
+def _version() -> int:
+    from grid import __version__
+    from grid.cli._output import write
+
+    write(f"grid {__version__}\n")
+    return 0
+
+
+def _help(*, missing: bool) -> int:
+    from grid.cli._guests import guests
+    from grid.cli._help import root_help
+    from grid.cli._output import write
+
+    write(root_help(guests()))
+    return 2 if missing else 0

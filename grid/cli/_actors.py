@@ -8,49 +8,54 @@ from typing import Annotated
 
 import typer
 
-from grid.cli._completion import actor_names, peer_names
+from grid.cli._completion import actor_names, actor_types, peer_names
 from grid.cli._exits import BadInput, NotFound
-from grid.cli._options import Connection, Output, command, option
+from grid.cli._options import Connection, Output, option
 from grid.cli._output import Column, Format, print_row, say
+from grid.cli._values import seconds
 from grid.errors import UnregisteredMailbox
 
-__all__ = ["add_to"]
+__all__ = ["start", "stop"]
 
-_PANEL = "Talk"
 _COLUMNS = (Column("NAME", "name"), Column("TYPE", "type"), Column("PEER", "peer"))
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, rich_help_panel=_PANEL)(start)
-    command(app, rich_help_panel=_PANEL)(stop)
-
-
 async def start(
-    type: Annotated[str, typer.Argument(metavar="TYPE", help="The definition to start it by.")],  # noqa: A002
+    type: Annotated[  # noqa: A002
+        str,
+        typer.Argument(metavar="TYPE", help="name of its definition", autocompletion=actor_types),
+    ],
     connection: Connection,
     name: Annotated[
         str | None,
-        option("--name", env="GRID_START_NAME", help="The actor's name. (default: its type)"),
+        option(
+            "--name",
+            metavar="NAME",
+            env="GRID_START_NAME",
+            help="name of the actor (default: its type)",
+        ),
     ] = None,
     peer: Annotated[
         str | None,
         option(
             "--peer",
+            metavar="PEER",
             env="GRID_START_PEER",
-            help="The peer to start it on. (default: by hashing the name over the peers)",
+            help="peer to start it on (default: by hashing the name over the peers)",
             autocompletion=peer_names,
         ),
     ] = None,
     data: Annotated[
-        str | None, option("--data", env="GRID_START_DATA", help="Text for its factory.")
+        str | None,
+        option("--data", metavar="TEXT", env="GRID_START_DATA", help="text for its factory"),
     ] = None,
     data_file: Annotated[
         Path | None,
         option(
             "--data-file",
+            metavar="FILE",
             env="GRID_START_DATA_FILE",
-            help="A file with bytes for its factory; - reads stdin.",
+            help="file with bytes for its factory; - reads stdin",
         ),
     ] = None,
     annotation: Annotated[
@@ -59,12 +64,12 @@ async def start(
             "--annotation",
             env="GRID_START_ANNOTATION",
             metavar="K=V",
-            help="Only on a peer that says this of itself; repeatable.",
+            help="only on a peer with this annotation; repeatable",
         ),
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Start an actor, and say on which peer. It holds its name when this returns.
+    """Start an actor and print its peer. It holds its name when this returns.
 
     $ grid start worker
     $ grid start worker --name worker-7 --peer peer-2 --data '{"shard": 7}'
@@ -87,7 +92,7 @@ async def start(
 
 async def stop(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="The actor.", autocompletion=actor_names)
+        str, typer.Argument(metavar="NAME", help="name of the actor", autocompletion=actor_names)
     ],
     connection: Connection,
     grace: Annotated[
@@ -96,12 +101,12 @@ async def stop(
             "--grace",
             env="GRID_STOP_GRACE",
             metavar="SECONDS",
-            min=0,
-            help="How long it may go on before it is cancelled. (default: its peer's)",
+            parser=seconds("--grace", zero=True),
+            help="time until it is cancelled (default: its peer's)",
         ),
     ] = None,
 ) -> None:
-    """Stop an actor. Its names are free when this returns.
+    """Stop an actor; its names are free afterwards.
 
     $ grid stop worker-7
     $ grid stop worker-7 --grace 0

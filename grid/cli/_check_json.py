@@ -1,4 +1,4 @@
-"""Whether a JSON value fits a message type, said in the user's words.
+"""Check of a JSON value against a message type, with errors in the user's words.
 
 protobuf's own parser decides in the end; it is asked after this, because its
 texts name neither the path nor what would be right.
@@ -16,7 +16,7 @@ from grid.cli._exits import BadInput
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
-__all__ = ["check"]
+__all__ = ["check", "is_repeated"]
 
 # Types whose JSON is not that of their fields; the parser knows it.
 _OWN_FORMS = {
@@ -52,7 +52,7 @@ def _check_field(field: FieldDescriptor, value: Any, path: str) -> None:
             raise _wrong(path, "an object", value)
         for key, part in value.items():
             _check_one(entry.fields_by_name["value"], part, f"{path}.{key}")
-    elif _is_repeated(field):
+    elif is_repeated(field):
         if not isinstance(value, list):
             raise _wrong(path, "a list", value)
         for i, part in enumerate(value):
@@ -61,7 +61,8 @@ def _check_field(field: FieldDescriptor, value: Any, path: str) -> None:
         _check_one(field, value, path)
 
 
-def _is_repeated(field: FieldDescriptor) -> bool:
+def is_repeated(field: FieldDescriptor) -> bool:
+    """True for a list or a map."""
     try:
         return bool(field.is_repeated)
     except AttributeError:  # protobuf before 6.31 has labels; 3 is repeated
@@ -109,7 +110,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_base64(value: Any) -> bool:
-    # The parser leaves out what is not base64, and with it perhaps what was meant.
+    # The parser skips characters that are not base64, and may so change the meaning.
     if not isinstance(value, str):
         return False
     text = value.rstrip("=").replace("-", "+").replace("_", "/")

@@ -29,19 +29,19 @@ _SLOW = 0.1  # seconds: an etcd this slow to answer makes leases fragile
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found.
+    """Result of one check.
 
     Attributes:
-        check: what was looked at.
+        check: the subject, for example `etcd 127.0.0.1:2379`.
         state: `note` is worth knowing and no failure.
-        detail: what was seen.
-        cure: what to do, if anything.
+        detail: the observation.
+        fix: the remedy; empty if there is nothing to do.
     """
 
     check: str
     state: Literal["ok", "note", "failed"]
     detail: str
-    cure: str = ""
+    fix: str = ""
 
 
 async def examine(config: EtcdConfig, namespace: str) -> AsyncIterator[Finding]:
@@ -77,8 +77,8 @@ def _machine() -> Iterator[Finding]:
     if _EXPERIMENT in experiments:
         yield Finding("poller", "ok", f"GRPC_EXPERIMENTS={experiments}")
     else:
-        cure = "unset GRPC_EXPERIMENTS, and the command sets the faster one"
-        yield Finding("poller", "note", f"GRPC_EXPERIMENTS={experiments!r} is slower", cure)
+        fix = "unset GRPC_EXPERIMENTS, and the command sets the faster one"
+        yield Finding("poller", "note", f"GRPC_EXPERIMENTS={experiments!r} is slower", fix)
 
 
 # -- etcd ---------------------------------------------------------------------
@@ -92,8 +92,8 @@ async def _endpoint(etcd: EtcdClient, endpoint: str) -> Finding:
     except EtcdAuthFailed:
         return Finding(check, "note", "answers, but not to this user")
     except (GridError, OSError) as error:
-        cure = "start it (grid dev module:server), or correct --etcd"
-        return Finding(check, "failed", plain(str(error)), cure)
+        fix = "start it (grid dev module:server), or correct --etcd"
+        return Finding(check, "failed", plain(str(error)), fix)
     seconds = time.monotonic() - began
     role = "leader" if status.is_leader else "follower" if status.leader_id else "without a leader"
     size, took = f"{status.db_size / 1e6:.1f} MB", f"{seconds * 1e3:.0f} ms"
@@ -126,8 +126,8 @@ async def _access(etcd: EtcdClient) -> Finding:
     try:
         await etcd.ping(timeout=_TIMEOUT)
     except EtcdAuthFailed as error:
-        cure = "give --etcd-user and --etcd-password"
-        return Finding("access", "failed", f"{who}: {error}", cure)
+        fix = "give --etcd-user and --etcd-password"
+        return Finding("access", "failed", f"{who}: {error}", fix)
     except EtcdPermissionDenied:
         return Finding("access", "ok", f"{who}; some keys are not for this user")
     except (GridError, OSError) as error:
@@ -148,8 +148,8 @@ async def _grid(etcd: EtcdClient, client: Client) -> AsyncIterator[Finding]:
         try:
             stored = await etcd.get_prefix(prefix(client.namespace, kind), timeout=_TIMEOUT)
         except GridError as error:
-            cure = f"let the user read the prefix {client.namespace}."
-            yield Finding("registry", "failed", plain(str(error)), cure)
+            fix = f"let the user read the prefix {client.namespace}."
+            yield Finding("registry", "failed", plain(str(error)), fix)
             return
         for finding in _malformed(stored.items):
             yield finding
@@ -169,12 +169,12 @@ def _malformed(stored: list[KeyValue]) -> Iterator[Finding]:
         try:
             decode_registration(one)
         except MalformedRegistration as error:
-            cure = f"nobody can use the name: etcdctl del {one.key}"
-            yield Finding("registration", "failed", plain(str(error)), cure)
+            fix = f"nobody can use the name: etcdctl del {one.key}"
+            yield Finding("registration", "failed", plain(str(error)), fix)
         else:
             if not one.lease:
-                cure = f"it would outlive its owner: etcdctl del {one.key}"
-                yield Finding("registration", "failed", f"{one.key}: has no lease", cure)
+                fix = f"it would outlive its owner: etcdctl del {one.key}"
+                yield Finding("registration", "failed", f"{one.key}: has no lease", fix)
 
 
 def _contents(namespace: str, found: dict[Any, list[Entity]]) -> Finding:
@@ -190,8 +190,8 @@ async def _peer(client: Client, peer: Entity) -> Finding:
     try:
         said = await client.check(peer.name, timeout=_TIMEOUT)
     except GridError as error:
-        cure = f"is it dead, or does nothing lead to {peer.address}? Then correct its --advertise"
-        return Finding(check, "failed", plain(str(error)), cure)
+        fix = f"is it dead, or does nothing lead to {peer.address}? Then correct its --advertise"
+        return Finding(check, "failed", plain(str(error)), fix)
     if said == "SERVING":
         return Finding(check, "ok", f"serves at {peer.address}")
     return Finding(check, "failed", f"says {said}", "it drains, or lost its lease: see its log")

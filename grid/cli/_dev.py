@@ -1,9 +1,13 @@
-"""`grid dev`: etcd and some peers of an app, until Ctrl-C."""
+"""`grid dev`: etcd and some peers of an app, until Ctrl-C.
+
+A peer that crashes is started again, and so is etcd, with a line that says so.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,29 +17,35 @@ import typer
 
 from grid.cli._exits import Code
 from grid.cli._load import TARGET_HELP
-from grid.cli._options import command, option
+from grid.cli._options import option
 from grid.cli._output import say, say_error
-from grid.cli._serve import LogLevel
+from grid.cli._serve import LogLevel, LogLevelOption
+from grid.cli._streams import discard_output
+from grid.cli._values import seconds, whole_number
 
 if TYPE_CHECKING:
     from grid.cli._fleet import Fleet
     from grid.embedded import Etcd
 
-__all__ = ["add_to"]
+__all__ = ["dev"]
 
 _USUAL_PORT = 2379
-_START_PATIENCE = 30.0
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, rich_help_panel="Run")(dev)
+_START_PATIENCE = 30.0  # seconds
+_POLL = 0.2  # seconds
+_LEAST_DELAY, _LARGEST_DELAY = 0.5, 15.0  # seconds between starts of etcd
 
 
 async def dev(
     target: Annotated[str, typer.Argument(metavar="MODULE:SERVER", help=TARGET_HELP)],
     peers: Annotated[
-        int, option("--peers", env="GRID_DEV_PEERS", min=1, help="How many.", show_default=True)
+        int,
+        option(
+            "--peers",
+            metavar="NUMBER",
+            env="GRID_DEV_PEERS",
+            parser=whole_number("--peers", 1, 1000),
+            help="number of peers (default: 3)",
+        ),
     ] = 3,
     data: Annotated[
         Path | None,
@@ -43,31 +53,38 @@ async def dev(
             "--data",
             metavar="DIR",
             env="GRID_DEV_DATA",
-            help="Where etcd keeps its data. (default: a temporary folder)",
+            help="folder of etcd's data (default: a temporary one)",
         ),
     ] = None,
     etcd_port: Annotated[
         int | None,
         option(
             "--etcd-port",
+            metavar="PORT",
             env="GRID_DEV_ETCD_PORT",
-            help=f"etcd's port. (default: {_USUAL_PORT}, or any if that is taken)",
+            parser=whole_number("--etcd-port", 1, 65535),
+            help=f"port of etcd (default: {_USUAL_PORT}, or a free one if that is taken)",
         ),
     ] = None,
     namespace: Annotated[
-        str | None, option("--namespace", "-n", help="The grid. (default: what the app says)")
+        str | None,
+        option("--namespace", "-n", metavar="NAME", help="the grid (default: the app's)"),
     ] = None,
     lease: Annotated[
         float | None,
-        option("--lease", metavar="SECONDS", help="How soon a dead peer's names are free."),
+        option(
+            "--lease",
+            metavar="SECONDS",
+            parser=seconds("--lease"),
+            help="time until the names of a dead peer are free",
+        ),
     ] = None,
-    log_level: Annotated[
-        LogLevel, option("--log-level", help="What peers log.", show_default=True)
-    ] = LogLevel.INFO,
+    log_level: LogLevelOption = LogLevel.INFO,
 ) -> int:
-    """Run an app on this machine: an etcd of its own, and peers as processes.
+    """Run etcd and peers of an app on this machine.
 
-    Ctrl-C ends it: the peers drain, etcd goes last. A second Ctrl-C forces.
+    Peers and etcd that crash are started again. Ctrl-C ends it: the peers drain,
+    etcd goes last; a second Ctrl-C forces.
 
     $ grid dev shop.app:server
     $ grid dev shop.app:server --peers 5 --lease 2
@@ -79,6 +96,7 @@ async def dev(
         arguments += ["--namespace", namespace]
     if lease is not None:
         arguments += ["--lease", str(lease)]
+    discard_output()
     with _stop_requests() as stop:
         describing = asyncio.create_task(describe(arguments))
         async with _etcd(data, etcd_port) as etcd:
@@ -89,20 +107,27 @@ async def dev(
                 say_error(f"{target} cannot be served, see above")
                 return Code.FAILED
             fleet = Fleet(arguments, etcd.endpoint, described.namespace, on_closed=stop.put_nowait)
-            say(f"export GRID_ETCD={etcd.endpoint} GRID_NAMESPACE={fleet.namespace}", style="bold")
-            return await _run(fleet, peers, stop)
+            say("etcd serves; commands in another terminal find this grid by", style="bold")
+            say(f"export GRID_ETCD={etcd.endpoint} GRID_NAMESPACE={fleet.namespace}")
+            keeping = asyncio.create_task(_keep(etcd))
+            try:
+                return await _run(fleet, peers, stop)
+            finally:
+                keeping.cancel()
+                await asyncio.wait([keeping])
 
 
 async def _run(fleet: Fleet, peers: int, stop: asyncio.Queue[str]) -> int:
     try:
         await fleet.start(peers)
-        serving = asyncio.create_task(fleet.wait_serving(_START_PATIENCE))
+        serving = asyncio.create_task(fleet.wait_serving(_START_PATIENCE, _how_to_end()))
         over = asyncio.create_task(fleet.wait_ended())
         await _before(stop, over)
         serving.cancel()
-        if not fleet.alive:
+        if over.done():
             say_error("all peers have ended")
             return Code.FAILED
+        over.cancel()
         say("ending the peers; again to force", style="dim")
         ending = asyncio.create_task(fleet.end())
         if not await _before(stop, ending):
@@ -111,6 +136,38 @@ async def _run(fleet: Fleet, peers: int, stop: asyncio.Queue[str]) -> int:
         return Code.OK if fleet.clean else Code.FAILED
     finally:
         await fleet.kill()
+
+
+async def _keep(etcd: Etcd) -> None:
+    """Start etcd again whenever it has ended, at the same port and with its data."""
+    from grid.errors import GridError
+
+    delay = _LEAST_DELAY
+    while True:
+        pid = etcd.pid
+        while etcd.running:  # noqa: ASYNC110 - a process tells its end to its guard alone
+            await asyncio.sleep(_POLL)
+        say(f"etcd (pid {pid}) has ended; starting it again", style="red")
+        while not etcd.running:
+            try:
+                await asyncio.to_thread(etcd.start)
+                say(f"etcd serves again at {etcd.endpoint}", style="green")
+                delay = _LEAST_DELAY
+            except GridError as error:
+                say_error(f"{error}; trying again in {delay:g} s")
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, _LARGEST_DELAY)
+
+
+def _how_to_end() -> str:
+    """The user's way to end this process, which may run in the background of a shell."""
+    try:
+        with Path("/dev/tty").open("rb") as terminal:
+            if os.tcgetpgrp(terminal.fileno()) != os.getpgrp():
+                return f"kill {os.getpid()}"
+    except OSError:  # no terminal
+        pass
+    return "Ctrl-C"
 
 
 async def _before(stop: asyncio.Queue[str], task: asyncio.Task[Any]) -> bool:
@@ -123,7 +180,7 @@ async def _before(stop: asyncio.Queue[str], task: asyncio.Task[Any]) -> bool:
 
 @contextlib.contextmanager
 def _stop_requests() -> Iterator[asyncio.Queue[str]]:
-    """Signals that ask for the end, as they come."""
+    """A queue of the signals that ask for the end."""
     loop = asyncio.get_running_loop()
     requests: asyncio.Queue[str] = asyncio.Queue()
     taken = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""`grid doctor`: what is well, what is not, and what to do about it."""
+"""`grid doctor`: findings about this machine, etcd and the grid, with their remedies."""
 
 from __future__ import annotations
 
@@ -6,29 +6,22 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from grid.cli._exits import Code
-from grid.cli._options import Connection, Output, command
-from grid.cli._output import Format, print_json
+from grid.cli._options import Connection, Output
+from grid.cli._output import Format, print_json, styled, write
 
 if TYPE_CHECKING:
     from grid.cli._checks import Finding
 
-__all__ = ["add_to"]
+__all__ = ["doctor"]
 
 _STYLES = {"ok": "green", "note": "yellow", "failed": "bold red"}
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, rich_help_panel="Look")(doctor)
-
-
 async def doctor(connection: Connection, output: Output = Format.TABLE) -> int:
-    """Check this machine, etcd, and the grid; say what to do about what is wrong.
+    """Check this machine, etcd and the grid.
 
-    Exit code 1 if a check failed.
+    Each finding that is not ok says what to do. Exit code 1 if a check failed.
 
     $ grid doctor --etcd etcd:2379 -n shop
     $ grid doctor -o json | jq '.[] | select(.state != "ok")'
@@ -51,13 +44,6 @@ async def doctor(connection: Connection, output: Output = Format.TABLE) -> int:
 
 
 def _print(finding: Finding) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    line = Text.assemble(
-        (f"{finding.state:<6}", _STYLES[finding.state]), f"  {finding.check}: {finding.detail}"
-    )
-    if finding.cure:
-        line.append(f"  -> {finding.cure}", "bold")
-    Console(soft_wrap=True, highlight=False).print(line)
-    sys.stdout.flush()
+    state = styled(f"{finding.state:<6}", _STYLES[finding.state], sys.stdout)
+    fix = styled(f"  -> {finding.fix}", "bold", sys.stdout) if finding.fix else ""
+    write(f"{state}  {finding.check}: {finding.detail}{fix}\n")

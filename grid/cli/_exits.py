@@ -8,9 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 
-import typer
-
-from grid.cli._output import plain, say, say_error
+from grid.cli._output import CannotPrint, plain, say, say_error
 from grid.errors import (
     DeadlineExceeded,
     EmbeddedEtcdFailed,
@@ -32,7 +30,7 @@ __all__ = ["BadInput", "Code", "NotFound", "code_of", "exits"]
 
 
 class Code(enum.IntEnum):
-    """What the command's exit code says."""
+    """Exit codes of the command."""
 
     OK = 0
     FAILED = 1
@@ -47,7 +45,7 @@ class BadInput(GridError):
 
 
 class NotFound(GridError):
-    """What was asked for is not there."""
+    """No entity of the given name is in the namespace."""
 
 
 # The first row that fits counts; what is in no row has failed.
@@ -85,22 +83,58 @@ def code_of(error: GridError) -> Code:
 
 @contextlib.contextmanager
 def exits(*, interrupted: Code = Code.INTERRUPTED) -> Iterator[None]:
-    """Turn what ends a command into a line on stderr and an exit code.
+    """Turn an error that ends a command into a line on stderr and an exit code.
 
-    A bug keeps its traceback. A reader who closed the pipe has had enough,
+    A bug keeps its traceback. A reader that closed the pipe has read enough,
     which is no failure.
+
+    Raises:
+        SystemExit: in the place of the error.
     """
     try:
         yield
         sys.stdout.flush()
     except GridError as error:
-        say_error(plain(str(error)))
-        hint = next((text for kind, text in _HINTS if isinstance(error, kind)), None)
-        if hint is not None and hint not in str(error):
-            say(f"hint: {hint}", style="dim")
-        raise typer.Exit(code_of(error)) from None
+        _tell(error)
+        sys.exit(code_of(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(Code.OK) from None
+        sys.exit(Code.OK)
     except KeyboardInterrupt:
-        raise typer.Exit(interrupted) from None
+        sys.exit(interrupted)
+    except Exception as error:
+        text = _usage_text(error)
+        if text is None:
+            raise
+        say_error(text)
+        sys.exit(Code.USAGE)
+
+
+def _tell(error: GridError) -> None:
+    say_error(plain(str(error)))
+    if isinstance(error, CannotPrint):
+        say("what was to be printed:", style="dim")
+        sys.stderr.write(error.text)
+    hint = next((text for kind, text in _HINTS if isinstance(error, kind)), None)
+    if hint is not None and hint not in str(error):
+        say(f"hint: {hint}", style="dim")
+
+
+def _usage_text(error: Exception) -> str | None:
+    """The text of a wrong command line; None for any other error.
+
+    Recognised by its method: typer's classes are click's in some versions.
+    """
+    describe = getattr(error, "format_message", None)
+    if describe is None:
+        return None
+    name = getattr(getattr(error, "param", None), "metavar", None)
+    if type(error).__name__ == "MissingParameter" and name:
+        return f"{name} is missing{_see_help(error)}"
+    text = str(describe()).rstrip(".")
+    return f"{text[:1].lower()}{text[1:]}{_see_help(error)}"
+
+
+def _see_help(error: Exception) -> str:
+    path = getattr(getattr(error, "ctx", None), "command_path", "grid")
+    return f"; see: {path} --help"

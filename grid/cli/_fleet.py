@@ -1,4 +1,4 @@
-"""The peers of `grid dev`: processes, what they print, and how they end."""
+"""The peers of `grid dev`: processes that are started again when they crash."""
 
 from __future__ import annotations
 
@@ -8,34 +8,65 @@ import json
 import os
 import signal
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TextIO
 
+from grid.cli._exits import Code
 from grid.cli._output import say
 
-__all__ = ["Described", "Fleet", "describe"]
+__all__ = ["Described", "Fleet", "Restarts", "describe"]
 
 _SERVE = (sys.executable, "-P", "-m", "grid.cli", "serve")
 _FORCE_PATIENCE = 3.0  # seconds from a second signal to SIGKILL
-# What would make all peers the same, or send them to another grid than the one of `dev`.
+# Variables that would make all peers the same, or send them to another grid.
 _NOT_INHERITED = ("GRID_ETCD", "GRID_LISTEN", "GRID_ADVERTISE", "GRID_NAME", "GRID_NAMESPACE")
 _COLOURS = ("36", "33", "32", "35", "34", "96", "93", "92", "95", "94")
 
 
+class Restarts:
+    """Policy of one peer: when it is started again after it has ended.
+
+    A peer that was told to end (exit code 0) stays ended, and so does one whose
+    arguments are wrong. The others come back after a delay that doubles, and are
+    given up when they end soon after each start.
+    """
+
+    SOON = 10.0  # seconds
+    ATTEMPTS = 6
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    def delay(self, code: int, lived: float) -> float | None:
+        """Seconds until the next start; None for never.
+
+        Args:
+            code: exit code, negative for a signal.
+            lived: seconds from its start to its end.
+        """
+        if code in (Code.OK, Code.USAGE):
+            return None
+        self._failures = 1 if lived > self.SOON else self._failures + 1
+        if self._failures > self.ATTEMPTS:
+            return None
+        return 0.5 * 2.0 ** (self._failures - 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What an app says of itself."""
+    """Settings of an app that `grid dev` needs."""
 
     namespace: str
 
 
 async def describe(arguments: list[str]) -> Described | None:
-    """What the app says of itself; None if it cannot be loaded, which it has said on stderr.
+    """Load an app and return its settings; None if it fails, with its error on stderr.
 
-    It is loaded in a process of its own: what it does when imported happens in
-    peers, not in `grid dev`.
+    It is loaded in a process of its own: the effects of its import belong to
+    peers, not to `grid dev`.
     """
     process = await asyncio.create_subprocess_exec(
         *_SERVE, *arguments, "--describe", stdout=PIPE, start_new_session=True
@@ -70,19 +101,23 @@ class Fleet:
         self._on_closed = on_closed
         self._peers: dict[str, Process] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._ending = False
+        self._ending = asyncio.Event()
 
     @property
     def alive(self) -> list[str]:
-        """The names of those that run."""
+        """The names of the running peers."""
         return [name for name, one in self._peers.items() if one.returncode is None]
 
     async def start(self, count: int) -> None:
         """Start peers named peer-1, peer-2, ..."""
         for number in range(1, count + 1):
-            await self._start(number, f"peer-{number}", len(f"peer-{count}"))
+            colour = _COLOURS[(number - 1) % len(_COLOURS)]
+            name, width = f"peer-{number}", len(f"peer-{count}")
+            # The first start is awaited, so that `alive` is complete afterwards.
+            process = await self._start(name)
+            self._tasks.append(asyncio.create_task(self._keep(name, width, colour, process)))
 
-    async def _start(self, number: int, name: str, width: int) -> None:
+    async def _start(self, name: str) -> Process:
         # A session of its own: Ctrl-C is for `dev`, which then ends the peers in order.
         process = await asyncio.create_subprocess_exec(
             *_SERVE,
@@ -95,13 +130,43 @@ class Fleet:
             start_new_session=True,
         )
         self._peers[name] = process
-        colour = _COLOURS[(number - 1) % len(_COLOURS)]
+        return process
+
+    async def _keep(self, name: str, width: int, colour: str, process: Process) -> None:
+        """Start a peer again whenever it has crashed, until the end of all."""
+        restarts = Restarts()
+        while True:
+            began = time.monotonic()
+            code = await self._follow(name, width, colour, process)
+            if self._ending.is_set():
+                return
+            delay = restarts.delay(code, time.monotonic() - began)
+            if delay is None:
+                return
+            say(f"starting {name} again in {delay:g} s", style="yellow")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), delay)
+                return
+            process = await self._start(name)
+            if self._ending.is_set():  # the signal to end has missed it
+                process.terminate()
+
+    async def _follow(self, name: str, width: int, colour: str, process: Process) -> int:
+        """Relay the output of a process until it has ended; its exit code."""
         relays = [
             asyncio.create_task(self._relay(source, target, _prefix(name, width, colour, target)))
             for source, target in ((process.stdout, sys.stdout), (process.stderr, sys.stderr))
             if source is not None
         ]
-        self._tasks.append(asyncio.create_task(self._follow(name, process, relays)))
+        code = await process.wait()
+        await asyncio.gather(*relays)
+        # Ended before it could listen to a signal is as good as ended by it in order.
+        in_order = self._ending.is_set() and code in (0, -signal.SIGTERM)
+        if self._ending.is_set() and not in_order:
+            self.clean = False
+        if not in_order:
+            say(f"{name} (pid {process.pid}) {_how_it_ended(code)}", style="red")
+        return code
 
     def _environment(self) -> dict[str, str]:
         kept = {
@@ -118,21 +183,16 @@ class Fleet:
                 target.write(f"{prefix}{line}\n")
                 target.flush()
             except BrokenPipeError:
-                self._on_closed("nobody reads")
+                self._on_closed("the reader of the output has gone")
                 return
 
-    async def _follow(self, name: str, process: Process, relays: list[asyncio.Task[None]]) -> None:
-        code = await process.wait()
-        await asyncio.gather(*relays)
-        # Ended before it could listen to a signal is as good as ended by it in order.
-        in_order = self._ending and code in (0, -signal.SIGTERM)
-        if self._ending and not in_order:
-            self.clean = False
-        if not in_order:
-            say(f"{name} (pid {process.pid}) {_how_it_ended(code)}", style="red")
+    async def wait_serving(self, timeout: float, how_to_end: str) -> None:
+        """Say so when all running peers serve.
 
-    async def wait_serving(self, timeout: float) -> None:
-        """Say so when all peers that run are in the registry."""
+        Args:
+            timeout: in seconds; afterwards a warning says which peer does not serve.
+            how_to_end: the user's way to end everything, for that line.
+        """
         from grid.client.client import Client
         from grid.errors import GridError
         from grid.etcd import EtcdConfig
@@ -148,15 +208,15 @@ class Fleet:
             else:
                 count = len(self.alive)
                 serving = "1 peer serves" if count == 1 else f"{count} peers serve"
-                say(f"{serving}; Ctrl-C ends it all", style="bold green")
+                say(f"{serving}; {how_to_end} ends it all", style="bold green")
 
     async def wait_ended(self) -> None:
-        """Return when no peer runs."""
+        """Return when no peer runs, and none is to be started again."""
         await asyncio.wait(self._tasks)
 
     async def end(self) -> None:
         """Let them drain, and wait for it."""
-        self._ending = True
+        self._ending.set()
         self._signal(signal.SIGTERM)
         await self.wait_ended()
 
@@ -168,6 +228,7 @@ class Fleet:
 
     async def kill(self) -> None:
         """Leave none behind."""
+        self._ending.set()
         self._signal(signal.SIGKILL)
         if self._tasks:
             await asyncio.wait(self._tasks)

@@ -1,41 +1,25 @@
-"""`grid peers`, `actors`, `mailboxes` and `leader`: what there is."""
+"""`grid peers`, `actors`, `mailboxes` and `leader`: lists of names and their owners."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-import typer
-
-from grid.cli._exits import Code, NotFound
-from grid.cli._options import Connection, Output, command, option
+from grid.cli._exits import NotFound
+from grid.cli._health import healths
+from grid.cli._options import Connection, Output, option
 from grid.cli._output import Format, print_row, print_rows, say
 from grid.cli._rows import COLUMNS, row_of
 from grid.registry.names import Kind
 
-if TYPE_CHECKING:
-    from grid.client.client import Client
-    from grid.registry.entities import Entity
+__all__ = ["actors", "leader", "mailboxes", "peers"]
 
-__all__ = ["add_to", "healths"]
-
-Watch = Annotated[bool, option("--watch", "-w", help="Go on with what comes and goes.")]
-
-_HEALTH_TIMEOUT = 1.0
-_PANEL = "Look"
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    for function in (peers, actors, mailboxes):
-        command(app, interrupted=Code.OK, rich_help_panel=_PANEL)(function)
-    command(app, rich_help_panel=_PANEL)(leader)
+Watch = Annotated[bool, option("--watch", "-w", help="print changes until Ctrl-C")]
 
 
 async def peers(
     connection: Connection, watch: Watch = False, output: Output = Format.TABLE
 ) -> None:
-    """The peers, and whether they serve.
+    """List the peers, and whether they serve.
 
     $ grid peers
     $ grid peers -o json | jq -r '.[] | select(.serving) | .address'
@@ -47,7 +31,7 @@ async def peers(
 async def actors(
     connection: Connection, watch: Watch = False, output: Output = Format.TABLE
 ) -> None:
-    """The actors, and the peers they run on.
+    """List the actors, their types and peers.
 
     $ grid actors
     $ grid actors -o wide
@@ -58,7 +42,7 @@ async def actors(
 async def mailboxes(
     connection: Connection, watch: Watch = False, output: Output = Format.TABLE
 ) -> None:
-    """The mailboxes: every name that can be sent a request.
+    """List the names that accept messages.
 
     $ grid mailboxes
     $ grid mailboxes -o jsonl | wc -l
@@ -67,7 +51,7 @@ async def mailboxes(
 
 
 async def leader(connection: Connection, output: Output = Format.TABLE) -> None:
-    """Who leads. Exit code 3 if nobody does.
+    """Show the leader; exit code 3 if there is none.
 
     $ grid leader
     $ grid leader -o json | jq -r .peer
@@ -76,7 +60,7 @@ async def leader(connection: Connection, output: Output = Format.TABLE) -> None:
         found = [one for one in await client.query(Kind.ACTOR) if one.name == "leader"]
         if not found:
             raise NotFound(f"there is no leader in namespace {client.namespace!r}")
-    print_row(row_of(found[0]), COLUMNS[Kind.ACTOR][1:], output)
+    print_row(row_of(found[0]), COLUMNS[Kind.ACTOR][2:], output)
 
 
 async def _list(connection: Connection, kind: Kind, watch: bool, output: Format) -> None:
@@ -87,26 +71,12 @@ async def _list(connection: Connection, kind: Kind, watch: bool, output: Format)
             await follow(client, kind, output)
             return
         found = await client.query(kind)
-        serving = await healths(client, found) if kind is Kind.PEER else {}
+        peers = kind is Kind.PEER
+        serving = await healths(client, (one.name for one in found)) if peers else {}
         rows = [row_of(one, serving) for one in found]
         if not rows:
             say(f"no {_plural(kind)} in namespace {client.namespace!r}", style="dim")
         print_rows(rows, COLUMNS[kind], output)
-
-
-async def healths(client: Client, found: list[Entity]) -> dict[str, bool]:
-    """Which peers answer that they serve."""
-    answers = await asyncio.gather(*(_serves(client, one.name) for one in found))
-    return {one.name: answer for one, answer in zip(found, answers, strict=True)}
-
-
-async def _serves(client: Client, peer: str) -> bool:
-    from grid.errors import GridError
-
-    try:
-        return await client.check(peer, timeout=_HEALTH_TIMEOUT) == "SERVING"
-    except GridError:
-        return False
 
 
 def _plural(kind: Kind) -> str:

@@ -1,9 +1,11 @@
-"""The server in `module:attribute`."""
+"""Servers from `module:attribute`."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -16,10 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TARGET_HELP", "CannotLoad", "import_module", "load_server"]
 
-TARGET_HELP = (
-    "Where the server is: a grid.Server, or a function that returns one. "
-    "The attribute may be left out if it is 'server'."
-)
+TARGET_HELP = "a grid.Server, or a function that returns one; :server may be left out"
 
 
 class CannotLoad(GridError):
@@ -29,7 +28,7 @@ class CannotLoad(GridError):
 def load_server(target: str) -> Server:
     """The server that `module:attribute` names.
 
-    What the module itself raises is raised as it is.
+    Errors of the module itself are raised as they are.
 
     Raises:
         BadInput: the text is not of that form.
@@ -45,11 +44,35 @@ def load_server(target: str) -> Server:
     if not hasattr(module, attribute):
         raise CannotLoad(f"{module_name} has no {attribute!r}{_servers_in(module)}")
     found = getattr(module, attribute)
-    made = found() if callable(found) and not isinstance(found, Server) else found
+    if isinstance(found, Server):
+        return found
+    if not callable(found):
+        raise CannotLoad(f"{target} is {found!r}, which is not a grid.Server{_servers_in(module)}")
+    if _takes_arguments(found) or inspect.iscoroutinefunction(found):
+        raise CannotLoad(
+            f"{target} is {_kind(found)}, perhaps an actor, and not a grid.Server"
+            f"{_servers_in(module)}"
+        )
+    made = found()
     if not isinstance(made, Server):
-        what = f"returned {made!r}" if made is not found else f"is {made!r}"
-        raise CannotLoad(f"{module_name}:{attribute} {what}, which is not a grid.Server")
+        raise CannotLoad(
+            f"{target} returned {made!r}, which is not a grid.Server{_servers_in(module)}"
+        )
     return made
+
+
+def _takes_arguments(function: Callable[..., object]) -> bool:
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        return True
+    except ValueError:  # a builtin without a signature
+        return False
+    return False
+
+
+def _kind(found: object) -> str:
+    return "a class" if inspect.isclass(found) else "a function"
 
 
 def import_module(name: str) -> ModuleType:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import json
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from grid.cli._check_json import check, is_repeated
 from grid.cli._exits import BadInput
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message
 
-__all__ = ["build_message", "message_type", "to_json"]
+__all__ = ["build_message", "known_types", "message_type", "to_json"]
 
-# Modules whose messages nobody sends to an actor.
+# Modules whose messages are not for actors.
 _FOREIGN = ("google.", "grid.etcd.", "grpc_health.", "grpc_reflection.")
 
 
@@ -24,7 +26,7 @@ def message_type(name: str) -> type[Message]:
     """The class for a protobuf full name, a registered wire name, or a short name.
 
     Raises:
-        BadInput: nothing imported has it, or several have the short name.
+        BadInput: no imported module has it, or several have the short name.
     """
     from google.protobuf.message_factory import GetMessageClass
 
@@ -35,7 +37,7 @@ def message_type(name: str) -> type[Message]:
         return default_codec.type_of(name)
     except UnknownMessageType:
         pass
-    known = {one.full_name: one for one in _known_types()}
+    known = {one.full_name: one for one in known_types()}
     fitting = [full for full in known if full.endswith(f".{name}")]
     if len(fitting) == 1:
         return GetMessageClass(known[fitting[0]])
@@ -52,32 +54,66 @@ def build_message(cls: type[Message], text: str) -> Message:
     """
     from google.protobuf.json_format import ParseDict, ParseError
 
-    from grid.cli._check_json import check
-
     if text == "-":
-        text = sys.stdin.read()
+        try:
+            text = sys.stdin.read()
+        except UnicodeDecodeError as error:
+            raise BadInput(f"standard input is not text: {error}") from None
     try:
         value = json.loads(text)
+    except RecursionError:
+        raise BadInput(f"the JSON is nested too deeply: {_excerpt(text)}") from None
     except ValueError as error:
         raise BadInput(f"not JSON: {error}: {_excerpt(text)}") from None
     descriptor: Any = cls.DESCRIPTOR
-    check(descriptor, value)
     try:
+        check(descriptor, value)
         return ParseDict(value, cls())
-    except ParseError as error:
+    except RecursionError:
+        raise BadInput(f"the JSON is nested too deeply: {_excerpt(text)}") from None
+    except (ParseError, ValueError, TypeError) as error:
         raise BadInput(f"not a {cls.DESCRIPTOR.full_name}: {error}") from None
 
 
-def to_json(message: Message) -> dict[str, Any]:
-    """A message as JSON, with the field names of its `.proto` and fields that are zero."""
+def to_json(message: Message) -> Any:
+    """A message as JSON, with the field names of its `.proto` and fields that are zero.
+
+    A part that protobuf cannot say in JSON (an `Any` of an unknown type, a timestamp
+    out of range) becomes an object with its type and its bytes, so that no reply is lost.
+    """
     from google.protobuf.json_format import MessageToDict
 
-    return MessageToDict(
-        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
+    try:
+        return MessageToDict(
+            message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
+    except Exception:  # noqa: BLE001 - protobuf raises other types in other versions
+        return _part_by_part(message)
 
 
-def _known_types() -> Iterator[Descriptor]:
+def _part_by_part(message: Message) -> dict[str, Any]:
+    rest = type(message)()
+    rest.CopyFrom(message)
+    parts = {}
+    for field, value in message.ListFields():
+        if field.message_type is not None and not field.is_extension:
+            rest.ClearField(field.name)
+            parts[field.name] = _parts_of(field, value)
+    if not parts or message.DESCRIPTOR.full_name.startswith("google.protobuf."):
+        data = base64.b64encode(message.SerializePartialToString()).decode()
+        return {"@type": message.DESCRIPTOR.full_name, "@base64": data}
+    return {**to_json(rest), **parts}
+
+
+def _parts_of(field: Any, value: Any) -> Any:
+    if field.message_type.GetOptions().map_entry:
+        of_messages = field.message_type.fields_by_name["value"].message_type is not None
+        return {str(key): to_json(value[key]) if of_messages else value[key] for key in value}
+    return [to_json(one) for one in value] if is_repeated(field) else to_json(value)
+
+
+def known_types() -> Iterator[Descriptor]:
+    """The message types of all generated modules that are imported."""
     from google.protobuf.descriptor import FileDescriptor
 
     for name, module in tuple(sys.modules.items()):

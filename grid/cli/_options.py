@@ -1,4 +1,4 @@
-"""The options that commands share, and how commands are made of functions."""
+"""Options that commands share, and commands built from functions."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import inspect
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
 from grid.cli._exits import BadInput, Code, exits
+from grid.cli._help import CONNECTION, command_help
 from grid.cli._output import Format
+from grid.cli._values import choice, existing_file, seconds
 
 if TYPE_CHECKING:
     from grid.client.client import Client
     from grid.etcd import EtcdConfig
 
-__all__ = ["Connection", "Output", "command", "option"]
-
-F = TypeVar("F", bound=Callable[..., Any])
+__all__ = ["Connection", "Output", "build_command", "option"]
 
 _ETCD = "127.0.0.1:2379"
 _TIMEOUT = 10.0
 _ETCD_PATIENCE = 3.0  # seconds: an etcd that is there answers in a few milliseconds
-_PANEL = "Connection"
 
 
 def option(*flags: str, help: str, env: str | None = None, **settings: Any) -> Any:  # noqa: A002
@@ -36,37 +36,35 @@ def option(*flags: str, help: str, env: str | None = None, **settings: Any) -> A
     return typer.Option(*flags, help=help, envvar=variable, **settings)
 
 
-_connection = functools.partial(option, rich_help_panel=_PANEL)
-_file = functools.partial(_connection, exists=True, dir_okay=False, readable=True)
+_connection = functools.partial(option, rich_help_panel=CONNECTION)
+
+
+def _file(flag: str, help: str) -> Any:  # noqa: A002
+    return _connection(flag, metavar="FILE", parser=existing_file(flag), help=help)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """Which grid a command is about. A field is None if nobody said."""
+    """The grid that a command is about. A field is None if it was not given."""
 
     etcd: Annotated[
-        str | None,
-        _connection("--etcd", metavar="HOST:PORT,...", help=f"Where etcd is. (default: {_ETCD})"),
+        str | None, _connection("--etcd", metavar="HOST:PORT,...", help="endpoints of etcd")
     ] = None
     namespace: Annotated[
-        str | None,
-        _connection("--namespace", "-n", metavar="NAME", help="The grid. (default: default)"),
+        str | None, _connection("--namespace", "-n", metavar="NAME", help="the grid")
     ] = None
     timeout: Annotated[
         float | None,
         _connection(
-            "--timeout",
-            metavar="SECONDS",
-            min=0.001,
-            help=f"How long a call may take. (default: {_TIMEOUT:g})",
+            "--timeout", metavar="SECONDS", parser=seconds("--timeout"), help="limit of a call"
         ),
     ] = None
-    etcd_ca: Annotated[Path | None, _file("--etcd-ca", help="Authority of etcd (PEM).")] = None
-    etcd_cert: Annotated[Path | None, _file("--etcd-cert", help="Our certificate (PEM).")] = None
-    etcd_key: Annotated[Path | None, _file("--etcd-key", help="Its key (PEM).")] = None
-    etcd_user: Annotated[str | None, _connection("--etcd-user", help="User at etcd.")] = None
+    etcd_ca: Annotated[Path | None, _file("--etcd-ca", "authority of etcd (PEM)")] = None
+    etcd_cert: Annotated[Path | None, _file("--etcd-cert", "own certificate (PEM)")] = None
+    etcd_key: Annotated[Path | None, _file("--etcd-key", "key of the certificate (PEM)")] = None
+    etcd_user: Annotated[str | None, _connection("--etcd-user", help="user at etcd")] = None
     etcd_password: Annotated[
-        str | None, _connection("--etcd-password", help="The user's password.")
+        str | None, _connection("--etcd-password", help="password of the user")
     ] = None
 
     def client(self) -> Client:
@@ -79,11 +77,11 @@ class Connection:
 
     @property
     def seconds(self) -> float:
-        """How long a call may take."""
+        """Limit of a call in seconds."""
         return _TIMEOUT if self.timeout is None else self.timeout
 
     def etcd_config(self) -> EtcdConfig:
-        """How to reach etcd.
+        """Configuration of the connection to etcd.
 
         Raises:
             InvalidAddress, BadInput: the options do not make sense.
@@ -125,38 +123,55 @@ class Connection:
 
 Output = Annotated[
     Format,
-    option("--output", "-o", help="table, wide, json or jsonl.", show_default=True),
+    option(
+        "--output",
+        "-o",
+        metavar="FORMAT",
+        parser=choice("--output", Format),
+        autocompletion=lambda: list(Format),
+        help="table, wide, json or jsonl (default: table)",
+    ),
 ]
 
 
-def command(
-    app: typer.Typer, name: str | None = None, *, interrupted: Code = Code.INTERRUPTED, **info: Any
-) -> Callable[[F], F]:
-    """Decorator: a function, plain or async, as a command.
+class _Command(TyperCommand):
+    """A command with help texts of our own."""
 
-    A parameter `connection: Connection` stands for the options of one. What the
-    function returns is the exit code, None for 0.
+    def get_help(self, ctx: Any) -> str:
+        return command_help(self.name or "", self.help or "", self.get_params(ctx)).rstrip()
+
+
+def build_command(function: Callable[..., Any], name: str) -> Any:
+    """A command of the command library that calls a function, plain or async.
+
+    A parameter `connection: Connection` stands for the options of one. The return
+    value of the function is the exit code, None for 0. Ctrl-C is the usual end of
+    a command with `--watch`, so it is no failure there.
     """
 
-    def decorate(function: F) -> F:
-        def invoke(**given: Any) -> None:
-            if takes_connection:
-                parts = {one.name: given.pop(one.name) for one in fields(Connection)}
-                given["connection"] = Connection(**parts)
-            with exits(interrupted=interrupted):
-                code = _finish(function(**given))
-            raise typer.Exit(code or Code.OK)
+    def invoke(**given: Any) -> None:
+        interrupted = Code.OK if given.get("watch") else Code.INTERRUPTED
+        if takes_connection:
+            parts = {one.name: given.pop(one.name) for one in fields(Connection)}
+            given["connection"] = Connection(**parts)
+        with exits(interrupted=interrupted):
+            code = _finish(function(**given))
+        raise typer.Exit(code or Code.OK)
 
-        parameters = list(_parameters(function))
-        takes_connection = "connection" in inspect.signature(function).parameters
-        invoke.__doc__ = function.__doc__
-        invoke.__name__ = function.__name__
-        invoke.__annotations__ = {one.name: one.annotation for one in parameters}
-        invoke.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        app.command(name or function.__name__, **info)(invoke)
-        return function
-
-    return decorate
+    parameters = list(_parameters(function))
+    takes_connection = "connection" in inspect.signature(function).parameters
+    invoke.__doc__ = function.__doc__
+    invoke.__name__ = function.__name__
+    invoke.__annotations__ = {one.name: one.annotation for one in parameters}
+    invoke.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    app = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.command(name, cls=_Command)(invoke)
+    return typer.main.get_command(app)
 
 
 def _finish(result: Any) -> Any:

@@ -1,19 +1,27 @@
-"""Data on stdout, talk on stderr."""
+"""Output of commands: data on stdout, everything else on stderr.
+
+Data is never lost: when stdout cannot be written to, `CannotPrint` carries the
+text, and the command prints it on stderr beside the cause.
+"""
 
 from __future__ import annotations
 
 import enum
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+from grid.errors import GridError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 __all__ = [
+    "CannotPrint",
     "Column",
     "Format",
     "compact",
@@ -23,18 +31,40 @@ __all__ = [
     "print_rows",
     "say",
     "say_error",
+    "styled",
     "table_of",
+    "write",
 ]
-
 
 _GRPC_NOISE = re.compile(
     r"failed to connect to all addresses; last error: "
     r"(?:[A-Z_]+: )?\S+: (?:Failed to connect to remote host: )?",
 )
+_STYLES = {
+    "bold": "1",
+    "dim": "2",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "bold red": "1;31",
+    "bold green": "1;32",
+}
+
+
+class CannotPrint(GridError):
+    """Standard output cannot be written to.
+
+    Attributes:
+        text: the data that was to be printed.
+    """
+
+    def __init__(self, cause: OSError, text: str) -> None:
+        self.text = text
+        super().__init__(f"cannot write to standard output: {cause.strerror or cause}")
 
 
 class Format(enum.StrEnum):
-    """How data is printed."""
+    """Format of printed data."""
 
     TABLE = "table"
     WIDE = "wide"
@@ -52,52 +82,81 @@ class Column:
 
 
 def plain(text: str) -> str:
-    """A text without what gRPC says around the cause."""
+    """A text without gRPC's words around the cause."""
     return _GRPC_NOISE.sub("", text)
 
 
 def say(text: str, *, style: str = "") -> None:
-    """A line for the person at the terminal."""
-    from rich.console import Console
-    from rich.text import Text
-
-    Console(stderr=True, soft_wrap=True, highlight=False).print(Text(text, style))
+    """Print a line on stderr."""
+    _print_error(styled(text, style, sys.stderr))
 
 
 def say_error(text: str) -> None:
-    """The line that says why a command failed."""
-    from rich.console import Console
-    from rich.text import Text
+    """Print the line that says why a command failed."""
+    _print_error(f"{styled('error:', 'bold red', sys.stderr)} {text}")
 
-    line = Text.assemble(("error:", "bold red"), " ", text)
-    Console(stderr=True, soft_wrap=True, highlight=False).print(line)
+
+def styled(text: str, style: str, target: TextIO) -> str:
+    """A text with the codes of a style, if the target is a terminal that wants colours."""
+    # Without rich: importing it takes longer than all the rest of a command.
+    if not style or "NO_COLOR" in os.environ or not target.isatty():
+        return text
+    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
 
 
 def compact(value: Any) -> str:
     """A JSON value on one line."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(value, ensure_ascii=_needs_ascii(), separators=(",", ":"))
 
 
 def print_json(value: Any, *, on_one_line: bool) -> None:
-    """One JSON value."""
-    text = compact(value) if on_one_line else json.dumps(value, ensure_ascii=False, indent=2)
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """Print one JSON value."""
+    if on_one_line:
+        write(compact(value) + "\n")
+    else:
+        write(json.dumps(value, ensure_ascii=_needs_ascii(), indent=2) + "\n")
+
+
+def write(text: str) -> None:
+    """Write data to stdout.
+
+    Raises:
+        CannotPrint: the disk is full, or stdout is closed.
+        BrokenPipeError: the reader has gone.
+    """
+    try:
+        try:
+            sys.stdout.write(text)
+        except UnicodeEncodeError:
+            encoding = sys.stdout.encoding
+            sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What is left in the buffer would fail once more when the interpreter ends.
+        _discard_stdout()
+        raise CannotPrint(error, text) from None
+
+
+def _discard_stdout() -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 def print_rows(rows: Sequence[dict[str, Any]], columns: Iterable[Column], style: Format) -> None:
-    """Rows as a table, one JSON array, or one JSON object per line."""
+    """Print rows as a table, one JSON array, or one JSON object per line."""
     if style is Format.JSON:
         print_json(rows, on_one_line=False)
     elif style is Format.JSONL:
-        for row in rows:
-            print_json(row, on_one_line=True)
+        write("".join(f"{compact(row)}\n" for row in rows))
     elif rows:
         _print_table(rows, columns, wide=style is Format.WIDE)
 
 
 def print_row(row: dict[str, Any], columns: Iterable[Column], style: Format) -> None:
-    """The one row there is, as a table or a JSON object."""
+    """Print a single row as a table or a JSON object."""
     if style in (Format.JSON, Format.JSONL):
         print_json(row, on_one_line=style is Format.JSONL)
     else:
@@ -131,10 +190,11 @@ def _print_table(rows: Sequence[dict[str, Any]], columns: Iterable[Column], *, w
     lines = [[column.title for column in shown]]
     lines += [[_cell(row.get(column.field)) for column in shown] for row in rows]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    text = ""
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")
-    sys.stdout.flush()
+        text += "  ".join(cells).rstrip() + "\n"
+    write(text)
 
 
 def _cell(value: Any) -> str:
@@ -145,3 +205,16 @@ def _cell(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value))
     return str(value)
+
+
+def _needs_ascii() -> bool:
+    # Escapes of JSON are data; those of an error handler for encodings would not be.
+    return not sys.stdout.encoding.lower().startswith("utf")
+
+
+def _print_error(line: str) -> None:
+    try:
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+    except OSError:  # closed or full: there is nobody else to tell
+        return

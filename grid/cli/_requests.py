@@ -8,29 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grid.cli._completion import mailbox_names
+from grid.cli._completion import mailbox_names, message_types
 from grid.cli._exits import BadInput, Code
 from grid.cli._load import import_module
 from grid.cli._messages import build_message, message_type, to_json
-from grid.cli._options import Connection, Output, command, option
+from grid.cli._options import Connection, Output, option
 from grid.cli._output import Column, Format, compact, print_json, print_rows
 
 if TYPE_CHECKING:
     from grid.client.broadcast import BroadcastResult, Outcome
 
-__all__ = ["add_to"]
+__all__ = ["broadcast", "request"]
 
 ProtoModules = Annotated[
     list[str] | None,
     option(
         "--proto-module",
         metavar="MODULE",
-        help="A module with the generated messages; repeatable.",
+        help="module with generated messages; repeatable",
     ),
 ]
 App = Annotated[
     str | None,
-    option("--app", metavar="MODULE[:SERVER]", help="The app, which imports its messages."),
+    option("--app", metavar="MODULE[:SERVER]", help="app that imports its messages"),
 ]
 Metadata = Annotated[
     list[str] | None,
@@ -38,7 +38,7 @@ Metadata = Annotated[
         "--metadata",
         metavar="K=V",
         env="GRID_REQUEST_METADATA",
-        help="What the receiver shall know about it; repeatable.",
+        help="metadata for the receiver; repeatable",
     ),
 ]
 Idempotent = Annotated[
@@ -46,30 +46,28 @@ Idempotent = Annotated[
     option(
         "--idempotent",
         env="GRID_REQUEST_IDEMPOTENT",
-        help="Acting on it twice does no harm: send again also if the outcome is unknown.",
+        help="resend also after an unknown outcome: acting on it twice does no harm",
     ),
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, rich_help_panel="Talk")(request)
-    command(app, rich_help_panel="Talk")(broadcast)
-
-
 async def request(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="The mailbox.", autocompletion=mailbox_names)
+        str,
+        typer.Argument(metavar="NAME", help="name of a mailbox", autocompletion=mailbox_names),
     ],
     type: Annotated[  # noqa: A002
         str,
         typer.Argument(
-            metavar="TYPE", help="The message's protobuf type, for example shop.Order or Order."
+            metavar="TYPE",
+            help="protobuf type of the message, for example shop.Order or Order",
+            autocompletion=message_types,
         ),
     ],
     connection: Connection,
     json: Annotated[
-        str, typer.Argument(metavar="JSON", help="The message as JSON; - reads stdin.")
+        str,
+        typer.Argument(metavar="JSON", help="message as JSON; - reads stdin (default: {})"),
     ] = "{}",
     proto_module: ProtoModules = None,
     app: App = None,
@@ -77,10 +75,10 @@ async def request(
     idempotent: Idempotent = False,
     wait: Annotated[
         bool,
-        option("--wait", env="GRID_REQUEST_WAIT", help="Keep trying while the mailbox is full."),
+        option("--wait", env="GRID_REQUEST_WAIT", help="wait while the mailbox is full"),
     ] = False,
 ) -> None:
-    """Send a message to a mailbox and print the reply as JSON.
+    """Send a message and print the reply as JSON.
 
     $ grid request echo EchoMsg '{"msg": "hello"}'
     $ grid request orders shop.Order '{"id": 7}' --proto-module shop.order_pb2
@@ -104,25 +102,33 @@ async def request(
 async def broadcast(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="NAME...", help="The mailboxes.", autocompletion=mailbox_names),
+        typer.Argument(metavar="NAME...", help="names of mailboxes", autocompletion=mailbox_names),
     ],
     connection: Connection,
     type: Annotated[  # noqa: A002
         str,
-        option("--type", "-t", env="GRID_BROADCAST_TYPE", help="The message's protobuf type."),
+        option(
+            "--type",
+            "-t",
+            metavar="TYPE",
+            env="GRID_BROADCAST_TYPE",
+            help="protobuf type of the message",
+            autocompletion=message_types,
+        ),
     ],
     json: Annotated[
         str,
         option(
             "--json",
             "-j",
+            metavar="JSON",
             env="GRID_BROADCAST_JSON",
-            help="The message as JSON; - reads stdin. (default: {})",
+            help="message as JSON; - reads stdin (default: {})",
         ),
     ] = "{}",
     fastest: Annotated[
         bool,
-        option("--fastest", env="GRID_BROADCAST_FASTEST", help="The first success is enough."),
+        option("--fastest", env="GRID_BROADCAST_FASTEST", help="return at the first success"),
     ] = False,
     proto_module: ProtoModules = None,
     app: App = None,
@@ -130,7 +136,7 @@ async def broadcast(
     idempotent: Idempotent = False,
     output: Output = Format.TABLE,
 ) -> int:
-    """Send one message to many mailboxes and print what each answers.
+    """Send one message to many mailboxes and print each answer.
 
     Exit code 1 if a member failed (with --fastest: if none succeeded).
 

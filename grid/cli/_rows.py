@@ -1,4 +1,4 @@
-"""Entities as rows: their columns in tables, their fields in JSON."""
+"""Entities as rows: columns of tables and fields of JSON."""
 
 from __future__ import annotations
 
@@ -20,14 +20,22 @@ _PEER = (
     Column("ANNOTATIONS", "annotations"),
     Column("LEASE", "lease", wide=True),
 )
-_OTHER = (
+_ACTOR = (
+    Column("NAME", "name"),
+    Column("TYPE", "type"),
+    Column("PEER", "peer"),
+    Column("ADDRESS", "address"),
+    Column("EPOCH", "epoch"),
+    Column("LEASE", "lease", wide=True),
+)
+_MAILBOX = (
     Column("NAME", "name"),
     Column("PEER", "peer"),
     Column("ADDRESS", "address"),
     Column("EPOCH", "epoch"),
     Column("LEASE", "lease", wide=True),
 )
-COLUMNS = {Kind.PEER: _PEER, Kind.ACTOR: _OTHER, Kind.MAILBOX: _OTHER}
+COLUMNS = {Kind.PEER: _PEER, Kind.ACTOR: _ACTOR, Kind.MAILBOX: _MAILBOX}
 
 
 def row_of(one: Entity, serving: dict[str, bool] | None = None) -> dict[str, Any]:
@@ -40,6 +48,8 @@ def row_of(one: Entity, serving: dict[str, bool] | None = None) -> dict[str, Any
         # As etcdctl writes it; as a number it would not survive JavaScript or jq.
         "lease": f"{one.lease:x}",
     }
+    if one.kind is Kind.ACTOR:
+        row["type"] = one.type
     if one.kind is Kind.PEER:
         row["annotations"] = list(one.annotations)
         if serving is not None:

@@ -14,17 +14,19 @@ from typing import Annotated, Any
 import typer
 
 from grid.cli._load import TARGET_HELP, load_server
-from grid.cli._options import Connection, command, option
+from grid.cli._options import Connection, option
 from grid.cli._output import print_json
+from grid.cli._streams import discard_output
+from grid.cli._values import choice, seconds
 
-__all__ = ["LogLevel", "add_to"]
+__all__ = ["LogLevel", "serve"]
 
 _LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-_LAST_PATIENCE = 1.0  # seconds a peer without its owner gets for each step of its end
+_LAST_PATIENCE = 1.0  # seconds for each step of the end of a peer without its owner
 
 
 class LogLevel(enum.StrEnum):
-    """What is logged."""
+    """Least level of the records that are logged."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -33,15 +35,22 @@ class LogLevel(enum.StrEnum):
 
 
 class OnLeaseLost(enum.StrEnum):
-    """What a peer does that lost its lease."""
+    """Reaction of a peer to the loss of its lease."""
 
     REJOIN = "rejoin"
     EXIT = "exit"
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, rich_help_panel="Run")(serve)
+LogLevelOption = Annotated[
+    LogLevel,
+    option(
+        "--log-level",
+        metavar="LEVEL",
+        parser=choice("--log-level", LogLevel),
+        autocompletion=lambda: list(LogLevel),
+        help="debug, info, warning or error (default: info)",
+    ),
+]
 
 
 def serve(
@@ -49,53 +58,74 @@ def serve(
     connection: Connection,
     listen: Annotated[
         str | None,
-        option("--listen", metavar="HOST:PORT", help="Port 0 is any. (default: 127.0.0.1:0)"),
+        option(
+            "--listen",
+            metavar="HOST:PORT",
+            help="address to listen at; port 0 is a free one (default: 127.0.0.1:0)",
+        ),
     ] = None,
     advertise: Annotated[
         str | None,
         option(
             "--advertise",
-            metavar="HOST[:PORT]|auto",
-            help="What others dial; auto is this machine's address on the way to etcd.",
+            metavar="HOST[:PORT]",
+            help="address for other peers; auto: this machine's on the way to etcd",
         ),
     ] = None,
     name: Annotated[
-        str | None, option("--name", help="The peer's name. (default: made from the address)")
+        str | None,
+        option("--name", metavar="NAME", help="name of the peer (default: its address)"),
     ] = None,
     annotation: Annotated[
         list[str] | None,
-        option("--annotation", metavar="K=V", help="What the peer says of itself; repeatable."),
+        option("--annotation", metavar="K=V", help="annotation of the peer; repeatable"),
     ] = None,
     lease: Annotated[
         float | None,
-        option("--lease", metavar="SECONDS", help="How soon a dead peer's names are free."),
+        option(
+            "--lease",
+            metavar="SECONDS",
+            parser=seconds("--lease"),
+            help="time until the names of a dead peer are free",
+        ),
     ] = None,
     no_leader: Annotated[
-        bool, option("--no-leader", help="The leader shall not run here.")
+        bool, option("--no-leader", help="never run the leader on this peer")
     ] = False,
     drain_timeout: Annotated[
         float | None,
-        option("--drain-timeout", metavar="SECONDS", min=0, help="What actors get to end."),
+        option(
+            "--drain-timeout",
+            metavar="SECONDS",
+            parser=seconds("--drain-timeout", zero=True),
+            help="time for actors to end",
+        ),
     ] = None,
     on_lease_lost: Annotated[
-        OnLeaseLost | None, option("--on-lease-lost", help="Come back, or exit with 1.")
+        OnLeaseLost | None,
+        option(
+            "--on-lease-lost",
+            metavar="ACTION",
+            parser=choice("--on-lease-lost", OnLeaseLost),
+            autocompletion=lambda: list(OnLeaseLost),
+            help="rejoin, or exit with 1 (default: rejoin)",
+        ),
     ] = None,
     reflection: Annotated[
-        bool, option("--reflection", help="Offer gRPC reflection, for grpcurl.")
+        bool, option("--reflection", help="offer gRPC reflection, for grpcurl")
     ] = False,
-    log_level: Annotated[
-        LogLevel, option("--log-level", help="What is logged.", show_default=True)
-    ] = LogLevel.INFO,
+    log_level: LogLevelOption = LogLevel.INFO,
     owned: Annotated[bool, typer.Option("--owned", hidden=True)] = False,
     describe: Annotated[bool, typer.Option("--describe", hidden=True)] = False,
 ) -> None:
-    """Run one peer until SIGTERM or Ctrl-C, then drain; a second signal cuts the drain.
+    """Run one peer until SIGTERM or Ctrl-C.
 
-    Options that are given beat what the module says.
+    Then it drains; a second signal cuts the drain. Options beat what the module says.
 
     $ grid serve shop.app:server
     $ grid serve shop.app --etcd etcd:2379 --listen 0.0.0.0:7777 --advertise auto
     """
+    discard_output()  # an app may print, and its peer serves on without readers
     if owned:
         threading.Thread(target=_end_with_owner, name="owner", daemon=True).start()
     server = load_server(target)

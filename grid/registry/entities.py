@@ -30,6 +30,8 @@ class Entity:
         epoch: grows with each new registration of the name.
         lease: the id of the peer's lease.
         annotations: what a peer says of itself; empty for the others.
+        type: the type of an actor; empty for other kinds, and for actors of Go peers.
+        types: the actor types that a peer defined when it joined; empty for other kinds.
     """
 
     kind: Kind
@@ -39,6 +41,8 @@ class Entity:
     epoch: int
     lease: int
     annotations: tuple[str, ...] = ()
+    type: str = ""
+    types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,8 @@ def entity_of(kind: Kind, stored: KeyValue, start: int) -> Entity | None:
         found.epoch,
         found.lease,
         found.annotations,
+        found.type,
+        found.types,
     )
 
 

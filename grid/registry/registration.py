@@ -35,6 +35,8 @@ class Registration:
         lease: the id of the peer's lease.
         session: the version of sessions that the peer has; 0 for none, as Go peers.
         socket: the host and path of the peer's unix socket; empty for none.
+        type: the type of an actor; empty for other kinds, and for actors of Go peers.
+        types: the actor types that a peer defined when it joined; empty for other kinds.
     """
 
     key: str
@@ -45,6 +47,8 @@ class Registration:
     lease: int
     session: int = 0
     socket: str = ""
+    type: str = ""
+    types: tuple[str, ...] = ()
 
 
 def encode_registration(
@@ -55,6 +59,8 @@ def encode_registration(
     *,
     session: int = 0,
     socket: str = "",
+    type: str = "",  # noqa: A002
+    types: Iterable[str] = (),
 ) -> bytes:
     """The value to store for a name; annotations are sorted, None is `null`.
 
@@ -70,6 +76,10 @@ def encode_registration(
         value["session"] = session
     if socket:
         value["socket"] = socket
+    if type:
+        value["type"] = type
+    if types := sorted(types):
+        value["types"] = types
     return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -91,11 +101,13 @@ def decode_registration(stored: KeyValue) -> Registration:
         stored.key,
         _shared(stored.key, value, "registry"),
         _shared(stored.key, value, "address"),
-        _texts(stored.key, value.get("annotations")),
+        _texts(stored.key, value, "annotations"),
         stored.create_revision,
         stored.lease,
         session if isinstance(session := value.get("session"), int) else 0,
         _shared(stored.key, value, "socket"),
+        _shared(stored.key, value, "type"),
+        _texts(stored.key, value, "types"),
     )
 
 
@@ -114,11 +126,12 @@ def _text(key: str, value: dict[str, Any], field: str) -> str:
     return text
 
 
-def _texts(key: str, texts: Any) -> tuple[str, ...]:
+def _texts(key: str, value: dict[str, Any], field: str) -> tuple[str, ...]:
+    texts = value.get(field)
     if texts is None:
         return ()
     if not (isinstance(texts, list) and all(isinstance(one, str) for one in texts)):
-        raise MalformedRegistration(f"{key}: annotations are not a list of strings")
+        raise MalformedRegistration(f"{key}: {field} are not a list of strings")
     _check_text(key, "".join(texts))
     return tuple(texts)
 

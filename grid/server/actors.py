@@ -90,6 +90,10 @@ class ActorRunner:
             self._defined.clear()
             await self._defined.wait()
 
+    def types(self) -> list[str]:
+        """The actor types that are defined here."""
+        return list(self._definitions)
+
     def names(self) -> list[str]:
         """The names of the actors that run here."""
         return list(self._actors)
@@ -116,7 +120,7 @@ class ActorRunner:
         mailbox = None
         if definition.mailbox is not None:
             mailbox = self._peer.new_mailbox(name, definition.mailbox)
-        epoch = await self._claim(key, mailbox)
+        epoch = await self._claim(key, type, mailbox)
         try:
             act = _make(definition, data)
             # While the claim was under way the peer may have begun to stop, or
@@ -134,10 +138,10 @@ class ActorRunner:
         if not self._peer.joined().lease.valid:
             raise LeaseLost
 
-    async def _claim(self, key: str, mailbox: Mailbox | None) -> int:
+    async def _claim(self, key: str, type: str, mailbox: Mailbox | None) -> int:  # noqa: A002
         if mailbox is None:
-            return await self._peer.claim((key,))
-        return await self._peer.claim_with((key, mailbox.key), mailbox)
+            return await self._peer.claim((key,), type=type)
+        return await self._peer.claim_with((key, mailbox.key), mailbox, type=type)
 
     async def _give_back(self, key: str, epoch: int, mailbox: Mailbox | None) -> None:
         freeing = asyncio.create_task(self._free(key, epoch, mailbox), name=f"free {key}")

@@ -229,7 +229,9 @@ class Lifecycle:
         deadline = Deadline.after(2 * self._config.lease)
         while True:
             try:
-                return await self.peer.claim_own_name(self._config.annotations, _CONTROL_SIZE)
+                return await self.peer.claim_own_name(
+                    self._config.annotations, _CONTROL_SIZE, self.runner.types()
+                )
             except AlreadyRegistered as error:
                 if not membership.lease.valid:
                     raise LeaseLost from None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from grid.codec import Codec
 from grid.errors import ServerNotRunning
 from grid.mailbox.dispatcher import Dispatcher
 from grid.mailbox.mailbox import Mailbox
 from grid.registry.membership import Membership
-from grid.registry.names import Kind, full_name
+from grid.registry.names import Kind, full_name, prefix
 from grid.registry.registration import encode_registration
 from grid.transport.protocol import VERSION
 
@@ -41,14 +43,19 @@ class Peer:
             raise ServerNotRunning
         return self.membership
 
-    async def claim(self, keys: tuple[str, ...]) -> int:
-        """Take full names for this peer, all or none; returns their epoch."""
-        return await self.joined().claims.claim(self._values(keys))
+    async def claim(self, keys: tuple[str, ...], *, type: str = "") -> int:  # noqa: A002
+        """Take full names for this peer, all or none; returns their epoch.
 
-    async def claim_own_name(self, annotations: tuple[str, ...], size: int) -> Mailbox:
+        The type is registered with the names of actors among them.
+        """
+        return await self.joined().claims.claim(self._values(keys, type))
+
+    async def claim_own_name(
+        self, annotations: tuple[str, ...], size: int, types: Iterable[str] = ()
+    ) -> Mailbox:
         """Take the peer's name, with what it says of itself, and its mailbox with it."""
         key = full_name(self.namespace, Kind.PEER, self.name)
-        value = self._registration(key, annotations or None)
+        value = self._registration(key, annotations or None, types=types)
         mailbox = self.new_mailbox(self.name, size)
         await self._claim_with({key: value, **self._values((mailbox.key,))}, mailbox)
         return mailbox
@@ -76,16 +83,40 @@ class Peer:
         await self.claim_with((mailbox.key,), mailbox)
         return mailbox
 
-    async def claim_with(self, keys: tuple[str, ...], mailbox: Mailbox) -> int:
+    async def claim_with(
+        self,
+        keys: tuple[str, ...],
+        mailbox: Mailbox,
+        *,
+        type: str = "",  # noqa: A002
+    ) -> int:
         """Claim keys of which one is the mailbox's, and let its deliveries in."""
-        return await self._claim_with(self._values(keys), mailbox)
+        return await self._claim_with(self._values(keys, type), mailbox)
 
-    def _values(self, keys: tuple[str, ...]) -> dict[str, bytes]:
-        return {key: self._registration(key) for key in keys}
+    def _values(self, keys: tuple[str, ...], type: str = "") -> dict[str, bytes]:  # noqa: A002
+        actors = prefix(self.namespace, Kind.ACTOR)
+        return {
+            key: self._registration(key, type=type if key.startswith(actors) else "")
+            for key in keys
+        }
 
-    def _registration(self, key: str, annotations: tuple[str, ...] | None = None) -> bytes:
+    def _registration(
+        self,
+        key: str,
+        annotations: tuple[str, ...] | None = None,
+        *,
+        type: str = "",  # noqa: A002
+        types: Iterable[str] = (),
+    ) -> bytes:
         return encode_registration(
-            key, self.address, self.name, annotations, session=VERSION, socket=self._socket
+            key,
+            self.address,
+            self.name,
+            annotations,
+            session=VERSION,
+            socket=self._socket,
+            type=type,
+            types=types,
         )
 
     async def _claim_with(self, values: dict[str, bytes], mailbox: Mailbox) -> int:

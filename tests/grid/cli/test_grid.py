@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import pty
 import re
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -17,20 +16,6 @@ from grid.etcd import EtcdClient, EtcdConfig
 from tests.grid.cli.cli_kit import APP, Running, data, grid, on_terminal, shell
 
 Env = Mapping[str, str]
-
-
-@pytest.fixture(scope="module")
-def there() -> Iterator[Env]:
-    """The variables that lead to a grid of two peers with an echo actor."""
-    with Running("dev", APP, "--peers", "2") as dev:
-        asyncio.run(dev.says("2 peers serve"))
-        line = asyncio.run(dev.says("export GRID_ETCD="))
-        env = dict(part.split("=") for part in line.split()[1:])
-        for kind in ("echo", "about", "mute", "angry"):
-            assert grid("start", kind, "--peer", "peer-1", env=env).returncode == 0
-        yield env
-        dev.signal(signal.SIGTERM)
-        assert dev.ended() == 0
 
 
 # -- looking ------------------------------------------------------------------
@@ -52,7 +37,8 @@ def test_peers_as_json(there: Env) -> None:
 def test_actors_and_mailboxes_as_json(there: Env) -> None:
     actors = {one["name"]: one for one in data(grid("actors", "-o", "json", env=there))}
     assert {"about", "angry", "echo", "leader", "mute"} <= set(actors)
-    assert set(actors["echo"]) == {"name", "peer", "address", "epoch", "lease"}
+    assert set(actors["echo"]) == {"name", "type", "peer", "address", "epoch", "lease"}
+    assert {actors[name]["type"] for name in ("echo", "leader")} == {"echo", "leader"}
     mailboxes = [one["name"] for one in data(grid("mailboxes", "-o", "json", env=there))]
     assert {"echo", "peer-1", "peer-2"} <= set(mailboxes)
     assert "leader" not in mailboxes
@@ -97,17 +83,20 @@ def test_no_leader_is_not_found(there: Env) -> None:
 async def test_watch_sees_a_peer_come_and_go(there: Env) -> None:
     with Running("peers", "--watch", "-o", "jsonl", env=there) as watch:
         await watch.until(lambda: len(watch.out) == 2, "the peers that are there")
+        assert all(json.loads(line)["serving"] for line in watch.out)
         with Running(
             "serve", APP, "--name", "guest", "--no-leader", "--annotation", "a=1", env=there
         ) as guest:
-            await watch.says('"guest"', on="out")
+            await watch.until(lambda: any(_serves(one, "guest") for one in watch.out), "the guest")
             guest.signal(signal.SIGTERM)
             assert guest.ended() == 0
         await watch.says('"lost"', on="out")
         watch.signal(signal.SIGINT)
         assert watch.ended() == 0
     assert watch.err == []
-    came, went = (json.loads(line) for line in watch.out[2:])
+    # Its health may change before it is gone, or after it is found.
+    came, *changed, went = (json.loads(line) for line in watch.out[2:])
+    assert {one["event"] for one in changed} <= {"changed"}
     assert came == {
         "event": "found",
         "kind": "peer",
@@ -117,8 +106,14 @@ async def test_watch_sees_a_peer_come_and_go(there: Env) -> None:
         "epoch": came["epoch"],
         "lease": came["lease"],
         "annotations": ["a=1"],
+        "serving": came["serving"],
     }
-    assert went == {**came, "event": "lost"}
+    assert went == {**came, "event": "lost", "serving": went["serving"]}
+
+
+def _serves(line: str, name: str) -> bool:
+    event = json.loads(line)
+    return bool(event["name"] == name and event["serving"])
 
 
 async def test_watch_in_a_pipe_prints_lines(there: Env) -> None:
@@ -138,7 +133,7 @@ async def test_watch_on_a_terminal_is_a_live_table(there: Env) -> None:
     os.close(terminal)
     try:
         shown = ""
-        while "peer-2" not in shown:
+        while not re.search(r"peer-2.* yes ", shown):
             shown += os.read(screen, 4096).decode()
         watch.send_signal(signal.SIGINT)
         assert watch.wait(20) == 0
@@ -146,6 +141,7 @@ async def test_watch_on_a_terminal_is_a_live_table(there: Env) -> None:
         watch.kill()
         os.close(screen)
     assert "NAME" in shown
+    assert "SERVING" in shown
     assert "ANNOTATIONS" in shown
 
 
@@ -199,7 +195,7 @@ def test_metadata_reaches_the_actor(there: Env) -> None:
         (("angry", "EchoMsg"), 1, r"^error: not today$"),
         (("echo", "EchoMsg", "--etcd", "a"), 2, r"an etcd endpoint is host:port"),
         (("echo", "EchoMsg", "--etcd-user", "a"), 2, r"user and password go together"),
-        (("echo",), 2, r"Missing argument"),
+        (("echo",), 2, r"^error: TYPE is missing; see: grid request --help$"),
     ],
 )
 def test_what_goes_wrong_with_a_request(
@@ -337,6 +333,11 @@ async def test_the_doctor_finds_what_is_no_registration(there: Env) -> None:
         ("grid request ec", ["echo"]),
         ("grid start echo --peer ", ["peer-1", "peer-2"]),
         ("grid stop an", ["angry"]),
+        ("grid start a", ["about", "angry"]),
+        ("grid request echo Echo", ["EchoMsg"]),
+        ("grid request echo google. --proto-module google.protobuf.api_pb2 ", []),
+        ("grid request --app tests.grid.cli.cli_app echo grid.E", ["grid.EchoMsg"]),
+        ("grid --namespace nobody stop ", []),
         ("grid request -n nobody ", []),
     ],
 )
