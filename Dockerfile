@@ -24,7 +24,7 @@ extras = project['optional-dependencies']; \
 print(*project['dependencies'], *extras['reflection'], sep='\n')" > requirements.txt \
     && python -m pip --python /opt/grid/bin/python install --only-binary :all: -r requirements.txt
 
-COPY README.md ./
+COPY README.md LICENSE ./
 COPY grid ./grid
 COPY machine ./machine
 COPY rpc ./rpc

@@ -4,6 +4,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo "docker compose" || echo docker-compose)
 
+# All extras: the tests need each of them.
+EXTRAS := embedded,otel,prometheus,reflection,test,yaml,zstd
 # The generator is pinned low: code made by it loads under every protobuf from 5.27 on.
 PROTOC_PIN := grpcio-tools==1.66.2 setuptools==75.8.0
 CORE_TESTS := tests/faults tests/grid/client tests/grid/mailbox tests/grid/registry \
@@ -33,7 +35,8 @@ help: ## Show this help
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"  # the first one with --group
+	$(BIN)/python -m pip install --quiet --editable ".[$(EXTRAS)]" --group dev
 	@touch $@
 
 install: $(VENV)/.installed ## Make the virtual environment and install everything into it

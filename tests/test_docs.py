@@ -1,10 +1,10 @@
 """Every code block and command of README and docs/ does what the page says.
 
-A page is run from its top to its end in a folder of its own: Python blocks that
-begin with `# file:` are written there, others are run; commands are run by a
+A page is run from its top to its end in a folder of its own: blocks that begin with
+a `file:` comment are written there, other Python blocks are run; commands are run by a
 shell, those with `&` at the end stay until the page ends. Blocks marked
 `nested` would run the tests inside the tests or change the machine: make only
-says what it would do. Blocks marked `docker` are run by the tests of compose.
+prints its commands. Blocks marked `docker` are run by the tests of compose.
 """
 
 import os
@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,13 +23,20 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 BLOCK = re.compile(
     r"^```(?P<language>\w+)?(?P<marks>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 
 
+# Pages of the grid: their code is typed, too. Handlers of machines are bound by their names.
+TYPED = ("README.md", "command.md", "guide.md", "testing.md", "transport.md")
+URL = "https://github.com/actor-grid/actor-grid/"
+FILE = re.compile(r"(?:#|//) file: (\S+)\n")
+
+
 class Reader:
-    """Somebody who types what a page says."""
+    """A reader who types all blocks of a page."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -44,11 +52,15 @@ class Reader:
         }
 
     def python(self, text: str) -> None:
-        first, _, rest = text.partition("\n")
-        if first.startswith("# file: "):
-            (self.folder / first.removeprefix("# file: ")).write_text(rest)
-            return
-        self.run([sys.executable, "-c", text], text)
+        if not self.write(text):
+            self.run([sys.executable, "-c", text], text)
+
+    def write(self, text: str) -> bool:
+        """Write a block that names its file; False for any other."""
+        named = FILE.match(text)
+        if named:
+            (self.folder / named[1]).write_text(text[named.end() :])
+        return named is not None
 
     def shell(self, text: str, *, nested: bool) -> None:
         for line in text.replace("\\\n", " ").splitlines():
@@ -68,20 +80,20 @@ class Reader:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=250,
             check=False,
         )
         assert done.returncode == 0, f"{said}\n{done.stdout}\n{done.stderr}"
 
     def _stay(self, line: str) -> None:
-        log = self.folder / "background.log"
+        log = self.folder / f"background-{len(self.background)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 shlex.split(line), cwd=self.folder, env=self.environment, stderr=output
             )
         self.background.append(process)
         give_up = time.monotonic() + 30
-        while b"Ctrl-C ends" not in log.read_bytes():
+        while not re.search(rb"Ctrl-C ends|peer \S+ serves", log.read_bytes()):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < give_up, f"{line} did not get ready:\n{log.read_text()}"
             time.sleep(0.05)
@@ -91,7 +103,9 @@ class Reader:
         if command[0] == "make":
             self.run(["bash", "-c", f"make --dry-run {' '.join(command[1:])}"], line)
         else:
-            assert line.endswith('pip install ".[embedded]"')
+            extras = re.fullmatch(r'pip install "actor-grid\[(\w+)\]"', line)
+            assert extras, line
+            assert extras[1] in PROJECT["optional-dependencies"]
 
     def leave(self) -> None:
         for process in self.background:
@@ -114,10 +128,29 @@ def test_a_page_does_what_it_says(page: Path, reader: Reader) -> None:
         marks = block["marks"].split()
         if block["language"] == "python":
             reader.python(block["text"])
+        elif block["language"] == "proto":
+            assert reader.write(block["text"])
         elif block["language"] in {"sh", "console", "bash"} and "docker" not in marks:
             reader.shell(block["text"], nested="nested" in marks)
         else:
             assert block["language"] in {"text", "sh", "json", "dockerfile", "yaml"}, block[0]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", TYPED)
+def test_the_code_of_a_page_is_typed(name: str, tmp_path: Path) -> None:
+    page = next(page for page in PAGES if page.name == name)
+    reader = Reader(tmp_path)
+    for number, block in enumerate(BLOCK.finditer(page.read_text())):
+        text = block["text"]
+        if block["language"] in {"python", "proto"} and not reader.write(text):
+            (tmp_path / f"block_{number}.py").write_text(text)
+        for line in text.splitlines():
+            if "grpc_tools.protoc" in line:
+                reader.run(["bash", "-c", line], line)
+    cache = ROOT / ".mypy_cache" / "pages"
+    code = [str(path) for path in tmp_path.glob("*.py") if not path.stem.endswith("_pb2")]
+    reader.run([sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(cache), *code], name)
 
 
 def test_the_quickstart_is_short() -> None:
@@ -128,7 +161,18 @@ def test_the_quickstart_is_short() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
-        assert target.startswith("https://") or (page.parent / target).exists(), target
+        if target.startswith(URL):
+            assert (ROOT / target.removeprefix(f"{URL}blob/main/")).exists(), target
+        elif page.name == "README.md":
+            # An index shows this page without the others.
+            assert target.startswith("https://"), target
+        else:
+            assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_the_readme_installs_before_it_starts() -> None:
+    headings = re.findall(r"^## (.*)$", PAGES[0].read_text(), re.MULTILINE)
+    assert headings[:2] == ["Install", "Quickstart"]
 
 
 def test_promises_name_tests_that_exist() -> None:
