@@ -2,7 +2,7 @@
 #
 #   docker build --tag actor-grid .
 #
-# It needs no feature of BuildKit. Behind a proxy or with a package index of your own, pass
+# Untracked data stays out (.dockerignore lets in sources only). It needs no feature of BuildKit. Behind a proxy or with a package index of your own, pass
 # PIP_INDEX_URL and its like as build arguments, and `--network host` if only the host reaches it.
 ARG PYTHON_IMAGE=python:3.11-slim
 
@@ -43,8 +43,10 @@ WORKDIR /app
 COPY examples ./examples
 
 # The peer listens on every interface of its container and gives out the container's address.
-# PYTHONPATH is for the app's modules: put yours into /app, or mount them there.
-ENV PATH=/opt/grid/bin:$PATH \
+# PYTHONPATH is for the app's modules: put yours into /app, or mount them there. PIP_PYTHON lets
+# `RUN pip install` of an image built on this one install for the peer's interpreter.
+ENV PIP_PYTHON=/opt/grid/bin/python \
+    PATH=/opt/grid/bin:$PATH \
     PYTHONPATH=/app \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -54,9 +56,10 @@ USER 10001:10001
 EXPOSE 7777
 STOPSIGNAL SIGTERM
 
-# Healthy: the peer's own port says SERVING. It does not while it drains or is without a lease.
+# Healthy: the peer says SERVING on its own port, whatever that is. It does not while it drains
+# or is without a lease.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["python", "-c", "import os, sys, grpc\nfrom grpc_health.v1 import health_pb2 as pb, health_pb2_grpc\nport = os.environ['GRID_LISTEN'].rpartition(':')[2]\nstub = health_pb2_grpc.HealthStub(grpc.insecure_channel('127.0.0.1:' + port))\nsys.exit(stub.Check(pb.HealthCheckRequest(), timeout=4).status != pb.HealthCheckResponse.SERVING)"]
+    CMD ["python", "-m", "grid.cli.health"]
 
 ENTRYPOINT ["grid"]
 CMD ["serve", "examples.hello:server"]

@@ -98,11 +98,11 @@ async def _endpoint(etcd: EtcdClient, endpoint: str) -> Finding:
     role = "leader" if status.is_leader else "follower" if status.leader_id else "without a leader"
     size, took = f"{status.db_size / 1e6:.1f} MB", f"{seconds * 1e3:.0f} ms"
     detail = f"{status.version}, {role}, {size}, answers in {took}"
+    if not status.leader_id:
+        return Finding(check, "failed", detail, "bring back a majority of the members")
     if status.errors:
         alarms = "; ".join(status.errors)
         return Finding(check, "failed", f"{detail}: {alarms}", "see: etcdctl alarm list")
-    if not status.leader_id:
-        return Finding(check, "failed", detail, "bring back a majority of the members")
     if warning := version_warning(endpoint, status.version):
         return Finding(check, "note", detail, warning)
     if seconds > _SLOW:

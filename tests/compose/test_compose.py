@@ -129,11 +129,14 @@ def test_scaled_peers_advertise_the_addresses_of_their_containers(stack: Stack) 
     assert len({row["address"] for row in rows}) == PEERS
 
 
-def test_containers_become_healthy_and_grid_is_their_first_process(stack: Stack) -> None:
+def test_containers_become_healthy_and_grid_is_the_one_process_below_init(stack: Stack) -> None:
     stack.wait_healthy()
     for container in stack.containers():
-        first = docker("exec", container, "python", "-c", "print(open('/proc/1/cmdline').read())")
-        assert "/opt/grid/bin/grid\0serve\0examples.hello:server" in first
+        lines = docker("top", container, "-o", "pid,ppid,args").splitlines()[1:]
+        rows = [line.split(maxsplit=2) for line in lines]
+        (first,) = (pid for pid, _, command in rows if "init" in command.partition(" ")[0])
+        served = "/opt/grid/bin/grid serve examples.deployed:server"
+        assert [parent for _, parent, command in rows if served in command] == [first]
 
 
 def test_an_actor_answers_requests_from_other_containers(stack: Stack) -> None:
@@ -317,7 +320,8 @@ async def test_the_health_check_of_the_image_follows_the_health_of_the_peer() ->
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *arguments,
-            env={**os.environ, "GRID_LISTEN": f"0.0.0.0:{service.port}"},
+            str(os.getpid()),
+            env={**os.environ, "http_proxy": "http://127.0.0.1:1", "GRID_LISTEN": "0.0.0.0:1"},
             stderr=asyncio.subprocess.DEVNULL,
         )
         return await process.wait()
