@@ -30,7 +30,6 @@ from tests.compose.stack import (
     eventually,
     exit_code,
     image_of,
-    need_engine,
     run,
 )
 
@@ -40,16 +39,6 @@ LEASE = 8.0
 ON_TOP = 4.0  # seconds for etcd to notice, and for a command in a container to start and ask
 PEERS = 5
 HELLO = '{"msg": "hello"}'
-
-
-@pytest.fixture(scope="module")
-def image() -> Iterator[str]:
-    """The image of this tree."""
-    need_engine()
-    name = f"actor-grid-test:{os.getpid()}"
-    Stack("build", GRID_IMAGE=name).compose("build", "peer", timeout=800)
-    yield name
-    docker("image", "rm", name)
 
 
 @pytest.fixture(scope="module")
