@@ -1,25 +1,40 @@
 """Fixtures for the tests of grids: a real etcd, namespaces of their own, peers.
 
     async def test_greets(grid_server, grid_client):
-        grid_server.define("greeter", ..., mailbox=8)
+        grid_server.define("greeter", lambda data: greet, mailbox=8)
         await grid_client.start_actor("greeter")
 
-They come with the distribution; nothing need be imported. Nothing of the grid is
-loaded before the first fixture is used. The async ones need pytest-asyncio.
+`grid_etcd` is one etcd for the whole run (it needs an etcd on PATH or the extra `embedded`),
+`grid_namespace` a namespace of the test's own, `grid_servers` makes peers in it,
+`grid_server` is one that has started, `grid_client` a client.
+
+pytest finds them by the entry point of the distribution; nothing need be imported. Nothing of
+the grid but this file is loaded before the first fixture is used. `grid_servers`,
+`grid_server` and `grid_client` need pytest-asyncio.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
 try:
     from pytest_asyncio import fixture as async_fixture
-except ImportError:  # the plain fixtures do without
-    async_fixture = pytest.fixture  # type: ignore[assignment]
+except ImportError:  # `grid_etcd` and `grid_namespace` work without
+
+    def async_fixture(function: Callable[..., object]) -> object:  # type: ignore[no-redef]
+        """A fixture that says what is missing."""
+
+        @pytest.fixture(name=function.__name__)
+        def unavailable() -> None:
+            pytest.fail(f"{function.__name__} needs pytest-asyncio: pip install pytest-asyncio")
+
+        return unavailable
+
 
 if TYPE_CHECKING:
     from grid.client.client import Client
@@ -48,9 +63,10 @@ def grid_namespace() -> str:
 async def grid_servers(
     grid_etcd: Etcd, grid_namespace: str
 ) -> AsyncIterator[Callable[..., Server]]:
-    """Makes servers of the test's namespace; what the test has started is stopped.
+    """A function that makes servers of the test's namespace.
 
-    Arguments are those of `grid.Server`. Start them with `await server.start()`.
+    Its arguments are those of `grid.Server`; lease and drain timeout are 2 seconds by default.
+    Start a server with `await server.start()`; it is stopped after the test.
     """
     from grid.server.server import Server
 
@@ -62,9 +78,10 @@ async def grid_servers(
         made.append(server)
         return server
 
-    yield make
-    for server in made:
-        await server.stop()
+    async with AsyncExitStack() as stack:  # one stop that fails does not keep the others
+        yield make
+        for server in made:
+            stack.push_async_callback(server.stop)
 
 
 @async_fixture

@@ -10,8 +10,7 @@ import grid
 from grid.embedded import Etcd
 from grid.errors import ClientClosed, ServerNotRunning
 from grid.registry.registration import encode_registration
-from grid.testing import wait_until
-from tests.grid.proxy import FaultProxy
+from grid.testing import FaultProxy, wait_until
 
 Servers = Callable[..., grid.Server]
 

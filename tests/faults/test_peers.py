@@ -23,11 +23,10 @@ from grid.errors import (
     StaleEpoch,
     UnknownMailbox,
 )
-from grid.testing import wait_until
+from grid.testing import FaultProxy, wait_until
 from grid.transport.transport import Destination, Parcel
 from grid.wire_pb2 import EchoMsg
 from tests.grid.etcd.etcd_kit import free_ports
-from tests.grid.proxy import FaultProxy
 
 LEASE = 2.0
 

@@ -14,10 +14,9 @@ import pytest
 import grid
 from grid.embedded import Etcd
 from grid.errors import ClientClosed, DeadlineExceeded, GridError, OutcomeUnknown, PeerUnreachable
-from grid.testing import wait_until
+from grid.testing import FaultProxy, wait_until
 from grid.transport.transport import Transport
 from grid.wire_pb2 import EchoMsg
-from tests.grid.proxy import FaultProxy
 from tests.grid.transport.link_kit import Gatekeeper, ask, link_of, serving, transport
 
 KILOBYTE = bytes(1000)

@@ -18,9 +18,9 @@ import pytest
 import grid
 from grid.embedded import Etcd
 from grid.errors import DeadlineExceeded, NotDelivered, OutcomeUnknown
+from grid.testing import FaultProxy
 from grid.wire_pb2 import EchoMsg
 from tests.grid.etcd.etcd_kit import free_ports
-from tests.grid.proxy import FaultProxy
 
 SECONDS = float(os.environ.get("GRID_SOAK_SECONDS", "3"))
 CALLERS = 128

@@ -16,10 +16,9 @@ from grid.errors import (
     UnregisteredMailbox,
 )
 from grid.registry.registration import encode_registration
-from grid.testing import wait_until
+from grid.testing import FaultProxy, wait_until
 from grid.transport.transport import Destination
 from grid.wire_pb2 import EchoMsg
-from tests.grid.proxy import FaultProxy
 from tests.grid.transport.link_kit import Gatekeeper, ask, link_of, parcel, serving, transport
 
 # Half of the tells are 20 MB: far more than what gRPC writes (some MB, by version and machine)

@@ -10,7 +10,7 @@ import grid
 from grid import EntityFound, EntityLost
 from grid.embedded import Etcd
 from grid.errors import EtcdUnavailable
-from tests.grid.proxy import FaultProxy
+from grid.testing import FaultProxy
 
 Servers = Callable[..., grid.Server]
 

@@ -16,12 +16,11 @@ from grid.errors import (
     PeerUnreachable,
     StreamsUnsupported,
 )
-from grid.testing import wait_until
+from grid.testing import FaultProxy, wait_until
 from grid.transport.answer import Reply
 from grid.transport.service import SERVICE
 from grid.transport.transport import Destination
 from grid.wire_pb2 import Delivery, Frame, Hello
-from tests.grid.proxy import FaultProxy
 from tests.grid.transport.link_kit import (
     Gatekeeper,
     ask,

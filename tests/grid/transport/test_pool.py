@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from grid.errors import ClientClosed, DeadlineExceeded, OutcomeUnknown, PeerUnreachable
-from grid.testing import wait_until
+from grid.testing import FaultProxy, wait_until
 from grid.transport.settings import SessionSettings
 from grid.transport.transport import Transport
-from tests.grid.proxy import FaultProxy
 from tests.grid.transport.link_kit import (
     Gatekeeper,
     ask,

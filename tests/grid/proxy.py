@@ -1,5 +1,0 @@
-"""The fault proxy, under its former place."""
-
-from grid.testing import FaultProxy
-
-__all__ = ["FaultProxy"]
