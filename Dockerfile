@@ -2,8 +2,8 @@
 #
 #   docker build --tag actor-grid .
 #
-# Untracked data stays out (.dockerignore lets in sources only). It needs no feature of BuildKit. Behind a proxy or with a package index of your own, pass
-# PIP_INDEX_URL and its like as build arguments, and `--network host` if only the host reaches it.
+# Only sources go in (.dockerignore); it needs no feature of BuildKit. Behind a proxy or with a
+# package index of your own, pass PIP_INDEX_URL and its like as build arguments, and `--network host` if only the host reaches it.
 ARG PYTHON_IMAGE=python:3.11-slim
 
 FROM ${PYTHON_IMAGE} AS build

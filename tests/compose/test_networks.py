@@ -86,7 +86,7 @@ def test_a_peer_under_another_address_joins_under_that_one(stack: Stack) -> None
     peer, other = stack.containers()
     old = address(peer)
     docker("network", "disconnect", network(stack), peer)
-    taken = take_addresses(stack, 1)
+    taken = take_addresses(stack, 3)
     docker("network", "connect", network(stack), peer)
     new = address(peer)
     assert new != old
