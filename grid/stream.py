@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from threading import get_ident
 from types import TracebackType
 from typing import Self
@@ -11,7 +12,7 @@ from google.protobuf.message import Message
 
 from grid.codec import Codec
 from grid.errors import GridError, StreamClosed, WrongEventLoop
-from grid.errors.classification import from_actor
+from grid.errors.classification import from_actor, mark_of_request
 from grid.transport.stream_end import StreamEnd
 
 __all__ = ["Stream"]
@@ -27,9 +28,12 @@ class Stream:
     lost, both sides get `OutcomeUnknown` at once; it cannot be resumed.
     """
 
-    __slots__ = ("_codec", "_end", "_like", "_loop", "_thread")
+    __slots__ = ("_accepted", "_codec", "_end", "_like", "_loop", "_thread")
 
-    def __init__(self, end: StreamEnd, codec: Codec, like: str = "") -> None:
+    def __init__(
+        self, end: StreamEnd, codec: Codec, like: str = "", *, accepted: bool = False
+    ) -> None:
+        self._accepted = accepted
         self._end = end
         self._codec = codec
         self._like = like
@@ -59,8 +63,13 @@ class Stream:
         if get_ident() != self._thread:
             raise WrongEventLoop("stream")
         end = self._end
-        name, data = self._codec.encode(message, limit=end.largest(), like=self._like)
-        await end.send(name, data)
+        try:
+            name, data = self._codec.encode(message, limit=end.largest(), like=self._like)
+            await end.send(name, data)
+        except GridError as error:
+            if not self._accepted:
+                raise
+            raise mark_of_request(copy.copy(error)) from error
 
     def __aiter__(self) -> Self:
         return self
@@ -68,10 +77,16 @@ class Stream:
     async def __anext__(self) -> Message:
         if get_ident() != self._thread:
             raise WrongEventLoop("stream")
-        item = await self._end.receive()
-        if item is None:
-            raise StopAsyncIteration
-        return self._codec.decode(*item)
+        try:
+            item = await self._end.receive()
+            if item is not None:
+                return self._codec.decode(*item)
+        except GridError as error:
+            if not self._accepted:
+                raise
+            # A copy: inside of a process both sides may have the same one.
+            raise mark_of_request(copy.copy(error)) from error
+        raise StopAsyncIteration
 
     async def receive(self) -> Message | None:
         """The next message; None when the other side has finished or closed the stream.

@@ -88,6 +88,8 @@ __all__ = [
     "StatusClass",
     "from_actor",
     "is_from_actor",
+    "is_of_request",
+    "mark_of_request",
     "meaning",
     "text_of",
 ]
@@ -218,6 +220,22 @@ def is_from_actor(error: GridError) -> bool:
     """True if an actor answered with the error, and not the grid."""
     found = meaning(type(error))
     return found is not None and found[0] is RequestFailed
+
+
+def mark_of_request(error: GridError) -> GridError:
+    """The error itself, marked as one of a request that an owner answers; see `is_of_request`."""
+    error.__dict__["_of_request"] = True
+    return error
+
+
+def is_of_request(error: BaseException) -> bool:
+    """True if the error concerns one request or stream that an owner answers, and nothing else.
+
+    Its caller may have brought it about, so it must not end the owner.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(is_of_request, error.exceptions))
+    return isinstance(error, GridError) and "_of_request" in error.__dict__
 
 
 def from_actor(error: BaseException | str, code: object = "UNKNOWN") -> RequestFailed:

@@ -36,6 +36,7 @@ from grid.errors import (
     MailboxClosed,
     ReceiverBusy,
     RequestDropped,
+    RequestFailed,
     WrongEventLoop,
 )
 from grid.mailbox.request import Request
@@ -282,8 +283,10 @@ class Mailbox:
             self._streams = WeakSet()
         self._streams.add(stream)
 
-    def _dropped(self, answer: Answer) -> None:  # in any thread, and perhaps after the loop
-        self._call(answer.reject, RequestDropped(self.name))
+    def _dropped(self, answer: Answer, failure: str) -> None:
+        # In any thread, and perhaps after the loop.
+        error = RequestFailed(failure, "INTERNAL") if failure else RequestDropped(self.name)
+        self._call(answer.reject, error)
 
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
         if not self._loop.is_closed():

@@ -7,7 +7,7 @@ without an answer is answered with `RequestDropped`, so that its caller does not
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from threading import get_ident
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from grid.codec import Codec
 from grid.deadline import Deadline, now
 from grid.errors import AlreadyResponded, GridError, InvalidArgument, StreamClosed
-from grid.errors.classification import from_actor
+from grid.errors.classification import from_actor, mark_of_request
 from grid.stream import Stream
 from grid.transport.answer import Answer, until_done
 from grid.transport.stream_end import StreamEnd
@@ -37,7 +37,7 @@ class Receiver(Protocol):
 
     def _call(self, function: Callable[..., object], *arguments: object) -> None: ...
 
-    def _dropped(self, answer: Answer) -> None: ...
+    def _dropped(self, answer: Answer, failure: str) -> None: ...
 
     def _add_stream(self, stream: StreamEnd) -> None: ...
 
@@ -50,7 +50,7 @@ class Request(Generic[M]):
         metadata: what the sender said about it.
     """
 
-    __slots__ = ("_answer", "_mailbox", "_type_name", "message", "metadata")
+    __slots__ = ("_answer", "_failure", "_mailbox", "_type_name", "message", "metadata")
 
     def __init__(
         self,
@@ -72,7 +72,8 @@ class Request(Generic[M]):
 
     def __del__(self) -> None:
         if not self._answer.done:
-            self._mailbox._dropped(self._answer)
+            # Not set for each request: few have one.
+            self._mailbox._dropped(self._answer, getattr(self, "_failure", ""))
 
     @property
     def done(self) -> bool:
@@ -100,30 +101,42 @@ class Request(Generic[M]):
     def respond(self, message: Message) -> None:
         """Answer with a message. Returns at once; nothing to await.
 
-        If the caller no longer waits, the answer goes nowhere. It may be called
-        in any thread.
+        If the caller no longer waits, the answer goes nowhere. It may be called in any
+        thread.
+
+        An actor that lets one of these errors pass goes on: its `act` is called again.
 
         Raises:
             AlreadyResponded: there was an answer; it stands.
+            InvalidArgument: the caller asks for a stream: `accept` or `fail`.
             UnsupportedMessage, MessageTooLarge: the message cannot be sent; the
-                request is still open, so answer otherwise.
+                request is still open, so answer otherwise. If nothing else is answered,
+                the caller gets `RequestFailed` with this error's text.
         """
         answer, mailbox = self._answer, self._mailbox
         if answer.done:
             self._check_open()
-            return
+            return _GIVEN  # type: ignore[return-value]
         if answer.opens_stream:
-            raise InvalidArgument("the answer to a stream", message, "accept() or fail()")
+            self._failure = f"grid: {mailbox.name!r} takes requests, no streams"
+            wanted = InvalidArgument("the answer to a stream", message, "accept() or fail()")
+            raise mark_of_request(wanted)
         encode, limit = mailbox._codec.encode, mailbox._limit
-        name, data = encode(message, limit=limit, like=self._type_name)
+        try:
+            name, data = encode(message, limit=limit, like=self._type_name)
+        except GridError as error:
+            self._failure = str(error)
+            mark_of_request(error)
+            raise
         if get_ident() == mailbox._thread:
             answer.resolve(name, data)
         else:
             mailbox._call(answer.resolve, name, data)
+        return _GIVEN  # type: ignore[return-value]
 
     def ack(self) -> None:
         """Answer with an empty `Ack`. Raises as `respond` does."""
-        self.respond(Ack())
+        return self.respond(Ack())
 
     def fail(self, error: str | BaseException, *, code: object = "UNKNOWN") -> None:
         """Answer with an error, which the caller gets as `RequestFailed`; in any thread.
@@ -142,8 +155,9 @@ class Request(Generic[M]):
         """
         if self._answer.done:
             self._check_open()
-            return
-        refuse(self, from_actor(error, code))
+        else:
+            refuse(self, from_actor(error, code))
+        return _GIVEN  # type: ignore[return-value]
 
     @property
     def opens_stream(self) -> bool:
@@ -159,18 +173,30 @@ class Request(Generic[M]):
             StreamClosed: the caller no longer waits.
         """
         if not self._answer.opens_stream:
-            raise InvalidArgument("what is accepted", self._type_name, "a request for a stream")
+            self._failure = f"grid: {self._mailbox.name!r} takes streams: open one"
+            wanted = InvalidArgument("the accepted", self._type_name, "a request for a stream")
+            raise mark_of_request(wanted)
         if self._answer.done:
             self._check_open()
         end = StreamEnd()
         if not self._answer.accept(end):
-            raise StreamClosed("the caller no longer waits")
+            raise mark_of_request(StreamClosed("the caller no longer waits"))
         self._mailbox._add_stream(end)
-        return Stream(end, self._mailbox._codec, self._type_name)
+        return Stream(end, self._mailbox._codec, self._type_name, accepted=True)
 
     def _check_open(self) -> None:
         if not self._answer.cancelled:
-            raise AlreadyResponded
+            raise mark_of_request(AlreadyResponded())
+
+
+class _Given:
+    """The result of an answer: awaiting it, which is not needed, does no harm."""
+
+    def __await__(self) -> Iterator[None]:
+        return iter(())
+
+
+_GIVEN = _Given()
 
 
 def refuse(request: Request[Any], error: GridError) -> None:

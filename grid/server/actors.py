@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 from grid import trace_context
 from grid.actor import ActorContext
 from grid.aio import Opening
-from grid.deadline import Deadline
+from grid.deadline import Deadline, now
 from grid.errors import (
     ActorStillRunning,
     EtcdUnavailable,
@@ -27,7 +28,7 @@ from grid.errors import (
     UnknownActor,
     UnknownActorType,
 )
-from grid.errors.classification import text_of
+from grid.errors.classification import is_of_request, text_of
 from grid.mailbox.mailbox import Mailbox
 from grid.registry.names import Kind, check_actor_type, full_name
 from grid.server.definitions import Act, BlockingAct, Definition, is_blocking
@@ -42,6 +43,7 @@ __all__ = ["ActorRunner"]
 _log = logging.getLogger("grid.actor")
 
 _SAY_STUCK_AFTER = 10.0  # seconds
+_SAY_AGAIN_AFTER = 1.0  # seconds between warnings of requests that failed in one actor
 _TIMER_GRAIN = 0.001  # seconds by which an event loop may call too early
 _FREE_POLL = 0.1  # seconds between looks at why names are not free yet
 _UNWIND = 2.0  # seconds a cancelled actor may take to unwind before it is given up
@@ -57,6 +59,10 @@ class _Actor:
     mailboxes: list[Mailbox] = field(default_factory=list)
     acting: asyncio.Task[None] = field(init=False)
     life: asyncio.Task[None] = field(init=False)
+
+    def read(self) -> int:
+        """The number of requests that it has read from its mailboxes."""
+        return sum(mailbox._received - len(mailbox) for mailbox in self.mailboxes)
 
     def hears_stop(self) -> bool:
         """True if the actor can learn of a stop without being cancelled."""
@@ -325,6 +331,27 @@ def _make(definition: Definition, data: bytes) -> Act | BlockingAct:
 
 
 async def _act(act: Act | BlockingAct, actor: _Actor) -> None:
+    read, said = -1, -_SAY_AGAIN_AFTER
+    while True:
+        try:
+            await _act_once(act, actor)
+        except (GridError, BaseExceptionGroup) as error:
+            # No caller may end an actor: not by a stream that it takes none of, not by leaving
+            # in the midst of one. Without another request read it would fail for ever.
+            if not is_of_request(error) or actor.context._stopping or actor.read() == read:
+                raise
+            read = actor.read()
+            if now() - said >= _SAY_AGAIN_AFTER:  # callers shall not be able to fill the log
+                said = now()
+                text = "".join(traceback.format_exception(error))
+                _log.warning("actor %s goes on after a failed request: %s", actor.context.id, text)
+            # They may hold the request, whose caller is answered when it is let go of.
+            traceback.clear_frames(error.__traceback__)
+        else:
+            return
+
+
+async def _act_once(act: Act | BlockingAct, actor: _Actor) -> None:
     trace_context.hand_out({})  # what it does is not part of its start
     try:
         if actor.blocking:
