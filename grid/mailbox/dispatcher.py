@@ -25,7 +25,7 @@ from grid.mailbox.mailbox import Mailbox
 from grid.transport.answer import Answer, FutureAnswer, Reply
 from grid.wire_pb2 import Delivery
 
-__all__ = ["Dispatcher", "State", "local_dispatcher"]
+__all__ = ["Dispatcher", "State", "local_dispatcher", "peer_of_this_loop"]
 
 
 class State(enum.StrEnum):
@@ -67,6 +67,12 @@ class _Opening:
     def __init__(self) -> None:
         self.claims = 0
         self.deliveries: list[tuple[int, str, bytes, Mapping[str, str] | None, Answer]] = []
+
+
+def peer_of_this_loop() -> str:
+    """The name of a peer that lives on the event loop running in this thread; empty for none."""
+    thread = get_ident()
+    return next((one.peer for one in tuple(_local.values()) if one.thread == thread), "")
 
 
 class Dispatcher:

@@ -15,6 +15,7 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from grid.errors import CannotRunHere
 from grid.forks import signals_stay
 from grid.process import STOPS, early_stops, open_standard_streams
 
-__all__ = ["completed_before", "run_alone", "stop_signals"]
+__all__ = ["completed_before", "run_alone", "stop_signals", "warn_of_paused_loop"]
 
 _log = logging.getLogger("grid.server")
 
@@ -51,6 +52,23 @@ def stop_signals(handle: Callable[[], None], early: Sequence[int]) -> Iterator[N
         finally:
             for one in STOPS:
                 loop.remove_signal_handler(one)
+
+
+def warn_of_paused_loop() -> None:
+    """Warn in IPython's terminal, whose event loop stands still between two inputs.
+
+    A peer there keeps no lease. In Jupyter the loop runs all the time.
+    """
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if type(shell).__name__ == "TerminalInteractiveShell":
+        warnings.warn(
+            "IPython runs its event loop only while an input is evaluated, so this peer will lose "
+            "its lease between two inputs: run it by `grid serve` in another terminal, or by "
+            "asyncio.run in a thread",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 async def completed_before(stopping: asyncio.Event, doing: Coroutine[Any, Any, None]) -> bool:

@@ -22,7 +22,12 @@ from grid.mailbox.mailbox import Mailbox
 from grid.process import stoppable_as_first_process
 from grid.server.config import ServerConfig, check_annotations
 from grid.server.definitions import Definition, check_definition, factory_of
-from grid.server.foreground import completed_before, run_alone, stop_signals
+from grid.server.foreground import (
+    completed_before,
+    run_alone,
+    stop_signals,
+    warn_of_paused_loop,
+)
 from grid.server.lifecycle import Lifecycle
 from grid.server.statistics import ServerStatistics
 
@@ -248,6 +253,7 @@ class Server:
         if self._lifecycle is not None:
             raise RuntimeError("a server starts once; make a new one")
         check_grpc()
+        warn_of_paused_loop()
         self.config.check()
         self._lifecycle = Lifecycle(
             self.config, self._codec, self._definitions.values(), self._interception

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
+import warnings
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -26,6 +27,7 @@ from grid.errors import ClientClosed
 from grid.etcd import EtcdConfig
 from grid.forks import check_grpc, in_children
 from grid.interceptors import Filter, Interceptor, OutgoingCall
+from grid.mailbox.dispatcher import peer_of_this_loop
 from grid.registry.entities import Entity, EntityEvent
 from grid.registry.names import Kind
 from grid.stream import Stream
@@ -344,4 +346,13 @@ class Client:
         if self._closed:
             coroutine.close()
             raise ClientClosed
+        # Asking for the loop first costs nothing in a thread without one, the usual case.
+        if asyncio._get_running_loop() is not None and (peer := peer_of_this_loop()):
+            warnings.warn(
+                f"this blocking call holds up the event loop of peer {peer!r}, which answers "
+                "nothing meanwhile and may lose its lease: await a grid.Client, or use "
+                "asyncio.to_thread",
+                RuntimeWarning,
+                stacklevel=3,
+            )
         return self._portal.call(coroutine)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -217,3 +218,25 @@ def test_the_first_process_of_a_container_is_stopped_before_it_serves() -> None:
     finally:
         container.kill()
         container.communicate()
+
+
+async def test_a_peer_in_a_loop_that_pauses_warns(
+    grid_server: grid.Server, grid_servers: Callable[..., grid.Server]
+) -> None:
+    shell = type("TerminalInteractiveShell", (), {})()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+        with pytest.warns(RuntimeWarning, match="IPython runs its event loop only while"):
+            await grid_servers().start()
+
+
+async def test_a_blocking_call_on_the_loop_of_a_peer_warns(
+    grid_server: grid.Server, grid_etcd: Etcd, grid_namespace: str
+) -> None:
+    def ask() -> int:
+        with grid.sync.Client(grid_namespace, etcd=grid_etcd.endpoint) as client:
+            return len(client.query("peer"))
+
+    with pytest.warns(RuntimeWarning, match=f"event loop of peer '{grid_server.name}'"):
+        assert ask() == 1
+    assert await asyncio.to_thread(ask) == 1  # no warning, which would be an error

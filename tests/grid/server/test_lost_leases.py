@@ -95,3 +95,27 @@ async def test_without_etcd_a_peer_fences_itself_and_comes_back_with_it(
             etcd.start()
             await wait_until(lambda: str(server.state) == "serving", "it is back", timeout=15)
             await server.client.start_actor("hold")
+
+
+async def test_a_peer_is_back_soon_after_an_outage_longer_than_its_lease(
+    grid_namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Etcd() as etcd, caplog.at_level(logging.CRITICAL):
+        server = grid.Server(grid_namespace, etcd=etcd.endpoint, lease=6.0)
+
+        @server.actor("leader")
+        async def leads(ctx: grid.ActorContext) -> None:
+            await ctx.stopping.wait()
+
+        async with server, grid.Client(grid_namespace, etcd=etcd.endpoint) as client:
+            etcd.kill()
+            await wait_until(lambda: str(server.state) == "fenced", "it is fenced", timeout=10)
+            await asyncio.sleep(2)  # etcd stays away past the lease, as peers see it
+            etcd.start()
+
+            async def leader() -> bool:
+                # etcd gives the former lease all of its time again: nobody waits for that.
+                return [one.name for one in await client.query("actor")] == ["leader"]
+
+            await wait_until(lambda: str(server.state) == "serving", "it serves", timeout=5)
+            await wait_until(leader, "the leader is back", timeout=2)
