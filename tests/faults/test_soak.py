@@ -17,7 +17,7 @@ import pytest
 
 import grid
 from grid.embedded import Etcd
-from grid.errors import DeadlineExceeded, NotDelivered, OutcomeUnknown
+from grid.errors import DeadlineExceeded, EtcdUnavailable, NotDelivered, OutcomeUnknown
 from grid.testing import FaultProxy
 from grid.wire_pb2 import EchoMsg
 from tests.grid.etcd.etcd_kit import free_ports
@@ -89,10 +89,11 @@ async def _call(client: grid.Client, soak: Soak, number: int, chance: random.Ran
             idempotent=idempotent,
             metadata=None if idempotent else {"once": "1"},
         )
-    except (OutcomeUnknown, DeadlineExceeded, NotDelivered) as error:
+    except (OutcomeUnknown, DeadlineExceeded, NotDelivered, EtcdUnavailable) as error:
         kind = "not delivered" if isinstance(error, NotDelivered) else type(error).__name__
         soak.ends[kind] += 1
-        if isinstance(error, NotDelivered) and soak.acted[number]:
+        never_sent = isinstance(error, NotDelivered | EtcdUnavailable)
+        if never_sent and soak.acted[number]:
             soak.wrong.append(f"{number} was acted on, and ended as {error!r}")
     else:
         soak.ends["answered"] += 1
