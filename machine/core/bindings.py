@@ -33,7 +33,7 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 def bind(machine: Base, handlers: object, id: str | None, prefix: str) -> Binding:  # noqa: A002
     """Bind a group of handlers after those that are bound; see `Machine.bind`."""
-    bound = machine._bindings
+    bound = machine._m_bindings
     if any(one.owner is handlers for one in bound if one.owner is not None):
         raise InvalidArgument("these handlers are bound already", machine=machine.id)
     name = id if id is not None else f"handlers-{next(_numbers)}"
@@ -48,8 +48,8 @@ def bind(machine: Base, handlers: object, id: str | None, prefix: str) -> Bindin
         )
     made = Binding(name, owner, prefix, group, partial(detach, machine))
     with setup_lock:
-        set_bindings(machine, (*machine._bindings, made))
-    machine._note("ops", f"[handlers] bind {name}")
+        set_bindings(machine, (*machine._m_bindings, made))
+    machine._m_note("ops", f"[handlers] bind {name}")
     return made
 
 
@@ -57,24 +57,24 @@ def detach(machine: Base, handlers: Binding | str) -> None:
     """Detach a group of handlers; see `Machine.detach`."""
     name = handlers if isinstance(handlers, str) else handlers.id
     with setup_lock:
-        rest = tuple(one for one in machine._bindings if one.id != name)
-        if len(rest) == len(machine._bindings):
+        rest = tuple(one for one in machine._m_bindings if one.id != name)
+        if len(rest) == len(machine._m_bindings):
             raise InvalidArgument(f"no handlers {name!r} are bound", machine=machine.id)
         set_bindings(machine, rest)
-    machine._note("ops", f"[handlers] detach {name}")
+    machine._m_note("ops", f"[handlers] detach {name}")
 
 
 def bind_own(machine: Base) -> None:
     """Bind the methods of the machine's class, as its first group."""
     cls = type(machine)
-    group = group_of_class(machine._relations, cls, "", machine.id)
+    group = group_of_class(machine._m_relations, cls, "", machine.id)
     if group.handlers:
         own = Binding(cls.__name__, machine, "", group, partial(detach, machine))
         set_bindings(machine, (own,))
     change: Any = getattr(cls, "on_change", None)
     if change is not None and not isinstance(change, property):
-        machine._on_change = _method_of(change, cls, machine.id)
-        machine._unobserved = False
+        machine._m_on_change = _method_of(change, cls, machine.id)
+        machine._m_unobserved = False
 
 
 def _method_of(method: Any, cls: type, machine: str) -> Callable[[Any, Any, Any], object]:
@@ -109,9 +109,9 @@ def _method_of(method: Any, cls: type, machine: str) -> Callable[[Any, Any, Any]
 def read_again(machine: Base) -> None:
     """Read all handlers again, after the schema has changed."""
     bindings = []
-    for old in machine._bindings:
+    for old in machine._m_bindings:
         if old.owner is None:
-            found = placed_again(machine._relations, old.handlers, machine.id)
+            found = placed_again(machine._m_relations, old.handlers, machine.id)
             group = HandlerGroup(found)
         else:
             group, _ = _read(machine, old.owner, old.prefix)
@@ -123,11 +123,11 @@ def set_bindings(machine: Base, bindings: tuple[Binding, ...]) -> None:
     """Replace all groups of handlers."""
     if bindings:
         owners = tuple([one.owner for one in bindings])
-        machine._bound = table_of([one.group for one in bindings]), owners
+        machine._m_bound = table_of([one.group for one in bindings]), owners
     else:
-        machine._bound = None
-    machine._bindings = bindings
-    machine._unobserved = False
+        machine._m_bound = None
+    machine._m_bindings = bindings
+    machine._m_unobserved = False
 
 
 def listeners(machine: Base, handlers: object) -> Iterable[object]:
@@ -142,12 +142,12 @@ def _has_methods(machine: Base, handlers: object) -> bool:
     cls = type(handlers)
     if cls in (dict, list, tuple):
         return False
-    return bool(group_of_class(machine._relations, cls, "", machine.id).handlers)
+    return bool(group_of_class(machine._m_relations, cls, "", machine.id).handlers)
 
 
 def _read(machine: Base, handlers: object, prefix: str) -> tuple[HandlerGroup, object]:
     """Return the handlers of an object or a mapping, and the object; None for a mapping."""
-    relations = machine._relations
+    relations = machine._m_relations
     if isinstance(handlers, Mapping) and not _has_methods(machine, handlers):
         functions = {k.removeprefix(prefix): f for k, f in handlers.items() if k.startswith(prefix)}
         return HandlerGroup(from_functions(relations, functions, machine.id)), None
@@ -159,20 +159,20 @@ def _read(machine: Base, handlers: object, prefix: str) -> tuple[HandlerGroup, o
 
 def bind_tracer(machine: When, tracer: Tracer) -> None:
     """Bind a tracer; see `Machine.bind_tracer`."""
-    if any(one.tracer is tracer for one in machine._tracers):
+    if any(one.tracer is tracer for one in machine._m_tracers):
         raise InvalidArgument("this tracer is bound already", machine=machine.id)
     guarded = GuardedTracer(tracer)
     with setup_lock:
-        machine._tracers = (*machine._tracers, guarded)
-    machine._unobserved = False
+        machine._m_tracers = (*machine._m_tracers, guarded)
+    machine._m_unobserved = False
     guarded.machine_init(machine)
 
 
 def detach_tracer(machine: When, tracer: Tracer) -> None:
     """Detach a tracer; see `Machine.detach_tracer`."""
     with setup_lock:
-        rest = tuple(one for one in machine._tracers if one.tracer is not tracer)
-        if len(rest) == len(machine._tracers):
+        rest = tuple(one for one in machine._m_tracers if one.tracer is not tracer)
+        if len(rest) == len(machine._m_tracers):
             raise InvalidArgument("this tracer is not bound", machine=machine.id)
-        machine._tracers = rest
-    machine._unobserved = False
+        machine._m_tracers = rest
+    machine._m_unobserved = False

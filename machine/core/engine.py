@@ -19,7 +19,7 @@ others. If it was raised while Exception itself was being added, it is only
 logged and remembered: otherwise this would not end.
 
 Speed: each Python frame costs about as much as all the relations of a move. So
-`_perform` does the commit inline, plans say which handlers take no arguments, and
+`_m_perform` does the commit inline, plans say which handlers take no arguments, and
 observers are asked for only where there are some.
 """
 
@@ -57,17 +57,17 @@ class Engine(Failures):
 
     __slots__ = ()
 
-    def _perform(self, mutation: Mutation) -> bool:  # noqa: C901 - frames are what it costs
+    def _m_perform(self, mutation: Mutation) -> bool:  # noqa: C901 - frames are what it costs
         move = mutation._move
-        if move is None or move.before is not self._config:
-            called = self._indexes(mutation.called)
-            move = self._relations.move(self._config, mutation.kind, called, mutation.auto)
-        self._transitions += 1
-        before = self._ticks
-        tx = self._transition = Transition(self, mutation, move, before, self._transitions)
+        if move is None or move.before is not self._m_config:
+            called = self._m_indexes(mutation.called)
+            move = self._m_relations.move(self._m_config, mutation.kind, called, mutation.auto)
+        self._m_transitions += 1
+        before = self._m_ticks
+        tx = self._m_transition = Transition(self, mutation, move, before, self._m_transitions)
         if mutation.check and not tx.accepted:
-            tx.accepted = any(self._relations.multi[at] for at in move.called)
-        tracers, bound, plan = self._tracers, self._bound, None
+            tx.accepted = any(self._m_relations.multi[at] for at in move.called)
+        tracers, bound, plan = self._m_tracers, self._m_bound, None
         if tracers:
             for tracer in tracers:
                 tracer.transition_init(tx)
@@ -77,38 +77,38 @@ class Engine(Failures):
                 return False
             if bound is not None:
                 plan = bound[0].plan(move)
-                self._since = _NEVER  # until the first handler begins
-                _watched[self._busy] = self
+                self._m_since = _NEVER  # until the first handler begins
+                _watched[self._m_busy] = self
                 if watchdog.asleep:
                     watchdog.wake()
                 if plan.negotiation and not mutation.auto:
-                    refused = self._call(tx, plan.negotiation, bound[1])
+                    refused = self._m_call(tx, plan.negotiation, bound[1])
                     if refused is not None:
-                        self._reject(tx, refused)
+                        self._m_reject(tx, refused)
             if mutation.check:
                 return True
             if mutation.auto:
-                move, plan = self._negotiate_auto(tx, move, bound, plan)
+                move, plan = self._m_negotiate_auto(tx, move, bound, plan)
             ticks = before[:]
             for at, more in move.ticks:
                 ticks[at] += more
-            self._ticks = tx._ticks_after = ticks
-            self._config = target = move.target
-            self._active = target.active
+            self._m_ticks = tx._ticks_after = ticks
+            self._m_config = target = move.target
+            self._m_active = target.active
             tx.committed = True
-            if self._contexts:
-                self._expire(move.ticks)
+            if self._m_contexts:
+                self._m_expire(move.ticks)
             if tracers:
                 for tracer in tracers:
                     tracer.transition_finals(tx)
             if plan is not None and plan.finals and bound is not None:
                 try:
-                    self._call(tx, plan.finals, bound[1], final=True)
+                    self._m_call(tx, plan.finals, bound[1], final=True)
                 except BaseException:
-                    self._take_back(tx, move, plan.finals)
+                    self._m_take_back(tx, move, plan.finals)
                     raise
-            if self._open_waits is not None:
-                self._open_waits.reached(move.enters, len(move.enters), mutation)
+            if self._m_open_waits is not None:
+                self._m_open_waits.reached(move.enters, len(move.enters), mutation)
         except Stopped:
             tx.accepted = False
         except BaseException:
@@ -116,65 +116,65 @@ class Engine(Failures):
             raise
         finally:
             if bound is not None:
-                _watched.pop(self._busy, None)
+                _watched.pop(self._m_busy, None)
             if (
                 plan is None
                 or tracers
-                or self._open_waits is not None
-                or self._on_change is not None
-                or self._config.autos
+                or self._m_open_waits is not None
+                or self._m_on_change is not None
+                or self._m_config.autos
             ):
-                self._conclude(tx)
+                self._m_conclude(tx)
             else:
                 tx.completed = True
         return tx.accepted and move.goal_met
 
-    def _conclude(self, tx: Transition) -> None:
+    def _m_conclude(self, tx: Transition) -> None:
         """End a transition, with any outcome of its handlers."""
         mutation = tx.mutation
-        before, after = tx.ticks_before, self._ticks
+        before, after = tx.ticks_before, self._m_ticks
         if tx._ticks_after is None:
             tx._ticks_after = after
         try:
-            if self._on_change is not None and not mutation.check:
-                self._tell_change(tx)
+            if self._m_on_change is not None and not mutation.check:
+                self._m_tell_change(tx)
             changed = before is not after
-            if tx.accepted and changed and self._config.autos and not mutation.auto:
-                self._queue_autos(tx)
+            if tx.accepted and changed and self._m_config.autos and not mutation.auto:
+                self._m_queue_autos(tx)
             tx.completed = True
-            if self._tracers:
-                for tracer in self._tracers:
+            if self._m_tracers:
+                for tracer in self._m_tracers:
                     tracer.transition_end(tx)
         finally:
-            if self._open_waits is not None and before is not after:
-                self._open_waits.changed(before, after)
-            if not self._unobserved and self._bound is None:
-                self._settle_unobserved()
+            if self._m_open_waits is not None and before is not after:
+                self._m_open_waits.changed(before, after)
+            if not self._m_unobserved and self._m_bound is None:
+                self._m_settle_unobserved()
 
-    def _tell_change(self, tx: Transition) -> None:
-        assert self._on_change is not None  # noqa: S101 - the caller has checked
+    def _m_tell_change(self, tx: Transition) -> None:
+        assert self._m_on_change is not None  # noqa: S101 - the caller has checked
         try:
-            self._on_change(self, tx.time_before, tx.time_after)
+            self._m_on_change(self, tx.time_before, tx.time_after)
         except Exception:  # noqa: BLE001 - a user's function must not break the machine
             _log.exception("[%s] on_change raised", self.id)
 
-    def _queue_autos(self, tx: Transition) -> None:
-        autos = self._config.autos
+    def _m_queue_autos(self, tx: Transition) -> None:
+        autos = self._m_config.autos
         move = tx.move
-        if not (move.ticks and move.follow_up) or self._disposing:
+        if not (move.ticks and move.follow_up) or self._m_disposing:
             return
-        names = tuple(self._relations.names[at] for at in autos)
+        names = tuple(self._m_relations.names[at] for at in autos)
         mutation = Mutation(Kind.ADD, names, auto=True, cause=tx.mutation)
         mutation.failures = tx.mutation.failures
-        if mutation.failures < _MAX_FAILURES and mutation.depth <= self._options.chain_limit:
-            self._put_first(mutation, tx)
+        if mutation.failures < _MAX_FAILURES and mutation.depth <= self._m_options.chain_limit:
+            self._m_put_first(mutation, tx)
             return
         loop = loop_of(mutation, self.id, tx.handler)
         _log.error("[%s] gives up on %s: %s", self.id, ", ".join(names), loop.text)
 
     # -- handlers ------------------------------------------------------------------------
 
-    def _call(
+    def _m_call(
         self, tx: Transition, calls: Sequence[Call], owners: Owners, final: bool = False
     ) -> Call | None:
         """Call handlers; each must return in time, and without an error.
@@ -186,14 +186,14 @@ class Engine(Failures):
         Returns:
             The first negotiation handler that said no.
         """
-        tracers = self._tracers
-        limit, clock = self._options.handler_timeout, self._options.clock
+        tracers = self._m_tracers
+        limit, clock = self._m_options.handler_timeout, self._m_options.clock
         now = clock()
         for call in calls:
             tx.handler = call.name
-            self._since = began = now
+            self._m_since = began = now
             if tracers:
-                answer = self._call_traced(tx, call, owners[call.group])
+                answer = self._m_call_traced(tx, call, owners[call.group])
             else:
                 try:
                     if call.method:  # inlined, as most handlers declare no parameters
@@ -203,33 +203,33 @@ class Engine(Failures):
                     else:
                         answer = call.handler.invoke(owners[call.group], tx)
                 except Exception as error:  # noqa: BLE001 - it is handed on
-                    self._raised(tx, call, error)
+                    self._m_raised(tx, call, error)
             now = clock()
             if now - began > limit:
-                self._overran(tx, call, now - began, answer)
+                self._m_overran(tx, call, now - began, answer)
             if answer is True or (answer is None and call.none_accepts):
                 continue
             if final:
-                self._start(tx, call, answer)
-            elif self._refuses(tx, call, answer):
+                self._m_start(tx, call, answer)
+            elif self._m_refuses(tx, call, answer):
                 return call
         return None
 
-    def _call_traced(self, tx: Transition, call: Call, owner: object) -> Any:
+    def _m_call_traced(self, tx: Transition, call: Call, owner: object) -> Any:
         """Call one handler, with tracers before and after it."""
-        for tracer in self._tracers:
+        for tracer in self._m_tracers:
             tracer.handler_start(tx, call.handler)
         answer: Any = False
         try:
             answer = call.handler.invoke(owner, tx)
         except Exception as error:  # noqa: BLE001 - it is handed on
-            self._raised(tx, call, error)
+            self._m_raised(tx, call, error)
         finally:
-            for tracer in self._tracers:
+            for tracer in self._m_tracers:
                 tracer.handler_end(tx, call.handler, answer is not False)
         return answer
 
-    def _negotiate_auto(
+    def _m_negotiate_auto(
         self, tx: Transition, move: Move, bound: Bound | None, plan: Plan | None
     ) -> tuple[Move, Plan | None]:
         """Ask the handlers of an auto mutation, which may reject single states.
@@ -238,14 +238,14 @@ class Engine(Failures):
         """
         struck: set[int] = set()
         if plan is not None and bound is not None and plan.negotiation:
-            struck = self._strike(tx, plan, bound[1])
+            struck = self._m_strike(tx, plan, bound[1])
         target = move.target.order
         kept = tuple(at for at in move.called if at in target and at not in struck)
-        rest = self._relations.move(move.before, Kind.ADD, kept, True)
+        rest = self._m_relations.move(move.before, Kind.ADD, kept, True)
         tx.move = rest
         return rest, None if bound is None else bound[0].plan(rest)
 
-    def _strike(self, tx: Transition, plan: Plan, owners: Owners) -> set[int]:
+    def _m_strike(self, tx: Transition, plan: Plan, owners: Owners) -> set[int]:
         """Return the Auto states that their handlers reject.
 
         The pairs to ask are settled when the first pair is asked: pairs of states
@@ -265,27 +265,27 @@ class Engine(Failures):
                 break
             if struck and call.name == skip:
                 continue
-            if self._call(tx, (call,), owners) is not None:
-                if not self._may_strike(call):
-                    self._reject(tx, call)
+            if self._m_call(tx, (call,), owners) is not None:
+                if not self._m_may_strike(call):
+                    self._m_reject(tx, call)
                 struck.add(other if role is Role.BETWEEN else state)
                 skip = call.name
         if struck and struck.issuperset(target):
             raise Stopped
         return struck
 
-    def _reject(self, tx: Transition, call: Call) -> NoReturn:
-        self._note("ops", f"[cancel] ({' '.join(tx.target)}) by {call.name}")
+    def _m_reject(self, tx: Transition, call: Call) -> NoReturn:
+        self._m_note("ops", f"[cancel] ({' '.join(tx.target)}) by {call.name}")
         raise Stopped
 
-    def _may_strike(self, call: Call) -> bool:
+    def _m_may_strike(self, call: Call) -> bool:
         """True if a rejection concerns one Auto state, and not the whole auto mutation."""
         role, state, other = call.handler.place
         if role is Role.ENTER:
-            return self._relations.auto[state]
-        return role is Role.BETWEEN and state != other and self._relations.auto[other]
+            return self._m_relations.auto[state]
+        return role is Role.BETWEEN and state != other and self._m_relations.auto[other]
 
-    def _refuses(self, tx: Transition, call: Call, answer: Any) -> bool:
+    def _m_refuses(self, tx: Transition, call: Call, answer: Any) -> bool:
         """True if a negotiation handler said no; other answers than yes and no are errors."""
         if answer is not False:
             if hasattr(answer, "close"):
@@ -295,15 +295,15 @@ class Engine(Failures):
                 text = f"{call.name} returned None and is declared '-> bool'"
             hint = "Return True or False; bool(...) makes one of any value."
             error = InvalidHandler(text, handler=call.name, machine=self.id, hint=hint)
-            self._raised(tx, call, error)
+            self._m_raised(tx, call, error)
         return True
 
-    def _start(self, tx: Transition, call: Call, work: Any) -> None:
+    def _m_start(self, tx: Transition, call: Call, work: Any) -> None:
         """Begin the task of an `async def` handler; other results are ignored."""
         if not asyncio.iscoroutine(work):
             return
         place = call.handler.place
         try:
-            self._context(place[1] if place[0] is Role.STATE else -1)._start(work, call.name)
+            self._m_context(place[1] if place[0] is Role.STATE else -1)._start(work, call.name)
         except Exception as error:  # noqa: BLE001 - it is handed on
-            self._raised(tx, call, error)
+            self._m_raised(tx, call, error)

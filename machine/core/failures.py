@@ -55,7 +55,7 @@ class Failures(Queue):
             error: handlers of `Exception` get it as `error`.
             args: more for these handlers.
         """
-        return self._add_error((EXCEPTION,), error, args, source)
+        return self._m_add_error((EXCEPTION,), error, args, source)
 
     def add_err_state(
         self,
@@ -66,9 +66,9 @@ class Failures(Queue):
         source: From = None,
     ) -> Result:
         """As `add_err`, and activate a state for this kind of error as well."""
-        return self._add_error((*self._names((state,)), EXCEPTION), error, args, source)
+        return self._m_add_error((*self._m_names((state,)), EXCEPTION), error, args, source)
 
-    def _add_error(
+    def _m_add_error(
         self, states: tuple[str, ...], error: BaseException | None, args: Any, source: Any
     ) -> Result:
         if error is None or isinstance(error, asyncio.CancelledError):
@@ -77,18 +77,18 @@ class Failures(Queue):
             raise InvalidArgument(
                 f"error must be an exception, not {type(error).__name__}", argument="error"
             )
-        given = dict(self._mutation(Kind.ADD, (), args, None).values)
-        self._record(error)
-        if self._disposing:
-            return self._refuse(Kind.ADD, states, args, DropReason.DISPOSED)
+        given = dict(self._m_mutation(Kind.ADD, (), args, None).values)
+        self._m_record(error)
+        if self._m_disposing:
+            return self._m_refuse(Kind.ADD, states, args, DropReason.DISPOSED)
         mutation = Mutation(Kind.ADD, tuple(dict.fromkeys(states)), {**given, "error": error})
         mutation.source = source_of(source)
-        if self._busy.acquire(False):
-            if not self._queue:
-                self._queue_tick += 1
-                return self._drain_with(mutation)
-            self._busy.release()
-        return self._enqueue(mutation, limited=False)
+        if self._m_busy.acquire(False):
+            if not self._m_queue:
+                self._m_queue_tick += 1
+                return self._m_drain_with(mutation)
+            self._m_busy.release()
+        return self._m_enqueue(mutation, limited=False)
 
     @contextlib.contextmanager
     def catching(
@@ -123,38 +123,38 @@ class Failures(Queue):
         if not isinstance(source, str) or not source:
             raise InvalidArgument("eval needs a name for its caller", argument="source")
         check_callable(function, "function")
-        if self._disposing:
+        if self._m_disposing:
             return False
-        if self._thread == threading.get_ident():
-            if self._transition is not None and self._transition.handler:
-                self._add_error((EXCEPTION,), _nested(self.id, source), None, None)
+        if self._m_thread == threading.get_ident():
+            if self._m_transition is not None and self._m_transition.handler:
+                self._m_add_error((EXCEPTION,), _nested(self.id, source), None, None)
             return False
-        self._note("ops", f"[eval] {source}")
+        self._m_note("ops", f"[eval] {source}")
         turn = _Turn(function)
         mutation = Mutation(Kind.ADD, ())
         mutation._function = turn.take
-        result = self._prepend(mutation)
-        seconds = self._options.eval_timeout if timeout is None else timeout
+        result = self._m_prepend(mutation)
+        seconds = self._m_options.eval_timeout if timeout is None else timeout
         if result.queued:
             with contextlib.suppress(TimeoutError):
                 result.wait(seconds)
         ran = turn.end()
         if not ran:
-            self._note("ops", f"[eval:timeout] {source}")
-            self._remember_late(EvalTimeout(source, seconds, machine=self.id))
+            self._m_note("ops", f"[eval:timeout] {source}")
+            self._m_remember_late(EvalTimeout(source, seconds, machine=self.id))
         return ran
 
-    def _background_failed(self, error: BaseException, state: str, name: str) -> None:
-        super()._background_failed(error, state, name)
-        self._add_error((EXCEPTION,), error, {"handler": name, "state": state}, None)
+    def _m_background_failed(self, error: BaseException, state: str, name: str) -> None:
+        super()._m_background_failed(error, state, name)
+        self._m_add_error((EXCEPTION,), error, {"handler": name, "state": state}, None)
 
     # -- failures of handlers ------------------------------------------------------------
 
-    def _take_back(self, tx: Transition, move: Move, finals: Sequence[Call]) -> None:
+    def _m_take_back(self, tx: Transition, move: Move, finals: Sequence[Call]) -> None:
         """Take back the states whose final handlers did not complete, one tick each."""
         position = next(call.position for call in finals if call.name == tx.handler)
-        if self._open_waits is not None:
-            self._open_waits.reached(move.enters, position - len(move.exits), tx.mutation)
+        if self._m_open_waits is not None:
+            self._m_open_waits.reached(move.enters, position - len(move.exits), tx.mutation)
         before = move.before.order
         back = move.exits[position:]
         entered = move.enters[max(0, position - len(move.exits)) :]
@@ -162,34 +162,34 @@ class Failures(Queue):
         if not (back or off):
             return
         stays = [state for state in move.target.order if state not in off]
-        target = self._relations.configuration((*stays, *back))
+        target = self._m_relations.configuration((*stays, *back))
         changes = tuple((state, 1) for state in (*back, *off))
-        ticks = self._ticks[:]
+        ticks = self._m_ticks[:]
         for at, more in changes:
             ticks[at] += more
-        self._ticks = tx._ticks_after = ticks
-        self._config = target
-        self._active = target.active
-        if self._contexts:
-            self._expire(changes)
-        self._note("ops", f"[recover] partial final states as ({' '.join(target.names)})")
+        self._m_ticks = tx._ticks_after = ticks
+        self._m_config = target
+        self._m_active = target.active
+        if self._m_contexts:
+            self._m_expire(changes)
+        self._m_note("ops", f"[recover] partial final states as ({' '.join(target.names)})")
 
-    def _raised(self, tx: Transition, call: Call, error: Exception) -> NoReturn:
+    def _m_raised(self, tx: Transition, call: Call, error: Exception) -> NoReturn:
         """Make a handler's error the state Exception, and end the transition.
 
         Called where the error was caught, so that with `catch` off it goes on from there.
         """
         tx.error = error
         annotate(error, _story_of(self.id, tx, call.name))
-        if not self._options.catch:
+        if not self._m_options.catch:
             raise error
         _log.error("[%s] %s raised in %s", self.id, call.name, tx.mutation, exc_info=error)
-        self._note("ops", f"[cancel] ({' '.join(tx.target)}) by recover")
-        self._fail(tx, call, error)
+        self._m_note("ops", f"[cancel] ({' '.join(tx.target)}) by recover")
+        self._m_fail(tx, call, error)
         raise Stopped from None
 
-    def _fail(self, tx: Transition, call: Call, error: BaseException) -> None:
-        self._record(error)
+    def _m_fail(self, tx: Transition, call: Call, error: BaseException) -> None:
+        self._m_record(error)
         if EXCEPTION in tx.mutation.called:
             return
         args = {
@@ -201,11 +201,11 @@ class Failures(Queue):
         }
         mutation = Mutation(Kind.ADD, (EXCEPTION,), args, cause=tx.mutation)
         mutation.failures = tx.mutation.failures + 1
-        self._put_first(mutation, tx)
+        self._m_put_first(mutation, tx)
 
-    def _overran(self, tx: Transition, call: Call, took: float, answer: object) -> None:
+    def _m_overran(self, tx: Transition, call: Call, took: float, answer: object) -> None:
         """Cancel the transition of a handler that returned too late."""
-        options = self._options
+        options = self._m_options
         if hasattr(answer, "close"):
             answer.close()
         error = HandlerTimeout(
@@ -213,23 +213,23 @@ class Failures(Queue):
         )
         tx.error = error
         annotate(error, _story_of(self.id, tx, call.name))
-        self._remember_late(error)
-        self._note("ops", f"[cancel] ({' '.join(tx.target)}) by timeout")
+        self._m_remember_late(error)
+        self._m_note("ops", f"[cancel] ({' '.join(tx.target)}) by timeout")
         _log.warning("[%s] %s took %.3f s in %s", self.id, call.name, took, tx.mutation)
         if took > options.handler_timeout + options.handler_deadline:
-            self._drop_queue()
-            self._fail(tx, call, error)
-            self._backoff_until = self._options.clock() + options.handler_backoff
+            self._m_drop_queue()
+            self._m_fail(tx, call, error)
+            self._m_backoff_until = self._m_options.clock() + options.handler_backoff
         raise Stopped
 
-    def _give_up_waiting(self) -> None:
+    def _m_give_up_waiting(self) -> None:
         """Cancel the mutations behind a handler that hangs, so that no thread waits for them.
 
         Called by the watchdog; the handler's own transition ends when it returns.
         """
-        self._backoff_until = self._options.clock() + self._options.handler_backoff
-        self._unobserved = False
-        self._drop_queue()
+        self._m_backoff_until = self._m_options.clock() + self._m_options.handler_backoff
+        self._m_unobserved = False
+        self._m_drop_queue()
 
 
 class _Turn:

@@ -58,10 +58,10 @@ class Lifecycle(Engine):
             InvalidArgument: the object is bound already, the id is taken, or
                 there is no handler in it.
         """
-        first = not self._bindings
+        first = not self._m_bindings
         made = bindings.bind(self, handlers, id, prefix)
-        if first and self._err is not None and EXCEPTION in self._config.active:
-            self.add_err(self._err)
+        if first and self._m_err is not None and EXCEPTION in self._m_config.active:
+            self.add_err(self._m_err)
         return made
 
     def detach(self, handlers: Binding | str) -> None:
@@ -78,7 +78,7 @@ class Lifecycle(Engine):
     @property
     def handlers(self) -> tuple[Binding, ...]:
         """The groups of handlers in the order in which they are called."""
-        return self._bindings
+        return self._m_bindings
 
     def bind_tracer(self, tracer: Tracer) -> None:
         """Call the hooks of a tracer from now on.
@@ -99,7 +99,7 @@ class Lifecycle(Engine):
     @property
     def tracers(self) -> tuple[Tracer, ...]:
         """The tracers that are bound."""
-        return tuple(one.tracer for one in self._tracers)
+        return tuple(one.tracer for one in self._m_tracers)
 
     # -- state as a value ----------------------------------------------------------------
 
@@ -123,16 +123,16 @@ class Lifecycle(Engine):
                 argument="snapshot",
                 hint="export() returns one, and Snapshot.from_dict makes one of plain data.",
             )
-        self._check_idle("import a state")
+        self._m_check_idle("import a state")
         try:
-            self._import(snapshot)
+            self._m_import(snapshot)
         finally:
-            self._busy.release()
-        self._note(
-            "changes", f"[import] {self._relations.schema.fingerprint()[:8]} {sum(self._ticks)}"
+            self._m_busy.release()
+        self._m_note(
+            "changes", f"[import] {self._m_relations.schema.fingerprint()[:8]} {sum(self._m_ticks)}"
         )
-        if _RESTORED in self._relations.index:
-            self._mutate(Kind.ADD, {}, (_RESTORED,), None)
+        if _RESTORED in self._m_relations.index:
+            self._m_mutate(Kind.ADD, {}, (_RESTORED,), None)
 
     def migrate_snapshot(self, snapshot: Snapshot) -> Snapshot:
         """Return an older snapshot for the states of today; to be overridden.
@@ -146,8 +146,8 @@ class Lifecycle(Engine):
         """
         return snapshot
 
-    def _check_states_of(self, snapshot: Snapshot) -> None:
-        theirs, ours = set(snapshot.names), set(self._relations.names)
+    def _m_check_states_of(self, snapshot: Snapshot) -> None:
+        theirs, ours = set(snapshot.names), set(self._m_relations.names)
         if theirs != ours:
             raise ImportMismatch(
                 f"the snapshot has other states: {', '.join(sorted(theirs ^ ours))}.",
@@ -158,28 +158,28 @@ class Lifecycle(Engine):
                 "renamed={...}), or override migrate_snapshot.",
             )
 
-    def _import(self, snapshot: Snapshot) -> None:
+    def _m_import(self, snapshot: Snapshot) -> None:
         if snapshot.id != self.id:
             raise ImportMismatch(f"the snapshot is of the machine {snapshot.id!r}", machine=self.id)
-        if set(snapshot.names) != set(self._relations.names):
+        if set(snapshot.names) != set(self._m_relations.names):
             snapshot = self.migrate_snapshot(snapshot)
-            self._check_states_of(snapshot)
-        before = self._ticks
-        if snapshot.names != self._relations.names:
-            self._use(relations_of(_reordered(self._relations.schema, snapshot.names)))
+            self._m_check_states_of(snapshot)
+        before = self._m_ticks
+        if snapshot.names != self._m_relations.names:
+            self._m_use(relations_of(_reordered(self._m_relations.schema, snapshot.names)))
         ticks = array("Q", snapshot.ticks)
-        self._ticks = ticks
+        self._m_ticks = ticks
         active = tuple(at for at, tick in enumerate(ticks) if tick % 2)
-        self._config = self._relations.configuration(active)
-        self._active = self._config.active
-        self._queue_tick = max(self._queue_tick, snapshot.queue_tick)
+        self._m_config = self._m_relations.configuration(active)
+        self._m_active = self._m_config.active
+        self._m_queue_tick = max(self._m_queue_tick, snapshot.queue_tick)
         self.machine_tick: int = snapshot.machine_tick + 1
-        for context in (self._contexts or {}).values():
+        for context in (self._m_contexts or {}).values():
             context._expire()
-        self._contexts = None
-        if self._open_waits is not None and len(before) == len(ticks):
-            self._open_waits.changed(before, ticks)
-        self._settle_unobserved()
+        self._m_contexts = None
+        if self._m_open_waits is not None and len(before) == len(ticks):
+            self._m_open_waits.changed(before, ticks)
+        self._m_settle_unobserved()
 
     @property
     def idle_states(self) -> tuple[str, ...]:
@@ -202,12 +202,12 @@ class Lifecycle(Engine):
             InvalidArgument: a transition runs.
             MachineDisposed: the machine has been disposed.
         """
-        self._check_idle("start work")
+        self._m_check_idle("start work")
         try:
             states = work.start_work(self)
         finally:
-            self._busy.release()
-        self._drain()
+            self._m_busy.release()
+        self._m_drain()
         return states
 
     # -- the schema ----------------------------------------------------------------------
@@ -223,18 +223,18 @@ class Lifecycle(Engine):
             MachineDisposed: it has been disposed.
         """
         new = as_schema(schema)
-        missing = [name for name in self._relations.names if name not in new]
+        missing = [name for name in self._m_relations.names if name not in new]
         if missing:
             raise SchemaError(
                 f"a machine cannot lose states: {', '.join(missing)}", machine=self.id
             )
-        self._check_idle("change the schema")
+        self._m_check_idle("change the schema")
         try:
-            old = self._relations.schema
-            self._use(relations_of(new))
+            old = self._m_relations.schema
+            self._m_use(relations_of(new))
         finally:
-            self._busy.release()
-        for tracer in self._tracers:
+            self._m_busy.release()
+        for tracer in self._m_tracers:
             tracer.schema_changed(self, old)
 
     def verify_states(self, names: Iterable[str]) -> None:
@@ -243,36 +243,36 @@ class Lifecycle(Engine):
         Raises:
             SchemaError: these are not exactly the states of the schema.
         """
-        if not self._disposed:
-            self.set_schema(_reordered(self._relations.schema, names))
+        if not self._m_disposed:
+            self.set_schema(_reordered(self._m_relations.schema, names))
 
-    def _use(self, relations: Relations) -> None:
+    def _m_use(self, relations: Relations) -> None:
         """Change to another schema or order; the lock is held."""
-        old = self._relations
+        old = self._m_relations
         moved = {at: relations.index[name] for at, name in enumerate(old.names)}
         ticks = zeros(len(relations.names))
-        for at, tick in enumerate(self._ticks):
+        for at, tick in enumerate(self._m_ticks):
             ticks[moved[at]] = tick
-        order = tuple(moved[at] for at in self._config.order)
-        self._relations, self._ticks = relations, ticks
-        self._config = relations.configuration(order)
-        self._active = self._config.active
-        if self._contexts:
-            self._contexts = {moved.get(at, at): one for at, one in self._contexts.items()}
-        if self._open_waits is not None:
-            self._open_waits.reindex(moved)
+        order = tuple(moved[at] for at in self._m_config.order)
+        self._m_relations, self._m_ticks = relations, ticks
+        self._m_config = relations.configuration(order)
+        self._m_active = self._m_config.active
+        if self._m_contexts:
+            self._m_contexts = {moved.get(at, at): one for at, one in self._m_contexts.items()}
+        if self._m_open_waits is not None:
+            self._m_open_waits.reindex(moved)
         bindings.read_again(self)
 
-    def _check_idle(self, what: str) -> None:
+    def _m_check_idle(self, what: str) -> None:
         """Take the lock.
 
         Raises:
             InvalidArgument: a transition runs.
             MachineDisposed: the machine has been disposed.
         """
-        if self._disposing:
+        if self._m_disposing:
             raise MachineDisposed(self.id)
-        if not self._busy.acquire(False):
+        if not self._m_busy.acquire(False):
             raise InvalidArgument(
                 f"cannot {what} during a transition",
                 machine=self.id,
@@ -284,7 +284,7 @@ class Lifecycle(Engine):
     @property
     def tags(self) -> tuple[str, ...]:
         """Labels of the machine, such as `key:value`."""
-        return self._tags
+        return self._m_tags
 
     @tags.setter
     def tags(self, tags: Iterable[str]) -> None:
@@ -292,7 +292,7 @@ class Lifecycle(Engine):
             raise InvalidArgument(
                 "tags must be an iterable of strings, not one string", argument="tags"
             )
-        self._tags = tuple(dict.fromkeys(str(tag) for tag in tags))
+        self._m_tags = tuple(dict.fromkeys(str(tag) for tag in tags))
 
     # -- the end -------------------------------------------------------------------------
 
@@ -300,10 +300,10 @@ class Lifecycle(Engine):
         """Call a function when the machine has ended; at once if it has."""
         check_callable(function, "function")
         with setup_lock:
-            if not self._disposed:
-                if self._on_dispose is None:
-                    self._on_dispose = []
-                self._on_dispose.append(function)
+            if not self._m_disposed:
+                if self._m_on_dispose is None:
+                    self._m_on_dispose = []
+                self._m_on_dispose.append(function)
                 return
         function()
 
@@ -317,13 +317,13 @@ class Lifecycle(Engine):
         called. `when_disposed` is done after that; while no transition runs it
         is done when this returns.
         """
-        if self._disposing:
+        if self._m_disposing:
             return
-        if _START in self._config.active:
-            self._mutate(Kind.REMOVE, {}, (_START,), None)
-        self._disposing = True
-        self._unobserved = False
-        self._dispose_if_due()
+        if _START in self._m_config.active:
+            self._m_mutate(Kind.REMOVE, {}, (_START,), None)
+        self._m_disposing = True
+        self._m_unobserved = False
+        self._m_dispose_if_due()
 
     async def join(self) -> None:
         """Return when no task of a state runs any more, of this machine and its submachines.
@@ -334,46 +334,46 @@ class Lifecycle(Engine):
         """
         loop, me = asyncio.get_running_loop(), asyncio.current_task()
         while True:
-            tasks = [t for t in self._tasks or () if t is not me and t.get_loop() is loop]
+            tasks = [t for t in self._m_tasks or () if t is not me and t.get_loop() is loop]
             if not tasks:
                 break
             await asyncio.wait(tasks)
-        for child in list((self._children or {}).values()):
+        for child in list((self._m_children or {}).values()):
             await child.join()
 
     def dispose_now(self) -> None:
         """End the machine at once and cancel the queue, also while a transition runs."""
-        self._disposing = True
-        self._unobserved = False
-        self._drop_queue()
-        self._finish_dispose()
+        self._m_disposing = True
+        self._m_unobserved = False
+        self._m_drop_queue()
+        self._m_finish_dispose()
 
-    def _finish_dispose(self) -> None:
-        if self._disposed:
+    def _m_finish_dispose(self) -> None:
+        if self._m_disposed:
             return
-        while self._queue:
-            self._next(None)
-        self._disposed = True
-        for child in list((self._children or {}).values()):
+        while self._m_queue:
+            self._m_next(None)
+        self._m_disposed = True
+        for child in list((self._m_children or {}).values()):
             child.dispose()
-        for tracer in self._tracers:
+        for tracer in self._m_tracers:
             tracer.machine_disposed(self)
-        self._bindings, self._bound = (), None
-        for context in list((self._contexts or {}).values()):
+        self._m_bindings, self._m_bound = (), None
+        for context in list((self._m_contexts or {}).values()):
             context._expire()
-        self._contexts = None
-        self._config = self._relations.empty
-        self._active = self._config.active
-        if self._open_waits is not None:
-            self._open_waits.close(MachineDisposed(self.id))
-        self._call_on_dispose()
-        gone, self._gone = self._gone, ()
+        self._m_contexts = None
+        self._m_config = self._m_relations.empty
+        self._m_active = self._m_config.active
+        if self._m_open_waits is not None:
+            self._m_open_waits.close(MachineDisposed(self.id))
+        self._m_call_on_dispose()
+        gone, self._m_gone = self._m_gone, ()
         for wait in gone:
             wait._resolve()
 
-    def _call_on_dispose(self) -> None:
+    def _m_call_on_dispose(self) -> None:
         with setup_lock:
-            functions, self._on_dispose = self._on_dispose or [], None
+            functions, self._m_on_dispose = self._m_on_dispose or [], None
         for function in functions:
             try:
                 function()

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 from machine.core import bindings
 from machine.core.failures import From
+from machine.core.hiding import check_names
 from machine.core.lifecycle import Lifecycle
 from machine.core.mutation import DropReason, Mutation
 from machine.core.options import Options, check_kinds
@@ -85,17 +86,18 @@ class Machine(Lifecycle, Pictures, Generic[S]):
 
     __slots__ = ()
 
-    _schema: Any = None
+    _m_schema: Any = None
 
     def __init_subclass__(cls, schema: object = None, **rest: Any) -> None:
         super().__init_subclass__(**rest)
+        check_names(cls, Machine)
         if schema is not None:
-            cls._schema = as_schema(schema)
+            cls._m_schema = as_schema(schema)
             return
         for base in getattr(cls, "__orig_bases__", ()):
             for argument in typing.get_args(base):
                 if isinstance(argument, type) and issubclass(argument, States):
-                    cls._schema = argument
+                    cls._m_schema = argument
 
     @overload
     def __init__(
@@ -134,11 +136,11 @@ class Machine(Lifecycle, Pictures, Generic[S]):
     ) -> None:
         if id is not None or parent is not None or options is not None:
             check_kinds(id=(id, str), parent=(parent, Machine), options=(options, Options))
-        given = schema if schema is not None else self._schema
+        given = schema if schema is not None else self._m_schema
         relations = relations_of(given if isinstance(given, Schema) else as_schema(given))
         name = os.urandom(8).hex() if id is None else id
         super().__init__(relations, name, _DEFAULTS if options is None else options)
-        self._loop = events._get_running_loop()
+        self._m_loop = events._get_running_loop()
         if tags:
             self.tags = tags
         for tracer in tracers:
@@ -149,15 +151,15 @@ class Machine(Lifecycle, Pictures, Generic[S]):
             for group in bindings.listeners(self, handlers):
                 self.bind(group)
         if parent is not None:
-            self._join(parent)
+            self._m_join(parent)
 
-    def _join(self, parent: Machine[Any]) -> None:
-        self._parent = parent
+    def _m_join(self, parent: Machine[Any]) -> None:
+        self._m_parent = parent
         with setup_lock:
-            if parent._children is None:
-                parent._children = WeakValueDictionary()
-        parent._children[next(_numbers)] = self
-        for tracer in parent._tracers:
+            if parent._m_children is None:
+                parent._m_children = WeakValueDictionary()
+        parent._m_children[next(_numbers)] = self
+        for tracer in parent._m_tracers:
             tracer.submachine(parent, self)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -165,26 +167,26 @@ class Machine(Lifecycle, Pictures, Generic[S]):
 
         The attributes of a subclass go along, and must be picklable.
         """
-        made = (type(self), self.schema, self._options, self._tags, self.export())
+        made = (type(self), self.schema, self._m_options, self._m_tags, self.export())
         return _restored, made, getattr(self, "__dict__", None) or None
 
     @property
     def parent(self) -> Machine[Any] | None:
         """The machine that this one belongs to."""
-        return typing.cast("Machine[Any] | None", self._parent)
+        return typing.cast("Machine[Any] | None", self._m_parent)
 
     @property
     def children(self) -> tuple[Machine[Any], ...]:
         """The submachines that are alive and not disposed."""
-        if self._children is None:
+        if self._m_children is None:
             return ()
-        alive = [child for child in self._children.values() if not child._disposed]
+        alive = [child for child in self._m_children.values() if not child._m_disposed]
         return tuple(typing.cast("Machine[Any]", child) for child in alive)
 
     @property
     def options(self) -> Options:
         """Limits and timeouts."""
-        return self._options
+        return self._m_options
 
     @property
     def on_change(self) -> Callable[[Machine[S], Time, Time], object] | None:
@@ -192,12 +194,12 @@ class Machine(Lifecycle, Pictures, Generic[S]):
 
         A subclass may have a method instead, with the two times, or all three.
         """
-        return self._on_change
+        return self._m_on_change
 
     @on_change.setter
     def on_change(self, function: Callable[[Machine[S], Time, Time], object] | None) -> None:
-        self._on_change = function
-        self._unobserved = False
+        self._m_on_change = function
+        self._m_unobserved = False
 
     @property
     def home_loop(self) -> AbstractEventLoop | None:
@@ -207,7 +209,7 @@ class Machine(Lifecycle, Pictures, Generic[S]):
         handler ran. It stays while it runs; then the next one takes its place.
         None before there was one. It may be closed by now.
         """
-        return self._loop
+        return self._m_loop
 
     @property
     def timeouts(self) -> tuple[MachineError, ...]:
@@ -215,12 +217,12 @@ class Machine(Lifecycle, Pictures, Generic[S]):
 
         Those that returned before their deadline have not become `err`.
         """
-        return self._late
+        return self._m_late
 
     @property
     def backoff(self) -> bool:
         """True for a while after a handler hung: nothing is added or removed."""
-        return self._backoff_until > self._options.clock()
+        return self._m_backoff_until > self._m_options.clock()
 
     # -- mutations -----------------------------------------------------------------------
 
@@ -258,25 +260,25 @@ class Machine(Lifecycle, Pictures, Generic[S]):
             UnknownState, InvalidArgument: nothing was done.
             MutationLoop: mutations of handlers cause each other without an end.
         """
-        if self._unobserved and args is None and self._busy.acquire(False):
-            return self._quick(Kind.ADD, self._config.adds, states)
-        return self._mutate(Kind.ADD, self._config.adds, states, args, source)
+        if self._m_unobserved and args is None and self._m_busy.acquire(False):
+            return self._m_quick(Kind.ADD, self._m_config.adds, states)
+        return self._m_mutate(Kind.ADD, self._m_config.adds, states, args, source)
 
     def remove(
         self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
     ) -> Result:
         """Deactivate states; as `add`. Executed: none of them is active."""
-        if self._unobserved and args is None and self._busy.acquire(False):
-            return self._quick(Kind.REMOVE, self._config.removes, states)
-        return self._mutate(Kind.REMOVE, self._config.removes, states, args, source)
+        if self._m_unobserved and args is None and self._m_busy.acquire(False):
+            return self._m_quick(Kind.REMOVE, self._m_config.removes, states)
+        return self._m_mutate(Kind.REMOVE, self._m_config.removes, states, args, source)
 
     def set(
         self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
     ) -> Result:
         """Activate these states and deactivate all others; as `add`. No states: deactivate all."""
-        if self._unobserved and args is None and self._busy.acquire(False):
-            return self._quick(Kind.SET, self._config.sets, states)
-        return self._mutate(Kind.SET, self._config.sets, states, args, source)
+        if self._m_unobserved and args is None and self._m_busy.acquire(False):
+            return self._m_quick(Kind.SET, self._m_config.sets, states)
+        return self._m_mutate(Kind.SET, self._m_config.sets, states, args, source)
 
     def toggle(
         self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
@@ -286,7 +288,7 @@ class Machine(Lifecycle, Pictures, Generic[S]):
             return self.remove(*states, args=args, source=source)
         return self.add(*states, args=args, source=source)
 
-    def _quick(
+    def _m_quick(
         self, kind: Kind, memo: dict[tuple[str, ...], Move], states: tuple[Any, ...]
     ) -> Result:
         """Carry out a mutation that has no observers; the lock is held.
@@ -294,42 +296,42 @@ class Machine(Lifecycle, Pictures, Generic[S]):
         It is inlined in one frame, because two frames are all that a mutation of a
         machine without observers costs. See `machine.core.base`.
         """
-        before = self._ticks
+        before = self._m_ticks
         move: Move | None = None
         try:
-            if self._unobserved and not self._queue:
+            if self._m_unobserved and not self._m_queue:
                 try:
                     move = memo[states]
                 except (KeyError, TypeError):  # not in the memo, or a list among them
-                    move = self._find(kind, states)
-                    if kind is not Kind.REMOVE and not self._relations.needs_args.isdisjoint(
+                    move = self._m_find(kind, states)
+                    if kind is not Kind.REMOVE and not self._m_relations.needs_args.isdisjoint(
                         move.names
                     ):
-                        self._check_args(Mutation(kind, move.names))
-                self._queue_tick += 1
+                        self._m_check_args(Mutation(kind, move.names))
+                self._m_queue_tick += 1
                 if move.all_ticks:
                     ticks = before[:]
                     for at, more in move.all_ticks:
                         ticks[at] += more
-                    self._ticks = ticks
-                self._config = final = move.final
-                self._active = final.active
+                    self._m_ticks = ticks
+                self._m_config = final = move.final
+                self._m_active = final.active
         finally:
-            self._busy.release()
+            self._m_busy.release()
         if move is None:
-            return self._mutate(kind, {}, states, None)
-        if not self._unobserved:
-            self._seen_late(before)
-        if self._queue:
-            self._drain()
+            return self._m_mutate(kind, {}, states, None)
+        if not self._m_unobserved:
+            self._m_seen_late(before)
+        if self._m_queue:
+            self._m_drain()
         return EXECUTED if move.executed else CANCELED
 
-    def _seen_late(self, before: Sequence[int]) -> None:
+    def _m_seen_late(self, before: Sequence[int]) -> None:
         """Serve an observer that was attached during an unobserved mutation."""
-        if self._open_waits is not None:
-            self._open_waits.changed(before, self._ticks)
-        self._expire_old()
-        self._dispose_if_due()
+        if self._m_open_waits is not None:
+            self._m_open_waits.changed(before, self._m_ticks)
+        self._m_expire_old()
+        self._m_dispose_if_due()
 
     def prepend(
         self,
@@ -339,9 +341,9 @@ class Machine(Lifecycle, Pictures, Generic[S]):
         source: From = None,
     ) -> Result:
         """Put a mutation before all that are queued; from a handler it is the next one."""
-        if self._disposing:
-            return self._refuse(kind_of(kind), states, args, DropReason.DISPOSED)
-        return self._prepend(self._mutation(kind_of(kind), states, args, source))
+        if self._m_disposing:
+            return self._m_refuse(kind_of(kind), states, args, DropReason.DISPOSED)
+        return self._m_prepend(self._m_mutation(kind_of(kind), states, args, source))
 
     @overload
     def can_add(self, state: TypedState[P], /, *args: P.args, **kwargs: P.kwargs) -> Result: ...
@@ -360,20 +362,20 @@ class Machine(Lifecycle, Pictures, Generic[S]):
 
         Nothing changes, unless a handler has side effects.
         """
-        return self._ask(Kind.ADD, states, args, source)
+        return self._m_ask(Kind.ADD, states, args, source)
 
     def can_remove(
         self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
     ) -> Result:
         """Ask whether `remove` would be accepted; as `can_add`."""
-        return self._ask(Kind.REMOVE, states, args, source)
+        return self._m_ask(Kind.REMOVE, states, args, source)
 
-    def _ask(self, kind: Kind, states: tuple[Any, ...], args: Any, source: From) -> Result:
-        if self._disposing or (self._backoff_until and self._backing_off()):
+    def _m_ask(self, kind: Kind, states: tuple[Any, ...], args: Any, source: From) -> Result:
+        if self._m_disposing or (self._m_backoff_until and self._m_backing_off()):
             return CANCELED
-        mutation = self._mutation(kind, states, args, source)
+        mutation = self._m_mutation(kind, states, args, source)
         mutation.check = True
-        return self._prepend(mutation)
+        return self._m_prepend(mutation)
 
 
 def _restored(
@@ -385,7 +387,7 @@ def _restored(
 ) -> Machine[Any]:
     machine = cls.__new__(cls)
     Machine.__init__(machine, schema, id=snapshot.id, tags=tags, options=options)
-    machine._import(snapshot)
+    machine._m_import(snapshot)
     return machine
 
 
@@ -395,4 +397,4 @@ def schema_of(kind: type[Machine[Any]]) -> Schema:
     Raises:
         InvalidArgument: it has none.
     """
-    return as_schema(kind._schema)
+    return as_schema(kind._m_schema)

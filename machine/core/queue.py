@@ -44,7 +44,7 @@ class Queue(Base):
 
     # -- mutating ------------------------------------------------------------------------
 
-    def _mutate(
+    def _m_mutate(
         self,
         kind: Kind,
         memo: dict[tuple[str, ...], Move],
@@ -53,106 +53,108 @@ class Queue(Base):
         source: Event | Source | None = None,
     ) -> Result:
         """Check a mutation, then run or queue it: the long way, with observers."""
-        if self._disposing:
-            return self._refuse(kind, states, args, DropReason.DISPOSED)
-        if self._backoff_until and kind is not Kind.SET and self._backing_off():
-            return self._refuse(kind, states, args, DropReason.BACKOFF)
+        if self._m_disposing:
+            return self._m_refuse(kind, states, args, DropReason.DISPOSED)
+        if self._m_backoff_until and kind is not Kind.SET and self._m_backing_off():
+            return self._m_refuse(kind, states, args, DropReason.BACKOFF)
         move: Move | None = None
         try:
             move = memo[states]
             names = move.names
         except (KeyError, TypeError):  # not seen yet, or a list among them
-            names = self._names(states)
-            if self._transition is None:
-                self._find(kind, states)
-        nested = self._transition is not None
-        if nested and kind is Kind.REMOVE and not self._queue and self.not_(*names):
-            return self._without_effect(kind, names, args)
+            names = self._m_names(states)
+            if self._m_transition is None:
+                self._m_find(kind, states)
+        nested = self._m_transition is not None
+        if nested and kind is Kind.REMOVE and not self._m_queue and self.not_(*names):
+            return self._m_without_effect(kind, names, args)
         mutation = Mutation(kind, names, args)
         mutation._move = move
         if source is not None:
             mutation.source = source_of(source)
-        if args is not None or (move is None and not self._relations.needs_args.isdisjoint(names)):
-            self._check_args(mutation)
-        if self._busy.acquire(False):
-            if not self._queue:
-                self._queue_tick += 1
-                return self._drain_with(mutation)
-            self._busy.release()
-        return self._enqueue(mutation)
+        if args is not None or (
+            move is None and not self._m_relations.needs_args.isdisjoint(names)
+        ):
+            self._m_check_args(mutation)
+        if self._m_busy.acquire(False):
+            if not self._m_queue:
+                self._m_queue_tick += 1
+                return self._m_drain_with(mutation)
+            self._m_busy.release()
+        return self._m_enqueue(mutation)
 
-    def _enqueue(self, mutation: Mutation, *, limited: bool = True) -> Result:
-        if limited and self._is_refused(mutation):
-            self._dropped(mutation, DropReason.QUEUE_FULL)
-            self._drain()  # others may have queued while this thread held the lock
+    def _m_enqueue(self, mutation: Mutation, *, limited: bool = True) -> Result:
+        if limited and self._m_is_refused(mutation):
+            self._m_dropped(mutation, DropReason.QUEUE_FULL)
+            self._m_drain()  # others may have queued while this thread held the lock
             return CANCELED
-        same = self._collapses(mutation)
+        same = self._m_collapses(mutation)
         if same is not None:
-            self._note("ops", f"[queue:skipped] Duplicate detected for {mutation}")
-            self._dropped(mutation, DropReason.DUPLICATE)
-            self._drain()
+            self._m_note("ops", f"[queue:skipped] Duplicate detected for {mutation}")
+            self._m_dropped(mutation, DropReason.DUPLICATE)
+            self._m_drain()
             return same.final
-        self._trace_cause(mutation)
+        self._m_trace_cause(mutation)
         with _queueing:
-            if self._queue is None:
-                self._queue = deque()
-            self._pending += 1
-            mutation.queue_tick = self._queue_tick + self._pending
+            if self._m_queue is None:
+                self._m_queue = deque()
+            self._m_pending += 1
+            mutation.queue_tick = self._m_queue_tick + self._m_pending
             result = _queued(mutation, mutation.queue_tick)
-            self._queue.append(mutation)
-        for tracer in self._tracers:
+            self._m_queue.append(mutation)
+        for tracer in self._m_tracers:
             tracer.mutation_queued(self, mutation)
-        self._drain()
+        self._m_drain()
         return result.final
 
-    def _refuse(
+    def _m_refuse(
         self, kind: Kind, states: tuple[Any, ...], args: object, reason: DropReason
     ) -> Result:
         """Cancel a mutation before its states and arguments were looked at."""
-        if self._tracers and not self._disposed:
+        if self._m_tracers and not self._m_disposed:
             groups = ((one,) if isinstance(one, str) else one for one in states)
             called = {name: None for group in groups for name in group if isinstance(name, str)}
-            self._dropped(Mutation(kind, tuple(called), args), reason)
+            self._m_dropped(Mutation(kind, tuple(called), args), reason)
         return CANCELED
 
-    def _without_effect(self, kind: Kind, names: tuple[str, ...], args: object) -> Result:
-        if self._tracers:
-            self._dropped(Mutation(kind, names, args), DropReason.NO_EFFECT)
+    def _m_without_effect(self, kind: Kind, names: tuple[str, ...], args: object) -> Result:
+        if self._m_tracers:
+            self._m_dropped(Mutation(kind, names, args), DropReason.NO_EFFECT)
         return EXECUTED
 
-    def _dropped(self, mutation: Mutation, reason: DropReason) -> None:
-        for tracer in self._tracers:
+    def _m_dropped(self, mutation: Mutation, reason: DropReason) -> None:
+        for tracer in self._m_tracers:
             tracer.mutation_dropped(self, mutation, reason)
 
-    def _is_refused(self, mutation: Mutation) -> bool:
+    def _m_is_refused(self, mutation: Mutation) -> bool:
         """True if the queue is full, and this mutation does not change Exception."""
-        queue = self._queue
-        if queue is None or len(queue) < self._options.queue_limit:
+        queue = self._m_queue
+        if queue is None or len(queue) < self._m_options.queue_limit:
             return False
         if EXCEPTION not in mutation.called or mutation.kind is Kind.SET:
             return True
-        return (EXCEPTION in self._config.active) is (mutation.kind is Kind.ADD)
+        return (EXCEPTION in self._m_config.active) is (mutation.kind is Kind.ADD)
 
-    def _prepend(self, mutation: Mutation) -> Result:
+    def _m_prepend(self, mutation: Mutation) -> Result:
         """Put a mutation before all others, and run it if no thread drains."""
-        self._trace_cause(mutation)
+        self._m_trace_cause(mutation)
         result = _queued(mutation, 2)
         with _queueing:
-            if self._queue is None:
-                self._queue = deque()
-            self._queue.appendleft(mutation)
+            if self._m_queue is None:
+                self._m_queue = deque()
+            self._m_queue.appendleft(mutation)
         if mutation._function is None:
-            for tracer in self._tracers:
+            for tracer in self._m_tracers:
                 tracer.mutation_queued(self, mutation)
-        self._drain()
+        self._m_drain()
         return result.final
 
-    def _collapses(self, mutation: Mutation) -> Result | None:
+    def _m_collapses(self, mutation: Mutation) -> Result | None:
         """Return the result of the last one in the queue, if this one asks for the same again."""
-        if not self._queue or mutation.args:
+        if not self._m_queue or mutation.args:
             return None
         try:
-            last = self._queue[-1]
+            last = self._m_queue[-1]
         except IndexError:  # another thread has just taken it
             return None
         same = (
@@ -162,89 +164,89 @@ class Queue(Base):
             and last.queue_tick
             and set(last.called) == set(mutation.called)
         )
-        multi = self._relations.multi
-        if not same or any(multi[at] for at in self._indexes(mutation.called)):
+        multi = self._m_relations.multi
+        if not same or any(multi[at] for at in self._m_indexes(mutation.called)):
             return None
         return last.result
 
-    def _trace_cause(self, mutation: Mutation) -> None:
+    def _m_trace_cause(self, mutation: Mutation) -> None:
         """Set the cause: the running transition, if this thread carries it out."""
-        running = self._transition
+        running = self._m_transition
         if running is None:
             return
-        if self._thread != threading.get_ident():
+        if self._m_thread != threading.get_ident():
             mutation._context = contextvars.copy_context()
             return
         if mutation.cause is None:
             mutation.set_cause(running.mutation)
-        if mutation.depth > self._options.chain_limit:
+        if mutation.depth > self._m_options.chain_limit:
             raise loop_of(mutation, self.id, running.handler)
 
     @property
     def in_handler(self) -> bool:
         """True on the thread that carries out a transition of this machine, as in its handlers."""
-        return self._thread == threading.get_ident() and self._transition is not None
+        return self._m_thread == threading.get_ident() and self._m_transition is not None
 
     # -- draining ------------------------------------------------------------------------
 
-    def _drain_with(self, mutation: Mutation) -> Result:
+    def _m_drain_with(self, mutation: Mutation) -> Result:
         """Run a mutation, then the queue; the lock is held, and released."""
         interrupt: BaseException | None = None
         executed = False
-        self._thread = threading.get_ident()
+        self._m_thread = threading.get_ident()
         try:
             try:
-                executed = self._perform(mutation)
+                executed = self._m_perform(mutation)
             except BaseException as error:  # noqa: BLE001 - raised below, after the queue
                 interrupt = error
-            while self._queue:
-                interrupt = self._next(interrupt)
+            while self._m_queue:
+                interrupt = self._m_next(interrupt)
         finally:
-            if self._tracers or self._open_waits is not None or self._disposing:
-                self._end_drain()
+            if self._m_tracers or self._m_open_waits is not None or self._m_disposing:
+                self._m_end_drain()
             else:
-                self._transition = None
-                self._thread = 0
-                self._busy.release()
-        if self._queue:
-            self._drain()
-        if self._disposing:
-            self._dispose_if_due()
+                self._m_transition = None
+                self._m_thread = 0
+                self._m_busy.release()
+        if self._m_queue:
+            self._m_drain()
+        if self._m_disposing:
+            self._m_dispose_if_due()
         if interrupt is not None:
             raise interrupt
         return EXECUTED if executed else CANCELED
 
-    def _drain(self) -> None:
+    def _m_drain(self) -> None:
         """Work the queue off, unless another thread does."""
         interrupt: BaseException | None = None
-        while self._queue and self._busy.acquire(False):
-            self._thread = threading.get_ident()
+        while self._m_queue and self._m_busy.acquire(False):
+            self._m_thread = threading.get_ident()
             try:
-                while self._queue:
-                    interrupt = self._next(interrupt)
+                while self._m_queue:
+                    interrupt = self._m_next(interrupt)
             finally:
-                self._end_drain()
-        if self._disposing:
-            self._dispose_if_due()
+                self._m_end_drain()
+        if self._m_disposing:
+            self._m_dispose_if_due()
         if interrupt is not None:
             raise interrupt
 
-    def _next(self, interrupt: BaseException | None) -> BaseException | None:
-        queue = self._queue
+    def _m_next(self, interrupt: BaseException | None) -> BaseException | None:
+        queue = self._m_queue
         assert queue is not None  # noqa: S101 - the caller has looked
         with _queueing:
             if not queue:  # the watchdog has just emptied it
                 return interrupt
             mutation = queue.popleft()
             if mutation.queue_tick:
-                self._pending -= 1
-                self._queue_tick += 1
+                self._m_pending -= 1
+                self._m_queue_tick += 1
         executed = False
         try:
             if mutation._context is None:
-                executed = self._run_one(mutation)
+                executed = self._m_run_one(mutation)
             else:
-                executed = mutation._context.run(self._run_one, mutation)
+                executed = mutation._context.run(self._m_run_one, mutation)
         except BaseException as error:
             if interrupt is not None:
                 raise  # the second one: the user insists
@@ -252,80 +254,80 @@ class Queue(Base):
         finally:
             if mutation.result is not None:
                 mutation.result._settle(EXECUTED if executed else CANCELED)
-            if self._open_waits is not None:
-                self._open_waits.queue_moved(self._queue_tick)
+            if self._m_open_waits is not None:
+                self._m_open_waits.queue_moved(self._m_queue_tick)
         return interrupt
 
-    def _run_one(self, mutation: Mutation) -> bool:
+    def _m_run_one(self, mutation: Mutation) -> bool:
         if mutation._function is not None:
-            self._transition = None
+            self._m_transition = None
             mutation._function()
             return True
-        return self._perform(mutation)
+        return self._m_perform(mutation)
 
-    def _end_drain(self) -> None:
+    def _m_end_drain(self) -> None:
         """End the drain: release the lock, also if an observer fails."""
-        self._transition = None
-        self._thread = 0
+        self._m_transition = None
+        self._m_thread = 0
         try:
-            self._after_drain()
+            self._m_after_drain()
         finally:
-            self._busy.release()
-        waits = self._open_waits
-        if waits is not None and not self._busy.locked():
-            waits.queue_ended(self._queue_tick)  # those made after `_after_drain` had looked
+            self._m_busy.release()
+        waits = self._m_open_waits
+        if waits is not None and not self._m_busy.locked():
+            waits.queue_ended(self._m_queue_tick)  # those made after `_m_after_drain` had looked
 
-    def _dispose_if_due(self) -> None:
+    def _m_dispose_if_due(self) -> None:
         """End the machine, if `dispose` was called while another thread held the lock."""
-        if self._disposing and not self._disposed and self._busy.acquire(False):
+        if self._m_disposing and not self._m_disposed and self._m_busy.acquire(False):
             try:
-                self._finish_dispose()
+                self._m_finish_dispose()
             finally:
-                self._busy.release()
+                self._m_busy.release()
 
-    def _after_drain(self) -> None:
-        for tracer in self._tracers:
+    def _m_after_drain(self) -> None:
+        for tracer in self._m_tracers:
             tracer.queue_end(self)
-        if self._open_waits is not None:
-            self._open_waits.queue_ended(self._queue_tick)
-        if self._disposed:  # by `dispose_now`, while the transition ran
-            self._config = self._relations.empty
-            self._active = self._config.active
-        elif self._disposing:
-            self._finish_dispose()
+        if self._m_open_waits is not None:
+            self._m_open_waits.queue_ended(self._m_queue_tick)
+        if self._m_disposed:  # by `dispose_now`, while the transition ran
+            self._m_config = self._m_relations.empty
+            self._m_active = self._m_config.active
+        elif self._m_disposing:
+            self._m_finish_dispose()
 
-    def _drop_queue(self) -> None:
+    def _m_drop_queue(self) -> None:
         """Cancel all mutations that wait; the queue's ticks pass."""
-        queue = self._queue
+        queue = self._m_queue
         while queue:
             with _queueing:
                 if not queue:
                     break
                 mutation = queue.popleft()
                 if mutation.queue_tick:
-                    self._pending -= 1
-                    self._queue_tick += 1
+                    self._m_pending -= 1
+                    self._m_queue_tick += 1
             if mutation.result is not None:
                 mutation.result._settle(CANCELED)
             if mutation._function is None:
-                self._dropped(mutation, DropReason.CLEARED)
-        if self._open_waits is not None:
-            self._open_waits.queue_moved(self._queue_tick)
+                self._m_dropped(mutation, DropReason.CLEARED)
+        if self._m_open_waits is not None:
+            self._m_open_waits.queue_moved(self._m_queue_tick)
 
-    def _put_first(self, mutation: Mutation, tx: Transition) -> None:
+    def _m_put_first(self, mutation: Mutation, tx: Transition) -> None:
         """Put a mutation of the machine itself before all others; the lock is held."""
         mutation.source = tx.mutation.source
-        if self._queue is None:
-            self._queue = deque()
-        self._queue.appendleft(mutation)
-        for tracer in self._tracers:
+        if self._m_queue is None:
+            self._m_queue = deque()
+        self._m_queue.appendleft(mutation)
+        for tracer in self._m_tracers:
             tracer.mutation_queued(self, mutation)
 
-    def _mutation(
+    def _m_mutation(
         self, kind: Kind, states: tuple[Any, ...], args: Any, source: Event | Source | None
     ) -> Mutation:
-        mutation = Mutation(kind, self._names(states), args, source=source_of(source))
-        self._check_args(mutation)
+        mutation = Mutation(kind, self._m_names(states), args, source=source_of(source))
+        self._m_check_args(mutation)
         return mutation
 
 

@@ -43,18 +43,18 @@ def put_state(
         ImportMismatch: the machine has other states.
         MachineDisposed: it has been disposed.
     """
-    machine._check_idle("replay a recording")
+    machine._m_check_idle("replay a recording")
     try:
         snapshot = Snapshot(machine.id, names, tuple(ticks), queue_tick, machine.machine_tick - 1)
-        machine._import(snapshot)
-        machine._config = machine._relations.configuration(machine._indexes(active))
+        machine._m_import(snapshot)
+        machine._m_config = machine._m_relations.configuration(machine._m_indexes(active))
     finally:
-        machine._busy.release()
+        machine._m_busy.release()
 
 
 def queue_mutation(machine: Machine[Any], mutation: Mutation) -> Result:
     """Queue a mutation, also if it would change nothing or the queue is full."""
-    return machine._enqueue(mutation, limited=False)
+    return machine._m_enqueue(mutation, limited=False)
 
 
 def queue_error(
@@ -65,4 +65,4 @@ def queue_error(
     source: Source | None,
 ) -> Result:
     """Add an error with exactly these states, in this order."""
-    return machine._add_error(states, error, args, source)
+    return machine._m_add_error(states, error, args, source)

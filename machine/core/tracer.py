@@ -129,5 +129,5 @@ def send_note(machine: Observed, level: str, text: str) -> None:
     Args:
         level: the name of a `machine.logs.Level`.
     """
-    for tracer in machine._tracers:
+    for tracer in machine._m_tracers:
         tracer.note(machine, level, text)

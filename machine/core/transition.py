@@ -187,7 +187,7 @@ class Transition:
     @property
     def relations(self) -> Relations:
         """The schema by index, which all machines of it share: names, indexes, relations."""
-        relations: Relations = self.machine._relations
+        relations: Relations = self.machine._m_relations
         return relations
 
 

@@ -5,14 +5,14 @@ mirror of a remote machine, each change of its clocks) replaces as wholes, so th
 other threads see all of it or nothing:
 
 ==================  ===============================================================
-`_relations`        the schema by index
-`_ticks`            the clocks of all states, in the official order
-`_config`           the active states in their order; `_active` are their names
-`_queue`            mutations that wait, or None
-`_queue_tick`       the mutations that had their turn, from 1
-`_transition`       the running transition, or the last one while the drain lasts
-`_err`              the last error
-`_disposed`         True once the machine has ended
+`_m_relations`      the schema by index
+`_m_ticks`          the clocks of all states, in the official order
+`_m_config`         the active states in their order; `_m_active` are their names
+`_m_queue`          mutations that wait, or None
+`_m_queue_tick`     the mutations that had their turn, from 1
+`_m_transition`     the running transition, or the last one while the drain lasts
+`_m_err`            the last error
+`_m_disposed`       True once the machine has ended
 ==================  ===============================================================
 """
 
@@ -55,15 +55,15 @@ class View:
 
     __slots__ = (
         "__weakref__",
-        "_active",
-        "_config",
-        "_disposed",
-        "_err",
-        "_queue",
-        "_queue_tick",
-        "_relations",
-        "_ticks",
-        "_transition",
+        "_m_active",
+        "_m_config",
+        "_m_disposed",
+        "_m_err",
+        "_m_queue",
+        "_m_queue_tick",
+        "_m_relations",
+        "_m_ticks",
+        "_m_transition",
         "id",
         "machine_tick",
     )
@@ -71,23 +71,23 @@ class View:
     def __init__(self, relations: Relations, id: str) -> None:  # noqa: A002 - the public name
         self.id: str = id
         self.machine_tick: int = 0
-        self._relations = relations
-        self._config: Configuration = relations.empty
-        self._active = relations.empty.active  # of the configuration, for `is_`
-        self._ticks = zeros(len(relations.names))
-        self._queue: deque[Mutation] | None = None
-        self._queue_tick = 1
-        self._transition: Transition | None = None
-        self._err: BaseException | None = None
-        self._disposed = False
+        self._m_relations = relations
+        self._m_config: Configuration = relations.empty
+        self._m_active = relations.empty.active  # of the configuration, for `is_`
+        self._m_ticks = zeros(len(relations.names))
+        self._m_queue: deque[Mutation] | None = None
+        self._m_queue_tick = 1
+        self._m_transition: Transition | None = None
+        self._m_err: BaseException | None = None
+        self._m_disposed = False
 
     # -- active states -------------------------------------------------------------------
 
     def is_(self, state: Names = (), *more: Names) -> bool:
         """True if all these states are active; also for none. Unknown ones are not."""
         if type(state) is str and not more:
-            return state in self._active
-        return not self._disposed and self._active.issuperset(_flat((state, *more)))
+            return state in self._m_active
+        return not self._m_disposed and self._m_active.issuperset(_flat((state, *more)))
 
     def not_(self, *states: Names) -> bool:
         """True if none of these states is active; also for none.
@@ -95,7 +95,7 @@ class View:
         Raises:
             UnknownState: one is not in the schema.
         """
-        return self._config.active.isdisjoint(self._names(states))
+        return self._m_config.active.isdisjoint(self._m_names(states))
 
     def any_(self, *groups: Names) -> bool:
         """True if all states of one of these groups are active; a single name is a group."""
@@ -103,18 +103,18 @@ class View:
 
     def has(self, *states: Names) -> bool:
         """True if all these states are in the schema; also for none."""
-        return not self._disposed and all(s in self._relations.index for s in _flat(states))
+        return not self._m_disposed and all(s in self._m_relations.index for s in _flat(states))
 
     @property
     def active(self) -> tuple[str, ...]:
         """The active states in the order of their handlers, the latest called first."""
-        return self._config.names
+        return self._m_config.names
 
     def active_states(self, *states: Names) -> tuple[str, ...]:
         """Those of these states that are active, in the order given; all active ones for none."""
         if not states:
-            return self._config.names
-        return tuple(state for state in _flat(states) if state in self._config.active)
+            return self._m_config.names
+        return tuple(state for state in _flat(states) if state in self._m_config.active)
 
     def count_active(self, *states: Names) -> int:
         """The number of these states that are active, or of all."""
@@ -122,25 +122,25 @@ class View:
 
     def switch(self, *groups: Names) -> str:
         """The first of these states that is active, or an empty string; for `match`."""
-        active = self._config.active
+        active = self._m_config.active
         return next((state for state in _flat(groups) if state in active), "")
 
     @property
     def err(self) -> BaseException | None:
         """The last error; it stays when Exception is removed."""
-        return self._err
+        return self._m_err
 
     @property
     def is_err(self) -> bool:
         """True while the state Exception is active."""
-        return EXCEPTION in self._config.active
+        return EXCEPTION in self._m_config.active
 
     # -- clocks --------------------------------------------------------------------------
 
     def tick(self, state: str) -> int:
         """The number of times a state began and ended: odd while it is active; 0 if unknown."""
-        at = self._relations.index.get(state)
-        return 0 if at is None or self._disposed else self._ticks[at]
+        at = self._m_relations.index.get(state)
+        return 0 if at is None or self._m_disposed else self._m_ticks[at]
 
     def time(self, *states: Names) -> Time:
         """The ticks of these states in the order given, or of all in the order of `names`.
@@ -148,13 +148,13 @@ class View:
         Raises:
             UnknownState: one is not in the schema.
         """
-        if self._disposed:
+        if self._m_disposed:
             return Time((), ())
-        ticks = self._ticks
+        ticks = self._m_ticks
         if not states:
-            return Time(ticks, self._relations.names)
-        names = self._names(states)
-        return Time([ticks[at] for at in self._indexes(names)], names)
+            return Time(ticks, self._m_relations.names)
+        names = self._m_names(states)
+        return Time([ticks[at] for at in self._m_indexes(names)], names)
 
     @property
     def current_ticks(self) -> Sequence[int]:
@@ -163,7 +163,7 @@ class View:
         A snapshot: a transition replaces it as a whole. Observers keep and compare
         it, and do not change it.
         """
-        return self._ticks
+        return self._m_ticks
 
     def clock(self, *states: Names) -> dict[str, int]:
         """The ticks by state, of these or of all."""
@@ -176,7 +176,7 @@ class View:
 
     def is_time(self, time: Sequence[int], *states: Names) -> bool:
         """True if the ticks are exactly these, of these states or of all."""
-        return not self._disposed and tuple(self.time(*states)) == tuple(time)
+        return not self._m_disposed and tuple(self.time(*states)) == tuple(time)
 
     def was_time(self, time: Sequence[int], *states: Names) -> bool:
         """True if each tick is at least that of `time`: the machine has reached it."""
@@ -185,44 +185,44 @@ class View:
 
     def is_clock(self, clock: Mapping[str, int]) -> bool:
         """True if each state's tick is exactly that in `clock`."""
-        return not self._disposed and all(self.tick(s) == tick for s, tick in clock.items())
+        return not self._m_disposed and all(self.tick(s) == tick for s, tick in clock.items())
 
     def was_clock(self, clock: Mapping[str, int]) -> bool:
         """True if each state's tick is at least that in `clock`."""
-        return not self._disposed and all(self.tick(s) >= tick for s, tick in clock.items())
+        return not self._m_disposed and all(self.tick(s) >= tick for s, tick in clock.items())
 
     def export(self) -> Snapshot:
         """The machine's state as a value; from any thread, at any time."""
-        names, ticks = self._relations.names, tuple(self._ticks)
-        return Snapshot(self.id, names, ticks, self._queue_tick, self.machine_tick)
+        names, ticks = self._m_relations.names, tuple(self._m_ticks)
+        return Snapshot(self.id, names, ticks, self._m_queue_tick, self.machine_tick)
 
     # -- the machine ---------------------------------------------------------------------
 
     @property
     def schema(self) -> Schema:
         """The states and their relations."""
-        return self._relations.schema
+        return self._m_relations.schema
 
     @property
     def transition(self) -> Transition | None:
         """The transition that is carried out, if one is."""
-        return self._transition
+        return self._m_transition
 
     @property
     def disposed(self) -> bool:
         """True once the machine has ended: it takes no mutations and shows no states."""
-        return self._disposed
+        return self._m_disposed
 
     # -- names ---------------------------------------------------------------------------
 
     @property
     def names(self) -> tuple[str, ...]:
         """All states in their official order."""
-        return self._relations.names
+        return self._m_relations.names
 
     def parse_states(self, *states: Names) -> tuple[str, ...]:
         """Those of these states that are in the schema, once each, in the order given."""
-        index = self._relations.index
+        index = self._m_relations.index
         return tuple(dict.fromkeys(state for state in _flat(states) if state in index))
 
     def check_states(self, *states: Names) -> tuple[str, ...]:
@@ -231,29 +231,29 @@ class View:
         Raises:
             UnknownState: one is not in the schema.
         """
-        return self._names(states)
+        return self._m_names(states)
 
     def index(self, state: str) -> int:
         """The position of a state in `names`; -1 if it is unknown."""
-        return -1 if self._disposed else self._relations.index.get(state, -1)
+        return -1 if self._m_disposed else self._m_relations.index.get(state, -1)
 
     # -- the queue -----------------------------------------------------------------------
 
     @property
     def queue(self) -> tuple[Mutation, ...]:
         """The mutations that wait, the next one first."""
-        waiting = tuple(self._queue or ())  # a copy, as other threads go on
+        waiting = tuple(self._m_queue or ())  # a copy, as other threads go on
         return tuple(mutation for mutation in waiting if mutation._function is None)
 
     @property
     def queue_len(self) -> int:
         """The number of mutations and evals that wait."""
-        return len(self._queue or ())
+        return len(self._m_queue or ())
 
     @property
     def queue_tick(self) -> int:
         """The number of mutations that had their turn, from 1, without those put to the front."""
-        return self._queue_tick
+        return self._m_queue_tick
 
     def find_queued(
         self,
@@ -277,7 +277,7 @@ class View:
             position: only the first or the last in the queue.
         """
         wanted, sought = set(_flat(states)), kind_of(kind)
-        for mutation in self._at(position):
+        for mutation in self._m_at(position):
             if (
                 mutation.kind is sought
                 and mutation.check is check
@@ -311,7 +311,7 @@ class View:
         """True if the queue has a mutation that removes these states."""
         return self.is_queued(Kind.REMOVE, *states, position=position)
 
-    def _at(self, position: Position) -> tuple[Mutation, ...]:
+    def _m_at(self, position: Position) -> tuple[Mutation, ...]:
         queue = self.queue
         if position == "any":
             return queue
@@ -342,21 +342,21 @@ class View:
 
     def inspect(self, *states: Names) -> str:
         """Some states, or all, with their ticks and relations, one fact a line."""
-        if self._disposed:
+        if self._m_disposed:
             return ""
-        names = self._names(states) if states else self._relations.names
-        ticks = self._ticks
+        names = self._m_names(states) if states else self._m_relations.names
+        ticks = self._m_ticks
         return "".join(
-            f"{ticks[at] % 2} {name}\n{facts(ticks[at], self._relations.schema[name])}"
-            for name, at in zip(names, self._indexes(names), strict=True)
+            f"{ticks[at] % 2} {name}\n{facts(ticks[at], self._m_relations.schema[name])}"
+            for name, at in zip(names, self._m_indexes(names), strict=True)
         )
 
     # -- states by name ------------------------------------------------------------------
 
-    def _names(self, states: Iterable[object]) -> tuple[str, ...]:
+    def _m_names(self, states: Iterable[object]) -> tuple[str, ...]:
         """Return the state names, once each, that a caller gave in whatever nesting."""
         names: dict[str, None] = {}
-        index = self._relations.index
+        index = self._m_relations.index
         for given in states:
             if isinstance(given, str):
                 one: Iterable[object] = (given,)
@@ -368,12 +368,12 @@ class View:
                 if isinstance(name, Enum):
                     name = name_of(name)
                 if not isinstance(name, str) or name not in index:
-                    raise UnknownState(str(name), self.id, known=self._relations.names)
+                    raise UnknownState(str(name), self.id, known=self._m_relations.names)
                 names[name] = None
         return tuple(names)
 
-    def _indexes(self, names: Iterable[str]) -> tuple[int, ...]:
-        index = self._relations.index
+    def _m_indexes(self, names: Iterable[str]) -> tuple[int, ...]:
+        index = self._m_relations.index
         return tuple(index[name] for name in names)
 
 

@@ -33,13 +33,13 @@ class Watched(Protocol):
     """A machine as the watchdog sees it."""
 
     id: str
-    _options: Options
-    _since: float
-    _thread: int
+    _m_options: Options
+    _m_since: float
+    _m_thread: int
 
     @property
     def transition(self) -> Transition | None: ...
-    def _give_up_waiting(self) -> None: ...
+    def _m_give_up_waiting(self) -> None: ...
 
 
 # By the locks of the machines, as machines may be unhashable, or equal to others.
@@ -85,7 +85,7 @@ def inspect(machine: Watched, reported: dict[int, float]) -> None:
     Args:
         reported: the beginnings of handlers that were reported, by machine.
     """
-    options, since = machine._options, machine._since
+    options, since = machine._m_options, machine._m_since
     seconds = options.clock() - since
     if seconds <= options.handler_timeout:
         return
@@ -93,12 +93,12 @@ def inspect(machine: Watched, reported: dict[int, float]) -> None:
         reported[id(machine)] = since
         _report(machine, seconds)
     if seconds > options.handler_timeout + options.handler_deadline:
-        machine._give_up_waiting()
+        machine._m_give_up_waiting()
 
 
 def _report(machine: Watched, seconds: float) -> None:
     transition = machine.transition
-    frame = sys._current_frames().get(machine._thread)
+    frame = sys._current_frames().get(machine._m_thread)
     stack = "".join(traceback.format_stack(frame)) if frame is not None else "(its thread is gone)"
     _log.warning(
         "[%s] %s has been running for %.1f s; it is here:\n%s",

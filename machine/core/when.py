@@ -3,19 +3,19 @@
 `When` adds to the attributes of a `View` those that waits and contexts need:
 
 ==================  ===============================================================
-`_open_waits`       the open waits, made when the first one is
-`_contexts`         the contexts by the positions of their states; -1 is the machine
-`_gone`             the waits for the machine's end
-`_tracers`          the guarded tracers
-`_unobserved`       True while mutations may take a short way that tells no observer
-`_thread`           the thread that drains the queue, or 0
-`_disposing`        True once `dispose` was called
-`_loop`, `_tasks`   the home loop, and the tasks of contexts
-`_adopted`          True once the home loop is not the one of the constructor
+`_m_open_waits`     the open waits, made when the first one is
+`_m_contexts`       the contexts by the positions of their states; -1 is the machine
+`_m_gone`           the waits for the machine's end
+`_m_tracers`        the guarded tracers
+`_m_unobserved`     True while mutations may take a short way that tells no observer
+`_m_thread`         the thread that drains the queue, or 0
+`_m_disposing`      True once `dispose` was called
+`_m_loop`, `_m_tasks`  the home loop, and the tasks of contexts
+`_m_adopted`        True once the home loop is not the one of the constructor
 ==================  ===============================================================
 
 A mirror of a remote machine derives from it: after each change of the clocks it calls
-`_open_waits.changed` and `_expire`. Its queue is elsewhere, so it is never draining.
+`_open_waits.changed` and `_m_expire`. Its queue is elsewhere, so it is never draining.
 """
 
 from __future__ import annotations
@@ -59,50 +59,50 @@ class When(View):
     """
 
     __slots__ = (
-        "_adopted",
-        "_contexts",
-        "_disposing",
-        "_gone",
-        "_loop",
-        "_open_waits",
-        "_tasks",
-        "_thread",
-        "_tracers",
-        "_unobserved",
+        "_m_adopted",
+        "_m_contexts",
+        "_m_disposing",
+        "_m_gone",
+        "_m_loop",
+        "_m_open_waits",
+        "_m_tasks",
+        "_m_thread",
+        "_m_tracers",
+        "_m_unobserved",
     )
 
     def __init__(self, relations: Relations, id: str) -> None:  # noqa: A002 - the public name
         super().__init__(relations, id)
-        self._unobserved = True
-        self._open_waits: OpenWaits | None = None
-        self._contexts: dict[int, StateContext] | None = None
-        self._gone: tuple[Wait, ...] = ()
-        self._tracers: tuple[GuardedTracer, ...] = ()
-        self._thread = 0
-        self._disposing = False
-        self._loop: AbstractEventLoop | None = None
-        self._adopted = False
-        self._tasks: set[Task[Any]] | None = None
+        self._m_unobserved = True
+        self._m_open_waits: OpenWaits | None = None
+        self._m_contexts: dict[int, StateContext] | None = None
+        self._m_gone: tuple[Wait, ...] = ()
+        self._m_tracers: tuple[GuardedTracer, ...] = ()
+        self._m_thread = 0
+        self._m_disposing = False
+        self._m_loop: AbstractEventLoop | None = None
+        self._m_adopted = False
+        self._m_tasks: set[Task[Any]] | None = None
 
     def when(self, *states: Names) -> Wait:
         """All these states are active at the same time."""
-        return self._when_all(self._names(states), 1)
+        return self._m_when_all(self._m_names(states), 1)
 
     def when_not(self, *states: Names) -> Wait:
         """All these states are inactive at the same time."""
-        return self._when_all(self._names(states), 0)
+        return self._m_when_all(self._m_names(states), 0)
 
     def when_any(self, *states: Names) -> Wait:
         """At least one of these states is active."""
-        names = self._names(states)
+        names = self._m_names(states)
         if not names:
             raise InvalidArgument("when_any needs one or more states", argument="states")
-        ticks_of = self._ticks_of
+        ticks_of = self._m_ticks_of
 
         def holds(ticks: Sequence[int]) -> bool:
             return any(tick % 2 for tick in ticks_of(ticks, names))
 
-        return self._until(f"any of {' '.join(names)}", names, holds)
+        return self._m_until(f"any of {' '.join(names)}", names, holds)
 
     def when_time(self, states: Names, times: Sequence[int]) -> Wait:
         """Each of these states has reached its tick; they need not stay there together.
@@ -110,7 +110,7 @@ class When(View):
         Raises:
             InvalidArgument: there are not as many ticks as states, or none.
         """
-        names = self._names((states,))
+        names = self._m_names((states,))
         wanted = _ticks(times)
         if len(names) != len(wanted) or not names:
             raise InvalidArgument(
@@ -118,17 +118,17 @@ class When(View):
                 argument="times",
                 machine=self.id,
             )
-        ticks_of = self._ticks_of
+        ticks_of = self._m_ticks_of
 
         def holds(ticks: Sequence[int]) -> bool:
             return all(a >= b for a, b in zip(ticks_of(ticks, names), wanted, strict=True))
 
         pairs = zip(names, wanted, strict=True)
-        return self._until(" ".join(f"{name}:{tick}" for name, tick in pairs), names, holds)
+        return self._m_until(" ".join(f"{name}:{tick}" for name, tick in pairs), names, holds)
 
     def when_ticks(self, state: str, ticks: int) -> Wait:
         """A state has made `ticks` ticks from now on."""
-        return self.when_time(state, (self._tick_of(state) + _ticks((ticks,))[0],))
+        return self.when_time(state, (self._m_tick_of(state) + _ticks((ticks,))[0],))
 
     def when_ticks_eq(self, state: str, tick: int) -> Wait:
         """A state has reached a tick."""
@@ -136,17 +136,17 @@ class When(View):
 
     def when_next_active(self, state: str) -> Wait:
         """A state begins, or begins again as Multi; its present activation does not count."""
-        return self.when_time(state, (next_active(self._tick_of(state)),))
+        return self.when_time(state, (next_active(self._m_tick_of(state)),))
 
     def when_args(self, state: str, args: Any) -> Wait:
         """A state begins with arguments of which these are a part."""
-        (name,) = self._names((state,))
+        (name,) = self._m_names((state,))
         wanted = values_of(args)
-        if self._disposing:
-            return self._closed()
+        if self._m_disposing:
+            return self._m_closed()
         what = f"{name} with {', '.join(f'{k}={v!r}' for k, v in wanted.items()) or 'any args'}"
-        self._note("ops", f"[whenArgs:new] {what}")
-        return self._waits().until_args(what, self._relations.index[name], wanted)
+        self._m_note("ops", f"[whenArgs:new] {what}")
+        return self._m_waits().until_args(what, self._m_relations.index[name], wanted)
 
     def when_query(self, query: Callable[[Mapping[str, int]], bool]) -> Wait:
         """A function of the clock returns True; it is called now and after each change.
@@ -159,27 +159,27 @@ class When(View):
         check_callable(query, "query")
 
         def holds(ticks: Sequence[int]) -> bool:
-            return bool(query(dict(zip(self._relations.names, ticks, strict=True))))
+            return bool(query(dict(zip(self._m_relations.names, ticks, strict=True))))
 
-        return self._until(f"the query {query!r}", (), holds)
+        return self._m_until(f"the query {query!r}", (), holds)
 
     def when_queue(self, result: Result | int) -> Wait:
         """A queued mutation has run, with any result; done at once for others."""
         if isinstance(result, Result):
             if result._wait is not None and not result.done:
                 return result._wait
-            return self._done()
-        if _ticks((result,))[0] <= 1 or self._queue_tick >= result:
-            return self._done()
-        if self._disposing:
-            return self._closed()
-        return self._waits().until_tick(f"queue tick {result}", result)
+            return self._m_done()
+        if _ticks((result,))[0] <= 1 or self._m_queue_tick >= result:
+            return self._m_done()
+        if self._m_disposing:
+            return self._m_closed()
+        return self._m_waits().until_tick(f"queue tick {result}", result)
 
     def when_queue_ends(self) -> Wait:
         """The queue is empty; done at once if no thread drains it."""
-        if self._disposed:
-            return self._closed()
-        return self._waits().until_queue_ends()
+        if self._m_disposed:
+            return self._m_closed()
+        return self._m_waits().until_queue_ends()
 
     def when_err(self) -> Wait:
         """The state Exception is active."""
@@ -187,12 +187,12 @@ class When(View):
 
     def when_disposed(self) -> Wait:
         """The machine has been disposed."""
-        if self._disposed:
-            return self._done()
+        if self._m_disposed:
+            return self._m_done()
         wait = Wait("the end of the machine")
         with setup_lock:
-            self._gone = (*self._gone, wait)
-        if self._disposed:
+            self._m_gone = (*self._m_gone, wait)
+        if self._m_disposed:
             wait._resolve()
         return wait
 
@@ -205,12 +205,12 @@ class When(View):
         Raises:
             UnknownState: it is not in the schema.
         """
-        (name,) = self._names((state,))
-        if self._disposing and self._contexts is None:
-            context = StateContext(self, name, self._ticks[self._relations.index[name]])
+        (name,) = self._m_names((state,))
+        if self._m_disposing and self._m_contexts is None:
+            context = StateContext(self, name, self._m_ticks[self._m_relations.index[name]])
             context.expired = True
             return context
-        return self._context(self._relations.index[name])
+        return self._m_context(self._m_relations.index[name])
 
     # -- stories -------------------------------------------------------------------------
 
@@ -231,8 +231,8 @@ class When(View):
             UnknownState: it is not in the schema.
         """
         if state:
-            self._names((state,))
-        for one in self._tracers:
+            self._m_names((state,))
+        for one in self._m_tracers:
             source = one.tracer
             if isinstance(source, StorySource):
                 return source.story(self, state) if state else source.error_story(self)
@@ -240,101 +240,101 @@ class When(View):
 
     # -- contexts ------------------------------------------------------------------------
 
-    def _context(self, state: int) -> StateContext:
+    def _m_context(self, state: int) -> StateContext:
         """Return the context of a state's current tick; of the machine itself for -1."""
         with setup_lock:
-            if self._contexts is None:
-                self._contexts = {}
-            contexts = self._contexts
+            if self._m_contexts is None:
+                self._m_contexts = {}
+            contexts = self._m_contexts
             context = contexts.get(state)
             if context is None:
-                name = self._relations.names[state] if state >= 0 else self.id
-                tick = self._ticks[state] if state >= 0 else 0
+                name = self._m_relations.names[state] if state >= 0 else self.id
+                tick = self._m_ticks[state] if state >= 0 else 0
                 context = contexts[state] = StateContext(self, name, tick)
-                if self._tracers:
-                    self._note("ops", f"[ctx:new] {name}")
-        self._unobserved = False
-        if self._thread != threading.get_ident():
-            self._expire_old()  # the state may have ticked before the context was in the table
+                if self._m_tracers:
+                    self._m_note("ops", f"[ctx:new] {name}")
+        self._m_unobserved = False
+        if self._m_thread != threading.get_ident():
+            self._m_expire_old()  # the state may have ticked before the context was in the table
         return context
 
-    def _expire(self, changes: Iterable[tuple[int, int]]) -> None:
+    def _m_expire(self, changes: Iterable[tuple[int, int]]) -> None:
         """End the contexts of states that have ticked."""
-        contexts = self._contexts
+        contexts = self._m_contexts
         if contexts is not None:
             for at, _ in changes:
                 ended = contexts.pop(at, None)
                 if ended is not None:
                     ended._expire()
-                    if self._tracers:
-                        self._note("ops", f"[ctx:match] {ended.state}")
+                    if self._m_tracers:
+                        self._m_note("ops", f"[ctx:match] {ended.state}")
 
-    def _expire_old(self) -> None:
+    def _m_expire_old(self) -> None:
         """End the contexts whose states have ticked since."""
-        for state, context in tuple((self._contexts or {}).items()):
-            if state >= 0 and self._ticks[state] != context.tick:
-                if self._contexts is not None:
-                    self._contexts.pop(state, None)
+        for state, context in tuple((self._m_contexts or {}).items()):
+            if state >= 0 and self._m_ticks[state] != context.tick:
+                if self._m_contexts is not None:
+                    self._m_contexts.pop(state, None)
                 context._expire()
 
     # -- hooks of contexts and waits -----------------------------------------------------
 
-    def _background_failed(self, error: BaseException, state: str, name: str) -> None:
+    def _m_background_failed(self, error: BaseException, state: str, name: str) -> None:
         """Report the error of a context's task; a machine with an engine also adds it."""
         annotate(error, f"in {name}, a task of {state} of the machine {self.id!r}")
         _log.error("[%s] %s, a task of %s, raised", self.id, name, state, exc_info=error)
 
-    def _is_draining(self) -> bool:
+    def _m_is_draining(self) -> bool:
         """True while a thread works the queue off."""
         return False
 
-    def _note(self, level: str, text: str) -> None:
-        for tracer in self._tracers:
+    def _m_note(self, level: str, text: str) -> None:
+        for tracer in self._m_tracers:
             tracer.note(self, level, text)
 
     # -- conditions ----------------------------------------------------------------------
 
-    def _waits(self) -> OpenWaits:
-        if self._open_waits is None:
+    def _m_waits(self) -> OpenWaits:
+        if self._m_open_waits is None:
             with setup_lock:
-                if self._open_waits is None:
-                    self._open_waits = OpenWaits(self)
-        return self._open_waits
+                if self._m_open_waits is None:
+                    self._m_open_waits = OpenWaits(self)
+        return self._m_open_waits
 
-    def _when_all(self, names: tuple[str, ...], odd: int) -> Wait:
-        ticks_of = self._ticks_of
+    def _m_when_all(self, names: tuple[str, ...], odd: int) -> Wait:
+        ticks_of = self._m_ticks_of
 
         def holds(ticks: Sequence[int]) -> bool:
             return all(tick % 2 == odd for tick in ticks_of(ticks, names))
 
         what = f"{'' if odd else 'not '}{' '.join(names)}"
-        return self._until(what, names, holds) if names else self._done()
+        return self._m_until(what, names, holds) if names else self._m_done()
 
-    def _until(
+    def _m_until(
         self,
         what: str,
         names: tuple[str, ...],
         holds: Condition,
     ) -> Wait:
-        if self._disposing:
-            return self._closed()
-        self._note("ops", f"[when:new] {what}")
-        return self._waits().until(what, self._indexes(names), holds)
+        if self._m_disposing:
+            return self._m_closed()
+        self._m_note("ops", f"[when:new] {what}")
+        return self._m_waits().until(what, self._m_indexes(names), holds)
 
-    def _ticks_of(self, ticks: Sequence[int], names: tuple[str, ...]) -> list[int]:
-        index = self._relations.index
+    def _m_ticks_of(self, ticks: Sequence[int], names: tuple[str, ...]) -> list[int]:
+        index = self._m_relations.index
         return [ticks[index[name]] for name in names]
 
-    def _tick_of(self, state: str) -> int:
-        (name,) = self._names((state,))
-        return self._ticks[self._relations.index[name]]
+    def _m_tick_of(self, state: str) -> int:
+        (name,) = self._m_names((state,))
+        return self._m_ticks[self._m_relations.index[name]]
 
-    def _done(self) -> Wait:
+    def _m_done(self) -> Wait:
         wait = Wait("nothing")
         wait._resolve()
         return wait
 
-    def _closed(self) -> Wait:
+    def _m_closed(self) -> Wait:
         wait = Wait("nothing: the machine is disposed")
         wait._fail(MachineDisposed(self.id))
         return wait

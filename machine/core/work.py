@@ -17,7 +17,7 @@ __all__ = ["idle_states", "start_work"]
 
 def idle_states(machine: Engine) -> tuple[str, ...]:
     """Return the active states whose async State handlers have not run in this activation."""
-    index = machine._relations.index
+    index = machine._m_relations.index
     return tuple(
         name
         for name in machine.active
@@ -33,29 +33,29 @@ def start_work(machine: Engine) -> tuple[str, ...]:
     """
     states = idle_states(machine)
     for name in states:
-        at = machine._relations.index[name]
-        move = machine._relations.move(machine._config, Kind.ADD, (at,))
+        at = machine._m_relations.index[name]
+        move = machine._m_relations.move(machine._m_config, Kind.ADD, (at,))
         mutation = Mutation(Kind.ADD, (name,))
-        tx = Transition(machine, mutation, move, machine._ticks, machine._transitions)
-        context = machine._context(at)
+        tx = Transition(machine, mutation, move, machine._m_ticks, machine._m_transitions)
+        context = machine._m_context(at)
         for handler, owner in _work(machine, at):
             try:
                 context._start(handler.invoke(owner, tx), handler.name)
             except Exception as error:  # noqa: BLE001 - it becomes the machine's
-                machine._background_failed(error, name, handler.name)
+                machine._m_background_failed(error, name, handler.name)
     return states
 
 
 def _has_worked(machine: Engine, state: int) -> bool:
-    context = (machine._contexts or {}).get(state)
-    return context is not None and context.tick == machine._ticks[state] and context._worked
+    context = (machine._m_contexts or {}).get(state)
+    return context is not None and context.tick == machine._m_ticks[state] and context._worked
 
 
 def _work(machine: Engine, state: int) -> list[tuple[Handler, object]]:
     place = (Role.STATE, state, -1)
     return [
         (handler, binding.owner)
-        for binding in machine._bindings
+        for binding in machine._m_bindings
         for handler in binding.handlers
         if handler.is_async and handler.place == place
     ]

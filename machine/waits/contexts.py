@@ -25,11 +25,11 @@ class ContextHost(Protocol):
     """The machine as contexts see it: its home loop, its tasks, and a place for errors."""
 
     id: str
-    _loop: asyncio.AbstractEventLoop | None
-    _tasks: set[asyncio.Task[Any]] | None
-    _adopted: bool  # the home loop is not the one in which the machine was made
+    _m_loop: asyncio.AbstractEventLoop | None
+    _m_tasks: set[asyncio.Task[Any]] | None
+    _m_adopted: bool  # the home loop is not the one in which the machine was made
 
-    def _background_failed(self, error: BaseException, state: str, name: str) -> None: ...
+    def _m_background_failed(self, error: BaseException, state: str, name: str) -> None: ...
 
 
 class StateContext:
@@ -79,7 +79,7 @@ class StateContext:
                 self._wait = Wait(f"the end of {self.state}:{self.tick}")
         if (
             self.expired
-        ):  # `_expire` sets it before it looks for the wait: one of both sees the other
+        ):  # `_m_expire` sets it before it looks for the wait: one of both sees the other
             self._wait._resolve()
         return self._wait
 
@@ -118,10 +118,10 @@ class StateContext:
         run, is replaced by the running one.
         """
         running, machine = events._get_running_loop(), self._machine
-        home = machine._loop
+        home = machine._m_loop
         if running is not None and (home is None or not home.is_running()):
-            home = machine._loop = running
-            machine._adopted = True
+            home = machine._m_loop = running
+            machine._m_adopted = True
         if home is None or home.is_closed():
             work.close()
             ended = (
@@ -153,10 +153,10 @@ class StateContext:
         machine = self._machine
         if self._tasks is None:
             self._tasks = set()
-        if machine._tasks is None:
-            machine._tasks = set()
+        if machine._m_tasks is None:
+            machine._m_tasks = set()
         self._tasks.add(task)
-        machine._tasks.add(task)
+        machine._m_tasks.add(task)
         task.add_done_callback(partial(self._ended, name, of_handler))
         if self.expired:
             task.cancel()
@@ -165,16 +165,16 @@ class StateContext:
     def _ended(self, name: str, of_handler: bool, task: asyncio.Task[Any]) -> None:
         if self._tasks is not None:
             self._tasks.discard(task)
-        if self._machine._tasks is not None:
-            self._machine._tasks.discard(task)
+        if self._machine._m_tasks is not None:
+            self._machine._m_tasks.discard(task)
         if not task.cancelled():
             error = task.exception()
             if error is not None:
-                self._machine._background_failed(error, self.state, name or task.get_name())
+                self._machine._m_background_failed(error, self.state, name or task.get_name())
         elif of_handler and not self.expired:
             self._worked = False
-            if self._machine._adopted:  # a loop that came along, and ended before the state
-                self._machine._background_failed(
+            if self._machine._m_adopted:  # a loop that came along, and ended before the state
+                self._machine._m_background_failed(
                     NoEventLoop(
                         f"{name} was cancelled with its event loop, and {self.state} is active",
                         machine=self._machine.id,

@@ -37,15 +37,15 @@ Condition: TypeAlias = Callable[[Sequence[int]], bool]  # of the ticks of all st
 class WaitHost(Protocol):
     """The machine as its open waits see it: clocks, the queue, and the tracers' notes."""
 
-    _queue_tick: int
-    _unobserved: bool
+    _m_queue_tick: int
+    _m_unobserved: bool
 
     @property
-    def _ticks(self) -> Sequence[int]: ...
+    def _m_ticks(self) -> Sequence[int]: ...
     @property
-    def _tracers(self) -> Sequence[object]: ...
-    def _is_draining(self) -> bool: ...
-    def _note(self, level: str, text: str) -> None: ...
+    def _m_tracers(self) -> Sequence[object]: ...
+    def _m_is_draining(self) -> bool: ...
+    def _m_note(self, level: str, text: str) -> None: ...
 
 
 class HasValues(Protocol):
@@ -116,7 +116,7 @@ class OpenWaits:
         """
         tables = [self._by_state.setdefault(state, {}) for state in states] or [self._queries]
         wait, entry = self._enter(what, tables, states, holds)
-        if holds(self._machine._ticks):
+        if holds(self._machine._m_ticks):
             self._leave(tables, id(entry))
             wait._resolve()
         return wait
@@ -136,15 +136,15 @@ class OpenWaits:
         entry = _Entry(ref(wait, forget))
         key = id(entry)
         self._queue_ticks[key] = (tick, entry)
-        self._machine._unobserved = False
-        self.queue_moved(self._machine._queue_tick)
+        self._machine._m_unobserved = False
+        self.queue_moved(self._machine._m_queue_tick)
         return wait
 
     def until_queue_ends(self) -> Wait:
         """Return a wait for the end of the drain; it is done if no thread drains."""
         wait, _ = self._enter("the end of the queue", [self._ends])
-        if not self._machine._is_draining():
-            self.queue_ended(self._machine._queue_tick)
+        if not self._machine._m_is_draining():
+            self.queue_ended(self._machine._m_queue_tick)
         return wait
 
     def _enter(
@@ -165,7 +165,7 @@ class OpenWaits:
         key = id(entry)
         for table in tables:
             table[key] = entry
-        self._machine._unobserved = False
+        self._machine._m_unobserved = False
         return wait, entry
 
     def _leave(self, tables: Sequence[_Table], key: int) -> None:
@@ -242,8 +242,8 @@ class OpenWaits:
 
     def _tell(self, entry: _Entry, kind: str) -> None:
         wait = entry.wait()
-        if wait is not None and self._machine._tracers:
-            self._machine._note("ops", f"[{kind}:match] {wait.what}")
+        if wait is not None and self._machine._m_tracers:
+            self._machine._m_note("ops", f"[{kind}:match] {wait.what}")
 
     def _table(self, state: int) -> _Table:
         return self._by_state.get(state, {})

@@ -67,7 +67,7 @@ class RemoteMachine(When, Generic[S]):
         self._positions: list[int] | None = None  # of the agreed names here; None: the same
         self._of_epoch: WeakSet[Wait] = WeakSet()
         self._transitions = 0
-        self._unobserved = False
+        self._m_unobserved = False
 
     # -- the connection --------------------------------------------------------------------
 
@@ -84,7 +84,7 @@ class RemoteMachine(When, Generic[S]):
     @property
     def err(self) -> BaseException | None:
         """The last error of the source, as a `RemoteError`."""
-        return self._err
+        return self._m_err
 
     async def sync(self, timeout: float | None = None) -> Time:
         """Bring the mirror up to date; its time.
@@ -121,7 +121,9 @@ class RemoteMachine(When, Generic[S]):
             AccessDenied, InvalidArgument: the source refused; nothing was done.
             CallTimeout, SourceGone: it may have been carried out.
         """
-        return await self._calls.mutate(Kind.ADD, self._names(states), args, source, None, timeout)
+        return await self._calls.mutate(
+            Kind.ADD, self._m_names(states), args, source, None, timeout
+        )
 
     async def remove(
         self,
@@ -132,7 +134,7 @@ class RemoteMachine(When, Generic[S]):
     ) -> Result:
         """Deactivate states at the source; as `add`."""
         return await self._calls.mutate(
-            Kind.REMOVE, self._names(states), args, source, None, timeout
+            Kind.REMOVE, self._m_names(states), args, source, None, timeout
         )
 
     async def set(
@@ -143,7 +145,9 @@ class RemoteMachine(When, Generic[S]):
         timeout: float | None = None,
     ) -> Result:
         """Activate these states at the source and deactivate all others; as `add`."""
-        return await self._calls.mutate(Kind.SET, self._names(states), args, source, None, timeout)
+        return await self._calls.mutate(
+            Kind.SET, self._m_names(states), args, source, None, timeout
+        )
 
     async def toggle(
         self,
@@ -179,7 +183,7 @@ class RemoteMachine(When, Generic[S]):
         """As `add_err`, and activate a state for this kind of error as well."""
         if not isinstance(error, BaseException):
             raise InvalidArgument(f"an error is an exception, not {type(error).__name__}")
-        states = self._names((state,))
+        states = self._m_names((state,))
         return await self._calls.mutate(Kind.ADD, states, args, source, fault_of(error), timeout)
 
     async def add_ns(self, *states: Names, args: object = None, source: From = None) -> None:
@@ -188,15 +192,15 @@ class RemoteMachine(When, Generic[S]):
         Raises:
             NotConnected: nothing was sent.
         """
-        await self._calls.notify(Kind.ADD, self._names(states), args, source)
+        await self._calls.notify(Kind.ADD, self._m_names(states), args, source)
 
     async def remove_ns(self, *states: Names, args: object = None, source: From = None) -> None:
         """As `remove`, without a result; see `add_ns`."""
-        await self._calls.notify(Kind.REMOVE, self._names(states), args, source)
+        await self._calls.notify(Kind.REMOVE, self._m_names(states), args, source)
 
     async def set_ns(self, *states: Names, args: object = None, source: From = None) -> None:
         """As `set`, without a result; see `add_ns`."""
-        await self._calls.notify(Kind.SET, self._names(states), args, source)
+        await self._calls.notify(Kind.SET, self._m_names(states), args, source)
 
     async def get(self, name: str, /, *, timeout: float | None = None, **args: Any) -> Any:
         """Call a function that the source offers; see `rpc.Client.get`."""
@@ -219,9 +223,9 @@ class RemoteMachine(When, Generic[S]):
 
     def when_args(self, state: str, args: Any) -> Wait:
         """A state begins at the source with arguments that have all of these among them."""
-        (name,) = self._names((state,))
-        if self._disposing:
-            return self._closed()
+        (name,) = self._m_names((state,))
+        if self._m_disposing:
+            return self._m_closed()
         wanted = values_of(args)
         wait = Wait(f"{name} with {dict(wanted)!r}")
         self._calls.subscribe(name, wanted, wait)
@@ -240,17 +244,17 @@ class RemoteMachine(When, Generic[S]):
     @property
     def tracers(self) -> tuple[Tracer, ...]:
         """The bound tracers."""
-        return tuple(one.tracer for one in self._tracers)
+        return tuple(one.tracer for one in self._m_tracers)
 
     @property
     def disposed(self) -> bool:
         """True once the mirror has ended."""
-        return self._disposed
+        return self._m_disposed
 
     @property
     def schema(self) -> Schema:
         """The schema of the source; without relations if it is not known."""
-        return self._relations.schema
+        return self._m_relations.schema
 
     # -- for the client --------------------------------------------------------------------
 
@@ -260,7 +264,7 @@ class RemoteMachine(When, Generic[S]):
         Raises:
             UnknownState: it is not mirrored.
         """
-        (name,) = self._names((state,))
+        (name,) = self._m_names((state,))
         found = self._agreed.get(name)
         if found is None:
             raise InvalidArgument(f"{name} is not among the states that are mirrored")
@@ -269,47 +273,47 @@ class RemoteMachine(When, Generic[S]):
     def agree(self, names: Sequence[str], schema: Schema) -> None:
         """Take over the names that positions in updates refer to."""
         if tuple(schema.names) != self.names:
-            self._relations = relations_of(schema)
+            self._m_relations = relations_of(schema)
         self._agreed = {name: at for at, name in enumerate(names)}
-        here = self._relations.index
+        here = self._m_relations.index
         self._positions = None if tuple(names) == self.names else [here[one] for one in names]
 
     def apply(self, clock: Clock, restarted: bool) -> None:
         """Take over a clock of the source."""
-        before, after = self._ticks, self._spread(clock)
+        before, after = self._m_ticks, self._spread(clock)
         if len(before) != len(after):  # of another schema
             before, restarted = zeros(len(after)), True
-        config = self._relations.configuration(self._active_of(after))
-        self._ticks, self._config, self._active = after, config, config.active
-        self._queue_tick, self.machine_tick = clock.queue_tick, clock.machine_tick
-        self._thread = threading.get_ident()
-        self._expire_old()
+        config = self._m_relations.configuration(self._active_of(after))
+        self._m_ticks, self._m_config, self._m_active = after, config, config.active
+        self._m_queue_tick, self.machine_tick = clock.queue_tick, clock.machine_tick
+        self._m_thread = threading.get_ident()
+        self._m_expire_old()
         if restarted:
             for wait in tuple(self._of_epoch):
                 wait._fail(SourceRestarted(f"{self.id!r} was restarted; its ticks begin again"))
-        if self._open_waits is not None:
-            self._open_waits.changed([-1] * len(after) if restarted else before, after)
-            self._open_waits.queue_moved(clock.queue_tick)
-        if self._tracers:
+        if self._m_open_waits is not None:
+            self._m_open_waits.changed([-1] * len(after) if restarted else before, after)
+            self._m_open_waits.queue_moved(clock.queue_tick)
+        if self._m_tracers:
             mutation = Mutation(Kind.SET, config.names)
             self._trace(self._transition_of(mutation, before, after))
 
     def dispose(self) -> None:
         """End the mirror and what waits on it; the source goes on."""
-        if self._disposed:
+        if self._m_disposed:
             return
-        self._disposing = self._disposed = True
-        self._config = self._relations.empty
-        self._active = self._config.active
-        for context in list((self._contexts or {}).values()):
+        self._m_disposing = self._m_disposed = True
+        self._m_config = self._m_relations.empty
+        self._m_active = self._m_config.active
+        for context in list((self._m_contexts or {}).values()):
             context._expire()
-        if self._open_waits is not None:
-            self._open_waits.close(MachineDisposed(self.id))
+        if self._m_open_waits is not None:
+            self._m_open_waits.close(MachineDisposed(self.id))
         for wait in tuple(self._of_epoch):
             wait._fail(MachineDisposed(self.id))
-        for tracer in self._tracers:
+        for tracer in self._m_tracers:
             tracer.machine_disposed(self)
-        gone, self._gone = self._gone, ()
+        gone, self._m_gone = self._m_gone, ()
         for one in gone:
             one._resolve()
 
@@ -327,16 +331,16 @@ class RemoteMachine(When, Generic[S]):
 
     def faulted(self, error: MachineError) -> None:
         """Take over the last error of the source."""
-        self._err = error
+        self._m_err = error
 
     def stepped(self, step: Step) -> None:
         """Tell tracers of one transition of the source, whose clock has been applied."""
-        if not self._tracers:
+        if not self._m_tracers:
             return
         names = tuple(self._agreed)
         called = tuple(names[at] for at in step.called if at < len(names))
         mutation = Mutation(KINDS[step.kind], called, auto=step.auto)
-        transition = self._transition_of(mutation, self._ticks, self._ticks)
+        transition = self._transition_of(mutation, self._m_ticks, self._m_ticks)
         transition.accepted = step.accepted
         self._trace(transition)
 
@@ -360,7 +364,7 @@ class RemoteMachine(When, Generic[S]):
         active = [at for at, tick in enumerate(ticks) if tick % 2]
         if self._positions is None or len(self._positions) == len(ticks):
             return tuple(active)
-        index, schema, names = self._relations.index, self._relations.schema, self.names
+        index, schema, names = self._m_relations.index, self._m_relations.schema, self.names
         found = dict.fromkeys(active)
         while active:
             for one in schema[names[active.pop()]].require:
@@ -373,7 +377,7 @@ class RemoteMachine(When, Generic[S]):
     def _transition_of(
         self, mutation: Mutation, before: array[int], after: array[int]
     ) -> Transition:
-        relations = self._relations
+        relations = self._m_relations
         old = relations.configuration(self._active_of(before))
         new = relations.configuration(self._active_of(after))
         move = Move(mutation.kind, (), old, new, True)
@@ -386,11 +390,11 @@ class RemoteMachine(When, Generic[S]):
         return Transition.mirrored(self, mutation, move, before, after, self._transitions)
 
     def _trace(self, transition: Transition) -> None:
-        for tracer in self._tracers:
+        for tracer in self._m_tracers:
             tracer.transition_init(transition)
-        for tracer in self._tracers:
+        for tracer in self._m_tracers:
             tracer.transition_start(transition)
-        for tracer in self._tracers:
+        for tracer in self._m_tracers:
             tracer.transition_finals(transition)
-        for tracer in self._tracers:
+        for tracer in self._m_tracers:
             tracer.transition_end(transition)

@@ -82,7 +82,7 @@ def test_a_small_queue_refuses_and_goes_on() -> None:
 def test_a_full_queue_that_nobody_works_off_is_worked_off() -> None:
     """Others queued while a thread held the lock only to look."""
     machine = make("A!; B", options=Options(queue_limit=3), handlers={"BState": lambda: None})
-    with machine._busy:
+    with machine._m_busy:
         for _ in range(3):
             assert machine.add("A").queued
         assert machine.add("A").canceled
@@ -93,7 +93,7 @@ def test_a_full_queue_that_nobody_works_off_is_worked_off() -> None:
 
 def test_a_duplicate_of_what_nobody_works_off_is_worked_off() -> None:
     machine = make(handlers={"BState": lambda: None})
-    with machine._busy:
+    with machine._m_busy:
         first = machine.add("A")
         assert first.queued
     second = machine.add("A")

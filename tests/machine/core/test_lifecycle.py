@@ -349,13 +349,13 @@ def test_functions_with_decorators_are_called_once_also_after_the_schema_changed
 def test_a_machine_is_disposed_by_whoever_held_it_when_that_was_asked_for() -> None:
     for schema, handlers in (("A", {}), ("A", {"AState": lambda: None})):
         machine = Machine(schema, handlers=handlers or ())
-        release = machine._busy
+        release = machine._m_busy
         held = release.acquire(False)  # as another thread does in the middle of a mutation
         assert held
         machine.dispose()
         assert not machine.disposed
         release.release()
-        machine._drain()  # what everybody does who has held it
+        machine._m_drain()  # what everybody does who has held it
         assert machine.disposed
         assert machine.when_disposed().done
 

@@ -241,8 +241,8 @@ async def test_timeouts_leave_nothing_behind() -> None:
             await helpers.wait_for_any(machine.when("C"), machine=machine, timeout=0)
     gc.collect()
     assert wait._futures == []
-    assert machine._open_waits is not None
-    assert len(machine._open_waits) == 1
+    assert machine._m_open_waits is not None
+    assert len(machine._m_open_waits) == 1
 
 
 async def test_cancelling_one_who_waits_leaves_the_others() -> None:

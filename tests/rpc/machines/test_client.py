@@ -168,10 +168,10 @@ async def test_tracers_see_each_change_of_the_mirror(connect: Connect) -> None:
 
 async def test_queued_mutations_are_told_twice(connect: Connect) -> None:
     async with connect() as (machine, remote):
-        machine._busy.acquire()
+        machine._m_busy.acquire()
         result = await remote.add("A")
         assert result.queued
-        machine._busy.release()
+        machine._m_busy.release()
         machine.add("B")
         assert (await result).executed
 
