@@ -175,3 +175,32 @@ def test_a_leader_that_ends_at_once_is_held_back_longer_each_time() -> None:
     backoff = Backoff(first=1, most=5, steady=60)
     assert [backoff.after(0) for _ in range(5)] == [1, 2, 4, 5, 5]
     assert backoff.after(61) == 1
+
+
+async def test_a_draining_peer_does_not_compete(
+    grid_servers: Callable[..., grid.Server], grid_client: grid.Client
+) -> None:
+    server = grid_servers(drain_timeout=4.0)
+
+    @server.actor("leader")
+    async def leader(ctx: grid.ActorContext) -> None:
+        await ctx.stopping.wait()
+
+    @server.actor("slow")
+    async def slow(ctx: grid.ActorContext) -> None:
+        await ctx.stopping.wait()
+        await asyncio.sleep(2.5)  # longer than the pause after which a leader is tried again
+
+    await server.start()
+    await grid_client.start_actor("slow")
+    seen: list[str] = []
+    async with grid_client.watch("actor") as events:
+        while {one.rpartition(" ")[2] for one in seen} != {"leader", "slow"}:
+            event = await asyncio.wait_for(anext(events), 5)
+            seen.append(f"{type(event).__name__} {event.entity.name}")
+        seen.clear()
+        await server.stop()
+        while seen[-1:] != ["EntityLost slow"]:
+            event = await asyncio.wait_for(anext(events), 5)
+            seen.append(f"{type(event).__name__} {event.entity.name}")
+    assert seen == ["EntityLost leader", "EntityLost slow"]
