@@ -137,7 +137,7 @@ class LeakCheck:
             "file descriptor": set(_open_files()),
             "temporary file": set(_files(self._folder)),
             "machine with open waits": {
-                str(one) for one in _MACHINES if len(one._open_waits or ())
+                str(one) for one in _MACHINES if len(one._m_open_waits or ())
             },
         }
 
