@@ -16,10 +16,10 @@ from grid.cli._exits import BadInput
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
-__all__ = ["check", "is_repeated"]
+__all__ = ["OWN_FORMS", "check", "is_repeated"]
 
 # Types whose JSON is not that of their fields; the parser knows it.
-_OWN_FORMS = {
+OWN_FORMS = {
     f"google.protobuf.{name}"
     for name in (
         *("Any", "Duration", "FieldMask", "ListValue", "Struct", "Timestamp", "Value"),
@@ -31,7 +31,7 @@ _OWN_FORMS = {
 
 def check(message: Descriptor, value: Any, path: str = "") -> None:
     """Raise `BadInput` if a value cannot be a message of that type."""
-    if message.full_name in _OWN_FORMS:
+    if message.full_name in OWN_FORMS:
         return
     if not isinstance(value, dict):
         raise _wrong(path or message.full_name, _example(message), value)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from grid.cli._check_json import check, is_repeated
+from grid.cli._check_json import OWN_FORMS, check, is_repeated
 from grid.cli._exits import BadInput
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _part_by_part(message: Message) -> dict[str, Any]:
         if field.message_type is not None and not field.is_extension:
             rest.ClearField(field.name)
             parts[field.name] = _parts_of(field, value)
-    if not parts or message.DESCRIPTOR.full_name.startswith("google.protobuf."):
+    if not parts or message.DESCRIPTOR.full_name in OWN_FORMS:
         data = base64.b64encode(message.SerializePartialToString()).decode()
         return {"@type": message.DESCRIPTOR.full_name, "@base64": data}
     return {**to_json(rest), **parts}

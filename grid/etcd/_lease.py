@@ -183,7 +183,9 @@ class Lease:
                 await stream.send(api_pb2.LeaseKeepAliveRequest(ID=self.id))
                 response = await stream.receive()
         except TimeoutError:
-            raise CallFailed("DEADLINE_EXCEEDED", f"no answer within {limit:.1f} s") from None
+            raise CallFailed(
+                "DEADLINE_EXCEEDED", f"no answer within {round(limit, 3):g} s"
+            ) from None
         if response.TTL <= 0:
             self._end("etcd does not have it any more")
         elif not self._ended.is_set():

@@ -234,7 +234,9 @@ class Watch:
                 created = await self._stream.receive()
                 same = created.canceled or await self._is_same_store(created.header, limit)
         except TimeoutError:
-            raise CallFailed("DEADLINE_EXCEEDED", f"no answer within {limit:.1f} s") from None
+            raise CallFailed(
+                "DEADLINE_EXCEEDED", f"no answer within {round(limit, 3):g} s"
+            ) from None
         except asyncio.CancelledError:
             await self._hang_up()
             raise

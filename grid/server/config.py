@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from grid.deadline import FOREVER
@@ -73,6 +74,9 @@ class ServerConfig:
             raise InvalidArgument("max_message_bytes", self.max_message_bytes, "1 or more")
         check_annotations(self.annotations)
         _ = self.session_settings
+        if self.reflection and find_spec("grpc_reflection") is None:
+            fix = "False without its extra: pip install 'actor-grid[reflection]'"
+            raise InvalidArgument("reflection", True, fix)
         if self.on_lease_lost not in ("rejoin", "exit"):
             raise InvalidArgument("on_lease_lost", self.on_lease_lost, "'rejoin' or 'exit'")
 

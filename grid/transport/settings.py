@@ -51,6 +51,11 @@ class SessionSettings:
             raise InvalidArgument("checksum", self.checksum, "True or False")
         if self.compression not in (None, "auto", "zstd", "gzip"):
             raise InvalidArgument("compression", self.compression, "'auto', 'zstd', 'gzip' or None")
+        if self.compression not in (None, "auto", *available()):
+            fix = (
+                f"'gzip' or 'auto' without its extra: pip install 'actor-grid[{self.compression}]'"
+            )
+            raise InvalidArgument("compression", self.compression, fix)
 
     def hello(self) -> Hello:
         """The greeting that tells the other side of a session these settings."""

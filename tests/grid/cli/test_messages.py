@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import math
 import sys
 import types
 
 import pytest
-from google.protobuf import api_pb2, descriptor_pb2, struct_pb2, type_pb2, wrappers_pb2
+from google.protobuf import (
+    any_pb2,
+    api_pb2,
+    descriptor_pb2,
+    struct_pb2,
+    timestamp_pb2,
+    type_pb2,
+    wrappers_pb2,
+)
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
 
@@ -167,3 +176,33 @@ def test_exit_codes() -> None:
     assert code_of(RequestFailed("no")) is Code.FAILED
     assert code_of(StaleEpoch("a", 1, 2)) is Code.FAILED
     assert code_of(EtcdUnavailable("gone")) is Code.FAILED
+
+
+# -- replies that JSON cannot say ---------------------------------------------
+
+
+def _decoded(part: dict[str, str]) -> bytes:
+    return base64.b64decode(part["@base64"])
+
+
+def test_a_reply_with_an_unknown_any_keeps_its_bytes() -> None:
+    unknown = any_pb2.Any(type_url="type.googleapis.com/no.such.Type", value=b"\x08\x01")
+    option = type_pb2.Option(name="a", value=unknown)
+    shown = to_json(type_pb2.Type(name="t", options=[option], oneofs=["x"]))
+    assert shown["name"] == "t"
+    assert shown["oneofs"] == ["x"]
+    (part,) = shown["options"]
+    assert part["name"] == "a"
+    assert part["value"]["@type"] == "google.protobuf.Any"
+    assert any_pb2.Any.FromString(_decoded(part["value"])) == unknown
+
+
+def test_a_reply_with_a_time_out_of_range_keeps_its_bytes() -> None:
+    late = timestamp_pb2.Timestamp(seconds=2**60)
+    assert timestamp_pb2.Timestamp.FromString(_decoded(to_json(late))) == late
+
+
+def test_json_that_is_nested_too_deeply_is_refused() -> None:
+    for text in ("[" * 100_000, '{"a":' * 1_000 + "1" + "}" * 1_000):
+        with pytest.raises(BadInput, match=r"nested too deeply|too deep"):
+            build_message(struct_pb2.Struct, text)
