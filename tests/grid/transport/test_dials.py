@@ -115,9 +115,9 @@ async def test_a_name_is_resolved_anew_by_each_dial(
         assert (len(old.seen), len(new.seen)) == (1, 1)
 
 
-def _channels(way: Transport) -> set[int]:
-    links = {id(link) for pool in way.pools for link in pool.links}
-    return links | {id(target) for target in way._unary._addresses.values()}
+def _channels(way: Transport) -> set[object]:
+    links: set[object] = {link for pool in way.pools for link in pool.links}
+    return links | set(way._unary._addresses.values())
 
 
 def _lost(way: Transport) -> bool:
