@@ -106,7 +106,7 @@ class LeakCheck:
             self._before[kind] |= ones - before[kind]
 
     def _leaks(self, late: set[str]) -> list[str]:
-        """What the test leaves, but for its sockets, and the late sockets of earlier tests."""
+        """Leaks of the test except for its sockets, and the late sockets of earlier tests."""
         give_up_at = time.monotonic() + PATIENCE
         collected = False
         while True:

@@ -1,7 +1,6 @@
 """The house holds: rooms and their order, privacy, pure modules, small files, plain sentences.
 
-`docs/rooms.py` has the rooms and their order. `tests/layout_pending.txt`, if it is there, lists
-what does not hold yet, a finding a line: a finding that is not in it fails.
+`docs/rooms.py` has the rooms and their order.
 """
 
 import ast
@@ -30,7 +29,6 @@ from docs.rooms import (
     sources,
 )
 
-PENDING = ROOT / "tests" / "layout_pending.txt"
 EVERYWHERE = (*PACKAGES, "tests", "bench", "examples", "docs")
 LONGEST_FILE = 400
 
@@ -58,10 +56,6 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 # Names by which a machine or a transition is known, and those of an object's own attributes.
 MACHINES = frozenset({"machine", "_machine", "transition", "_transition", "tx", "mutation"})
 OWN = frozenset({"self", "cls", "super"})
-
-
-def findings() -> dict[str, list[str]]:
-    return {rule.__name__: sorted(set(rule())) for rule in RULES}
 
 
 def imports_go_down() -> Iterator[str]:
@@ -186,8 +180,7 @@ RULES: tuple[Callable[[], Iterable[str]], ...] = (
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_the_house(rule: Callable[[], Iterable[str]]) -> None:
-    pending = set(PENDING.read_text().splitlines()) if PENDING.exists() else set()
-    found = [one for one in sorted(set(rule())) if f"{rule.__name__}: {one}" not in pending]
+    found = sorted(set(rule()))
     assert not found, "\n".join(found)
 
 

@@ -1,4 +1,4 @@
-"""How a peer serves, as one value that can be checked before any I/O."""
+"""Settings of a peer as one value that can be checked before any I/O."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["ServerConfig", "check_annotations"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
-    """How a peer serves. Each field is an argument of `Server`."""
+    """Settings of a peer. Each field is an argument of `Server`."""
 
     namespace: str
     etcd: EtcdConfig
@@ -40,7 +40,7 @@ class ServerConfig:
 
     @property
     def session_settings(self) -> SessionSettings:
-        """How the peer's sessions are. Raises `InvalidArgument` for what cannot be."""
+        """Settings of the peer's sessions. Raises `InvalidArgument` for a value out of range."""
         return SessionSettings(
             max_message_bytes=self.max_message_bytes,
             compression=self.compression,

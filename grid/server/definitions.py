@@ -1,4 +1,4 @@
-"""How actors are made: definitions, and what may stand in one."""
+"""Definitions of actors: factories, and the values that a definition accepts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BlockingAct = Callable[[BlockingContext], None]
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """How actors of one type are made.
+    """Definition of the actors of one type.
 
     Attributes:
         type: its name.

@@ -59,7 +59,7 @@ class Vacancy:
 
 
 class Backoff:
-    """How long to hold back after the own leader ended, in seconds."""
+    """Pause in seconds after the peer's own leader ended."""
 
     def __init__(self, first: float = 1.0, most: float = 30.0, steady: float = 60.0) -> None:
         self._first = first

@@ -129,7 +129,7 @@ class Lifecycle:
         return self._client
 
     def statistics(self) -> ServerStatistics:
-        """What there is now; see `Server.statistics`."""
+        """Snapshot of the counters; see `Server.statistics`."""
         counters, sessions = self._service.statistics()
         dispatcher = self.peer.dispatcher
         return ServerStatistics(

@@ -17,7 +17,7 @@ __all__ = ["Peer"]
 
 
 class Peer:
-    """What one peer is called, where it is, and what it holds at the moment."""
+    """Name, address and registrations of one peer."""
 
     def __init__(
         self,

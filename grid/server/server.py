@@ -186,11 +186,11 @@ class Server:
 
     @property
     def state(self) -> State:
-        """What it does with requests now."""
+        """State of the server towards requests."""
         return self._lifecycle.peer.dispatcher.state if self._lifecycle else State.STOPPED
 
     def statistics(self) -> ServerStatistics:
-        """What it holds and does now, and what its sessions have carried; at any time.
+        """Snapshot of actors, mailboxes and session counters; available at any time.
 
         Call it on the server's event loop.
         """

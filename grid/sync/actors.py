@@ -108,7 +108,7 @@ class BlockingMailbox:
 
 
 class BlockingContext:
-    """What a blocking actor is given: `grid.ActorContext`, with calls that block.
+    """Context of a blocking actor: `grid.ActorContext`, with calls that block.
 
     When the actor is cancelled, calls that wait raise `concurrent.futures.CancelledError`,
     and so does every later one.

@@ -101,12 +101,13 @@ async def test_ten_thousand_deadlines_end_in_time() -> None:
     gate = Gatekeeper()
     async with serving(gate) as (address, _), transport() as way:
         await ask(way, address)
-        began = asyncio.get_running_loop().time()
+        began, worked = asyncio.get_running_loop().time(), time.process_time()
         datas = [b"%d" % number for number in range(10_000)]
         ends = await ask_many(way, address, datas, receiver="later", timeout=1.5)
         took = asyncio.get_running_loop().time() - began
         assert {type(end) for end in ends} == {DeadlineExceeded}
-        assert 1.5 <= took < 3.5
+        assert took >= 1.5
+        assert time.process_time() - worked < 3  # other processes' load does not count
         await wait_until(lambda: all(one.cancelled for one in gate.held.values()), "all are seen")
 
 
