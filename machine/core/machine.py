@@ -16,6 +16,7 @@ from machine.core.hiding import check_names
 from machine.core.lifecycle import Lifecycle
 from machine.core.mutation import DropReason, Mutation
 from machine.core.options import Options, check_kinds
+from machine.core.reasons import by_relations
 from machine.core.snapshot import Snapshot
 from machine.core.tracer import Tracer
 from machine.core.view import Names
@@ -28,7 +29,7 @@ from machine.schema.drawable import Pictures
 from machine.schema.schema import Schema, as_schema
 from machine.schema.states import States, TypedState
 from machine.times import Time
-from machine.waits.result import CANCELED, EXECUTED, Result
+from machine.waits.result import EXECUTED, Result
 
 __all__ = ["Machine", "schema_of"]
 
@@ -324,7 +325,7 @@ class Machine(Lifecycle, Pictures, Generic[S]):
             self._m_seen_late(before)
         if self._m_queue:
             self._m_drain()
-        return EXECUTED if move.executed else CANCELED
+        return EXECUTED if move.executed else by_relations(self._m_relations, move)
 
     def _m_seen_late(self, before: Sequence[int]) -> None:
         """Serve an observer that was attached during an unobserved mutation."""
@@ -369,13 +370,6 @@ class Machine(Lifecycle, Pictures, Generic[S]):
     ) -> Result:
         """Ask whether `remove` would be accepted; as `can_add`."""
         return self._m_ask(Kind.REMOVE, states, args, source)
-
-    def _m_ask(self, kind: Kind, states: tuple[Any, ...], args: Any, source: From) -> Result:
-        if self._m_disposing or (self._m_backoff_until and self._m_backing_off()):
-            return CANCELED
-        mutation = self._m_mutation(kind, states, args, source)
-        mutation.check = True
-        return self._m_prepend(mutation)
 
 
 def _restored(

@@ -24,10 +24,12 @@ from typing import Any
 
 from machine.core.base import Base
 from machine.core.mutation import DropReason, Mutation, Source
+from machine.core.reasons import REFUSED, by_transition
 from machine.core.transition import Event, Transition, source_of
 from machine.errors import MutationLoop
 from machine.rules.kinds import Kind
 from machine.rules.resolution import Move
+from machine.schema.arguments import needs_args
 from machine.schema.schema import EXCEPTION
 from machine.waits.result import CANCELED, EXECUTED, Result
 from machine.waits.wait import Wait
@@ -87,7 +89,7 @@ class Queue(Base):
         if limited and self._m_is_refused(mutation):
             self._m_dropped(mutation, DropReason.QUEUE_FULL)
             self._m_drain()  # others may have queued while this thread held the lock
-            return CANCELED
+            return REFUSED[DropReason.QUEUE_FULL]
         same = self._m_collapses(mutation)
         if same is not None:
             self._m_note("ops", f"[queue:skipped] Duplicate detected for {mutation}")
@@ -115,7 +117,7 @@ class Queue(Base):
             groups = ((one,) if isinstance(one, str) else one for one in states)
             called = {name: None for group in groups for name in group if isinstance(name, str)}
             self._m_dropped(Mutation(kind, tuple(called), args), reason)
-        return CANCELED
+        return REFUSED[reason]
 
     def _m_without_effect(self, kind: Kind, names: tuple[str, ...], args: object) -> Result:
         if self._m_tracers:
@@ -193,10 +195,13 @@ class Queue(Base):
         """Run a mutation, then the queue; the lock is held, and released."""
         interrupt: BaseException | None = None
         executed = False
+        rejected: Result = CANCELED
         self._m_thread = threading.get_ident()
         try:
             try:
                 executed = self._m_perform(mutation)
+                if not executed:  # now, as the queue leads to other transitions
+                    rejected = by_transition(self._m_transition)
             except BaseException as error:  # noqa: BLE001 - raised below, after the queue
                 interrupt = error
             while self._m_queue:
@@ -214,7 +219,7 @@ class Queue(Base):
             self._m_dispose_if_due()
         if interrupt is not None:
             raise interrupt
-        return EXECUTED if executed else CANCELED
+        return EXECUTED if executed else rejected
 
     def _m_drain(self) -> None:
         """Work the queue off, unless another thread does."""
@@ -253,7 +258,7 @@ class Queue(Base):
             interrupt = error
         finally:
             if mutation.result is not None:
-                mutation.result._settle(EXECUTED if executed else CANCELED)
+                mutation.result._settle(EXECUTED if executed else by_transition(self._m_transition))
             if self._m_open_waits is not None:
                 self._m_open_waits.queue_moved(self._m_queue_tick)
         return interrupt
@@ -308,7 +313,7 @@ class Queue(Base):
                     self._m_pending -= 1
                     self._m_queue_tick += 1
             if mutation.result is not None:
-                mutation.result._settle(CANCELED)
+                mutation.result._settle(REFUSED[DropReason.CLEARED])
             if mutation._function is None:
                 self._m_dropped(mutation, DropReason.CLEARED)
         if self._m_open_waits is not None:
@@ -329,6 +334,34 @@ class Queue(Base):
         mutation = Mutation(kind, self._m_names(states), args, source=source_of(source))
         self._m_check_args(mutation)
         return mutation
+
+    # -- dry runs ------------------------------------------------------------------------
+
+    def _m_ask(
+        self, kind: Kind, states: tuple[Any, ...], args: Any, source: Event | Source | None
+    ) -> Result:
+        if self._m_disposing or (self._m_backoff_until and self._m_backing_off()):
+            return REFUSED[DropReason.DISPOSED if self._m_disposing else DropReason.BACKOFF]
+        mutation = self._m_mutation(kind, states, args, source)
+        mutation.check = True
+        return self._m_prepend(mutation)
+
+    def possible(self) -> tuple[str, ...]:
+        """The states that could be added now, each alone: dry runs as by `can_add`.
+
+        Of states whose arguments are needed relations alone are asked. Not for handlers.
+        """
+        return tuple(name for name in self.names if self._m_may_begin(name))
+
+    def _m_may_begin(self, name: str) -> bool:
+        state = self.schema[name]
+        if name == EXCEPTION or (self.is_(name) and not state.multi):
+            return False
+        # First, as a dry run of a Multi state does not ask whether its Require is met.
+        called = self._m_indexes((name,))
+        if not self._m_relations.move(self._m_config, Kind.ADD, called).accepted:
+            return False
+        return needs_args(state.args) or self._m_ask(Kind.ADD, (name,), None, None).executed
 
 
 def _queued(mutation: Mutation, tick: int) -> Result:

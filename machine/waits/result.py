@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import NoReturn
 
 from machine.errors import InvalidArgument
@@ -10,7 +10,7 @@ from machine.waits.wait import Wait
 
 MYPY = False  # which mypy takes for True
 
-__all__ = ["CANCELED", "EXECUTED", "Result"]
+__all__ = ["CANCELED", "EXECUTED", "Rejected", "Result"]
 
 
 class Result:
@@ -75,6 +75,20 @@ class Result:
         return self if self._final is None else self._final
 
     @property
+    def rejected_by(self) -> str:
+        """The name of the handler that rejected it or failed, or "relations".
+
+        Of a mutation that was not accepted at all a `DropReason`, such as
+        "queue full"; "" if it is not canceled, or not known yet.
+        """
+        return "" if self._final is None else self._final.rejected_by
+
+    @property
+    def why(self) -> str:
+        """The reason of a rejection in words, such as "Shipped requires Paid"; else ""."""
+        return "" if self._final is None else self._final.why
+
+    @property
     def what(self) -> str:
         """The awaited mutation, in words."""
         return "a mutation to run" if self._wait is None else self._wait.what
@@ -98,6 +112,32 @@ class Result:
         self._final = final
         if self._wait is not None:
             self._wait._resolve()
+
+
+class Rejected(Result):
+    """The result of a mutation that was rejected, with the reason.
+
+    Args:
+        by: the handler, "relations", or the reason why it was not accepted.
+        why: makes the words, when they are asked for.
+    """
+
+    __slots__ = ("_by", "_why")
+
+    def __init__(self, by: str, why: Callable[[], str]) -> None:
+        super().__init__(1)
+        self._by = by
+        self._why = why
+
+    @property
+    def rejected_by(self) -> str:
+        """The name of the handler, "relations", or a `DropReason`."""
+        return self._by
+
+    @property
+    def why(self) -> str:
+        """The reason in words."""
+        return self._why()
 
 
 EXECUTED = Result(0)
