@@ -9,29 +9,49 @@ import sys
 import threading
 from collections.abc import Iterator
 
-__all__ = ["STOPS", "early_stops", "open_standard_streams", "stoppable_as_first_process"]
+__all__ = [
+    "STOPS",
+    "discard_closed_output",
+    "early_stops",
+    "open_standard_streams",
+    "stoppable_as_first_process",
+]
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 """The signals that ask a process to end."""
 
 
-def open_standard_streams() -> None:
-    """Open what is closed of the standard streams, so that nothing else gets their numbers.
+def open_standard_streams(*, discard_output: bool = False) -> None:
+    """Open the null device under the number of each standard stream that is closed.
 
-    Without it a socket becomes descriptor 0, 1 or 2, and what is printed or
-    read from there breaks it.
+    Without it a socket becomes descriptor 0, 1 or 2, and what is printed or read
+    from there breaks it. A closed stdin is an empty file.
+
+    Args:
+        discard_output: let writes to a closed stdout go nowhere; otherwise the first
+            one fails, so that no data is lost unnoticed.
     """
-    for descriptor in (0, 1, 2):
+    output = os.O_WRONLY if discard_output else os.O_RDONLY
+    for number, flags in ((0, os.O_RDONLY), (1, output), (2, os.O_WRONLY)):
         try:
-            os.fstat(descriptor)
+            os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number is this one
-    if sys.stdin is None:
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115
-    if sys.stdout is None:
-        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
-    if sys.stderr is None:
-        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+            # The lowest free number is this one.
+            os.set_inheritable(os.open(os.devnull, flags), True)
+    # Python sets the objects of closed streams to None.
+    for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+def discard_closed_output() -> None:
+    """Let writes to a stdout that was closed succeed and go nowhere."""
+    try:
+        os.write(1, b"")
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.close(null)
 
 
 def stoppable_as_first_process() -> None:

@@ -15,6 +15,8 @@ import os
 import signal
 import sys
 
+from grid.process import open_standard_streams, stoppable_as_first_process
+
 # Before anything imports grpc: the classic poller answers a lone caller in 40 % less time,
 # and grpc's own log says nothing that our errors do not say better.
 os.environ.setdefault(
@@ -29,10 +31,7 @@ _COMPLETION = "_GRID_COMPLETE"  # set by the shell when it asks for completions
 
 def main() -> None:
     """Run the command of this process's arguments, and exit."""
-    if os.getpid() == 1:
-        # The kernel drops signals that the first process of a container does not handle, so
-        # a stop during the imports would wait for the kill. A server handles it later itself.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    stoppable_as_first_process()  # also during the imports; a server handles it later itself
     try:
         sys.exit(_run(sys.argv[1:]))
     except KeyboardInterrupt:
@@ -41,9 +40,8 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     from grid.cli._exits import exits
-    from grid.cli._streams import open_closed_streams
 
-    open_closed_streams()
+    open_standard_streams()
     with exits():
         if _COMPLETION not in os.environ:
             if arguments == ["--version"]:

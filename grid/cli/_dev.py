@@ -20,8 +20,8 @@ from grid.cli._load import TARGET_HELP
 from grid.cli._options import option
 from grid.cli._output import say, say_error
 from grid.cli._serve import LogLevel, LogLevelOption
-from grid.cli._streams import discard_output
 from grid.cli._values import seconds, whole_number
+from grid.process import discard_closed_output
 
 if TYPE_CHECKING:
     from grid.cli._fleet import Fleet
@@ -96,7 +96,7 @@ async def dev(
         arguments += ["--namespace", namespace]
     if lease is not None:
         arguments += ["--lease", str(lease)]
-    discard_output()
+    discard_closed_output()
     with _stop_requests() as stop:
         describing = asyncio.create_task(describe(arguments))
         async with _etcd(data, etcd_port) as etcd:

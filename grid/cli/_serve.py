@@ -16,8 +16,8 @@ import typer
 from grid.cli._load import TARGET_HELP, load_server
 from grid.cli._options import Connection, option
 from grid.cli._output import print_json
-from grid.cli._streams import discard_output
 from grid.cli._values import choice, seconds
+from grid.process import discard_closed_output
 
 __all__ = ["LogLevel", "serve"]
 
@@ -125,7 +125,7 @@ def serve(
     $ grid serve shop.app:server
     $ grid serve shop.app --etcd etcd:2379 --listen 0.0.0.0:7777 --advertise auto
     """
-    discard_output()  # an app may print, and its peer serves on without readers
+    discard_closed_output()  # an app may print, and its peer serves on without readers
     if owned:
         threading.Thread(target=_end_with_owner, name="owner", daemon=True).start()
     server = load_server(target)

@@ -110,7 +110,7 @@ def run_alone(
             "signals are handled in the main thread only; in this one use "
             "`asyncio.run()` with `async with server:`"
         )
-    open_standard_streams()
+    open_standard_streams(discard_output=True)
     leave = threading.Event()
 
     async def main(early: Sequence[int]) -> None:
