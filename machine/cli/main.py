@@ -180,6 +180,12 @@ def _draw(options: argparse.Namespace) -> int:
     loaded = load(options.schema)
     output = options.output
     suffix = Path(output).suffix.lower() if output else ""
+    if suffix and suffix not in _SUFFIXES and options.format is None:
+        raise CommandError(
+            f"{output}: there are no pictures of the kind {suffix}; the endings are "
+            f"{', '.join(_SUFFIXES)}, or name a --format. An SVG can be converted by a browser, "
+            "rsvg-convert or Inkscape"
+        )
     text = draw(
         loaded.what,
         options.format or _SUFFIXES.get(suffix, "mermaid"),

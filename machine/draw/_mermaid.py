@@ -29,7 +29,12 @@ _SAMPLES = {
     Relation.REMOVE: "\N{BOX DRAWINGS LIGHT HORIZONTAL}" * 2 + "\N{MULTIPLICATION SIGN}",
     Relation.AFTER: "\N{MIDDLE DOT}" * 3 + "\N{BLACK RIGHT-POINTING TRIANGLE}",
 }
+# Words of the grammar of flowcharts; in any case, as its lexer is not strict about it.
 _RESERVED = {
+    "accdescr",
+    "acctitle",
+    "animate",
+    "bt",
     "call",
     "class",
     "classdef",
@@ -40,10 +45,17 @@ _RESERVED = {
     "flowchart",
     "graph",
     "href",
+    "inline",
+    "interpolate",
     "legend",
     "linkstyle",
+    "lr",
+    "rl",
     "style",
     "subgraph",
+    "tb",
+    "td",
+    "v",
 }
 _DOT = " \N{MIDDLE DOT} "
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")

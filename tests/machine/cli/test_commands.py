@@ -330,3 +330,14 @@ def test_ctrl_c_ends_it_quietly(folder: Path) -> None:
         _, error = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.PDF", "x.jpeg", "x.txt"])
+def test_files_of_another_kind_are_not_written(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert main(["draw", "water.txt", "-o", name]) == 2
+    assert ".svg" in capsys.readouterr().err
+    assert not Path(name).exists()
+    assert main(["draw", "water.txt", "-o", name, "--format", "dot"]) == 0
+    assert Path(name).read_text().startswith("digraph")

@@ -325,3 +325,10 @@ def scramble() -> Callable[[int], Schema]:
         return Schema(states, groups={"Some": names[2:5]})
 
     return make
+
+
+@pytest.mark.parametrize("name", ["interpolate", "v", "LR", "Interpolate", "linkStyle", "end"])
+def test_mermaid_words_are_no_ids(name: str) -> None:
+    text = f"{Schema({name: None, 'B': None}):mermaid}"
+    assert not re.search(rf"^\s*{name}\b", text, re.MULTILINE)
+    assert name in text  # as its label
