@@ -14,7 +14,7 @@ from grid.deadline import FOREVER, Deadline
 from grid.errors import DeadlineExceeded, GridError, InvalidArgument, UnexpectedReply
 from grid.interceptors import CallKind, Filter, Interception, Interceptor, OutgoingCall
 from grid.stream import Stream
-from grid.transport.transport import Parcel
+from grid.transport.transport import Outgoing
 
 __all__ = ["OutgoingInterception", "of_type", "outgoing_interception"]
 
@@ -36,12 +36,12 @@ class OutgoingInterception(Interception[OutgoingCall]):
         interceptors: Iterable[Interceptor[OutgoingCall]],
         router: Router,
         codec: Codec,
-        parcel: Callable[[OutgoingCall], Parcel],
+        outgoing: Callable[[OutgoingCall], Outgoing],
     ) -> None:
         super().__init__(filters, interceptors)
         self._router = router
         self._codec = codec
-        self._parcel = parcel
+        self._outgoing = outgoing
 
     async def request(
         self,
@@ -57,7 +57,7 @@ class OutgoingInterception(Interception[OutgoingCall]):
         """See `Client.request`."""
 
         async def ask(call: OutgoingCall, seconds: float) -> Message:
-            to = self._parcel(call)
+            to = self._outgoing(call)
             answered, payload = await self._router.ask(
                 to.receiver,
                 to.type_name,
@@ -98,7 +98,7 @@ class OutgoingInterception(Interception[OutgoingCall]):
         """See `Client.tell`."""
 
         async def tell(call: OutgoingCall, seconds: float) -> None:
-            await self._router.tell(self._parcel(call), Deadline.after(seconds))
+            await self._router.tell(self._outgoing(call), Deadline.after(seconds))
 
         await self._run("tell", name, message, timeout, metadata, tell)
 
@@ -108,7 +108,7 @@ class OutgoingInterception(Interception[OutgoingCall]):
         """See `Client.stream`."""
 
         async def open_stream(call: OutgoingCall, seconds: float) -> Stream:
-            end = await self._router.stream(self._parcel(call), Deadline.after(seconds))
+            end = await self._router.stream(self._outgoing(call), Deadline.after(seconds))
             return Stream(end, self._codec)
 
         outcome = await self._run("stream", name, first, timeout, metadata, open_stream)
@@ -154,10 +154,10 @@ def outgoing_interception(
     interceptors: Iterable[Interceptor[OutgoingCall]],
     router: Router,
     codec: Codec,
-    parcel: Callable[[OutgoingCall], Parcel],
+    outgoing: Callable[[OutgoingCall], Outgoing],
 ) -> OutgoingInterception | None:
     """Sending through these; None if there are none, for it has a price."""
-    return OutgoingInterception(filters, interceptors, router, codec, parcel) or None
+    return OutgoingInterception(filters, interceptors, router, codec, outgoing) or None
 
 
 def of_type(wanted: type[Message], message: Message) -> Message:

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from grid.errors import GridError
 from grid.registry.registration import Registration
 from grid.transport.answer import Reply
-from grid.transport.transport import Cancellable, Parcel
+from grid.transport.transport import Cancellable, Outgoing
 
 __all__ = ["Sender", "Sent"]
 
@@ -40,7 +40,7 @@ class Sent(asyncio.Future[Message]):
 
     Args:
         sender: who sent it.
-        parcel: what was sent.
+        outgoing: what was sent.
         at: its deadline on the clock of `deadline.now`.
         timeout: the seconds that made it.
         idempotent: acting on it twice does no harm.
@@ -61,15 +61,15 @@ class Sent(asyncio.Future[Message]):
         "idempotent",
         "link",
         "number",
+        "outgoing",
         "owner",
-        "parcel",
         "timeout",
     )
 
     def __init__(
         self,
         sender: Sender,
-        parcel: Parcel,
+        outgoing: Outgoing,
         at: float,
         timeout: float,
         idempotent: bool,
@@ -80,7 +80,7 @@ class Sent(asyncio.Future[Message]):
         self._sender = sender
         self._decode = decode
         self._asking: asyncio.Task[Reply] | None = None
-        self.parcel = parcel
+        self.outgoing = outgoing
         self.at = at
         self.timeout = timeout
         self.idempotent = idempotent

@@ -28,7 +28,7 @@ from grid.registry.registration import Registration
 from grid.transport.answer import Reply, Unanswerable
 from grid.transport.link import Overdue
 from grid.transport.stream_end import StreamEnd
-from grid.transport.transport import Destination, Parcel, Transport
+from grid.transport.transport import Destination, Outgoing, Transport
 from grid.transport.unix_paths import reachable_socket
 
 __all__ = ["Router", "from_etcd", "read_registration"]
@@ -79,8 +79,8 @@ class Router:
         link = None if owner is None else self._ready.get(owner.address) or self._here(owner)
         if owner is None or link is None or not 0 < timeout < FOREVER:
             deadline = Deadline.after(timeout)
-            parcel = Parcel(key, 0, type_name, data, metadata)
-            return await self._ask_slowly(parcel, deadline, idempotent=idempotent, wait=wait)
+            outgoing = Outgoing(key, 0, type_name, data, metadata)
+            return await self._ask_slowly(outgoing, deadline, idempotent=idempotent, wait=wait)
         at = now() + timeout
         try:
             future, number = link.request(
@@ -104,30 +104,30 @@ class Router:
             if not may_resend(error, self._retry, idempotent=idempotent, wait=wait):
                 raise
             first = error.with_traceback(None)  # which would hold this frame
-        parcel = Parcel(key, 0, type_name, data, metadata)
-        deadline = Deadline(at, timeout)
-        return await self.ask_again(parcel, deadline, idempotent=idempotent, wait=wait, after=first)
+        outgoing = Outgoing(key, 0, type_name, data, metadata)
+        left = Deadline(at, timeout)
+        return await self.ask_again(outgoing, left, idempotent=idempotent, wait=wait, after=first)
 
     def send(
         self,
-        parcel: Parcel,
+        outgoing: Outgoing,
         timeout: float,
         decode: Callable[[str, bytes], Message],
         *,
         idempotent: bool,
     ) -> Sent:
         """Send a message now and let its answer come; see `Client.send`."""
-        key, _, type_name, data, metadata = parcel
+        key, _, type_name, data, metadata = outgoing
         fits = 0 < timeout < FOREVER
         at = now() + timeout if fits else Deadline.after(timeout).at
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-        sent = Sent(self, parcel, at, timeout, idempotent, decode, self._loop)
+        sent = Sent(self, outgoing, at, timeout, idempotent, decode, self._loop)
         owner = self._mailboxes.find(key)
         link = None if owner is None else self._ready.get(owner.address) or self._here(owner)
         if owner is None or link is None or not fits:
             deadline = Deadline(at, timeout)
-            sent.ask(self._ask_slowly(parcel, deadline, idempotent=idempotent, wait=False))
+            sent.ask(self._ask_slowly(outgoing, deadline, idempotent=idempotent, wait=False))
             return sent
         sent.owner, sent.link = owner, link
         left = int(timeout * 1000) + 1
@@ -139,12 +139,12 @@ class Router:
     def recover(self, sent: Sent, error: GridError) -> Coroutine[Any, Any, Reply] | GridError:
         """Send a failed message again if that is safe; see `Sender`."""
         if isinstance(error, Overdue) and sent.owner is not None:
-            return request_overdue(sent.parcel.receiver, sent.owner.address, sent.timeout)
+            return request_overdue(sent.outgoing.receiver, sent.owner.address, sent.timeout)
         if not may_resend(error, self._retry, idempotent=sent.idempotent, wait=False):
             return error
         deadline = Deadline(sent.at, sent.timeout)
         return self.ask_again(
-            sent.parcel, deadline, idempotent=sent.idempotent, wait=False, after=error
+            sent.outgoing, deadline, idempotent=sent.idempotent, wait=False, after=error
         )
 
     def abandon(self, sent: Sent) -> None:
@@ -152,38 +152,38 @@ class Router:
         if sent.owner is not None and sent.link is not None:
             self._transport.cancel(sent.owner.address, sent.link, sent.number, sent)
 
-    async def tell(self, parcel: Parcel, deadline: Deadline) -> None:
+    async def tell(self, outgoing: Outgoing, deadline: Deadline) -> None:
         """Send a message that has no answer."""
 
         async def once() -> None:
-            owner = await self._owner(parcel.receiver, deadline)
+            owner = await self._owner(outgoing.receiver, deadline)
             here = local_dispatcher(owner.address)
             if here is None:
                 to = self._destination(owner)
-                await self._transport.tell(to, parcel._replace(epoch=owner.epoch), deadline)
+                await self._transport.tell(to, outgoing._replace(epoch=owner.epoch), deadline)
             else:
-                sent = _own(parcel._replace(epoch=owner.epoch))
+                sent = _own(outgoing._replace(epoch=owner.epoch))
                 here.accept(*sent, Unanswerable(deadline.at))
                 await asyncio.sleep(0)
 
-        await self._resending(once, parcel.receiver, deadline)
+        await self._resending(once, outgoing.receiver, deadline)
 
-    async def stream(self, parcel: Parcel, deadline: Deadline) -> StreamEnd:
+    async def stream(self, outgoing: Outgoing, deadline: Deadline) -> StreamEnd:
         """Open a stream to a mailbox; returns when its owner has accepted it."""
 
         async def once() -> StreamEnd:
-            owner = await self._owner(parcel.receiver, deadline)
-            parcel_ = parcel._replace(epoch=owner.epoch)
+            owner = await self._owner(outgoing.receiver, deadline)
+            addressed = outgoing._replace(epoch=owner.epoch)
             here = local_dispatcher(owner.address)
             if here is None:
-                return await self._transport.stream(self._destination(owner), parcel_, deadline)
-            return await self._stream_here(here, parcel_, deadline)
+                return await self._transport.stream(self._destination(owner), addressed, deadline)
+            return await self._stream_here(here, addressed, deadline)
 
-        return await self._resending(once, parcel.receiver, deadline)
+        return await self._resending(once, outgoing.receiver, deadline)
 
     async def ask_again(
         self,
-        parcel: Parcel,
+        outgoing: Outgoing,
         deadline: Deadline,
         *,
         idempotent: bool,
@@ -193,8 +193,8 @@ class Router:
         """Ask after a first attempt failed in a way that allows it."""
 
         async def once() -> Reply:
-            await self._read(parcel.receiver, deadline)
-            return await self._ask_once(parcel, deadline, idempotent)
+            await self._read(outgoing.receiver, deadline)
+            return await self._ask_once(outgoing, deadline, idempotent)
 
         return await resend(
             once, self._retry, deadline, idempotent=idempotent, wait=wait, after=after
@@ -210,21 +210,23 @@ class Router:
     # -- the long way ----------------------------------------------------------------
 
     async def _ask_slowly(
-        self, parcel: Parcel, deadline: Deadline, *, idempotent: bool, wait: bool
+        self, outgoing: Outgoing, deadline: Deadline, *, idempotent: bool, wait: bool
     ) -> Reply:
         try:
-            return await self._ask_once(parcel, deadline, idempotent)
+            return await self._ask_once(outgoing, deadline, idempotent)
         except GridError as error:
             if not may_resend(error, self._retry, idempotent=idempotent, wait=wait):
                 raise
             first = error.with_traceback(None)  # which would hold this frame
-        return await self.ask_again(parcel, deadline, idempotent=idempotent, wait=wait, after=first)
+        return await self.ask_again(
+            outgoing, deadline, idempotent=idempotent, wait=wait, after=first
+        )
 
-    async def _ask_once(self, parcel: Parcel, deadline: Deadline, idempotent: bool) -> Reply:
-        owner = self._mailboxes.find(parcel.receiver)
+    async def _ask_once(self, outgoing: Outgoing, deadline: Deadline, idempotent: bool) -> Reply:
+        owner = self._mailboxes.find(outgoing.receiver)
         if owner is None:
-            owner = await self._read(parcel.receiver, deadline)
-        sent = parcel._replace(epoch=owner.epoch)
+            owner = await self._read(outgoing.receiver, deadline)
+        sent = outgoing._replace(epoch=owner.epoch)
         here = self._here(owner)
         if here is None:
             to = self._destination(owner)
@@ -233,7 +235,7 @@ class Router:
         try:
             return await future
         except Overdue:
-            raise request_overdue(parcel.receiver, owner.address, deadline.timeout) from None
+            raise request_overdue(outgoing.receiver, owner.address, deadline.timeout) from None
         except asyncio.CancelledError:
             here.cancel(number)
             raise
@@ -242,12 +244,14 @@ class Router:
         found = local_dispatcher(owner.address)
         return None if found is None else self._local.link(found)
 
-    async def _stream_here(self, here: Dispatcher, parcel: Parcel, deadline: Deadline) -> StreamEnd:
+    async def _stream_here(
+        self, here: Dispatcher, outgoing: Outgoing, deadline: Deadline
+    ) -> StreamEnd:
         end = StreamEnd()
         answer = LocalStreamAnswer(here, end, self._largest, deadline.at)
-        here.accept(*_own(parcel), answer)
+        here.accept(*_own(outgoing), answer)
         try:
-            name = parcel.receiver.rpartition(".")[2]
+            name = outgoing.receiver.rpartition(".")[2]
             await within(deadline, f"a stream to {name!r}", end.opened)
         except BaseException:
             answer.cancel()
@@ -290,9 +294,9 @@ class Router:
         return found
 
 
-def _own(parcel: Parcel) -> Parcel:
+def _own(outgoing: Outgoing) -> Outgoing:
     # The receiver's own metadata, as it is over a wire.
-    return parcel._replace(metadata=dict(parcel.metadata)) if parcel.metadata else parcel
+    return outgoing._replace(metadata=dict(outgoing.metadata)) if outgoing.metadata else outgoing
 
 
 async def read_registration(directory: Directory, key: str, deadline: Deadline) -> Registration:

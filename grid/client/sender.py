@@ -37,7 +37,7 @@ from grid.stream import Stream
 from grid.transport.breaker import BreakerPolicy
 from grid.transport.breaker_transport import GuardedTransport
 from grid.transport.settings import SessionSettings
-from grid.transport.transport import Parcel, Transport
+from grid.transport.transport import Outgoing, Transport
 
 __all__ = ["Messaging"]
 
@@ -95,7 +95,7 @@ class Messaging:
         self._router = Router(self._mailboxes, self._transport, retry, largest=max_message_bytes)
         self._keys: dict[str, str] = {}
         self._interception = outgoing_interception(
-            filters, interceptors, self._router, codec, self._parcel_if_open
+            filters, interceptors, self._router, codec, self._outgoing_if_open
         )
         trace_context.look_for_opentelemetry()
         self._closed = False
@@ -241,9 +241,9 @@ class Messaging:
             return self._interception.send(
                 name, message, seconds, metadata, reply=reply, idempotent=idempotent
             )
-        parcel = self._parcel(name, message, metadata)
+        outgoing = self._outgoing(name, message, metadata)
         decode = self._codec.decode if reply is None else partial(self._decode_as, reply)
-        return self._router.send(parcel, seconds, decode, idempotent=idempotent)
+        return self._router.send(outgoing, seconds, decode, idempotent=idempotent)
 
     async def tell(
         self,
@@ -268,8 +268,8 @@ class Messaging:
         if self._interception is not None:
             await self._interception.tell(name, message, seconds, metadata)
             return
-        parcel = self._parcel(name, message, metadata)
-        await self._router.tell(parcel, Deadline.after(seconds))
+        outgoing = self._outgoing(name, message, metadata)
+        await self._router.tell(outgoing, Deadline.after(seconds))
 
     def stream(
         self,
@@ -301,8 +301,8 @@ class Messaging:
             seconds = self.timeout if timeout is None else check_timeout(timeout)
             if self._interception is not None:
                 return await self._interception.stream(name, first, seconds, metadata)
-            parcel = self._parcel(name, first, metadata)
-            end = await self._router.stream(parcel, Deadline.after(seconds))
+            outgoing = self._outgoing(name, first, metadata)
+            end = await self._router.stream(outgoing, Deadline.after(seconds))
             return Stream(end, self._codec)
 
         return Opening(opening)
@@ -374,18 +374,20 @@ class Messaging:
         key = self._keys[name] = self._mailbox_prefix + name
         return key
 
-    def _parcel(self, name: str, message: Message, metadata: Mapping[str, str] | None) -> Parcel:
+    def _outgoing(
+        self, name: str, message: Message, metadata: Mapping[str, str] | None
+    ) -> Outgoing:
         key = self._keys.get(name) or self._key(name)
         type_name, data = self._encode(message, metadata)
         if metadata:
             metadata = dict(metadata)  # it may wait here, and the caller may use its own again
         if trace_context.active:
             metadata = trace_context.onward(metadata)
-        return Parcel(key, 0, type_name, data, metadata)
+        return Outgoing(key, 0, type_name, data, metadata)
 
-    def _parcel_if_open(self, call: OutgoingCall) -> Parcel:
+    def _outgoing_if_open(self, call: OutgoingCall) -> Outgoing:
         self._check_open()
-        return self._parcel(call.name, call.message, call.metadata)
+        return self._outgoing(call.name, call.message, call.metadata)
 
     def _encode(self, message: Message, metadata: Mapping[str, str] | None) -> tuple[str, bytes]:
         if metadata:

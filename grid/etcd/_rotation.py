@@ -37,14 +37,14 @@ def attempt_time(remaining: float, total: float, endpoints: int) -> float:
     return min(remaining, max(_SHORTEST_ATTEMPT, total / (endpoints + 1)))
 
 
-def pause(failures: int, endpoints: int, luck: float) -> float:
+def pause(failures: int, endpoints: int, jitter: float) -> float:
     """Seconds to wait after `failures` in a row: none within a round.
 
     Args:
-        luck: random, from 0 to 1; spreads the callers of an etcd that returns.
+        jitter: random, from 0 to 1; spreads the callers of an etcd that returns.
     """
     rounds, rest = divmod(failures, endpoints)
     if rest or not rounds:
         return 0.0
     longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(rounds - 1, 10))
-    return longest * (0.5 + luck / 2)
+    return longest * (0.5 + jitter / 2)

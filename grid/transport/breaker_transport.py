@@ -36,7 +36,7 @@ from grid.transport.pool import Pool
 from grid.transport.settings import SessionSettings
 from grid.transport.statistics import BreakerStatistics, PoolStatistics
 from grid.transport.stream_end import StreamEnd
-from grid.transport.transport import Destination, Parcel, Transport
+from grid.transport.transport import Destination, Outgoing, Transport
 
 __all__ = ["GuardedTransport"]
 
@@ -142,21 +142,21 @@ class GuardedTransport(Transport):
         self._guarded: dict[str, _Guarded] = {}
 
     async def ask(
-        self, to: Destination, parcel: Parcel, deadline: Deadline, *, again: bool = False
+        self, to: Destination, outgoing: Outgoing, deadline: Deadline, *, again: bool = False
     ) -> Reply:
         """See `Transport.ask`."""
         with self._admit(to.address):
-            return await super().ask(to, parcel, deadline, again=again)
+            return await super().ask(to, outgoing, deadline, again=again)
 
-    async def tell(self, to: Destination, parcel: Parcel, deadline: Deadline) -> None:
+    async def tell(self, to: Destination, outgoing: Outgoing, deadline: Deadline) -> None:
         """See `Transport.tell`."""
         with self._admit(to.address, answers=False):
-            await super().tell(to, parcel, deadline)
+            await super().tell(to, outgoing, deadline)
 
-    async def stream(self, to: Destination, parcel: Parcel, deadline: Deadline) -> StreamEnd:
+    async def stream(self, to: Destination, outgoing: Outgoing, deadline: Deadline) -> StreamEnd:
         """See `Transport.stream`. The end of an open stream is not counted."""
         with self._admit(to.address):
-            return await super().stream(to, parcel, deadline)
+            return await super().stream(to, outgoing, deadline)
 
     def _admit(self, address: str, *, answers: bool = True) -> _Call:
         guarded = self._guarded.get(address) or self._guard(address)

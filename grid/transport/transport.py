@@ -32,7 +32,7 @@ from grid.transport.stream_end import SessionPort, StreamEnd
 from grid.transport.unary import UnaryTransport
 from grid.wire_pb2 import Delivery, Frame
 
-__all__ = ["Destination", "Parcel", "Transport"]
+__all__ = ["Destination", "Outgoing", "Transport"]
 
 _MAX_CONCURRENT_DIALS = 4
 
@@ -51,7 +51,7 @@ class Destination(NamedTuple):
     sessions: bool
 
 
-class Parcel(NamedTuple):
+class Outgoing(NamedTuple):
     """A message on its way.
 
     Attributes:
@@ -111,13 +111,13 @@ class Transport:
         return tuple(self._pools.values())
 
     async def ask(
-        self, to: Destination, parcel: Parcel, deadline: Deadline, *, again: bool = False
+        self, to: Destination, outgoing: Outgoing, deadline: Deadline, *, again: bool = False
     ) -> Reply:
         """Send a request and return its answer.
 
         Args:
             to: the peer.
-            parcel: the message.
+            outgoing: the message.
             deadline: the time by which the answer must be there.
             again: also send it again when the outcome is unknown.
 
@@ -129,18 +129,18 @@ class Transport:
         """
         link = await self._link(to, deadline)
         if link is None:
-            return await self._ask_unary(to, parcel, deadline)
+            return await self._ask_unary(to, outgoing, deadline)
         left = max(1, math.ceil(deadline.remaining() * 1000))
-        future, number = link.request(*parcel, deadline.at, left, again)
+        future, number = link.request(*outgoing, deadline.at, left, again)
         try:
             return await future
         except Overdue:
-            raise request_overdue(parcel.receiver, to.address, deadline.timeout) from None
+            raise request_overdue(outgoing.receiver, to.address, deadline.timeout) from None
         except asyncio.CancelledError:
             self.cancel(to.address, link, number, future)
             raise
 
-    async def tell(self, to: Destination, parcel: Parcel, deadline: Deadline) -> None:
+    async def tell(self, to: Destination, outgoing: Outgoing, deadline: Deadline) -> None:
         """Send a message that has no answer; returns when it is written.
 
         A peer without sessions answers all the same: then it returns when it did,
@@ -148,30 +148,30 @@ class Transport:
         """
         link = await self._link(to, deadline)
         if link is None:
-            await self._tell_unary(to, parcel, deadline)
+            await self._tell_unary(to, outgoing, deadline)
             return
         written = asyncio.get_running_loop().create_future()
-        number = link.open(Unwritten(written, Frame.TELL, *parcel, deadline.at))
+        number = link.open(Unwritten(written, Frame.TELL, *outgoing, deadline.at))
         try:
             await written
         except Overdue:
-            raise request_overdue(parcel.receiver, to.address, deadline.timeout) from None
+            raise request_overdue(outgoing.receiver, to.address, deadline.timeout) from None
         except asyncio.CancelledError:
             self.cancel(to.address, link, number, written)
             raise
 
-    async def stream(self, to: Destination, parcel: Parcel, deadline: Deadline) -> StreamEnd:
+    async def stream(self, to: Destination, outgoing: Outgoing, deadline: Deadline) -> StreamEnd:
         """Open a stream; returns when the other side has taken it."""
         link = await self._link(to, deadline)
         if link is None:
             raise StreamsUnsupported(to.address)
         end = StreamEnd()
-        number = link.open(Unwritten(end, Frame.OPEN, *parcel, deadline.at))
+        number = link.open(Unwritten(end, Frame.OPEN, *outgoing, deadline.at))
         end.bind(SessionPort(link.session, number))
         try:
             await end.opened
         except Overdue:
-            raise request_overdue(parcel.receiver, to.address, deadline.timeout) from None
+            raise request_overdue(outgoing.receiver, to.address, deadline.timeout) from None
         except asyncio.CancelledError:
             end.close(None)
             raise
@@ -271,15 +271,15 @@ class Transport:
     def _without_pool(self, addresses: Collection[str]) -> dict[str, PoolStatistics]:
         return {}
 
-    async def _tell_unary(self, to: Destination, parcel: Parcel, deadline: Deadline) -> None:
+    async def _tell_unary(self, to: Destination, outgoing: Outgoing, deadline: Deadline) -> None:
         try:
-            await self._ask_unary(to, parcel, deadline)
+            await self._ask_unary(to, outgoing, deadline)
         except GridError as error:
             if isinstance(error, PeerUnreachable | ClientClosed):
                 raise  # it was never sent
 
-    async def _ask_unary(self, to: Destination, parcel: Parcel, deadline: Deadline) -> Reply:
-        receiver, epoch, type_name, data, metadata = parcel
+    async def _ask_unary(self, to: Destination, outgoing: Outgoing, deadline: Deadline) -> Reply:
+        receiver, epoch, type_name, data, metadata = outgoing
         delivery = Delivery(
             receiver=receiver, epoch=epoch, typeName=type_name, data=data, metadata=metadata
         )

@@ -85,8 +85,8 @@ def _unknown(states: Mapping[str, State]) -> Iterator[Problem]:
             for other in state.relation(kind):
                 if other not in states:
                     near = did_you_mean(near_names(other, states))
-                    cure = near or f"; define {other!r} or drop the relation"
-                    text = f"{name!r} has {kind}={other!r}, which is no state{cure}"
+                    fix = near or f"; define {other!r} or drop the relation"
+                    text = f"{name!r} has {kind}={other!r}, which is no state{fix}"
                     yield Problem("unknown-state", name, kind.value, other, text)
 
 

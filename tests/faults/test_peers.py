@@ -24,7 +24,7 @@ from grid.errors import (
     UnknownMailbox,
 )
 from grid.testing import FaultProxy, wait_until
-from grid.transport.transport import Destination, Parcel
+from grid.transport.transport import Destination, Outgoing
 from grid.wire_pb2 import EchoMsg
 from tests.grid.etcd.etcd_kit import free_ports
 
@@ -99,7 +99,7 @@ async def test_a_frozen_peer_acknowledges_nothing_under_its_old_epoch(
     process.send_signal(signal.SIGSTOP)
     # In the frozen peer's socket these wait; it reads them when it wakes up,
     # long after its lease has ended.
-    stale = Parcel(key, int(old.msg), "grid.EchoMsg", b"", None)
+    stale = Outgoing(key, int(old.msg), "grid.EchoMsg", b"", None)
     waiting = [
         asyncio.create_task(grid_client._transport.ask(there, stale, Deadline.after(20)))
         for there in (Destination(peer.address, "", sessions) for sessions in (True, False))

@@ -32,7 +32,7 @@ from grid.errors import (
 )
 from grid.registry.registration import encode_registration
 from grid.testing import wait_until
-from grid.transport.transport import Destination, Parcel
+from grid.transport.transport import Destination, Outgoing
 from grid.wire_pb2 import EchoMsg
 
 AnyRequest = grid.Request[Any]
@@ -264,10 +264,10 @@ async def test_an_unknown_type_is_told_to_the_sender(
             ("no.such.Type", b"", "codec: unregistered message type: 'no.such.Type'"),
             ("grid.EchoMsg", b"\xff", "proto: cannot parse"),
         ):
-            parcel = Parcel(to, 0, type_name, data, None)
+            outgoing = Outgoing(to, 0, type_name, data, None)
             for there in ways(grid_server):
                 with pytest.raises((UnknownMessageType, UndecodableMessage), match=expected):
-                    await grid_client._transport.ask(there, parcel, Deadline.after(5))
+                    await grid_client._transport.ask(there, outgoing, Deadline.after(5))
 
 
 async def test_garbage_instead_of_an_envelope_is_refused(grid_server: grid.Server) -> None:
@@ -293,7 +293,7 @@ async def test_a_stale_epoch_is_refused_and_resolved_anew(
     await first.close()
     second = await serve("m", lambda r: r.respond(EchoMsg(msg="second")))
     assert second.epoch > first.epoch
-    stale = Parcel(first.key, first.epoch, "grid.EchoMsg", b"", None)
+    stale = Outgoing(first.key, first.epoch, "grid.EchoMsg", b"", None)
     for there in ways(grid_server):
         with pytest.raises(StaleEpoch) as caught:
             await client._transport.ask(there, stale, Deadline.after(5))

@@ -14,7 +14,7 @@ from grid.embedded import Etcd
 from grid.errors import MailboxClosed, PeerUnreachable, ReceiverBusy
 from grid.testing import wait_until
 from grid.transport.statistics import Counters, total
-from grid.transport.transport import Destination, Parcel
+from grid.transport.transport import Destination, Outgoing
 from grid.wire_pb2 import EchoMsg
 
 COUNTERS = [field.name for field in dataclasses.fields(Counters)]
@@ -56,9 +56,9 @@ def counters(told: Counters) -> dict[str, int]:
 
 
 async def dead(client: grid.Client, address: str) -> None:
-    parcel = Parcel("nowhere", 0, "grid.EchoMsg", b"", None)
+    outgoing = Outgoing("nowhere", 0, "grid.EchoMsg", b"", None)
     with pytest.raises(PeerUnreachable):
-        await client._transport.ask(Destination(address, "", True), parcel, Deadline.after(5))
+        await client._transport.ask(Destination(address, "", True), outgoing, Deadline.after(5))
 
 
 async def test_a_new_client_has_done_nothing(grid_client: grid.Client) -> None:
@@ -124,7 +124,7 @@ async def test_a_mailbox_counts_what_comes(
         with pytest.raises(ReceiverBusy):
             await grid_client._transport.ask(
                 Destination(grid_server.address, "", True),
-                Parcel(mailbox.key, 0, "grid.EchoMsg", b"", None),
+                Outgoing(mailbox.key, 0, "grid.EchoMsg", b"", None),
                 Deadline.after(5),
             )
         told = mailbox.statistics()
@@ -230,10 +230,10 @@ async def test_a_client_with_breakers_tells_of_them(
         assert told.breaker == grid.BreakerStatistics(grid.BreakerState.CLOSED, 0)
         # Also where there are no sessions.
         to = Destination("127.0.0.1:1", "", False)
-        parcel = Parcel("nowhere", 0, "grid.EchoMsg", b"", None)
+        outgoing = Outgoing("nowhere", 0, "grid.EchoMsg", b"", None)
         for _ in range(5):
             with pytest.raises(PeerUnreachable):
-                await client._transport.ask(to, parcel, Deadline.after(5))
+                await client._transport.ask(to, outgoing, Deadline.after(5))
         told = client.statistics().pools[to.address]
         assert (told.sessions, told.maximum) == ((), 0)
         assert told.breaker == grid.BreakerStatistics(grid.BreakerState.OPEN, 1)

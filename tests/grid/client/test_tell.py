@@ -19,7 +19,7 @@ from grid.registry.registration import encode_registration
 from grid.testing import FaultProxy, wait_until
 from grid.transport.transport import Destination
 from grid.wire_pb2 import EchoMsg
-from tests.grid.transport.link_kit import Gatekeeper, ask, link_of, parcel, serving, transport
+from tests.grid.transport.link_kit import Gatekeeper, ask, link_of, outgoing, serving, transport
 
 # Half of the tells are 20 MB: far more than what gRPC writes (some MB, by version and machine)
 # to a peer that acknowledges nothing.
@@ -138,7 +138,9 @@ async def test_a_tell_is_done_when_it_is_written_and_not_before() -> None:
         link = link_of(way)
         to = Destination(proxy.endpoint, "", True)
         telling = [
-            asyncio.create_task(way.tell(to, parcel(b"%d" % n + bytes(SIZE)), Deadline.after(1.5)))
+            asyncio.create_task(
+                way.tell(to, outgoing(b"%d" % n + bytes(SIZE)), Deadline.after(1.5))
+            )
             for n in range(2 * HALF)
         ]
         await asyncio.sleep(0)
@@ -165,7 +167,9 @@ async def test_an_unwritten_tell_goes_to_the_next_session() -> None:
         proxy.blackhole()
         to = Destination(proxy.endpoint, "", True)
         telling = [
-            asyncio.create_task(way.tell(to, parcel(b"%d " % n + bytes(SIZE)), Deadline.after(60)))
+            asyncio.create_task(
+                way.tell(to, outgoing(b"%d " % n + bytes(SIZE)), Deadline.after(60))
+            )
             for n in range(2 * HALF)
         ]
         await asyncio.sleep(0)

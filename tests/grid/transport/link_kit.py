@@ -14,15 +14,15 @@ from grid.transport.answer import Answer, FutureAnswer, Reply
 from grid.transport.link import Link
 from grid.transport.service import WireService
 from grid.transport.settings import SessionSettings
-from grid.transport.transport import Destination, Parcel, Transport
+from grid.transport.transport import Destination, Outgoing, Transport
 from grid.wire_pb2 import Delivery
 
-__all__ = ["Gatekeeper", "ask", "ask_many", "link_of", "parcel", "serving", "transport"]
+__all__ = ["Gatekeeper", "ask", "ask_many", "link_of", "outgoing", "serving", "transport"]
 
 
-def parcel(data: bytes = b"x", receiver: str = "m") -> Parcel:
+def outgoing(data: bytes = b"x", receiver: str = "m") -> Outgoing:
     """A message; its bytes are not looked at."""
-    return Parcel(receiver, 0, "grid.EchoMsg", data, None)
+    return Outgoing(receiver, 0, "grid.EchoMsg", data, None)
 
 
 class Gatekeeper:
@@ -109,7 +109,7 @@ async def ask(
 ) -> bytes:
     """The bytes of the answer."""
     to = Destination(address, "", True)
-    reply = await way.ask(to, parcel(data, receiver), Deadline.after(timeout), again=again)
+    reply = await way.ask(to, outgoing(data, receiver), Deadline.after(timeout), again=again)
     return reply[1]
 
 

@@ -12,14 +12,14 @@ from grid.deadline import Deadline
 from grid.errors import OutcomeUnknown, PeerUnreachable
 from grid.testing import wait_until
 from grid.transport.transport import Destination, Transport
-from tests.grid.transport.link_kit import Gatekeeper, parcel, serving, transport
+from tests.grid.transport.link_kit import Gatekeeper, outgoing, serving, transport
 
 WAYS = pytest.mark.parametrize("sessions", [True, False], ids=["session", "unary"])
 
 
 async def ask(way: Transport, address: str, sessions: bool, timeout: float = 10) -> bytes:
     to = Destination(address, "", sessions)
-    return (await way.ask(to, parcel(b"x"), Deadline.after(timeout)))[1]
+    return (await way.ask(to, outgoing(b"x"), Deadline.after(timeout)))[1]
 
 
 @contextlib.asynccontextmanager

@@ -27,7 +27,7 @@ from tests.grid.transport.link_kit import (
     ask_many,
     hold,
     link_of,
-    parcel,
+    outgoing,
     serving,
     transport,
 )
@@ -248,8 +248,8 @@ async def test_a_peer_without_sessions_is_asked_by_single_calls() -> None:
         assert await ask_many(way, address, datas) == datas
         to = Destination(address, "", True)
         with pytest.raises(StreamsUnsupported):
-            await way.stream(to, parcel(), Deadline.after(5))
+            await way.stream(to, outgoing(), Deadline.after(5))
         before = len(gate.seen)
-        await way.tell(to, parcel(), Deadline.after(5))
+        await way.tell(to, outgoing(), Deadline.after(5))
         assert len(gate.seen) == before + 1
     await server.stop(0)

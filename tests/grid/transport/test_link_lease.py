@@ -12,7 +12,7 @@ from grid.mailbox.dispatcher import Dispatcher
 from grid.testing import wait_until
 from grid.transport.stream_end import StreamEnd
 from grid.transport.transport import Destination, Transport
-from tests.grid.transport.link_kit import Gatekeeper, parcel, serving, transport
+from tests.grid.transport.link_kit import Gatekeeper, outgoing, serving, transport
 
 
 async def open_stream(
@@ -21,7 +21,7 @@ async def open_stream(
     """Both ends of a stream: the one that asked for it, and the one of the peer."""
     to = Destination(address, "", True)
     opening = asyncio.create_task(
-        way.stream(to, parcel(b"open", "later"), Deadline.after(10)), name="opening"
+        way.stream(to, outgoing(b"open", "later"), Deadline.after(10)), name="opening"
     )
     await wait_until(lambda: b"open" in gate.held, "the stream is asked for")
     answer = gate.held.pop(b"open")
@@ -64,7 +64,7 @@ async def test_a_stream_that_is_accepted_after_the_lease_does_not_open() -> None
     async with serving(gate) as (address, _), transport() as way:
         to = Destination(address, "", True)
         opening = asyncio.create_task(
-            way.stream(to, parcel(b"open", "later"), Deadline.after(10)), name="opening"
+            way.stream(to, outgoing(b"open", "later"), Deadline.after(10)), name="opening"
         )
         await wait_until(lambda: b"open" in gate.held, "the stream is asked for")
         gate.valid = False
