@@ -23,6 +23,7 @@ from machine.core.handlers import Binding
 from machine.core.mutation import Mutation
 from machine.core.options import Options
 from machine.core.plans import HandlerTable
+from machine.core.subclasses import attributes_of
 from machine.core.when import When
 from machine.errors import MachineError
 from machine.rules.kinds import Kind
@@ -84,6 +85,10 @@ class Base(When):
     @on_error.setter
     def on_error(self, function: Callable[[BaseException], object] | None) -> None:
         self._m_on_error = function
+
+    def __getstate__(self) -> object:
+        """The attributes of a subclass, for pickles and copies; the machine's own are apart."""
+        return attributes_of(self)
 
     # -- hooks ---------------------------------------------------------------------------
 

@@ -12,12 +12,12 @@ from weakref import WeakValueDictionary
 
 from machine.core import bindings
 from machine.core.failures import From
-from machine.core.hiding import check_names
 from machine.core.lifecycle import Lifecycle
 from machine.core.mutation import DropReason, Mutation
 from machine.core.options import Options, check_kinds
 from machine.core.reasons import by_relations
 from machine.core.snapshot import Snapshot
+from machine.core.subclasses import begin_later_bases, check_names
 from machine.core.tracer import Tracer
 from machine.core.view import Names
 from machine.core.when import setup_lock
@@ -153,6 +153,8 @@ class Machine(Lifecycle, Pictures, Generic[S]):
                 self.bind(group)
         if parent is not None:
             self._m_join(parent)
+        if type(self) is not Machine:
+            begin_later_bases(self)
 
     def _m_join(self, parent: Machine[Any]) -> None:
         self._m_parent = parent
@@ -164,12 +166,9 @@ class Machine(Lifecycle, Pictures, Generic[S]):
             tracer.submachine(parent, self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """State, without behaviour: handlers that are not methods of a subclass stay behind.
-
-        The attributes of a subclass go along, and must be picklable.
-        """
+        """State, without behaviour: bound handlers stay behind, attributes of a subclass do not."""
         made = (type(self), self.schema, self._m_options, self._m_tags, self.export())
-        return _restored, made, getattr(self, "__dict__", None) or None
+        return _restored, made, self.__getstate__()
 
     @property
     def parent(self) -> Machine[Any] | None:

@@ -1,6 +1,9 @@
 """Names of subclasses: private ones are free, public ones of machines are refused."""
 
 import asyncio
+import copy
+import pickle
+import threading
 from typing import Any
 
 import pytest
@@ -127,3 +130,109 @@ def test_overrides_and_other_names_are_left_alone() -> None:
     assert lamp.add("A", "B").executed
     assert lamp.added == ("A", "B")
     assert lamp.active == ("B", "A") or lamp.active == ("A", "B")
+
+
+# -- cooperative classes -----------------------------------------------------------------
+
+
+class Counting:
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 1
+
+
+class Logging:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+
+class Needing:
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+def test_later_bases_begin() -> None:
+    class App(Machine[object], Counting, Logging, schema="A"):
+        pass
+
+    app = App()
+    assert app.count == 1
+    assert app.lines == []
+    assert app.add("A").executed
+
+
+def test_a_later_base_that_needs_arguments_is_left_to_the_subclass() -> None:
+    class App(Machine[object], Needing, schema="A"):
+        def __init__(self) -> None:
+            super().__init__()
+            Needing.__init__(self, 3)
+
+    assert App().value == 3
+
+
+def test_a_missing_call_of_the_machines_init_is_told() -> None:
+    with pytest.raises(InvalidArgument, match=r"Door\.__init__ does not call super\(\)"):
+
+        class Door(Machine[object], schema="A"):
+            def __init__(self) -> None:
+                self.opened = 0
+
+
+def test_an_init_by_way_of_another_method_is_left_alone() -> None:
+    class Door(Machine[object], schema="A"):
+        def __init__(self) -> None:
+            self.begin()
+
+        def begin(self) -> None:
+            super().__init__()
+
+    assert Door().add("A").executed
+
+
+class Slotted(Machine[object], schema="A; B"):
+    __slots__ = ("__dict__", "__hidden", "door", "unset")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.door = [1]
+        self.__hidden = "h"
+        self.other = "o"
+
+    def hidden(self) -> str:
+        return self.__hidden
+
+
+class Chosen(Machine[object], schema="A; B"):
+    """A machine that leaves an attribute out, and makes it again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept = [1]
+        self.lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        assert isinstance(state, dict)
+        return {name: value for name, value in state.items() if name != "lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.lock = threading.Lock()
+
+
+@pytest.mark.parametrize("again", [lambda m: pickle.loads(pickle.dumps(m)), copy.deepcopy])
+def test_attributes_survive_pickles_and_copies(again: Any) -> None:
+    slotted = Slotted()
+    slotted.add("A")
+    other = again(slotted)
+    assert (other.door, other.hidden(), other.other) == ([1], "h", "o")
+    assert other.door is not slotted.door
+    assert not hasattr(other, "unset")
+    assert other.is_("A")
+    chosen = Chosen()
+    chosen.add("B")
+    other = again(chosen)
+    assert other.kept == [1]
+    assert other.lock is not chosen.lock
+    assert other.is_("B")
+    assert other.add("A").executed
