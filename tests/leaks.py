@@ -137,7 +137,7 @@ class LeakCheck:
             "file descriptor": set(_open_files()),
             "temporary file": set(_files(self._folder)),
             "machine with open waits": {
-                str(one) for one in _MACHINES if len(one._m_open_waits or ())
+                str(one) for one in list(_MACHINES.values()) if len(one._m_open_waits or ())
             },
         }
 
@@ -212,14 +212,15 @@ def _files(folder: Path) -> Iterator[str]:
         yield from (f"{place}/{name}" for name in names)
 
 
-_MACHINES: weakref.WeakSet[Machine[Any]] = weakref.WeakSet()
+# By id, as machines may be unhashable.
+_MACHINES: weakref.WeakValueDictionary[int, Machine[Any]] = weakref.WeakValueDictionary()
 
 
 def _register_machines() -> None:
     make = Machine.__init__
 
     def __init__(self: Machine[Any], *args: Any, **options: Any) -> None:  # noqa: N807
-        _MACHINES.add(self)
+        _MACHINES[id(self)] = self
         make(self, *args, **options)
 
     Machine.__init__ = __init__  # type: ignore[method-assign]
