@@ -3,7 +3,8 @@
 #   docker build --tag actor-grid .
 #
 # Only sources go in (.dockerignore); it needs no feature of BuildKit. Behind a proxy or with a
-# package index of your own, pass PIP_INDEX_URL and its like as build arguments, and `--network host` if only the host reaches it.
+# package index of your own, pass PIP_INDEX_URL and its like as build arguments, and
+# `--network host` if only the host reaches it.
 ARG PYTHON_IMAGE=python:3.11-slim
 
 FROM ${PYTHON_IMAGE} AS build

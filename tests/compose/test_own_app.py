@@ -116,7 +116,8 @@ def shop(tmp_path: Path, image: str) -> Iterator[Shop]:
 async def test_an_application_is_deployed_and_updated_without_a_lost_request(shop: Shop) -> None:
     from google.protobuf.wrappers_pb2 import StringValue
 
-    client = grid.Client("shop", etcd=f"127.0.0.1:{shop.port}", timeout=20)
+    patient = grid.Retry(attempts=None)  # as often as the deadline allows
+    client = grid.Client("shop", etcd=f"127.0.0.1:{shop.port}", timeout=30, retry=patient)
     answers: list[str] = []
 
     async def ask() -> None:
