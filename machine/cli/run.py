@@ -36,6 +36,7 @@ HELP = """\
 +A {"n": 1}   with arguments, as JSON
 
 active        the active states             inspect [A]  ticks and relations
+possible      the states that +A accepts    why          the reason of the last no
 story [A]     why a state is what it is     draw [format]  a picture as text
 wait SECONDS  let the machine work on       help, quit"""
 
@@ -178,12 +179,15 @@ class _Prompt:
         self.jsonl = jsonl
         self.failed = False
         self.canceled = False
+        self.why = ""  # the reason of the last rejection
         self.number = 0
         self.listener = _Listener()
         machine.bind_tracer(StoryTracer())
         machine.bind_tracer(self.listener)
         self.words: dict[str, Callable[[list[str]], str]] = {
             "active": lambda _: self.state(),
+            "possible": self.possible,
+            "why": lambda _: self.why or "nothing was rejected",
             "inspect": lambda names: machine.inspect(*names).rstrip("\n"),
             "story": self.story,
             "draw": self.draw,
@@ -230,8 +234,9 @@ class _Prompt:
         result = does(*names, args=args)
         if result.queued:
             result = result.wait(_QUEUED)
-        if sign != "?":
-            self.canceled |= result.canceled
+        if result.canceled:
+            self.why = f"{result.rejected_by}: {result.why}"
+            self.canceled |= sign != "?"
         return result
 
     # -- other words -----------------------------------------------------------------------
@@ -239,6 +244,11 @@ class _Prompt:
     def state(self) -> str:
         machine = self.machine
         return machine.string_all() if len(machine.names) <= _FEW else machine.string()
+
+    def possible(self, words: list[str]) -> str:
+        found = self.machine.possible()
+        self.listener.taken()  # its dry runs are not to be shown
+        return " ".join(found) or "nothing"
 
     def story(self, words: list[str]) -> str:
         text = str(self.machine.story(*words[:1])).splitlines()

@@ -341,3 +341,13 @@ def test_files_of_another_kind_are_not_written(
     assert not Path(name).exists()
     assert main(["draw", "water.txt", "-o", name, "--format", "dot"]) == 0
     assert Path(name).read_text().startswith("digraph")
+
+
+def test_what_is_possible_and_why_not(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("shop.txt").write_text("Paid\nShipped ?Paid\n")
+    Path("script").write_text("why\npossible\n?Shipped\nwhy\n+Paid\npossible\n")
+    assert main(["run", "shop.txt", "--script", "script"]) == 0
+    out = capsys.readouterr().out.split("> ")
+    assert out[1:3] == ["why\nnothing was rejected\n", "possible\nPaid\n"]
+    assert out[4] == "why\nrelations: Shipped requires Paid\n"
+    assert out[6] == "possible\nShipped\n"
