@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary
@@ -63,6 +64,8 @@ class Base(When):
         self._m_on_error: Callable[[BaseException], object] | None = None
         self._m_on_change: Callable[[Any, Any, Any], object] | None = None
         self._m_options = options
+        if options.eager:
+            self._m_starting = deque()
         self._m_busy = threading.Lock()
         self._m_pending = 0
         self._m_transitions = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -28,6 +29,9 @@ class Options:
             the other, before the machine takes them for an endless loop.
         catch: errors of handlers become the state `Exception`; False raises
             them at the caller, after the transition was rolled back.
+        eager: async handlers run up to their first wait before the mutation returns,
+            after its transitions, as eager tasks of asyncio (Python 3.12 and later).
+            Otherwise they begin in the next turn of the event loop.
         clock: a function that returns seconds, never less than before, by which
             the time of handlers is measured. Tests give one that they advance
             by hand, so that they need not sleep.
@@ -40,15 +44,16 @@ class Options:
     queue_limit: int = 1000
     chain_limit: int = 1000
     catch: bool = True
+    eager: bool = False
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name == "catch":
+            if field.name in ("catch", "eager"):
                 if not isinstance(value, bool):
                     raise InvalidArgument(
-                        f"catch must be True or False, not {value!r}", argument="catch"
+                        f"{field.name} must be True or False, not {value!r}", argument=field.name
                     )
             elif field.name == "clock":
                 if not callable(value):
@@ -59,14 +64,18 @@ class Options:
                 raise InvalidArgument(
                     f"{field.name} must be a number above 0, not {value!r}", argument=field.name
                 )
+        if self.eager and sys.version_info < (3, 12):
+            raise InvalidArgument("eager tasks need Python 3.12 or later", argument="eager")
 
     def __getstate__(self) -> list[object]:
         """The limits alone: a process that unpickles them has a clock of its own."""
         return [getattr(self, name) for name in _LIMITS]
 
     def __setstate__(self, state: Sequence[object]) -> None:
-        for name, value in zip((*_LIMITS, "clock"), (*state, time.monotonic), strict=True):
-            object.__setattr__(self, name, value)
+        # Options that were pickled before a limit was added have its default.
+        given = dict(zip(_LIMITS, state, strict=False))
+        for field in fields(self):
+            object.__setattr__(self, field.name, given.get(field.name, field.default))
 
 
 _LIMITS = tuple(field.name for field in fields(Options) if field.name != "clock")

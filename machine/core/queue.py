@@ -31,6 +31,7 @@ from machine.rules.kinds import Kind
 from machine.rules.resolution import Move
 from machine.schema.arguments import needs_args
 from machine.schema.schema import EXCEPTION
+from machine.waits.eager import begin_all
 from machine.waits.result import CANCELED, EXECUTED, Result
 from machine.waits.wait import Wait
 
@@ -217,6 +218,8 @@ class Queue(Base):
             self._m_drain()
         if self._m_disposing:
             self._m_dispose_if_due()
+        if self._m_starting:
+            begin_all(self._m_starting)
         if interrupt is not None:
             raise interrupt
         return EXECUTED if executed else rejected
@@ -233,6 +236,8 @@ class Queue(Base):
                 self._m_end_drain()
         if self._m_disposing:
             self._m_dispose_if_due()
+        if self._m_starting:
+            begin_all(self._m_starting)
         if interrupt is not None:
             raise interrupt
 

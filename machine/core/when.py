@@ -11,6 +11,7 @@
 `_m_thread`         the thread that drains the queue, or 0
 `_m_disposing`      True once `dispose` was called
 `_m_loop`, `_m_tasks`  the home loop, and the tasks of contexts
+`_m_starting`       work that begins after the drain, if handlers are eager
 `_m_adopted`        True once the home loop is not the one of the constructor
 ==================  ===============================================================
 
@@ -36,6 +37,7 @@ from machine.rules.resolution import Relations
 from machine.schema.schema import EXCEPTION
 from machine.times import next_active
 from machine.waits.contexts import StateContext
+from machine.waits.eager import Starting
 from machine.waits.open_waits import Condition, OpenWaits
 from machine.waits.result import Result
 from machine.waits.wait import Wait
@@ -65,6 +67,7 @@ class When(View):
         "_m_gone",
         "_m_loop",
         "_m_open_waits",
+        "_m_starting",
         "_m_tasks",
         "_m_thread",
         "_m_tracers",
@@ -82,6 +85,7 @@ class When(View):
         self._m_disposing = False
         self._m_loop: AbstractEventLoop | None = None
         self._m_adopted = False
+        self._m_starting: Starting | None = None
         self._m_tasks: set[Task[Any]] | None = None
 
     def when(self, *states: Names) -> Wait:

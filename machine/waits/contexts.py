@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from machine.errors import NoEventLoop
+from machine.waits.eager import Starting, eager_task
 from machine.waits.wait import Wait
 
 __all__ = ["ContextHost", "StateContext"]
@@ -27,6 +28,7 @@ class ContextHost(Protocol):
     id: str
     _m_loop: asyncio.AbstractEventLoop | None
     _m_tasks: set[asyncio.Task[Any]] | None
+    _m_starting: Starting | None  # work that begins after the drain, if handlers are eager
     _m_adopted: bool  # the home loop is not the one in which the machine was made
 
     def _m_background_failed(self, error: BaseException, state: str, name: str) -> None: ...
@@ -134,7 +136,9 @@ class StateContext:
                 hint="Make the machine inside a running loop, or use a plain handler.",
             )
         self._worked = True
-        if home is running:
+        if home is running and machine._m_starting is not None:
+            machine._m_starting.append((home, partial(self._begin, home, work, name, True, True)))
+        elif home is running:
             self._begin(home, work, name, True)
         else:
             home.call_soon_threadsafe(self._begin, home, work, name, True)
@@ -145,8 +149,13 @@ class StateContext:
         work: Coroutine[Any, Any, T],
         name: str,
         of_handler: bool = False,
+        eager: bool = False,
     ) -> asyncio.Task[T]:
-        if _EAGER is not None and loop.get_task_factory() is _EAGER:
+        if eager and not self.expired:
+            task = eager_task(work, loop)
+            if task.done() and not task.cancelled() and task.exception() is None:
+                return task
+        elif _EAGER is not None and loop.get_task_factory() is _EAGER:
             task = asyncio.Task(work, loop=loop)  # the other would begin inside of the transition
         else:
             task = loop.create_task(work)
