@@ -58,6 +58,7 @@ exit codes: 0 all lines were understood, 1 some were not (or, with --strict, wer
 
 _SUFFIXES = {
     ".svg": "svg",
+    ".png": "png",
     ".dot": "dot",
     ".gv": "dot",
     ".d2": "d2",
@@ -101,7 +102,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.set_defaults(does=_lint)
     one = _command(commands, "draw", "draw states and relations", _DRAW)
-    one.add_argument("--format", "-f", choices=FORMATS, help="mermaid, or that of the suffix of -o")
+    one.add_argument(
+        "--format", "-f", choices=(*FORMATS, "png"), help="mermaid, or that of the suffix of -o"
+    )
     _add_active(one, "states to show as active")
     one.add_argument("--relations", metavar="KINDS", help="of require,add,remove,after; else all")
     one.add_argument("--title", help="a heading; else the name of the class")
@@ -183,21 +186,26 @@ def _draw(options: argparse.Namespace) -> int:
     if suffix and suffix not in _SUFFIXES and options.format is None:
         raise CommandError(
             f"{output}: there are no pictures of the kind {suffix}; the endings are "
-            f"{', '.join(_SUFFIXES)}, or name a --format. An SVG can be converted by a browser, "
-            "rsvg-convert or Inkscape"
+            f"{', '.join(_SUFFIXES)}, or name a --format"
         )
-    text = draw(
+    picture = draw(
         loaded.what,
         options.format or _SUFFIXES.get(suffix, "mermaid"),
         active=None if options.active is None else _known(options.active, loaded.schema.names),
         relations=None if options.relations is None else _names([options.relations]),
         title=options.title,
     )
+    data = picture.encode() if isinstance(picture, str) else picture
     if not output or output == "-":
-        sys.stdout.write(text)
+        if isinstance(picture, str):
+            sys.stdout.write(picture)
+        elif sys.stdout.isatty():
+            raise CommandError("a PNG is not for a terminal; give a file with -o")
+        else:
+            sys.stdout.buffer.write(data)
         return 0
     try:
-        Path(output).write_text(text, encoding="utf-8")
+        Path(output).write_bytes(data)
     except OSError as error:
         raise CommandError(f"cannot write {output}: {error.strerror}") from error
     return 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from machine.errors import InvalidArgument
+
 __all__ = ["Pictures"]
 
 _MOST = 300  # states in a picture that a notebook shows by itself
@@ -20,9 +22,17 @@ class Pictures:
         """
         if not format_spec:
             return str(self)
-        from machine.draw import draw
+        from machine.draw import FORMATS, draw
 
-        return draw(self, format_spec)
+        if format_spec == "png":
+            raise InvalidArgument(
+                "a PNG is no text",
+                argument="format_spec",
+                hint=f"The formats of text are {', '.join(FORMATS)}; "
+                'draw(it, "png") of machine.draw gives the bytes.',
+            )
+        text = draw(self, format_spec)
+        return str(text)
 
     def _repr_svg_(self) -> str:
         return format(self, "svg")

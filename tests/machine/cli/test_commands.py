@@ -157,7 +157,7 @@ def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
         assert ended.value.code == 0
         assert "examples:\n  python -m machine" in capsys.readouterr().out
     with pytest.raises(SystemExit) as ended:
-        main(["draw", "a", "--format", "png"])
+        main(["draw", "a", "--format", "gif"])
     assert ended.value.code == 2
 
 
@@ -332,7 +332,7 @@ def test_ctrl_c_ends_it_quietly(folder: Path) -> None:
     assert "Traceback" not in error
 
 
-@pytest.mark.parametrize("name", ["x.png", "x.PDF", "x.jpeg", "x.txt"])
+@pytest.mark.parametrize("name", ["x.gif", "x.PDF", "x.jpeg", "x.txt"])
 def test_files_of_another_kind_are_not_written(
     folder: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
@@ -351,3 +351,18 @@ def test_what_is_possible_and_why_not(folder: Path, capsys: pytest.CaptureFixtur
     assert out[1:3] == ["why\nnothing was rejected\n", "possible\nPaid\n"]
     assert out[4] == "why\nrelations: Shipped requires Paid\n"
     assert out[6] == "possible\nShipped\n"
+
+
+@pytest.mark.parametrize("arguments", [["-o", "x.png"], ["-f", "png", "-o", "x.bin"]])
+def test_draw_writes_a_png(folder: Path, arguments: list[str]) -> None:
+    assert main(["draw", "water.txt", *arguments]) == 0
+    assert Path(arguments[-1]).read_bytes().startswith(b"\x89PNG\r\n")
+
+
+def test_draw_names_the_extra_of_png(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    assert main(["draw", "water.txt", "-o", "x.png"]) == 2
+    assert "pip install 'actor-grid[png]'" in capsys.readouterr().err
+    assert not Path("x.png").exists()

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import itertools
 import re
+import struct
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 
 import pytest
 
 from machine import Machine, Schema, SchemaError, State, States, UnknownState, group, state
-from machine.draw import FORMATS, draw
+from machine.draw import FORMATS, _png, draw
 from machine.draw._layers import parts_of
 from machine.draw._layout import Layout, Rect
 from machine.draw._picture import picture_of
 from machine.draw._svg import _Drawing
-from machine.errors import InvalidArgument
+from machine.draw._svg import svg as svg_of
+from machine.errors import InvalidArgument, MachineError, MissingExtra
 from machine.ready_made import Basic, Connected, ConnPool, Disposed
 from tests.machine.vector_kit import AnyMachine, Vector, each
 
@@ -332,3 +335,43 @@ def test_mermaid_words_are_no_ids(name: str) -> None:
     text = f"{Schema({name: None, 'B': None}):mermaid}"
     assert not re.search(rf"^\s*{name}\b", text, re.MULTILINE)
     assert name in text  # as its label
+
+
+def test_a_png_has_twice_the_size_of_the_svg() -> None:
+    door = Machine(Door)
+    svg = draw(door, "svg")
+    data = draw(door, "png")
+    assert data.startswith(b"\x89PNG\r\n")
+    size = re.search(r'width="([\d.]+)" height="([\d.]+)"', svg)
+    assert size
+    width, height = struct.unpack(">II", data[16:24])
+    assert abs(width - 2 * float(size[1])) <= 2
+    assert abs(height - 2 * float(size[2])) <= 2
+
+
+@pytest.mark.parametrize("kind", ["name", "heading", "pill", "tick"])
+def test_texts_of_every_kind_are_drawn_in_a_png(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = picture_of(Machine("A*; B -A", id="front"))
+    whole = _png.png(picture)
+    drawn = svg_of(picture)
+    without = re.sub(rf'(<text class="{kind}"[^>]*>)[^<]*', r"\1", drawn)
+    assert without != drawn
+    monkeypatch.setattr(_png, "svg", lambda picture: without)
+    assert _png.png(picture) != whole
+
+
+def test_without_a_font_a_png_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_png, "_SANS", '"No Such Font"')
+    with pytest.raises(MachineError, match="font"):
+        draw("A", "png")
+
+
+def test_without_resvg_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    with pytest.raises(MissingExtra, match=r"actor-grid\[png\]"):
+        draw("A", "png")
+
+
+def test_a_png_is_no_text() -> None:
+    with pytest.raises(InvalidArgument, match="draw"):
+        _ = f"{Machine('A'):png}"
