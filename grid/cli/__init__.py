@@ -4,9 +4,10 @@ Only `main` is meant for users; commands of other packages join through the
 entry point group `grid.commands`.
 
 Theory of operation. A command that is typed at a prompt has to answer at once, so
-nothing is imported before it is needed: `--help` and `--version` are answered
-without the command library, a sub-command imports its own module alone (the table
-is in `_catalog.py`), and gRPC is loaded by the commands that talk.
+nothing is imported before it is needed: a sub-command imports its own module alone
+(the table is in `_catalog.py`), the command line is read without a library
+(`_parser.py`), and gRPC is loaded by the commands that talk. Typer runs the commands of
+other packages.
 """
 
 from __future__ import annotations
@@ -43,29 +44,10 @@ def _run(arguments: list[str]) -> int:
 
     open_standard_streams()
     with exits():
-        if _COMPLETION not in os.environ:
-            if arguments == ["--version"]:
-                return _version()
-            if arguments in ([], ["-h"], ["--help"]):
-                return _help(missing=not arguments)
-        from grid.cli._app import build
+        if _COMPLETION in os.environ:
+            from grid.cli._completion_scripts import answer
 
-        code = build()(arguments, prog_name="grid", standalone_mode=False)
-    return code if isinstance(code, int) else 0
+            return answer()
+        from grid.cli._app import run
 
-
-def _version() -> int:
-    from grid import __version__
-    from grid.cli._output import write
-
-    write(f"grid {__version__}\n")
-    return 0
-
-
-def _help(*, missing: bool) -> int:
-    from grid.cli._guests import guests
-    from grid.cli._help import root_help
-    from grid.cli._output import write
-
-    write(root_help(guests()))
-    return 2 if missing else 0
+        return run(arguments)

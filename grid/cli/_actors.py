@@ -6,11 +6,9 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from grid.cli._completion import actor_names, actor_types, peer_names
 from grid.cli._exits import BadInput, NotFound
-from grid.cli._options import Connection, Output, option
+from grid.cli._options import Connection, Output, argument, option
 from grid.cli._output import Column, Format, print_row, say
 from grid.cli._values import seconds
 from grid.errors import UnregisteredMailbox
@@ -23,7 +21,7 @@ _COLUMNS = (Column("NAME", "name"), Column("TYPE", "type"), Column("PEER", "peer
 async def start(
     type: Annotated[  # noqa: A002
         str,
-        typer.Argument(metavar="TYPE", help="name of its definition", autocompletion=actor_types),
+        argument("TYPE", help="name of its definition", complete=actor_types),
     ],
     connection: Connection,
     name: Annotated[
@@ -42,7 +40,7 @@ async def start(
             metavar="PEER",
             env="GRID_START_PEER",
             help="peer to start it on (default: by hashing the name over the peers)",
-            autocompletion=peer_names,
+            complete=peer_names,
         ),
     ] = None,
     data: Annotated[
@@ -91,9 +89,7 @@ async def start(
 
 
 async def stop(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="name of the actor", autocompletion=actor_names)
-    ],
+    name: Annotated[str, argument("NAME", help="name of the actor", complete=actor_names)],
     connection: Connection,
     grace: Annotated[
         float | None,

@@ -2,101 +2,83 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-import typer
-from typer.core import TyperGroup
+from typing import Any, NoReturn
 
 from grid import __version__
 from grid.cli._catalog import COMMANDS
-from grid.cli._exits import BadInput
-from grid.cli._guests import entry_points, guests
+from grid.cli._exits import BadInput, Code
+from grid.cli._guests import guests, run_guest
 from grid.cli._help import root_help
-from grid.cli._options import build_command
-from grid.cli._output import say, write
+from grid.cli._output import write
 
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
-__all__ = ["build"]
+__all__ = ["command_of", "run", "split"]
 
 # Options of a connection, which may also stand before the sub-command.
-_FLAGS = ("--etcd", "--namespace", "-n", "--timeout", "--etcd-ca", "--etcd-cert", "--etcd-key")
-_BEFORE = frozenset({*_FLAGS, "--etcd-user", "--etcd-password"})
+_CONNECTION = ("--etcd", "--namespace", "-n", "--timeout", "--etcd-ca", "--etcd-cert", "--etcd-key")
+_BEFORE = frozenset({*_CONNECTION, "--etcd-user", "--etcd-password"})
 
 
-class _Grid(TyperGroup):
-    """The group of all sub-commands; one is imported when it is used."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        moved, rest = _split(args)
-        if rest[:1] == ["--version"] and not ctx.resilient_parsing:
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line; its exit code."""
+    moved, rest = split(arguments)
+    if not rest:
+        write(root_help(guests()))
+        return Code.USAGE
+    name, *words = rest
+    # The options of the connection are the sub-command's. One that is given there, too,
+    # comes later and wins.
+    words = [*moved, *words]
+    if name in COMMANDS:
+        return int(command_of(name).run(words))
+    match name:
+        case "-h" | "--help":
+            write(root_help(guests()))
+            return Code.OK
+        case "--version":
             write(f"grid {__version__}\n")
-            ctx.exit()
-        # They are the sub-command's options; one that is given there, too, comes later and wins.
-        return super().parse_args(ctx, [*rest[:1], *moved, *rest[1:]])
+            return Code.OK
+        case "--install-completion" | "--show-completion":
+            from grid.cli._completion_scripts import give_script
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return [*COMMANDS, *guests()]
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        entry = COMMANDS.get(cmd_name)
-        if entry is not None:
-            module = import_module(f"grid.cli.{entry.module}")
-            return build_command(getattr(module, entry.name), entry.name)
-        # All of them, so that one which is broken says so where its command is missed.
-        plugged = {point.name: _plugged(point) for point in entry_points()}
-        return plugged.get(cmd_name)
-
-    def get_help(self, ctx: Any) -> str:
-        return root_help(guests()).rstrip()
+            return give_script(name)
+    if name.startswith("-"):
+        _refuse(f"no such option: {name}")
+    code = run_guest(name, words)
+    if code is None:
+        close = difflib.get_close_matches(name, [*COMMANDS, *guests()], n=1)
+        meant = f" (did you mean {close[0]!r}?)" if close else ""
+        _refuse(f"no such command {name!r}{meant}")
+    return code
 
 
-def build() -> Any:
-    """The command with all its sub-commands."""
-    app = typer.Typer(
-        name="grid",
-        cls=_Grid,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-    app.callback()(_root)
-    return typer.main.get_command(app)
+def command_of(name: str) -> Any:
+    """The sub-command of a name in `COMMANDS`."""
+    from grid.cli._options import Command
+
+    entry = COMMANDS[name]
+    module = import_module(f"grid.cli.{entry.module}")
+    return Command(getattr(module, name), name)
 
 
-def _root() -> None:
-    """Actors and mailboxes with unique names, across processes."""
+def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split off the options of a connection that stand before the sub-command.
 
-
-def _split(args: list[str]) -> tuple[list[str], list[str]]:
-    """Split off the options of a connection that stand before the sub-command."""
+    Raises:
+        BadInput: one of them has no value.
+    """
     taken = 0
-    while taken < len(args):
-        flag, equals, _ = args[taken].partition("=")
+    while taken < len(words):
+        flag, equals, _ = words[taken].partition("=")
         if flag not in _BEFORE:
             break
-        if not equals and taken + 1 == len(args):
-            raise BadInput(f"{flag} needs a value; see: grid --help")
+        if not equals and taken + 1 == len(words):
+            _refuse(f"{flag} needs a value")
         taken += 1 if equals else 2
-    return args[:taken], args[taken:]
+    return list(words[:taken]), list(words[taken:])
 
 
-def _plugged(point: EntryPoint) -> Any:
-    try:
-        found: Any = point.load()
-    except Exception as error:  # noqa: BLE001 - an import of another package may raise anything
-        say(f"warning: the command {point.name!r} of {point.value} is broken: {error!r}")
-        return None
-    if isinstance(found, typer.Typer):
-        command = typer.main.get_command(found)
-    elif callable(found):
-        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        app.command(point.name)(found)
-        command = typer.main.get_command(app)
-    else:
-        say(f"warning: the command {point.name!r} of {point.value} is not a command: {found!r}")
-        return None
-    command.name = point.name
-    return command
+def _refuse(problem: str) -> NoReturn:
+    raise BadInput(f"{problem}; see: grid --help")

@@ -6,9 +6,8 @@ of the grid, and it is silent about whatever goes wrong.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-
-import typer
 
 from grid.cli._options import Connection
 
@@ -20,27 +19,27 @@ __all__ = ["actor_names", "actor_types", "mailbox_names", "message_types", "peer
 _BUDGET = 0.3  # seconds: a shell that hangs is worse than one that does not know
 
 
-def mailbox_names(ctx: typer.Context, incomplete: str) -> list[str]:
+def mailbox_names(given: Mapping[str, Any], incomplete: str) -> list[str]:
     """Mailboxes whose names begin with the typed text."""
-    return _beginning(incomplete, _names(ctx, "mailbox"))
+    return _beginning(incomplete, _names(given, "mailbox"))
 
 
-def actor_names(ctx: typer.Context, incomplete: str) -> list[str]:
+def actor_names(given: Mapping[str, Any], incomplete: str) -> list[str]:
     """Actors whose names begin with the typed text."""
-    return _beginning(incomplete, _names(ctx, "actor"))
+    return _beginning(incomplete, _names(given, "actor"))
 
 
-def peer_names(ctx: typer.Context, incomplete: str) -> list[str]:
+def peer_names(given: Mapping[str, Any], incomplete: str) -> list[str]:
     """Peers whose names begin with the typed text."""
-    return _beginning(incomplete, _names(ctx, "peer"))
+    return _beginning(incomplete, _names(given, "peer"))
 
 
-def actor_types(ctx: typer.Context, incomplete: str) -> list[str]:
+def actor_types(given: Mapping[str, Any], incomplete: str) -> list[str]:
     """Actor types of the peers that begin with the typed text."""
-    return _beginning(incomplete, {kind for one in _read(ctx, "peer") for kind in one.types})
+    return _beginning(incomplete, {kind for one in _read(given, "peer") for kind in one.types})
 
 
-def message_types(ctx: typer.Context, incomplete: str) -> list[str]:
+def message_types(given: Mapping[str, Any], incomplete: str) -> list[str]:
     """Message types of the given modules, and those of grid, that begin with the typed text."""
     import contextlib
     import os
@@ -56,29 +55,29 @@ def message_types(ctx: typer.Context, incomplete: str) -> list[str]:
         contextlib.redirect_stderr(null),
         contextlib.suppress(Exception, SystemExit),
     ):
-        import_types(ctx.params.get("proto_module"), ctx.params.get("app"))
+        import_types(given.get("proto_module"), given.get("app"))
     full = [one.full_name for one in known_types()]
     short = [name.rpartition(".")[2] for name in full]
     return _beginning(incomplete, {name for name in short if short.count(name) == 1} | {*full})
 
 
-def _names(ctx: typer.Context, kind: str) -> list[str]:
-    return [one.key.split(".", 2)[2] for one in _read(ctx, kind)]
+def _names(given: Mapping[str, Any], kind: str) -> list[str]:
+    return [one.key.split(".", 2)[2] for one in _read(given, kind)]
 
 
 def _beginning(incomplete: str, names: Any) -> list[str]:
     return sorted(name for name in names if name.startswith(incomplete))
 
 
-def _read(ctx: typer.Context, kind: str) -> list[Registration]:
+def _read(given: Mapping[str, Any], kind: str) -> list[Registration]:
     import asyncio
     import logging
 
     from grid.errors import GridError
 
     logging.disable()
-    given: dict[str, Any] = {**ctx.params, "timeout": _BUDGET}
     known = {name: given[name] for name in Connection.__dataclass_fields__ if name in given}
+    known["timeout"] = _BUDGET
     try:
         return asyncio.run(_query(Connection(**known), kind))
     except (GridError, OSError):

@@ -13,11 +13,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from grid.cli._exits import Code
 from grid.cli._load import TARGET_HELP
-from grid.cli._options import option
+from grid.cli._options import argument, option
 from grid.cli._output import say, say_error
 from grid.cli._serve import LogLevel, LogLevelOption
 from grid.cli._values import seconds, whole_number
@@ -36,7 +34,7 @@ _LEAST_DELAY, _LARGEST_DELAY = 0.5, 15.0  # seconds between starts of etcd
 
 
 async def dev(
-    target: Annotated[str, typer.Argument(metavar="MODULE:SERVER", help=TARGET_HELP)],
+    target: Annotated[str, argument("MODULE:SERVER", help=TARGET_HELP)],
     peers: Annotated[
         int,
         option(

@@ -121,16 +121,13 @@ def _tell(error: GridError) -> None:
 
 
 def _usage_text(error: Exception) -> str | None:
-    """The text of a wrong command line; None for any other error.
+    """The text of a wrong command line of another package; None for any other error.
 
     Recognised by its method: typer's classes are click's in some versions.
     """
     describe = getattr(error, "format_message", None)
     if describe is None:
         return None
-    name = getattr(getattr(error, "param", None), "metavar", None)
-    if type(error).__name__ == "MissingParameter" and name:
-        return f"{name} is missing{_see_help(error)}"
     text = str(describe()).rstrip(".")
     return f"{text[:1].lower()}{text[1:]}{_see_help(error)}"
 

@@ -1,8 +1,4 @@
-"""Help texts: at most 40 lines of 80 columns for a command, words never broken.
-
-The parameters of a command are duck-typed: typer brings a command library of its
-own in some versions and uses an installed one in others.
-"""
+"""Help texts: at most 40 lines of 80 columns for a command, words never broken."""
 
 from __future__ import annotations
 
@@ -10,10 +6,10 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from grid.cli._catalog import COMMANDS, PANELS
 from grid.cli._output import styled
+from grid.cli._parser import Parameter
 
 __all__ = ["CONNECTION", "command_help", "root_help"]
 
@@ -63,37 +59,36 @@ def root_help(guests: Iterable[str] = ()) -> str:
     return "\n".join(lines) + "\n"
 
 
-def command_help(name: str, doc: str, params: Iterable[Any]) -> str:
+def command_help(name: str, doc: str, parameters: Iterable[Parameter]) -> str:
     """Help of a sub-command, from its docstring and its parameters."""
-    shown = [one for one in params if not getattr(one, "hidden", False)]
-    arguments = [one for one in shown if one.param_type_name == "argument"]
-    options = [one for one in shown if one.param_type_name == "option"]
-    connection = [one for one in options if _panel(one) == CONNECTION]
-    own = [one for one in options if _panel(one) != CONNECTION and "--help" not in one.opts]
-    usage = " ".join(_argument_usage(one) for one in arguments)
+    shown = [one for one in parameters if not one.hidden]
+    arguments = [one for one in shown if not one.flags]
+    options = [one for one in shown if one.flags]
+    own = [one for one in options if one.panel != CONNECTION]
+    usage = " ".join(one.metavar if one.required else f"[{one.metavar}]" for one in arguments)
     lines = [f"Usage: grid {name} [OPTIONS] {usage}".rstrip(), "", *_paragraphs(doc)]
     if arguments:
         lines += ["", _heading("Arguments")]
-        width = max(len(_metavar(one)) for one in arguments) + 2
+        width = max(len(one.metavar) for one in arguments) + 2
         for one in arguments:
-            lines += _row(_metavar(one), one.help or "", width)
+            lines += _row(one.metavar, one.help, width)
     if own:
         lines += ["", _heading("Options")]
         left = min(_LEFT, max(len(_names(one)) for one in own) + 4)
         for one in own:
-            lines += _row(_names(one), one.help or "", left)
-    if connection:
+            lines += _row(_names(one), one.help, left)
+    if len(own) < len(options):
         lines += ["", _heading(CONNECTION)]
         for names, text in _CONNECTION_LINES:
             lines += _row(names, text, _LEFT)
     return "\n".join([*lines, "", *_variables(options)]) + "\n"
 
 
-def _variables(options: Iterable[Any]) -> list[str]:
+def _variables(options: Iterable[Parameter]) -> list[str]:
     irregular = [
-        one.envvar
+        one.variable
         for one in options
-        if isinstance(one.envvar, str) and one.envvar != _usual_variable(one)
+        if one.variable != "GRID_" + one.shown[2:].replace("-", "_").upper()
     ]
     text = "Each option has a variable, as GRID_ETCD for --etcd"
     if irregular:
@@ -101,29 +96,9 @@ def _variables(options: Iterable[Any]) -> list[str]:
     return _wrap(text + ".")
 
 
-def _usual_variable(one: Any) -> str:
-    return "GRID_" + _long(one)[2:].replace("-", "_").upper()
-
-
-def _long(one: Any) -> str:
-    return next((flag for flag in one.opts if flag.startswith("--")), str(one.opts[0]))
-
-
-def _names(one: Any) -> str:
-    flags = ", ".join(sorted(one.opts, key=len))
-    return flags if one.is_flag else f"{flags} {_metavar(one)}"
-
-
-def _metavar(one: Any) -> str:
-    return str(one.metavar or one.name.upper())
-
-
-def _argument_usage(one: Any) -> str:
-    return _metavar(one) if one.required else f"[{_metavar(one)}]"
-
-
-def _panel(one: Any) -> str:
-    return str(getattr(one, "rich_help_panel", None) or "")
+def _names(one: Parameter) -> str:
+    flags = ", ".join(sorted(one.flags, key=len))
+    return flags if one.is_flag else f"{flags} {one.metavar}"
 
 
 def _paragraphs(doc: str) -> Iterator[str]:

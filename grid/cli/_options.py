@@ -2,44 +2,69 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
-import typer
-from typer.core import TyperCommand
-
 from grid.cli._exits import BadInput, Code, exits
 from grid.cli._help import CONNECTION, command_help
-from grid.cli._output import Format
+from grid.cli._output import Format, write
+from grid.cli._parser import Completer, Parameter, complete, parse
 from grid.cli._values import choice, existing_file, seconds
 
 if TYPE_CHECKING:
     from grid.client.client import Client
     from grid.etcd import EtcdConfig
 
-__all__ = ["Connection", "Output", "build_command", "option"]
+__all__ = ["Command", "Connection", "Output", "argument", "option"]
 
 _ETCD = "127.0.0.1:2379"
-_TIMEOUT = 10.0
+_TIMEOUT = 10.0  # seconds
 _ETCD_PATIENCE = 3.0  # seconds: an etcd that is there answers in a few milliseconds
 
 
-def option(*flags: str, help: str, env: str | None = None, **settings: Any) -> Any:  # noqa: A002
-    """An option with a variable: `--etcd-ca` is also `GRID_ETCD_CA` unless `env` names another."""
+def option(
+    *flags: str,
+    help: str,  # noqa: A002
+    env: str | None = None,
+    metavar: str = "",
+    parser: Callable[[str], Any] = str,
+    complete: Completer | None = None,
+    panel: str = "",
+) -> Parameter:
+    """An option with a variable: `--etcd-ca` is also `GRID_ETCD_CA` unless `env` names another.
+
+    Without a metavar it takes no value and is True when it is given.
+    """
     flag = next(flag for flag in flags if flag.startswith("--"))
-    variable = env or "GRID_" + flag.partition("/")[0][2:].replace("-", "_").upper()
-    settings.setdefault("show_default", False)
-    return typer.Option(*flags, help=help, envvar=variable, **settings)
+    return Parameter(
+        flags=flags,
+        help=help,
+        variable=env or "GRID_" + flag[2:].replace("-", "_").upper(),
+        metavar=metavar,
+        convert=parser,
+        complete=complete,
+        panel=panel,
+    )
 
 
-_connection = functools.partial(option, rich_help_panel=CONNECTION)
+def argument(metavar: str, *, help: str, complete: Completer | None = None) -> Parameter:  # noqa: A002
+    """An argument by its place."""
+    return Parameter(metavar=metavar, help=help, complete=complete)
 
 
-def _file(flag: str, help: str) -> Any:  # noqa: A002
+def _connection(
+    *flags: str,
+    metavar: str,
+    help: str,  # noqa: A002
+    parser: Callable[[str], Any] = str,
+) -> Parameter:
+    return option(*flags, metavar=metavar, help=help, parser=parser, panel=CONNECTION)
+
+
+def _file(flag: str, help: str) -> Parameter:  # noqa: A002
     return _connection(flag, metavar="FILE", parser=existing_file(flag), help=help)
 
 
@@ -62,9 +87,11 @@ class Connection:
     etcd_ca: Annotated[Path | None, _file("--etcd-ca", "authority of etcd (PEM)")] = None
     etcd_cert: Annotated[Path | None, _file("--etcd-cert", "own certificate (PEM)")] = None
     etcd_key: Annotated[Path | None, _file("--etcd-key", "key of the certificate (PEM)")] = None
-    etcd_user: Annotated[str | None, _connection("--etcd-user", help="user at etcd")] = None
+    etcd_user: Annotated[
+        str | None, _connection("--etcd-user", metavar="TEXT", help="user at etcd")
+    ] = None
     etcd_password: Annotated[
-        str | None, _connection("--etcd-password", help="password of the user")
+        str | None, _connection("--etcd-password", metavar="TEXT", help="password of the user")
     ] = None
 
     def client(self) -> Client:
@@ -128,50 +155,68 @@ Output = Annotated[
         "-o",
         metavar="FORMAT",
         parser=choice("--output", Format),
-        autocompletion=lambda: list(Format),
+        complete=lambda *_: list(Format),
         help="table, wide, json or jsonl (default: table)",
     ),
 ]
 
 
-class _Command(TyperCommand):
-    """A command with help texts of our own."""
+class Command:
+    """A sub-command that calls a function, plain or async.
 
-    def get_help(self, ctx: Any) -> str:
-        return command_help(self.name or "", self.help or "", self.get_params(ctx)).rstrip()
-
-
-def build_command(function: Callable[..., Any], name: str) -> Any:
-    """A command of the command library that calls a function, plain or async.
-
-    A parameter `connection: Connection` stands for the options of one. The return
-    value of the function is the exit code, None for 0. Ctrl-C is the usual end of
-    a command with `--watch`, so it is no failure there.
+    The function's parameters are annotated with an `option` or `argument` each;
+    a parameter `connection: Connection` stands for the options of one. The return
+    value of the function is the exit code, None for 0.
     """
 
-    def invoke(**given: Any) -> None:
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        self.name = name
+        self._function = function
+        self._takes_connection = False
+        self._parameters = list(self._collect())
+
+    def run(self, words: Sequence[str]) -> int:
+        """Run it with the words after its name; its exit code."""
+        before = words[: words.index("--")] if "--" in words else words
+        if "--help" in before or "-h" in before:
+            write(command_help(self.name, self._function.__doc__ or "", self._parameters))
+            return Code.OK
+        given = parse(self.name, self._parameters, words)
+        # Ctrl-C is the usual end of a command with `--watch`, and no failure.
         interrupted = Code.OK if given.get("watch") else Code.INTERRUPTED
-        if takes_connection:
+        if self._takes_connection:
             parts = {one.name: given.pop(one.name) for one in fields(Connection)}
             given["connection"] = Connection(**parts)
         with exits(interrupted=interrupted):
-            code = _finish(function(**given))
-        raise typer.Exit(code or Code.OK)
+            return _finish(self._function(**given)) or Code.OK
 
-    parameters = list(_parameters(function))
-    takes_connection = "connection" in inspect.signature(function).parameters
-    invoke.__doc__ = function.__doc__
-    invoke.__name__ = function.__name__
-    invoke.__annotations__ = {one.name: one.annotation for one in parameters}
-    invoke.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    app = typer.Typer(
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+    def complete(self, words: Sequence[str], typed: str) -> list[str]:
+        """Words to offer after the words after its name."""
+        return complete(self._parameters, words, typed)
+
+    def _collect(self) -> list[Parameter]:
+        hints = get_type_hints(self._function, include_extras=True)
+        found, shared = [], []
+        for name, one in inspect.signature(self._function).parameters.items():
+            if hints[name] is Connection:
+                self._takes_connection = True
+                of_connection = get_type_hints(Connection, include_extras=True)
+                shared = [
+                    _parameter(field.name, field.default, of_connection[field.name])
+                    for field in fields(Connection)
+                ]
+            else:
+                found.append(_parameter(name, one.default, hints[name]))
+        return found + shared
+
+
+def _parameter(name: str, default: Any, annotation: Any) -> Parameter:
+    (given,) = (one for one in annotation.__metadata__ if isinstance(one, Parameter))
+    required = default is inspect.Parameter.empty
+    many = str(annotation.__origin__).startswith(("list[", "typing.Optional[list"))
+    return replace(
+        given, name=name, default=None if required else default, required=required, many=many
     )
-    app.command(name, cls=_Command)(invoke)
-    return typer.main.get_command(app)
 
 
 def _finish(result: Any) -> Any:
@@ -180,24 +225,3 @@ def _finish(result: Any) -> Any:
     from grid.aio import run
 
     return run(result)
-
-
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    hints = get_type_hints(function, include_extras=True)
-    own = [
-        one.replace(annotation=hints[one.name], kind=inspect.Parameter.KEYWORD_ONLY)
-        for one in inspect.signature(function).parameters.values()
-        if hints[one.name] is not Connection
-    ]
-    if len(own) == len(hints) - ("return" in hints):
-        return own
-    shared = get_type_hints(Connection, include_extras=True)
-    return own + [
-        inspect.Parameter(
-            one.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=one.default,
-            annotation=shared[one.name],
-        )
-        for one in fields(Connection)
-    ]

@@ -6,13 +6,11 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from grid.cli._completion import mailbox_names, message_types
 from grid.cli._exits import BadInput, Code
 from grid.cli._load import import_module
 from grid.cli._messages import build_message, message_type, to_json
-from grid.cli._options import Connection, Output, option
+from grid.cli._options import Connection, Output, argument, option
 from grid.cli._output import Column, Format, compact, print_json, print_rows
 
 if TYPE_CHECKING:
@@ -54,20 +52,20 @@ Idempotent = Annotated[
 async def request(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="name of a mailbox", autocompletion=mailbox_names),
+        argument("NAME", help="name of a mailbox", complete=mailbox_names),
     ],
     type: Annotated[  # noqa: A002
         str,
-        typer.Argument(
-            metavar="TYPE",
+        argument(
+            "TYPE",
             help="protobuf type of the message, for example shop.Order or Order",
-            autocompletion=message_types,
+            complete=message_types,
         ),
     ],
     connection: Connection,
     json: Annotated[
         str,
-        typer.Argument(metavar="JSON", help="message as JSON; - reads stdin (default: {})"),
+        argument("JSON", help="message as JSON; - reads stdin (default: {})"),
     ] = "{}",
     proto_module: ProtoModules = None,
     app: App = None,
@@ -102,7 +100,7 @@ async def request(
 async def broadcast(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="NAME...", help="names of mailboxes", autocompletion=mailbox_names),
+        argument("NAME...", help="names of mailboxes", complete=mailbox_names),
     ],
     connection: Connection,
     type: Annotated[  # noqa: A002
@@ -113,7 +111,7 @@ async def broadcast(
             metavar="TYPE",
             env="GRID_BROADCAST_TYPE",
             help="protobuf type of the message",
-            autocompletion=message_types,
+            complete=message_types,
         ),
     ],
     json: Annotated[

@@ -11,11 +11,10 @@ import threading
 import time
 from typing import Annotated, Any
 
-import typer
-
 from grid.cli._load import TARGET_HELP, load_server
-from grid.cli._options import Connection, option
+from grid.cli._options import Connection, argument, option
 from grid.cli._output import print_json
+from grid.cli._parser import Parameter
 from grid.cli._values import choice, seconds
 from grid.process import discard_closed_output
 
@@ -47,14 +46,14 @@ LogLevelOption = Annotated[
         "--log-level",
         metavar="LEVEL",
         parser=choice("--log-level", LogLevel),
-        autocompletion=lambda: list(LogLevel),
+        complete=lambda *_: list(LogLevel),
         help="debug, info, warning or error (default: info)",
     ),
 ]
 
 
 def serve(
-    target: Annotated[str, typer.Argument(metavar="MODULE:SERVER", help=TARGET_HELP)],
+    target: Annotated[str, argument("MODULE:SERVER", help=TARGET_HELP)],
     connection: Connection,
     listen: Annotated[
         str | None,
@@ -107,7 +106,7 @@ def serve(
             "--on-lease-lost",
             metavar="ACTION",
             parser=choice("--on-lease-lost", OnLeaseLost),
-            autocompletion=lambda: list(OnLeaseLost),
+            complete=lambda *_: list(OnLeaseLost),
             help="rejoin, or exit with 1 (default: rejoin)",
         ),
     ] = None,
@@ -115,8 +114,8 @@ def serve(
         bool, option("--reflection", help="offer gRPC reflection, for grpcurl")
     ] = False,
     log_level: LogLevelOption = LogLevel.INFO,
-    owned: Annotated[bool, typer.Option("--owned", hidden=True)] = False,
-    describe: Annotated[bool, typer.Option("--describe", hidden=True)] = False,
+    owned: Annotated[bool, Parameter(flags=("--owned",), hidden=True)] = False,
+    describe: Annotated[bool, Parameter(flags=("--describe",), hidden=True)] = False,
 ) -> None:
     """Run one peer until SIGTERM or Ctrl-C.
 

@@ -72,7 +72,7 @@ def test_help_names_the_commands_and_the_options_of_all() -> None:
 @pytest.mark.parametrize(
     ("typed", "text"),
     [
-        (("pers",), "no such command 'pers'"),
+        (("pers",), "no such command 'pers' (did you mean 'peers'?)"),
         (("--wat", "peers"), "no such option: --wat"),
         (("--etcd",), "--etcd needs a value"),
         (("peers", "--timeout", "abc"), "--timeout must be a number of seconds above 0, not 'abc'"),
@@ -83,7 +83,11 @@ def test_help_names_the_commands_and_the_options_of_all() -> None:
         (("dev",), "MODULE:SERVER is missing; see: grid dev --help"),
         (("stop", "a", "--grace", "-1"), "--grace must be a number of seconds 0 or more, not '-1'"),
         (("peers", "--etcd-ca", "/no/file"), "--etcd-ca: cannot read '/no/file': No such file"),
-        (("leader", "a"), "unexpected extra argument"),
+        (("leader", "a"), "unexpected argument 'a'; see: grid leader --help"),
+        (("peers", "--wach"), "no such option: --wach (did you mean --watch?)"),
+        (("peers", "--watch=1"), "--watch takes no value"),
+        (("peers", "-o"), "--output needs a value"),
+        (("broadcast", "a"), "--type is missing"),
         (("request", "a", "EchoMsg", "[" * 50_000), "the JSON is nested too deeply"),
     ],
 )
@@ -149,7 +153,7 @@ def test_a_command_imports_what_it_needs_and_no_more() -> None:
     for typed in (("--help",), ("--version",)):
         for heavy in ("typer", "rich", "asyncio", "grpc", "google"):
             assert f"'{heavy}'" not in imported(*typed)
-    for heavy in ("rich", "grpc", "google"):
+    for heavy in ("typer", "rich", "asyncio", "grpc", "google"):
         assert f"'{heavy}'" not in imported("peers", "--help")
 
 
@@ -157,8 +161,19 @@ def test_a_command_imports_what_it_needs_and_no_more() -> None:
     ("typed", "env", "most"),
     [
         (("--help",), {}, 11.5),
+        (("peers", "--help"), {}, 15.4),
+        (
+            (),
+            {
+                "_GRID_COMPLETE": "complete_bash",
+                "COMP_WORDS": "grid stop ",
+                "COMP_CWORD": "2",
+                "GRID_ETCD": "127.0.0.1:1",
+            },
+            23,
+        ),
     ],
-    ids=["help"],
+    ids=["help", "help of a command", "completion"],
 )
 def test_start_times(typed: tuple[str, ...], env: dict[str, str], most: float) -> None:
     """CPU time, as a multiple of bare Python's: a busy machine does not count."""
