@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from grid.cli._exits import NotFound
-from grid.cli._health import healths
 from grid.cli._options import Connection, Output, option
 from grid.cli._output import Format, print_row, print_rows, say
 from grid.cli._rows import COLUMNS, row_of
@@ -64,6 +63,8 @@ async def leader(connection: Connection, output: Output = Format.TABLE) -> None:
 
 
 async def _list(connection: Connection, kind: Kind, watch: bool, output: Format) -> None:
+    from grid.cli._health import healths
+
     async with connection.client() as client:
         if watch:
             from grid.cli._watching import follow
