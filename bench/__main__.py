@@ -109,7 +109,7 @@ async def _awaited(rows: Awaitable[list[Row]]) -> list[Row]:
 
 
 def _progress(console: Console) -> Progress:
-    """Says what goes on, on a line of its own, if somebody looks."""
+    """Reports progress on a line of its own, if stderr is a terminal."""
     if not console.is_terminal:
         return lambda _: None
     return lambda text: console.print(f"\r\x1b[2K{text}", end="", highlight=False, markup=False)

@@ -1,6 +1,6 @@
 """Requests to another process: against bare grpc.aio, raw TCP, and other systems.
 
-Each round starts all servers and clients anew. We and the one we are held
+Each round starts all servers and clients afresh. We and the one we are held
 against are loaded in turn, one right after the other, so that neither the luck
 of one process nor a slow minute of the machine falls to one side only; which of
 the two is first changes from round to round. What other processes disturb is

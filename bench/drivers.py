@@ -15,7 +15,7 @@ from grid import Client, EchoMsg
 __all__ = ["MESSAGE", "bare", "bare_echo", "ours"]
 
 MESSAGE = EchoMsg(msg="m" * 98)
-"""What all systems carry: 100 bytes encoded."""
+"""Message of all systems: 100 bytes encoded."""
 
 
 def bare_echo(channel: grpc.aio.Channel) -> grpc.aio.UnaryUnaryMultiCallable[EchoMsg, EchoMsg]:

@@ -96,7 +96,7 @@ async def ours(given: dict[str, Any], orders: Orders) -> None:
 
 
 class _Taker(asyncio.BufferedProtocol):
-    """Receives a length and so many bytes into one place, and answers with one byte."""
+    """Receives a length and that number of bytes into one place, and answers with one byte."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Expect a length."""
@@ -106,11 +106,11 @@ class _Taker(asyncio.BufferedProtocol):
         self._expect(_LENGTH, is_length=True)
 
     def get_buffer(self, _: int) -> memoryview:
-        """Where the next bytes go."""
+        """The memory for the next bytes."""
         return self._rest
 
     def buffer_updated(self, count: int) -> None:
-        """So many came."""
+        """Count the received bytes."""
         self._rest = self._rest[count:]
         if self._rest:
             return

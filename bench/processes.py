@@ -192,7 +192,7 @@ async def quietest(measure: Callable[[], Awaitable[T]]) -> T:
 
 
 def free_port() -> int:
-    """A TCP port on which nobody listens now."""
+    """A TCP port without a listener."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

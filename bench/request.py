@@ -3,7 +3,7 @@
 Both go over gRPC and TCP, as between hosts. What a unix socket makes of it between
 processes of one host is in the subject `transport`.
 
-Each round starts both servers anew and loads them in turn, so that neither the
+Each round starts both servers afresh and loads them in turn, so that neither the
 luck of one process nor a slow minute of the machine falls to one side only. A
 round during which other processes used the machine is taken again.
 """

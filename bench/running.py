@@ -43,7 +43,7 @@ class Load:
 
 
 async def closed_loop(call: Callable[[], Awaitable[object]], callers: int, seconds: float) -> Load:
-    """Let so many callers call, each one again as soon as it has its answer."""
+    """Let a number of callers call, each one again as soon as it has its answer."""
     latencies: list[float] = []
     clock = time.perf_counter
     began = clock()

@@ -27,7 +27,7 @@ __all__ = [
 Orders = AsyncIterator[str]
 Role = Callable[[dict[str, Any], Orders], Awaitable[None]]
 Drive = Callable[[int, float], Awaitable[Load]]
-"""Let so many callers call for so many seconds."""
+"""Let a number of callers call for a number of seconds."""
 
 _answers = sys.stdout
 

@@ -50,11 +50,11 @@ ASYNC, AWAITS = "an async handler", "an async handler that awaits"
 RING = tuple(f"s{number}" for number in range(10))
 
 Drive = Callable[[int], object]
-"""Makes so many mutations."""
+"""Makes a given number of mutations."""
 LoopDrive = Callable[[int], Coroutine[Any, Any, object]]
 """The same inside a loop."""
 Side = Callable[[int], float]
-"""Makes so many mutations, and tells how many CPU seconds of its thread they took."""
+"""Makes a given number of mutations; returns the CPU seconds of its thread."""
 
 PEERS = (
     Peer(

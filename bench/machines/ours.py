@@ -150,7 +150,7 @@ def many(shape: str, handlers: str, machines: int) -> LoopDrive:
 
 
 def many_states(count: int, handlers: str, active: int = 0) -> Drive:
-    """A toggle among so many states, some of which are active."""
+    """A toggle among many states, some of which are active."""
     names = [f"S{number}" for number in range(count - 2)]
     machine: Machine[Any] = Machine(
         Schema.parse("; ".join([*names, "Idle -Busy", "Busy -Idle"])),
@@ -161,7 +161,7 @@ def many_states(count: int, handlers: str, active: int = 0) -> Drive:
 
 
 def first_time(count: int) -> Side:
-    """Mutations that nobody has made before, in a schema of so many states with relations."""
+    """Mutations without a cached plan, in a schema of many states with relations."""
 
     def measure(mutations: int) -> float:
         took = 0.0

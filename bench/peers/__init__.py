@@ -2,7 +2,7 @@
 
 A module for each one, with two roles: `serve` starts what it needs and echoes,
 `drive` are the callers. What `serve` says when it is ready is given to `drive`.
-They carry 100 plain bytes and send them back; nobody but the grid and the bare
+They carry 100 plain bytes and send them back; none but the grid and the bare
 yardsticks encodes and decodes Protobuf.
 """
 

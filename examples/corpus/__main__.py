@@ -52,12 +52,13 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def main(
-    peers: Annotated[int, typer.Option(min=1, help="How many peers to start.")] = 3,
+    peers: Annotated[int, typer.Option(min=1, help="Number of peers.")] = 3,
     kill_leader: Annotated[
         bool, typer.Option("--kill-leader", help="Kill the leader's process half way.")
     ] = False,
     files: Annotated[
-        int | None, typer.Option(min=1, show_default=False, help="Count only so many files.")
+        int | None,
+        typer.Option(min=1, show_default=False, help="Number of files to count. (default: all)"),
     ] = None,
     root: Annotated[
         Path,

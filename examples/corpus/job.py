@@ -1,7 +1,7 @@
 """The job: it sends every file to some worker until every file is counted.
 
 Each worker is fed by a few lanes, which take files from one queue as fast as
-the worker answers; so a fast worker gets more files, and nobody is overrun.
+the worker answers; so a fast worker gets more files, and none is overrun.
 Workers come and go with the registry. A file whose worker is gone goes back to
 the queue, also if the worker may have counted it: what did not come back as an
 answer is not in the tally, so counting again is safe.

@@ -54,19 +54,21 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command(epilog=_EXAMPLES)
 def main(
-    files: Annotated[int, typer.Option(min=1, help="How many files.")] = 12,
+    files: Annotated[int, typer.Option(min=1, help="Number of files.")] = 12,
     fail: Annotated[
-        float, typer.Option(min=0, max=1, help="The part of the requests that fail.")
+        float, typer.Option(min=0, max=1, help="Share of the requests that fail, from 0 to 1.")
     ] = 0.3,
     attempts: Annotated[
-        int, typer.Option(min=1, help="How often a step is tried before its file has failed.")
+        int, typer.Option(min=1, help="Attempts at a step before its file has failed.")
     ] = 6,
     timeout: Annotated[
         float, typer.Option(min=0.01, help="Seconds that a transfer may take.")
     ] = 0.5,
     cancel_after: Annotated[
         float | None,
-        typer.Option(min=0, show_default=False, help="Cancel all after so many seconds."),
+        typer.Option(
+            min=0, show_default=False, help="Seconds until all is cancelled. (default: never)"
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Another one: other requests fail.")] = 0,
     verbose: Annotated[

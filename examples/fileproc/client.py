@@ -25,7 +25,7 @@ class TransferError(Exception):
 
 
 class Client:
-    """Transfers files, so many at a time.
+    """Transfers files, with a limit of transfers at a time.
 
     Args:
         host, port: of the server.

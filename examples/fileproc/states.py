@@ -37,7 +37,7 @@ class FileStates(States):
 
     A step is active while it works, and its result (`Downloaded`...) blocks it from then on. That
     is also all that a retry needs: `BackingOff` ends and blocks the steps that use the network,
-    and when it ends itself, the step without a result begins anew.
+    and when it ends itself, the step without a result begins again.
     """
 
     ErrNetwork = state(multi=True, add=EXCEPTION, require=EXCEPTION)

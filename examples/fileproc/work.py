@@ -130,7 +130,7 @@ class Batch(Machine[BatchStates]):
         client: who talks to the server.
         folder: for what is made of the files.
         attempts: how often a step of a file is tried.
-        tracers: who looks on at all the machines.
+        tracers: observers of all the machines.
         progress: called after each file that has ended.
     """
 

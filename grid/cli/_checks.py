@@ -169,7 +169,7 @@ def _malformed(stored: list[KeyValue]) -> Iterator[Finding]:
         try:
             decode_registration(one)
         except MalformedRegistration as error:
-            fix = f"nobody can use the name: etcdctl del {one.key}"
+            fix = f"no client can use the name: etcdctl del {one.key}"
             yield Finding("registration", "failed", plain(str(error)), fix)
         else:
             if not one.lease:

@@ -216,5 +216,5 @@ def _print_error(line: str) -> None:
     try:
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
-    except OSError:  # closed or full: there is nobody else to tell
+    except OSError:  # closed or full: no other place is left
         return
