@@ -43,7 +43,7 @@ class RawEtcd:
         await self._channel.close()
 
     async def grant(self, seconds: int) -> int:
-        """A lease without keep-alives."""
+        """A lease without a keep-alive loop."""
         response = await self._grant(api_pb2.LeaseGrantRequest(TTL=seconds))
         return int(response.ID)
 
