@@ -4,7 +4,8 @@
 fixture of a wider scope belong to that scope and are added to the snapshot. A thread that is about
 to return has `PATIENCE` seconds to end; a clean test costs a few system calls and no wait. gRPC
 closes connections of closed channels when it has something else to do, so a socket may outlive its
-test, but not the next test that uses etcd.
+test, but not the next tests that use etcd. A killed peer leaves its unix socket's file, which the
+next peer of its user removes.
 """
 
 import asyncio
@@ -33,6 +34,7 @@ __all__ = ["Futures", "LeakCheck", "own_temporary_folder"]
 
 PATIENCE = 3.0  # seconds
 _POLL = 0.005
+_LATE_TESTS = 10  # tests that use etcd, which a socket may outlive
 _FILES = Path("/proc/self/fd")
 # One thread for all machines, channels and blocking clients; files that stay open.
 _SHARED_THREADS = ("machine-watchdog", "_poll_wrapper", "grid.sync")
@@ -47,8 +49,9 @@ class LeakCheck:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._before = self._now()
-        self._late: dict[str, str] = {}  # sockets that gRPC may have to close yet, and their tests
-
+        # Sockets that gRPC may have to close yet, with their tests and the tests since then.
+        self._late: dict[str, str] = {}
+        self._ages: dict[str, int] = {}
         self._shared: set[str] = set()
 
     def pytest_sessionstart(self) -> None:
@@ -86,16 +89,21 @@ class LeakCheck:
         """Fail the test that leaves something."""
         etcd = item.funcargs.get("grid_etcd") if isinstance(item, pytest.Function) else None
         yield
-        left = self._leaks(set(self._late) if etcd is not None else set())
+        left = self._leaks(self._grown_old() if etcd is not None else set())
         left = [f"{one} ({self._late[one]})" if one in self._late else one for one in left]
-        if etcd is not None:
-            self._late.clear()
         if self._shared == _shared_threads():  # a thread that came to stay has sockets of its own
             self._late |= {one: f"left by {item.nodeid}" for one in self._left() if _is_socket(one)}
         if isinstance(etcd, Etcd) and nextitem is not None:
             left += [f"key without a lease: {key}" for key in keys_without_lease(etcd.endpoint)]
         if left:
             pytest.fail("\n".join(["the test leaves", *left]), pytrace=False)
+
+    def _grown_old(self) -> set[str]:
+        """The late sockets that should have been closed by now; closed ones are forgotten."""
+        still = {f"file descriptor: {one}" for one in _open_files()}
+        self._late = {one: test for one, test in self._late.items() if one in still}
+        self._ages = {one: self._ages.get(one, 0) + 1 for one in self._late}
+        return {one for one, age in self._ages.items() if age > _LATE_TESTS}
 
     @contextmanager
     def _adopting(self) -> Iterator[None]:
@@ -209,7 +217,7 @@ def _open_files() -> Iterator[str]:
 
 def _files(folder: Path) -> Iterator[str]:
     for place, _, names in os.walk(folder):
-        yield from (f"{place}/{name}" for name in names)
+        yield from (f"{place}/{name}" for name in names if not name.endswith(".sock"))
 
 
 # By id, as machines may be unhashable.

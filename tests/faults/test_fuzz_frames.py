@@ -135,6 +135,9 @@ def test_one_session_stays_in_bounds_whatever_is_asked_of_it(reads: bool) -> Non
     assert not side.session._in.assemblies.pending
 
 
+LIMIT = 6.0  # CPU seconds on a slow machine; what grows with the square takes minutes
+
+
 # -- time -------------------------------------------------------------------------------
 
 
@@ -158,7 +161,7 @@ def test_a_frame_full_of_one_kind_is_taken_fast(name: str, kind: int, distinct: 
     made.value.extend([1] * count)
     made.route.extend([1] * count)
     made.data.extend([b""] * count)
-    assert seconds_to_take(made.SerializeToString()) < 2.0
+    assert seconds_to_take(made.SerializeToString()) < LIMIT
 
 
 MANY = FRAME_BYTES // 10
@@ -179,7 +182,7 @@ WORST: dict[str, Frame] = {
 
 @pytest.mark.parametrize("name", WORST)
 def test_a_frame_full_of_what_is_beside_deliveries_is_taken_fast(name: str) -> None:
-    assert seconds_to_take(WORST[name].SerializeToString()) < 2.0
+    assert seconds_to_take(WORST[name].SerializeToString()) < LIMIT
 
 
 def test_many_chunks_of_many_messages_are_taken_fast() -> None:
@@ -189,4 +192,4 @@ def test_many_chunks_of_many_messages_are_taken_fast() -> None:
         notes.append(Note(index=len(rows), size=MIB))
         rows.append((n, Frame.CHUNK, 0, 0, b"x"))
     rows += [(1 + 2 * (n % 64), Frame.CHUNK, 0, 0, b"ab") for n in range(FRAME_BYTES // 12)]
-    assert seconds_to_take(frame(3, *rows, notes=notes)) < 2.0
+    assert seconds_to_take(frame(3, *rows, notes=notes)) < LIMIT

@@ -68,8 +68,8 @@ def test_nothing_is_packed_for_who_cannot_unpack() -> None:
 
 
 def test_an_algorithm_that_is_not_installed_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(compression._ALGORITHMS, "zstd")
     packing = Packing(SessionSettings(compression="zstd"))
+    monkeypatch.delitem(compression._ALGORITHMS, "zstd")
     packing.agree(["zstd", "gzip"])
     assert packing.pack(WORDS, None) == (WORDS, None)
 

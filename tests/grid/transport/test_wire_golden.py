@@ -243,10 +243,11 @@ async def test_what_stands_in_etcd(
 
     stored = await registry(etcd, space, address)
     owner = f'"address":"{address}","registry":"{name}"'
-    own = '"annotations":["a<b","arch=x","zone=b"],"session":1}'
-    none = '"annotations":null,"session":1}'  # of which Go skips the last
+    own = '"annotations":["a<b","arch=x","zone=b"],"session":1,"types":["t"]}'
+    none = '"annotations":null,"session":1}'  # Go skips what comes after the annotations
+    typed = '"annotations":null,"session":1,"type":"t"}'
     assert {one.key: one.value.decode() for one in stored} == {
-        f"{space}.actor.n": f'{{"key":"{space}.actor.n",{owner},{none}',
+        f"{space}.actor.n": f'{{"key":"{space}.actor.n",{owner},{typed}',
         f"{space}.mailbox.{name}": f'{{"key":"{space}.mailbox.{name}",{owner},{none}',
         f"{space}.mailbox.n": f'{{"key":"{space}.mailbox.n",{owner},{none}',
         f"{space}.peer.{name}": f'{{"key":"{space}.peer.{name}",{owner},{own}',
