@@ -31,6 +31,6 @@ async def test_the_leader_starts_the_greeter_and_starts_it_again(
     async def another() -> bool:
         return await epoch() > before
 
-    await wait_until(another, "the next greeter")
+    await wait_until(another, "the next greeter", timeout=30)
     reply = await grid_client.request(deployed.KEPT, grid.EchoMsg(msg="hi"), reply=grid.EchoMsg)
     assert reply.msg.startswith("hi from front on ")
