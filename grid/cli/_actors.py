@@ -83,7 +83,7 @@ async def start(
                 timeout=connection.seconds,
             )
         except UnregisteredMailbox:
-            raise NotFound(_no_peer(peer, annotation, client.namespace)) from None
+            raise NotFound(_no_peer(peer, annotation, connection.where)) from None
     row = {"name": name or type, "type": type, "peer": chosen}
     print_row(row, _COLUMNS, output)
 
@@ -125,8 +125,8 @@ def _data(text: str | None, file: Path | None) -> bytes:
         raise BadInput(f"--data-file: {error}") from None
 
 
-def _no_peer(peer: str | None, annotations: list[str] | None, namespace: str) -> str:
+def _no_peer(peer: str | None, annotations: list[str] | None, where: str) -> str:
     if peer is not None:
-        return f"there is no peer {peer!r} in namespace {namespace!r}; see: grid peers"
+        return f"there is no peer {peer!r} in {where}; see: grid peers"
     what = f" with {', '.join(annotations)}" if annotations else ""
-    return f"there is no peer{what} in namespace {namespace!r}"
+    return f"there is no peer{what} in {where}"

@@ -178,11 +178,16 @@ def _malformed(stored: list[KeyValue]) -> Iterator[Finding]:
 
 
 def _contents(namespace: str, found: dict[Any, list[Entity]]) -> Finding:
-    counts = ", ".join(f"{len(entities)} {kind}s" for kind, entities in found.items())
-    detail = f"{namespace!r} has {counts.replace('mailboxs', 'mailboxes')}"
+    counts = ", ".join(_count(len(entities), kind) for kind, entities in found.items())
+    detail = f"{namespace!r} has {counts}"
     if any(found.values()):
         return Finding("namespace", "ok", detail)
     return Finding("namespace", "note", detail, "start a peer, or correct --namespace")
+
+
+def _count(number: int, kind: str) -> str:
+    plural = "" if number == 1 else "es" if kind == "mailbox" else "s"
+    return f"{number} {kind}{plural}"
 
 
 async def _peer(client: Client, peer: Entity) -> Finding:
@@ -212,4 +217,6 @@ def _leader(actors: list[Entity]) -> Finding:
     for one in actors:
         if one.name == "leader":
             return Finding("leader", "ok", f"on {one.peer}, epoch {one.epoch}")
-    return Finding("leader", "note", "there is none", "define an actor 'leader' if there shall be")
+    return Finding(
+        "leader", "note", "there is none", "define an actor 'leader' if the grid needs one"
+    )

@@ -105,7 +105,13 @@ async def dev(
                 say_error(f"{target} cannot be served, see above")
                 return Code.FAILED
             fleet = Fleet(arguments, etcd.endpoint, described.namespace, on_closed=stop.put_nowait)
-            say("etcd serves; commands in another terminal find this grid by", style="bold")
+            usual = etcd.endpoint.endswith(f":{_USUAL_PORT}")
+            why = (
+                ""
+                if usual or etcd_port is not None
+                else f" on a free port ({_USUAL_PORT} is taken)"
+            )
+            say(f"etcd serves{why}; commands in another terminal find this grid by", style="bold")
             say(f"export GRID_ETCD={etcd.endpoint} GRID_NAMESPACE={fleet.namespace}")
             keeping = asyncio.create_task(_keep(etcd))
             try:

@@ -58,7 +58,7 @@ async def leader(connection: Connection, output: Output = Format.TABLE) -> None:
     async with connection.client() as client:
         found = [one for one in await client.query(Kind.ACTOR) if one.name == "leader"]
         if not found:
-            raise NotFound(f"there is no leader in namespace {client.namespace!r}")
+            raise NotFound(f"there is no leader in {connection.where}")
     print_row(row_of(found[0]), COLUMNS[Kind.ACTOR][2:], output)
 
 
@@ -76,7 +76,7 @@ async def _list(connection: Connection, kind: Kind, watch: bool, output: Format)
         serving = await healths(client, (one.name for one in found)) if peers else {}
         rows = [row_of(one, serving) for one in found]
         if not rows:
-            say(f"no {_plural(kind)} in namespace {client.namespace!r}", style="dim")
+            say(f"no {_plural(kind)} in {connection.where}", style="dim")
         print_rows(rows, COLUMNS[kind], output)
 
 

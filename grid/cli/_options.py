@@ -103,6 +103,11 @@ class Connection:
         return Client(namespace, etcd=self.etcd_config(), timeout=self.seconds)
 
     @property
+    def where(self) -> str:
+        """Namespace and etcd, for texts about what is not there."""
+        return f"namespace {self.namespace or 'default'!r} of etcd {self.etcd or _ETCD}"
+
+    @property
     def seconds(self) -> float:
         """Limit of a call in seconds."""
         return _TIMEOUT if self.timeout is None else self.timeout
