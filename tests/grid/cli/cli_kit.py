@@ -15,11 +15,11 @@ from typing import IO, Any, Self
 
 from grid.testing import wait_until
 
-__all__ = ["APP", "Running", "alive", "children", "data", "grid", "on_terminal", "shell"]
+__all__ = ["APP", "GRID", "Running", "alive", "children", "data", "grid", "on_terminal", "shell"]
 
 APP = "tests.grid.cli.cli_app:server"
 ROOT = Path(__file__).parents[3]
-_GRID = Path(sys.executable).with_name("grid")
+GRID = Path(sys.executable).with_name("grid")
 
 
 def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
@@ -36,7 +36,7 @@ def grid(
 ) -> subprocess.CompletedProcess[str]:
     """The command, run to its end."""
     return subprocess.run(
-        [_GRID, *arguments],
+        [GRID, *arguments],
         env=_environment(env),
         input=stdin,
         cwd=cwd,
@@ -50,7 +50,7 @@ def grid(
 def shell(line: str, *, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """A line of bash, with the command on its PATH."""
     return subprocess.run(
-        ["bash", "-c", f"PATH={_GRID.parent}:$PATH; {line}"],
+        ["bash", "-c", f"PATH={GRID.parent}:$PATH; {line}"],
         env=_environment(env),
         cwd=ROOT,
         capture_output=True,
@@ -65,7 +65,7 @@ def on_terminal(
 ) -> subprocess.Popen[bytes]:
     """The command with its output on a terminal."""
     return subprocess.Popen(
-        [_GRID, *arguments],
+        [GRID, *arguments],
         env=_environment({"TERM": "xterm", **(env or {})}),
         cwd=ROOT,
         stdin=terminal,
@@ -90,7 +90,7 @@ class Running:
         self.out: list[str] = []
         self.err: list[str] = []
         self.process = subprocess.Popen(
-            [_GRID, *arguments],
+            [GRID, *arguments],
             env=_environment(env),
             cwd=cwd,
             stdin=subprocess.DEVNULL,

@@ -164,6 +164,18 @@ def test_a_request_from_standard_input(there: Env) -> None:
     }
 
 
+def test_a_reply_is_printed_whatever_stdout_can_write(there: Env) -> None:
+    ascii_only = {**there, "PYTHONIOENCODING": "ascii"}
+    done = grid("request", "echo", "EchoMsg", '{"msg": "h\\u00e9 \\u2603"}', env=ascii_only)
+    assert data(done) == {"msg": "hé \u2603"}
+    assert done.stdout.isascii()
+    for target in (">&-", "> /dev/full"):
+        done = shell(f'grid request echo EchoMsg \'{{"msg": "kept"}}\' {target}', env=there)
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: cannot write to standard output: ")
+        assert json.loads(done.stderr.splitlines()[-1]) == {"msg": "kept"}
+
+
 @pytest.mark.parametrize(
     "where",
     [

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 
 from grid.embedded import Etcd
 from grid.testing import wait_until
-from tests.grid.cli.cli_kit import APP, Running, alive, children, data, grid
+from tests.grid.cli.cli_kit import APP, GRID, Running, alive, children, data, grid
 
 # -- serve --------------------------------------------------------------------
 
@@ -214,6 +216,25 @@ async def test_dev_ends_when_an_import_hangs(tmp_path: Path) -> None:
         dev.signal(signal.SIGINT)
         assert dev.ended() == 130
         await wait_until(lambda: not any(map(alive, below)), "everything below to end")
+
+
+def test_dev_in_the_background_of_a_shell_says_how_to_end_it() -> None:
+    line = f"set -m; {GRID} dev {APP} --peers 1 2>&1 & wait"
+    terminal = "import pty, sys; pty.spawn(['bash', '-c', sys.argv[1]])"
+    with subprocess.Popen(
+        [sys.executable, "-c", terminal, line], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as shell:
+        assert shell.stdout is not None
+        shown = ""
+        for one in shell.stdout:
+            shown += one.decode()
+            if "ends it all" in shown:
+                break
+        found = re.search(r"kill (\d+) ends it all", shown)
+        assert found, shown
+        os.kill(int(found[1]), signal.SIGTERM)
+        shell.stdout.read()
+    assert shell.returncode == 0
 
 
 async def test_dev_starts_etcd_again() -> None:
