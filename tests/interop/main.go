@@ -127,6 +127,8 @@ func entities(events []*grid.QueryEvent) []object {
 	return all
 }
 
+var running sync.WaitGroup // commands that have no answer yet
+
 // serve runs the commands, each on its own, until stdin ends.
 func serve(run func(context.Context, command) object) {
 	lines := bufio.NewScanner(os.Stdin)
@@ -134,7 +136,9 @@ func serve(run func(context.Context, command) object) {
 	for lines.Scan() {
 		var c command
 		check(json.Unmarshal(lines.Bytes(), &c))
+		running.Add(1)
 		go func() {
+			defer running.Done()
 			seconds := c.Timeout
 			if seconds == 0 {
 				seconds = 10
@@ -267,7 +271,7 @@ func runPeer(etcd *etcdv3.Client, cfg grid.ServerCfg, listen string, withLeader 
 	err = <-served
 	check(err)
 	emit(object{"event": "served"})
-	time.Sleep(100 * time.Millisecond) // the answer to "stop" is perhaps still on its way
+	running.Wait() // the answer to "stop" is perhaps still to be written
 }
 
 // echo serves a mailbox of the actor's name: it answers what it is sent, or as told.
