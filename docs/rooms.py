@@ -48,6 +48,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("transport",),
         ("registry", "stream"),
         ("mailbox",),
+        ("handlers",),
         ("client",),
         ("actor",),
         ("sync",),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from grid.codec import Codec, register
     from grid.errors import GridError
     from grid.etcd import EtcdConfig
+    from grid.handlers import handler
     from grid.interceptors import Filter, IncomingCall, Interceptor, OutgoingCall, Proceed
     from grid.mailbox.mailbox import Mailbox
     from grid.mailbox.request import Request
@@ -92,6 +93,7 @@ __all__ = [
     "StopSignal",
     "Stream",
     "errors",
+    "handler",
     "register",
     "sync",
 ]
@@ -104,6 +106,7 @@ _HOMES = {
     "codec": ("Codec", "register"),
     "errors": ("GridError",),
     "etcd": ("EtcdConfig",),
+    "handlers": ("handler",),
     "interceptors": ("Filter", "IncomingCall", "Interceptor", "OutgoingCall", "Proceed"),
     "mailbox.mailbox": ("Mailbox",),
     "mailbox.request": ("Request",),

@@ -11,8 +11,9 @@ longest path with the request's name; then one of the same style (with or
 without a slash); then the registered one. So a Go peer is answered in Go names
 and a peer of an older import path in that path.
 
-Types that nobody registered are known by their full name as soon as their
-generated module is imported, in the sender and in the receiver.
+Types that were not registered are known by their full name as soon as their
+generated module is imported, in the sender and in the receiver. Protobuf's
+well-known types (`Struct`, `Int64Value`, ...) are always known.
 
 Source of the Go names: reference facts of lytics/grid v3 (import-path naming,
 the `vendor` alias, the path without `/v3` up to v3.1.0).
@@ -21,6 +22,7 @@ the `vendor` alias, the path without `/v3` up to v3.1.0).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
 from typing import TypeVar
 
 from google.protobuf import descriptor_pool, message_factory
@@ -41,6 +43,16 @@ M = TypeVar("M", bound=Message)
 _GO = "github.com/lytics/grid/v3/"
 _GO_BEFORE_V3_1_1 = "github.com/lytics/grid/"
 _GO_VENDOR = "github.com/lytics/lio/vendor/"
+_WELL_KNOWN = "google.protobuf."
+_WELL_KNOWN_MODULES = (
+    "any_pb2",
+    "duration_pb2",
+    "empty_pb2",
+    "field_mask_pb2",
+    "struct_pb2",
+    "timestamp_pb2",
+    "wrappers_pb2",
+)
 
 
 class Codec:
@@ -102,11 +114,14 @@ class Codec:
         """The class that a name on the wire means.
 
         Raises:
-            UnknownMessageType: nobody registered it, and no imported module has it.
+            UnknownMessageType: it is not registered, and no imported module has it.
         """
         known = self._types.get(name) or self._types.get(name.removeprefix(_GO_VENDOR))
         if known is not None:
             return known
+        if name.startswith(_WELL_KNOWN):
+            for module in _WELL_KNOWN_MODULES:
+                import_module(_WELL_KNOWN + module)
         try:
             descriptor = descriptor_pool.Default().FindMessageTypeByName(name)
         except KeyError:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from functools import cached_property
+from typing import TypeVar, cast
 
+from grid.client.actor_ref import ActorRef
 from grid.client.arguments import annotations_of, check_bytes, kind_of
 from grid.client.router import from_etcd, read_registration
 from grid.client.sender import Messaging
@@ -36,6 +38,8 @@ from grid.transport.statistics import ClientStatistics
 from grid.wire_pb2 import Ack, ActorStart, ActorStop
 
 __all__ = ["Client"]
+
+A = TypeVar("A")
 
 _MAX_STARTS = 256  # starts of actors that are under way at once; the others wait
 
@@ -78,6 +82,27 @@ class Client(Messaging):
         return asyncio.Semaphore(_MAX_STARTS)
 
     # -- actors ----------------------------------------------------------------
+
+    def actor(self, cls: type[A], name: str) -> A:
+        """A typed reference to an actor of a class with handlers.
+
+            greeter = client.actor(Greeter, "bob")
+            greeting = await greeter.greet(Hello())
+
+        Each handler is a method that sends its message; type checkers see its message and its
+        answer. Nothing is asked yet: whether the name is there shows at the first call. Calls
+        take the options of `request` or `stream` and raise as these do.
+
+        Args:
+            cls: the class that the actor is made of.
+            name: the actor's name.
+
+        Raises:
+            InvalidName: the name breaks the rule.
+            InvalidArgument: the class has no handlers.
+        """
+        full_name(self.namespace, Kind.MAILBOX, name)
+        return cast("A", ActorRef(self, cls, name))
 
     async def start_actor(
         self,

@@ -8,15 +8,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from grid.actor import Actor, ActorContext
-from grid.errors import InvalidActorType, NilActor
+from grid.errors import InvalidActorType, InvalidArgument, NilActor
+from grid.handlers import HandlerTable, table_of
 from grid.mailbox.mailbox import check_size
 from grid.registry.names import check_actor_type
+from grid.server.handling import HandlerActor, check_handlers
 from grid.sync.actors import BlockingContext
 
-__all__ = ["Act", "BlockingAct", "Definition", "check_definition", "factory_of", "is_blocking"]
+__all__ = [
+    "DEFAULT_MAILBOX",
+    "Act",
+    "BlockingAct",
+    "Definition",
+    "check_definition",
+    "factory_of",
+    "is_blocking",
+    "is_made_of_handlers",
+]
 
 Act = Callable[[ActorContext], Awaitable[None]]
 BlockingAct = Callable[[BlockingContext], None]
+
+DEFAULT_MAILBOX = 64  # requests that the mailbox of an actor made of handlers holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +41,13 @@ class Definition:
         factory: from the start's bytes to an actor or a function of the context.
         mailbox: the size of the mailbox that each of its actors gets under its
             own name; None for no mailbox.
+        concurrency: how many requests an actor made of handlers serves at once.
     """
 
     type: str
     factory: Callable[[bytes], Any]
     mailbox: int | None = None
+    concurrency: int = 1
 
     def make(self, data: bytes) -> Act | BlockingAct:
         """A new actor's function.
@@ -44,15 +59,23 @@ class Definition:
         made = self.factory(data)
         if made is None:
             raise NilActor(self.type)
-        act: Act | BlockingAct = made.act if isinstance(made, Actor) else made
-        if not callable(act):
+        if isinstance(made, Actor):
+            return made.act
+        table = made if isinstance(made, HandlerTable) else table_of(type(made))
+        if len(table):
+            instance = None if made is table else made
+            check_handlers(table, instance)
+            return HandlerActor(table, instance, self.concurrency).act
+        if not callable(made):
             raise TypeError(
-                f"the factory of {self.type!r} returned {made!r}, which has no act(ctx)"
+                f"the factory of {self.type!r} returned {made!r}, "
+                "which has neither act(ctx) nor a @grid.handler"
             )
+        act: Act | BlockingAct = made
         return act
 
 
-def check_definition(type: str, mailbox: int | None) -> None:  # noqa: A002
+def check_definition(type: str, mailbox: int | None, concurrency: int = 1) -> None:  # noqa: A002
     """Raise for a type or the size of a mailbox that no actor could have."""
     if not isinstance(type, str):
         error = InvalidActorType(repr(type))
@@ -61,6 +84,15 @@ def check_definition(type: str, mailbox: int | None) -> None:  # noqa: A002
     check_actor_type(type)
     if mailbox is not None:
         check_size(mailbox)
+    if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:
+        raise InvalidArgument("concurrency", concurrency, "a whole number from 1")
+
+
+def is_made_of_handlers(target: Any) -> bool:
+    """True for a class with handlers and no `act`, and for a table of functions."""
+    if isinstance(target, HandlerTable):
+        return True
+    return inspect.isclass(target) and not hasattr(target, "act") and len(table_of(target)) > 0
 
 
 def is_blocking(act: Act | BlockingAct) -> bool:
@@ -78,6 +110,8 @@ def factory_of(target: Any) -> Callable[[bytes], Any]:
     if not inspect.isclass(target):
         return lambda _: target
     if not callable(getattr(target, "act", None)):
-        raise TypeError(f"{target.__name__} has no act(self, ctx)")
+        if not is_made_of_handlers(target):
+            raise TypeError(f"{target.__name__} has neither act(self, ctx) nor a @grid.handler")
+        check_handlers(table_of(target), target)
     takes_data = bool(inspect.signature(target).parameters)
     return target if takes_data else lambda _: target()

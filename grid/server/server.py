@@ -15,25 +15,34 @@ from grid.environment import default_etcd, default_namespace
 from grid.errors import InvalidArgument, ServerNotRunning
 from grid.etcd import EtcdConfig
 from grid.forks import check_grpc
+from grid.handlers import HandlerTable, declaration_of
 from grid.interceptors import Filter, IncomingCall, Interceptor
 from grid.mailbox.dispatcher import State
 from grid.mailbox.interception import IncomingInterception
 from grid.mailbox.mailbox import Mailbox
 from grid.process import stoppable_as_first_process
 from grid.server.config import ServerConfig, check_annotations
-from grid.server.definitions import Definition, check_definition, factory_of
+from grid.server.definitions import (
+    DEFAULT_MAILBOX,
+    Definition,
+    check_definition,
+    factory_of,
+    is_made_of_handlers,
+)
 from grid.server.foreground import (
     completed_before,
     run_alone,
     stop_signals,
     warn_of_paused_loop,
 )
+from grid.server.handling import check_handlers
 from grid.server.lifecycle import Lifecycle
 from grid.server.statistics import ServerStatistics
 
 __all__ = ["Server"]
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Server:
@@ -125,29 +134,70 @@ class Server:
 
     # -- definitions -----------------------------------------------------------
 
-    def actor(self, type: str, *, mailbox: int | None = None) -> Callable[[T], T]:  # noqa: A002
+    def actor(
+        self,
+        type: str,  # noqa: A002
+        *,
+        mailbox: int | None = None,
+        concurrency: int = 1,
+    ) -> Callable[[T], T]:
         """Decorator: actors of this type are made by this class or function.
 
         Args:
             type: the name that starts ask for.
             mailbox: give each actor a mailbox of its own name that holds at most
-                this number of requests, claimed together with the name.
+                this number of requests, claimed together with the name. A class
+                with handlers gets one of 64 if nothing is said.
+            concurrency: how many requests an actor made of handlers serves at once;
+                with 1 it serves them in their order of arrival.
 
         Raises:
             InvalidActorType: the type breaks the rule of names.
-            InvalidArgument: the type is defined already (`define` replaces one), or a
-                mailbox cannot be of that size.
+            InvalidArgument: the type is defined already (`define` replaces one), a
+                mailbox cannot be of that size, or a handler's signature is wrong.
         """
-
-        check_definition(type, mailbox)
+        check_definition(type, mailbox, concurrency)
         if type in self._definitions:
             raise InvalidArgument("the type of an actor", type, "one that is not defined yet")
 
         def decorate(target: T) -> T:
-            self.define(type, factory_of(target), mailbox=mailbox)
+            size = mailbox
+            if is_made_of_handlers(target):
+                size = DEFAULT_MAILBOX if mailbox is None else mailbox
+            elif concurrency != 1:
+                raise InvalidArgument("concurrency", concurrency, "1 for an actor without handlers")
+            self.define(type, factory_of(target), mailbox=size, concurrency=concurrency)
             return target
 
         return decorate
+
+    def handlers(
+        self,
+        type: str,  # noqa: A002
+        *,
+        mailbox: int = DEFAULT_MAILBOX,
+        concurrency: int = 1,
+    ) -> Callable[[F], F]:
+        """Define an actor of functions; the result is the decorator that adds one.
+
+            greeter = server.handlers("greeter")
+
+            @greeter
+            async def greet(hello: Hello) -> Greeting: ...
+
+        See `grid.handler` for their signature, and `actor` for arguments and errors. Functions
+        are added before actors of the type are started.
+        """
+        table = HandlerTable(type)
+        self.actor(type, mailbox=mailbox, concurrency=concurrency)(table)
+
+        def add(function: F) -> F:
+            declared = declaration_of(function, owner=type)
+            check_handlers((declared,))
+            table.add(declared)
+            return function
+
+        return add
 
     def define(
         self,
@@ -155,19 +205,27 @@ class Server:
         factory: Callable[[bytes], Any],
         *,
         mailbox: int | None = None,
+        concurrency: int = 1,
     ) -> None:
         """Define a type by a factory, from the start's bytes to an actor.
 
         It can be done while the server runs, and again to replace it.
 
+        Args:
+            type: the name that starts ask for.
+            factory: returns an object with `act(ctx)`, a function of the context, or an
+                object with handlers.
+            mailbox: see `actor`; what the factory makes is not known before.
+            concurrency: see `actor`.
+
         Raises:
             InvalidActorType: the type breaks the rule of names.
             InvalidArgument: a mailbox cannot be of that size.
         """
-        check_definition(type, mailbox)
+        check_definition(type, mailbox, concurrency)
         if not callable(factory):
             raise InvalidArgument("factory", factory, "a function of the start's bytes")
-        definition = Definition(type, factory, mailbox)
+        definition = Definition(type, factory, mailbox, concurrency)
         self._definitions[type] = definition
         if self._lifecycle is not None:
             self._lifecycle.runner.define(definition)

@@ -1,5 +1,8 @@
 """Message types travel under names that Go and Python peers agree on."""
 
+import subprocess
+import sys
+
 import pytest
 from google.protobuf.any_pb2 import Any
 from google.protobuf.descriptor_pb2 import UninterpretedOption
@@ -125,3 +128,16 @@ def test_a_missing_required_field_is_named() -> None:
         Codec().encode(UninterpretedOption.NamePart(), limit=LIMIT)
     assert "is not a protobuf message" not in str(caught.value)
     assert caught.value.type_name == "google.protobuf.UninterpretedOption.NamePart"
+
+
+def test_well_known_types_need_no_import() -> None:
+    """A receiver knows `Struct` and the like although nothing of its code imports them."""
+    program = (
+        "from grid.codec import default_codec as codec\n"
+        "print(codec.decode('google.protobuf.StringValue', b'\\n\\x02hi').value)\n"
+        "print(codec.type_of('google.protobuf.Struct').DESCRIPTOR.full_name)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == ["hi", "google.protobuf.Struct"]

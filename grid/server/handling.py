@@ -1,0 +1,273 @@
+"""Actors made of handlers: each request goes to the handler of its message's type.
+
+A handler's error fails its request and nothing else: the caller gets `RequestFailed`, the log the
+traceback, and the next request is served. With a concurrency of one, requests are served in their
+order of arrival, in the actor's own task; with more, by as many tasks that read the one mailbox.
+Each stream has a task of its own, so that a long one keeps nothing else waiting.
+
+A drain ends the reading of the mailbox after what it holds; handlers that run are waited for, and
+then `on_stop` is called. Streams are waited for if the actor looks at `ctx.stopping`, by which
+they may learn of the drain, and are cancelled otherwise. When the actor is cancelled, so are its
+handlers, and `on_stop` is still called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import inspect
+import logging
+import typing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+from google.protobuf.message import Message
+
+from grid.actor import ActorContext
+from grid.aio import being_cancelled
+from grid.deadline import now
+from grid.errors import InvalidArgument, RequestFailed
+from grid.errors.classification import is_of_request
+from grid.handlers import Declaration, HandlerKind, HandlerTable
+from grid.mailbox.request import Request
+from grid.stream import Stream
+
+__all__ = ["HandlerActor", "check_handlers"]
+
+_log = logging.getLogger("grid.actor")
+
+_LOG_PAUSE = 1.0  # seconds between errors of one actor that are logged with their traceback
+
+Call = Callable[[Request[Any]], Awaitable[Any]]
+
+
+def check_handlers(table: Iterable[Declaration], hooks: object = None) -> None:
+    """Raise `InvalidArgument` if a parameter of a handler or hook cannot be filled in."""
+    for one in table:
+        for name, annotation in one.others.items():
+            about_request = Request in (annotation, typing.get_origin(annotation))
+            if annotation is not ActorContext and not about_request:
+                raise InvalidArgument(
+                    f"the annotation of {name!r} of handler {one.name}",
+                    "missing" if annotation is None else annotation,
+                    "grid.ActorContext, grid.Request or grid.Stream",
+                )
+    for name in ("on_start", "on_stop"):
+        hook = getattr(hooks, name, None)
+        if hook is not None and not inspect.iscoroutinefunction(hook):
+            raise InvalidArgument(name, hook, "an async function")
+
+
+class HandlerActor:
+    """An actor that serves its mailbox by handlers.
+
+    Args:
+        table: the handlers.
+        instance: the object that methods are bound to; None for functions.
+        concurrency: how many requests are served at once.
+    """
+
+    def __init__(self, table: HandlerTable, instance: object = None, concurrency: int = 1) -> None:
+        self._table = table
+        self._instance = instance
+        self._concurrency = concurrency
+        self._calls: dict[type[Message], tuple[Declaration, Call]] = {}
+        self._streams: dict[type[Message], tuple[Declaration, Call]] = {}
+        self._open_streams: set[asyncio.Task[None]] = set()
+        self._threads: ThreadPoolExecutor | None = None
+        self._logged = -_LOG_PAUSE
+        self._unlogged = 0
+
+    async def act(self, ctx: ActorContext) -> None:
+        """Serve the actor's mailbox until it ends."""
+        self._context = ctx
+        await self._hook("on_start")
+        try:
+            await self._serve_all()
+            if self._open_streams and not ctx._watches_stopping:
+                # They cannot hear of the stop otherwise, and may go on for ever.
+                self._cancel_streams()
+            await asyncio.gather(*self._open_streams)
+        finally:
+            self._cancel_streams()
+            await asyncio.gather(*self._open_streams, return_exceptions=True)
+            await self._hook("on_stop")
+            if self._threads is not None:
+                self._threads.shutdown(wait=False)
+
+    async def _serve_all(self) -> None:
+        if self._concurrency == 1:
+            await self._serve()
+            return
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._concurrency):
+                    group.create_task(self._serve(), name=f"handlers of {self._context.name}")
+        except BaseExceptionGroup as error:
+            raise error.exceptions[0] from None  # each task has the same: of the mailbox
+
+    def _cancel_streams(self) -> None:
+        for task in self._open_streams:
+            task.cancel()
+
+    async def _hook(self, name: str) -> None:
+        hook = getattr(self._instance, name, None)
+        if hook is not None:
+            await (hook(self._context) if inspect.signature(hook).parameters else hook())
+
+    async def _serve(self) -> None:
+        calls = self._calls
+        async for request in self._context.mailbox:
+            found = None if request.opens_stream else calls.get(type(request.message))
+            if found is None:
+                await self._serve_rarer(request)
+            else:
+                await self._answer(request, *found)
+
+    async def _serve_rarer(self, request: Request[Any]) -> None:
+        # A stream, or the first request of its type.
+        streams, message = request.opens_stream, type(request.message)
+        calls = self._streams if streams else self._calls
+        if message not in calls:
+            found = self._table.find(message, opens_stream=streams)
+            if found is None:
+                request.fail(self._refusal(message, streams), code="UNIMPLEMENTED")
+                return
+            calls[message] = found, self._bind(found)
+        if streams:
+            serving = asyncio.create_task(
+                self._stream(request, *calls[message]), name=f"stream of {self._context.name}"
+            )
+            self._open_streams.add(serving)
+            serving.add_done_callback(self._open_streams.discard)
+        else:
+            await self._answer(request, *calls[message])
+
+    def _refusal(self, message: type[Message], streams: bool) -> str:
+        ctx, table = self._context, self._table
+        name = message.DESCRIPTOR.full_name
+        if table.find(message, opens_stream=not streams) is not None:
+            other, asked = ("requests", "a stream") if streams else ("streams", "a request")
+            return f"grid: {ctx.name!r} takes {name} in {other}, not in {asked}"
+        what = "streams" if streams else "requests"
+        taken = table.takes(opens_stream=streams)
+        return f"grid: {ctx.type} {ctx.name!r} has no handler for {what} of {name}; it has: {taken}"
+
+    async def _answer(self, request: Request[Any], declared: Declaration, call: Call) -> None:
+        try:
+            reply = await call(request)
+            if reply is None and declared.may_be_empty:
+                if not request.done:  # the handler may have answered it itself
+                    request.ack()
+            elif declared.reply is not None and isinstance(reply, declared.reply):
+                request.respond(reply)
+            else:
+                wanted = "None" if declared.reply is None else declared.reply.__name__
+                raise TypeError(
+                    f"handler {declared.name} returned {type(reply).__name__}, not {wanted}"
+                )
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and being_cancelled():
+                raise
+            self._failed(request, declared, error)
+
+    async def _stream(self, request: Request[Any], declared: Declaration, call: Call) -> None:
+        try:
+            await call(request)
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and being_cancelled():
+                raise
+            self._failed(request, declared, error)
+
+    def _failed(self, request: Request[Any], declared: Declaration, error: BaseException) -> None:
+        if not request.done:
+            # SystemExit and the like too: they are the handler's, and must not end the peer.
+            request.fail(error)
+        if isinstance(error, RequestFailed) or is_of_request(error):
+            return  # it is the handler's answer, or the caller has left
+        if now() - self._logged < _LOG_PAUSE:
+            self._unlogged += 1  # callers shall not be able to fill the log
+            return
+        self._logged, unlogged, self._unlogged = now(), self._unlogged, 0
+        _log.error(
+            "actor %s: handler %s failed%s",
+            self._context.id,
+            declared.name,
+            f" ({unlogged} more errors since the last one logged)" if unlogged else "",
+            exc_info=error,
+        )
+
+    # -- calls -----------------------------------------------------------------
+
+    def _bind(self, declared: Declaration) -> Call:
+        function = declared.function
+        if self._instance is not None:
+            function = functools.partial(function, self._instance)
+        contexts = {k: self._context for k, v in declared.others.items() if v is ActorContext}
+        if contexts:
+            function = functools.partial(function, **contexts)
+        requests = [k for k, v in declared.others.items() if v is not ActorContext]
+        if declared.kind is HandlerKind.ITEMS:
+            return functools.partial(_send_items, function, requests)
+        if declared.kind is HandlerKind.STREAM:
+            return functools.partial(_serve_stream, function, requests, declared.stream)
+        if declared.blocking:
+            return functools.partial(self._call_in_thread, function, requests)
+        return functools.partial(_call, function, requests)
+
+    async def _call_in_thread(
+        self, function: Callable[..., Any], requests: list[str], request: Request[Any]
+    ) -> Any:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(
+                self._concurrency, thread_name_prefix=f"actor {self._context.name}"
+            )
+        # As `asyncio.to_thread`, on threads of its own: those of the loop are for short work.
+        call = functools.partial(
+            contextvars.copy_context().run,
+            function,
+            request.message,
+            **dict.fromkeys(requests, request),
+        )
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+
+def _call(
+    function: Callable[..., Awaitable[Any]], requests: list[str], request: Request[Any]
+) -> Awaitable[Any]:
+    if requests:
+        return function(request.message, **dict.fromkeys(requests, request))
+    return function(request.message)
+
+
+async def _send_items(
+    function: Callable[..., Any], requests: list[str], request: Request[Any]
+) -> None:
+    async with _accepted(request) as stream:
+        items = function(request.message, **dict.fromkeys(requests, request))
+        async with aclosing(items):
+            async for item in items:
+                await stream.send(item)
+
+
+async def _serve_stream(
+    function: Callable[..., Awaitable[None]],
+    requests: list[str],
+    parameter: str,
+    request: Request[Any],
+) -> None:
+    async with _accepted(request) as stream:
+        await function(request.message, **{parameter: stream}, **dict.fromkeys(requests, request))
+
+
+@asynccontextmanager
+async def _accepted(request: Request[Any]) -> AsyncIterator[Stream]:
+    async with request.accept() as stream:
+        try:
+            yield stream
+        except asyncio.CancelledError:
+            await stream.close("the actor has ended")
+            raise

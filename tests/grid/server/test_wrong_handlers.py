@@ -1,0 +1,155 @@
+"""Handlers, hooks and references that are refused where they are written."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from google.protobuf.wrappers_pb2 import Int64Value
+
+import grid
+from grid.errors import InvalidArgument
+from grid.wire_pb2 import EchoMsg
+
+
+class Counter:
+    """A base with a handler."""
+
+    @grid.handler
+    async def add(self, by: Int64Value) -> Int64Value:
+        return by
+
+
+def two() -> type:
+    class Two:
+        @grid.handler
+        async def one(self, message: EchoMsg) -> None: ...
+        @grid.handler
+        async def other(self, message: EchoMsg) -> None: ...
+
+    return Two
+
+
+def unannotated() -> type:
+    class Unannotated:
+        @grid.handler
+        async def one(self, message):  # type: ignore[no-untyped-def]
+            ...
+
+    return Unannotated
+
+
+def no_message() -> type:
+    class NoMessage:
+        async def plain(self, message: str) -> None: ...
+
+        one = grid.handler(cast("Any", plain))
+
+    return NoMessage
+
+
+def unknown_type() -> type:
+    class UnknownType:
+        @grid.handler
+        async def one(self, message: "Nowhere") -> None:  # type: ignore[name-defined] # noqa: F821
+            ...
+
+    return UnknownType
+
+
+def no_parameter() -> type:
+    class NoParameter:
+        @grid.handler  # type: ignore[arg-type]
+        async def one(self) -> None: ...
+
+    return NoParameter
+
+
+def unknown_parameter() -> type:
+    class UnknownParameter:
+        @grid.handler
+        async def one(self, message: EchoMsg, database: dict[str, str]) -> None: ...
+
+    return UnknownParameter
+
+
+def returns_text() -> type:
+    class ReturnsText:
+        @grid.handler
+        async def one(self, message: EchoMsg) -> str:
+            return ""
+
+    return ReturnsText
+
+
+def override() -> type:
+    class Override(Counter):
+        async def add(self, by: Int64Value) -> Int64Value:  # type: ignore[override]
+            return by
+
+    return Override
+
+
+def plain_stream() -> type:
+    class PlainStream:
+        @grid.handler
+        def one(self, message: EchoMsg, stream: grid.Stream) -> None: ...
+
+    return PlainStream
+
+
+def plain_hook() -> type:
+    class PlainHook:
+        def on_start(self) -> None: ...
+        @grid.handler
+        async def one(self, message: EchoMsg) -> None: ...
+
+    return PlainHook
+
+
+BAD: dict[str, tuple[Callable[[], type], str]] = {
+    "two": (two, "'one' takes it"),
+    "unannotated": (unannotated, "annotation of 'message' of handler Unannotated.one"),
+    "no message": (no_message, "must be a protobuf message"),
+    "unknown type": (unknown_type, "Nowhere"),
+    "no parameter": (no_parameter, "a function of a message"),
+    "unknown parameter": (unknown_parameter, "annotation of 'database'"),
+    "returns text": (returns_text, "return annotation of handler ReturnsText.one"),
+    "override": (override, "mark it with @grid.handler"),
+    "plain stream": (plain_stream, "an async function"),
+    "plain hook": (plain_hook, "on_start must be an async function"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_wrong_handlers_are_refused_when_defined(name: str) -> None:
+    make, text = BAD[name]
+    server = grid.Server()
+    with pytest.raises(InvalidArgument, match=text):
+        server.actor("bad")(make())
+
+
+def test_wrong_arguments_are_refused(grid_namespace: str) -> None:
+    server = grid.Server(grid_namespace)
+    with pytest.raises(InvalidArgument, match="concurrency must be a whole number"):
+        server.actor("a", concurrency=0)
+    with pytest.raises(InvalidArgument, match="concurrency must be 1 for an actor without"):
+
+        @server.actor("a", concurrency=2)
+        async def loop(ctx: grid.ActorContext) -> None: ...
+
+    with pytest.raises(InvalidArgument, match="a handler must be a function"):
+        grid.handler("x")  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="neither act"):
+
+        @server.actor("a")
+        class Nothing: ...
+
+    greeter = server.handlers("greeter")
+
+    @greeter
+    async def one(message: EchoMsg) -> None: ...
+
+    with pytest.raises(InvalidArgument, match="'one' takes it"):
+
+        @greeter
+        async def other(message: EchoMsg) -> None: ...
