@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,43 +11,40 @@ from google.protobuf.message import Message
 
 from grid.errors import InvalidArgument
 from grid.handlers import Declaration, HandlerKind, HandlerTable, table_of
+from grid.registry.names import check_name
 from grid.wire_pb2 import Ack
 
 if TYPE_CHECKING:
     from grid.client.sender import Messaging
 
-__all__ = ["ActorRef"]
+__all__ = ["ActorRef", "HandlerCalls"]
 
 
-class ActorRef:
-    """An actor seen from a client: each handler of its class as a method.
+class HandlerCalls(ABC):
+    """The handlers of an actor's class as attributes that send their messages.
 
     It holds a name and nothing else: making one asks nothing, and it stays good when the actor
     moves.
 
-    Args:
-        client: sends the messages.
-        cls: the class of the actor, with handlers.
-        name: the actor's name.
-
     Raises:
         InvalidArgument: the class has no handlers.
+        InvalidName: the name breaks the rule.
     """
 
-    def __init__(self, client: Messaging, cls: type, name: str) -> None:
+    def __init__(self, cls: type, name: str) -> None:
         table = table_of(cls) if isinstance(cls, type) else HandlerTable("")
         if not len(table):
             raise InvalidArgument("an actor's class", cls, "a class with a @grid.handler")
-        self._client = client
+        check_name(name, "mailbox")
         self._class = cls
         self._name = name
         self._table = table
 
     def __repr__(self) -> str:
-        return f"<ActorRef {self._class.__name__} {self._name!r}>"
+        return f"<{type(self).__name__} {self._class.__name__} {self._name!r}>"
 
     def __getattr__(self, name: str) -> Any:
-        declared = None if name.startswith("__") else self._table.named(name)
+        declared = None if name.startswith("_") else self._table.named(name)
         if declared is None:
             raise AttributeError(
                 f"{self._class.__name__} has no handler {name!r}; "
@@ -56,9 +54,20 @@ class ActorRef:
         setattr(self, name, call)
         return call
 
+    @abstractmethod
+    def _call(self, declared: Declaration) -> Callable[..., Any]: ...
+
+
+class ActorRef(HandlerCalls):
+    """An actor seen from a client: each handler of its class as a method."""
+
+    def __init__(self, client: Messaging, cls: type, name: str) -> None:
+        super().__init__(cls, name)
+        self._client = client
+
     def _call(self, declared: Declaration) -> Callable[..., Any]:
         if declared.kind is HandlerKind.ITEMS:
-            return functools.partial(self._items, declared)
+            return self._items
         if declared.kind is HandlerKind.STREAM:
             return functools.partial(self._client.stream, self._name)
         if declared.may_be_empty:
@@ -71,7 +80,6 @@ class ActorRef:
 
     async def _items(
         self,
-        declared: Declaration,
         message: Message,
         *,
         timeout: float | None = None,

@@ -101,7 +101,6 @@ class Client(Messaging):
             InvalidName: the name breaks the rule.
             InvalidArgument: the class has no handlers.
         """
-        full_name(self.namespace, Kind.MAILBOX, name)
         return cast("A", ActorRef(self, cls, name))
 
     async def start_actor(

@@ -69,7 +69,7 @@ class Definition:
         if not callable(made):
             raise TypeError(
                 f"the factory of {self.type!r} returned {made!r}, "
-                "which has neither act(ctx) nor a @grid.handler"
+                "which has no act(ctx) and no @grid.handler"
             )
         act: Act | BlockingAct = made
         return act
@@ -111,7 +111,7 @@ def factory_of(target: Any) -> Callable[[bytes], Any]:
         return lambda _: target
     if not callable(getattr(target, "act", None)):
         if not is_made_of_handlers(target):
-            raise TypeError(f"{target.__name__} has neither act(self, ctx) nor a @grid.handler")
+            raise TypeError(f"{target.__name__} has no act(self, ctx) and no @grid.handler")
         check_handlers(table_of(target), target)
     takes_data = bool(inspect.signature(target).parameters)
     return target if takes_data else lambda _: target()

@@ -31,12 +31,14 @@ from grid.mailbox.dispatcher import peer_of_this_loop
 from grid.registry.entities import Entity, EntityEvent
 from grid.registry.names import Kind
 from grid.stream import Stream
+from grid.sync.actor_ref import BlockingActorRef
 from grid.sync.stream import BlockingStream
 from grid.transport.breaker import BreakerPolicy
 from grid.transport.statistics import ClientStatistics
 
 __all__ = ["Client"]
 
+A = TypeVar("A")
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
 
@@ -275,6 +277,10 @@ class Client:
                 group, message, timeout=timeout, metadata=metadata, idempotent=idempotent
             )
         )
+
+    def actor(self, cls: type[A], name: str) -> BlockingActorRef:
+        """A reference to an actor, as `grid.Client.actor`, whose calls block."""
+        return BlockingActorRef(self, cls, name)
 
     def start_actor(
         self,
