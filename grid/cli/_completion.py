@@ -46,8 +46,8 @@ def message_types(given: Mapping[str, Any], incomplete: str) -> list[str]:
     from pathlib import Path
 
     import grid.wire_pb2  # noqa: F401 - its messages are offered
+    from grid.cli._load import import_types
     from grid.cli._messages import known_types
-    from grid.cli._requests import import_types
 
     # An app may print or fail while it is imported; the shell would show that.
     with (

@@ -6,7 +6,7 @@ import contextlib
 import enum
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from grid.cli._output import CannotPrint, plain, say, say_error
 from grid.errors import (
@@ -26,7 +26,7 @@ from grid.errors import (
     UnsupportedMessage,
 )
 
-__all__ = ["BadInput", "Code", "NotFound", "code_of", "exits"]
+__all__ = ["BadInput", "Code", "NotFound", "code_of", "exits", "say_hints"]
 
 
 class Code(enum.IntEnum):
@@ -115,9 +115,19 @@ def _tell(error: GridError) -> None:
     if isinstance(error, CannotPrint):
         say("what was to be printed:", style="dim")
         sys.stderr.write(error.text)
-    hint = next((text for kind, text in _HINTS if isinstance(error, kind)), None)
-    if hint is not None and hint not in str(error):
+    say_hints([error])
+
+
+def say_hints(errors: Iterable[GridError]) -> None:
+    """Say on stderr what to do about errors, each hint once."""
+    hints = {_hint(error): None for error in errors}
+    for hint in filter(None, hints):
         say(f"hint: {hint}", style="dim")
+
+
+def _hint(error: GridError) -> str:
+    hint = next((text for kind, text in _HINTS if isinstance(error, kind)), "")
+    return "" if hint in str(error) else hint
 
 
 def _usage_text(error: Exception) -> str | None:

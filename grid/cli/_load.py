@@ -1,7 +1,8 @@
-"""Servers from `module:attribute`."""
+"""Servers from `module:attribute`, and the messages of modules."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import sys
@@ -16,7 +17,7 @@ from grid.errors import GridError
 if TYPE_CHECKING:
     from grid.server.server import Server
 
-__all__ = ["TARGET_HELP", "CannotLoad", "import_module", "load_server"]
+__all__ = ["TARGET_HELP", "CannotLoad", "import_module", "import_types", "load_server"]
 
 TARGET_HELP = "a grid.Server, or a function that returns one; :server may be left out"
 
@@ -94,6 +95,13 @@ def import_module(name: str) -> ModuleType:
         if name != missing and not name.startswith(f"{missing}."):
             raise
         raise CannotLoad(f"there is no module {missing!r} in {here} or installed") from None
+
+
+def import_types(proto_modules: list[str] | None, app: str | None) -> None:
+    """Import the modules whose messages can then be named."""
+    with contextlib.redirect_stdout(sys.stderr):  # an app may print; stdout is for the reply
+        for module in (*(proto_modules or ()), *([app.partition(":")[0]] if app else ())):
+            import_module(module)
 
 
 def _servers_in(module: ModuleType) -> str:

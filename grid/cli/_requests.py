@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 from grid.cli._completion import mailbox_names, message_types
-from grid.cli._exits import BadInput, Code
-from grid.cli._load import import_module
+from grid.cli._exits import BadInput, Code, say_hints
+from grid.cli._load import import_types
 from grid.cli._messages import build_message, message_type, to_json
 from grid.cli._options import Connection, Output, argument, option
 from grid.cli._output import Column, Format, compact, print_json, print_rows
@@ -161,6 +160,7 @@ async def broadcast(
             result = error.result
             code = Code.FAILED
     _print_outcomes(group.members, result, output)
+    say_hints(result.errors.values())
     return code
 
 
@@ -185,13 +185,6 @@ def _row(name: str, outcome: Outcome) -> dict[str, Any]:
             "retryable": outcome.error.retryable,
         }
     return row
-
-
-def import_types(proto_modules: list[str] | None, app: str | None) -> None:
-    """Import the modules whose messages can then be named."""
-    with contextlib.redirect_stdout(sys.stderr):  # an app may print; stdout is for the reply
-        for module in (*(proto_modules or ()), *([app.partition(":")[0]] if app else ())):
-            import_module(module)
 
 
 def key_values(texts: list[str] | None) -> dict[str, str]:

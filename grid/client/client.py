@@ -289,14 +289,15 @@ class Client(Messaging):
         # A Go peer that is asked for a name it runs refuses, and deletes the live name.
         key = full_name(self.namespace, Kind.ACTOR, name)
         reading = self._etcd.get(key, timeout=deadline.remaining())
-        holder = _registration(await from_etcd(deadline, f"resolving {name!r}", reading))
+        what = f"resolving {name!r}"
+        holder = _registration(await from_etcd(self._etcd, deadline, what, reading))
         if holder is not None:
             raise AlreadyRegistered(key, holder.peer, holder.address, holder.epoch)
 
     async def _placement(
         self, name: str, annotations: tuple[str, ...], deadline: Deadline
     ) -> list[Registration]:
-        peers = await from_etcd(deadline, "listing the peers", self._peers.all())
+        peers = await from_etcd(self._etcd, deadline, "listing the peers", self._peers.all())
         wanted = set(annotations)
         found = {peer.peer: peer for peer in peers if wanted <= set(peer.annotations)}
         if self._ring.members != tuple(sorted(found)):

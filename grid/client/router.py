@@ -21,7 +21,8 @@ from grid.client.local import LocalCalls, LocalLink, LocalStreamAnswer
 from grid.client.pending import Sent
 from grid.client.retry import Retry, may_resend, resend
 from grid.deadline import FOREVER, Deadline, now, request_overdue, within
-from grid.errors import DeadlineExceeded, EtcdUnavailable, GridError, UnregisteredMailbox
+from grid.errors import DeadlineExceeded, GridError, UnregisteredMailbox
+from grid.etcd import EtcdClient
 from grid.mailbox.dispatcher import Dispatcher, local_dispatcher
 from grid.registry.directory import Directory
 from grid.registry.registration import Registration
@@ -308,18 +309,19 @@ async def read_registration(directory: Directory, key: str, deadline: Deadline) 
         EtcdError: etcd refuses.
     """
     namespace, _, name = key.split(".")
-    found = await from_etcd(deadline, f"resolving {name!r}", directory.read(key))
+    reading = directory.read(key)
+    found = await from_etcd(directory.etcd, deadline, f"resolving {name!r}", reading)
     if found is None:
         raise UnregisteredMailbox(name, namespace)
     return found
 
 
-async def from_etcd(deadline: Deadline, what: str, reading: Awaitable[T]) -> T:
+async def from_etcd(etcd: EtcdClient, deadline: Deadline, what: str, reading: Awaitable[T]) -> T:
     """Return what is read from etcd, or raise `EtcdUnavailable` when the deadline has passed.
 
     Not `DeadlineExceeded`: that would say that the request may have been acted upon.
     """
     try:
-        return await within(deadline, f"{what} in etcd", reading)
-    except DeadlineExceeded as error:
-        raise EtcdUnavailable(str(error)) from None
+        return await within(deadline, what, reading)
+    except DeadlineExceeded:
+        raise etcd.unanswered(f"{what} in etcd", deadline.timeout) from None

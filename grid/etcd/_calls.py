@@ -48,6 +48,7 @@ class EtcdCalls:
         self._tls_read = False
         self._token: str | None = None if config.user is not None else ""
         self._login_lock = asyncio.Lock()
+        self._failure: CallFailed | None = None  # the last one, until a call succeeds
         self.closed = False
 
     # -- calls ----------------------------------------------------------------
@@ -72,7 +73,7 @@ class EtcdCalls:
             try:
                 metadata = await self._metadata(channel, limit)
                 sent = now()
-                return sent, await channel.unary(method, request, limit, metadata)
+                response = await channel.unary(method, request, limit, metadata)
             except CallFailed as failure:
                 if failure.kind is Kind.TOKEN and self.config.user and logins < _LOGINS_PER_CALL:
                     logins += 1
@@ -80,8 +81,11 @@ class EtcdCalls:
                     continue
                 failures += 1
                 await self.give_up_on(channel, failure, limit)
-                last = cause(last, failure, limit)
+                last = self._failure = cause(last, failure, limit)
                 await self._pause(failures, deadline, total, last)
+            else:
+                self._failure = None
+                return sent, response
 
     async def status(self, endpoint: str, timeout: float | None = None) -> Any:
         """The status of one endpoint; no other is tried."""
@@ -111,6 +115,12 @@ class EtcdCalls:
         where = ", ".join(self.config.endpoints)
         cause = f": {failure.text}" if failure is not None else ""
         return EtcdUnavailable(f"no answer from {where} within {round(seconds, 2):g} s{cause}")
+
+    def unanswered(self, what: str, seconds: float) -> EtcdUnavailable:
+        """The error for `what`, which was given up after `seconds` without an answer."""
+        where = ", ".join(self.config.endpoints)
+        cause = f": {self._failure.text}" if self._failure is not None else ""
+        return EtcdUnavailable(f"{what}: no answer from {where} within {seconds:g} s{cause}")
 
     # -- streams --------------------------------------------------------------
 

@@ -9,7 +9,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from grid.deadline import Deadline
-from grid.errors import ClientClosed, EtcdCompacted, EtcdPermissionDenied, LeaseLost
+from grid.errors import (
+    ClientClosed,
+    EtcdCompacted,
+    EtcdPermissionDenied,
+    EtcdUnavailable,
+    LeaseLost,
+)
 from grid.etcd import api_pb2
 from grid.etcd._calls import EtcdCalls
 from grid.etcd._config import EtcdConfig
@@ -106,6 +112,15 @@ class EtcdClient:
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+    def unanswered(self, what: str, seconds: float) -> EtcdUnavailable:
+        """The error for a call that its caller gave up: endpoints, and the last failure.
+
+        Args:
+            what: the work that needed the answer.
+            seconds: the time the caller waited.
+        """
+        return self._calls.unanswered(what, seconds)
 
     # -- keys -----------------------------------------------------------------
 

@@ -30,12 +30,13 @@ class Directory:
     """Registrations by full name. Nothing is asked of etcd before the first use.
 
     Attributes:
+        etcd: where the names are.
         find: the registration of a full name, as the view has it.
         on_left: called with each registration whose name is gone, or has another owner.
     """
 
     def __init__(self, etcd: EtcdClient, namespace: str, kind: Kind) -> None:
-        self._etcd = etcd
+        self.etcd = etcd
         self._prefix = prefix(namespace, kind)
         self._view = RegistryView(_warn, lambda left: self.on_left(left))
         self.on_left: Callable[[Registration], None] = _ignore
@@ -76,7 +77,7 @@ class Directory:
         """
         self._start()
         if not self._view.loaded:
-            for stored in (await self._etcd.get_prefix(self._prefix)).items:
+            for stored in (await self.etcd.get_prefix(self._prefix)).items:
                 self._view.put(stored)
         return self._view.all()
 
@@ -103,7 +104,7 @@ class Directory:
         rest = _FIRST_REST
         while True:
             try:
-                async with self._etcd.watch(self._prefix) as watch:
+                async with self.etcd.watch(self._prefix) as watch:
                     async for batch in watch:
                         self._view.apply(batch)
                         rest = _FIRST_REST
@@ -116,7 +117,7 @@ class Directory:
     async def _read(self, key: str) -> Registration | None:
         before = self.find(key)
         try:
-            stored = await self._etcd.get(key)
+            stored = await self.etcd.get(key)
         except EtcdError:
             known = self.find(key)
             if known is None:

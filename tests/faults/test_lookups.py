@@ -75,6 +75,12 @@ async def test_the_text_names_what_was_looked_up() -> None:
             await client.request("bob", EchoMsg(), timeout=0.05)
 
 
+async def test_a_look_up_that_is_cut_short_names_etcd_and_the_cause() -> None:
+    async with grid.Client("n", etcd=EtcdConfig.parse("127.0.0.1:1", timeout=5)) as client:
+        with pytest.raises(EtcdUnavailable, match=r"127\.0\.0\.1:1 .*refused"):
+            await client.request("bob", EchoMsg(), timeout=0.5)
+
+
 async def test_a_name_that_is_nowhere_says_in_which_namespace(grid_client: grid.Client) -> None:
     with pytest.raises(UnregisteredMailbox) as caught:
         await grid_client.request("bob", EchoMsg())

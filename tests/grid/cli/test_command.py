@@ -112,6 +112,27 @@ def test_options_of_the_connection_stand_before_the_command_or_after_it() -> Non
         assert (done.returncode, done.stderr) == (after.returncode, after.stderr)
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ("request", "a", "EchoMsg"),
+        ("broadcast", "a", "b", "--type", "EchoMsg"),
+        ("start", "a"),
+        ("stop", "a"),
+        ("peers",),
+        ("actors",),
+        ("mailboxes",),
+        ("leader",),
+    ],
+    ids=lambda typed: typed[0],
+)
+def test_without_etcd_each_command_names_it_and_says_what_to_do(typed: tuple[str, ...]) -> None:
+    done = command(*typed, *CONNECTION)
+    assert done.returncode == 1
+    assert "no answer from 127.0.0.1:1 within 0.2 s" in done.stdout + done.stderr
+    assert done.stderr.count("hint: name etcd with --etcd or GRID_ETCD") == 1
+
+
 # -- standard streams ---------------------------------------------------------
 
 
