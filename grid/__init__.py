@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from grid.registry.names import Kind
     from grid.registry.ring import Ring
     from grid.server.config import ServerConfig
+    from grid.server.restarts import Restart
     from grid.server.server import Server
     from grid.server.statistics import ServerStatistics
     from grid.stream import Stream
@@ -84,6 +85,7 @@ __all__ = [
     "PoolStatistics",
     "Proceed",
     "Request",
+    "Restart",
     "Retry",
     "Ring",
     "Server",
@@ -115,6 +117,7 @@ _HOMES = {
     "registry.names": ("Kind",),
     "registry.ring": ("Ring",),
     "server.config": ("ServerConfig",),
+    "server.restarts": ("Restart",),
     "server.server": ("Server",),
     "server.statistics": ("ServerStatistics",),
     "stream": ("Stream",),

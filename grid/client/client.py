@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from functools import cached_property
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 from grid.client.actor_ref import ActorRef
 from grid.client.arguments import annotations_of, check_bytes, kind_of
@@ -111,6 +111,7 @@ class Client(Messaging):
         peer: str | None = None,
         data: bytes = b"",
         annotations: Iterable[str] = (),
+        if_exists: Literal["fail", "return"] = "fail",
         timeout: float | None = None,
     ) -> str:
         """Start an actor; it holds its name and runs when this returns.
@@ -119,17 +120,20 @@ class Client(Messaging):
             type: the definition to start it by.
             name: its name; by default its type.
             peer: the peer to start it on; by default one is chosen by hashing
-                the name over the live peers, and the next one if it cannot be
-                reached, so equal names go to equal peers.
+                the name over the live peers that define the type, and the next
+                one if it cannot be reached, so equal names go to equal peers.
             data: opaque bytes for its factory.
             annotations: choose among the peers that carry all of these.
+            if_exists: `"return"` returns the peer of an actor of this type that has
+                the name already, wherever it runs, so that of many clients which
+                start it at once one starts it and all succeed.
             timeout: seconds for all of it; by default the client's.
 
         Returns:
             The name of the peer it runs on.
 
         Raises:
-            InvalidActorType, InvalidName: before any I/O.
+            InvalidActorType, InvalidName, InvalidArgument: before any I/O.
             AlreadyRegistered: the name has an owner, which keeps it.
             UnknownActorType, FactoryFailed, NilActor: the peer has no such actor
                 (of a Go peer a failed factory is a `RequestFailed`).
@@ -143,13 +147,35 @@ class Client(Messaging):
         full_name(self.namespace, Kind.ACTOR, name)
         check_bytes("data", data)
         wanted = annotations_of(annotations)
+        if if_exists not in ("fail", "return"):
+            raise InvalidArgument("if_exists", if_exists, '"fail" or "return"')
         start = ActorStart(type=type, name=name, data=data)
         deadline = Deadline.after(self.timeout if timeout is None else timeout)
         await within(deadline, f"the start of {name!r}", self._starting.acquire())
         try:
+            if if_exists == "return":
+                return await self._start_once(start, peer, wanted, deadline)
             return await self._start(start, peer, wanted, deadline)
         finally:
             self._starting.release()
+
+    async def _start_once(
+        self, start: ActorStart, peer: str | None, annotations: tuple[str, ...], deadline: Deadline
+    ) -> str:
+        for last in (False, False, True):
+            try:
+                return await self._start(start, peer, annotations, deadline)
+            except AlreadyRegistered as error:
+                holder = await self._holder(start.name, deadline)
+                if holder is None:
+                    if last:  # a mailbox of that name, or an actor that ends again and again
+                        raise
+                elif not holder.type or holder.type == start.type:  # Go peers do not say
+                    return holder.peer
+                else:
+                    error.add_note(f"it is an actor of type {holder.type!r}, not {start.type!r}")
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     async def _start(
         self, start: ActorStart, peer: str | None, annotations: tuple[str, ...], deadline: Deadline
@@ -160,7 +186,7 @@ class Client(Messaging):
             await self._start_on(found, start, deadline)
             return peer
         failure: GridError = UnregisteredMailbox("a peer" + _with(annotations), self.namespace)
-        for candidate in await self._placement(start.name, annotations, deadline):
+        for candidate in await self._placement(start, annotations, deadline):
             try:
                 await self._start_on(candidate, start, deadline)
             except NotDelivered as error:
@@ -287,22 +313,29 @@ class Client(Messaging):
 
     async def _check_free(self, name: str, deadline: Deadline) -> None:
         # A Go peer that is asked for a name it runs refuses, and deletes the live name.
+        holder = await self._holder(name, deadline)
+        if holder is not None:
+            raise AlreadyRegistered(holder.key, holder.peer, holder.address, holder.epoch)
+
+    async def _holder(self, name: str, deadline: Deadline) -> Registration | None:
         key = full_name(self.namespace, Kind.ACTOR, name)
         reading = self._etcd.get(key, timeout=deadline.remaining())
         what = f"resolving {name!r}"
-        holder = _registration(await from_etcd(self._etcd, deadline, what, reading))
-        if holder is not None:
-            raise AlreadyRegistered(key, holder.peer, holder.address, holder.epoch)
+        return _registration(await from_etcd(self._etcd, deadline, what, reading))
 
     async def _placement(
-        self, name: str, annotations: tuple[str, ...], deadline: Deadline
+        self, start: ActorStart, annotations: tuple[str, ...], deadline: Deadline
     ) -> list[Registration]:
         peers = await from_etcd(self._etcd, deadline, "listing the peers", self._peers.all())
         wanted = set(annotations)
         found = {peer.peer: peer for peer in peers if wanted <= set(peer.annotations)}
         if self._ring.members != tuple(sorted(found)):
             self._ring = Ring(found)  # its points cost a hash each: kept while the peers stay
-        return [found[owner] for owner in self._ring.owners(name)]
+        owners = [found[owner] for owner in self._ring.owners(start.name)]
+        if not any(start.type in one.types for one in owners):
+            return owners  # it may have been defined after its peer joined
+        # Go peers do not say what they define.
+        return [one for one in owners if not one.session or start.type in one.types]
 
 
 def _registration(stored: KeyValue | None) -> Registration | None:

@@ -280,8 +280,12 @@ class Router:
         return await read_registration(self._mailboxes, key, deadline)
 
     def _has_left(self, owner: Registration) -> None:
-        # Its address may be a black hole, where a dial ends only with its time.
-        self._transport.moved(owner.address)
+        # Its address may be a black hole, where a dial ends only with its time. But names come
+        # and go on a peer that is there, which has a mailbox of its own name.
+        namespace, kind, _ = owner.key.split(".")
+        peer = self._mailboxes.find(f"{namespace}.{kind}.{owner.peer}")
+        if peer is None or peer.address != owner.address:
+            self._transport.moved(owner.address)
 
     def _destination(self, owner: Registration) -> Destination:
         name = (owner.address, owner.session, owner.socket)

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from grid import trace_context
 from grid.actor import ActorContext
 from grid.aio import Opening
-from grid.deadline import Deadline, now
+from grid.deadline import Deadline
 from grid.errors import (
     ActorStillRunning,
     EtcdUnavailable,
@@ -28,12 +26,13 @@ from grid.errors import (
     UnknownActor,
     UnknownActorType,
 )
-from grid.errors.classification import is_of_request, text_of
+from grid.errors.classification import text_of
 from grid.mailbox.mailbox import Mailbox
 from grid.registry.names import Kind, check_actor_type, full_name
-from grid.server.definitions import Act, BlockingAct, Definition, is_blocking
+from grid.server.definitions import Act, BlockingAct, Definition
 from grid.server.peer import Peer
-from grid.sync.actors import run_blocking
+from grid.server.restarts import Restarts
+from grid.server.runs import ActorRuns
 
 if TYPE_CHECKING:
     from grid.client.client import Client
@@ -43,7 +42,6 @@ __all__ = ["ActorRunner"]
 _log = logging.getLogger("grid.actor")
 
 _SAY_STUCK_AFTER = 10.0  # seconds
-_SAY_AGAIN_AFTER = 1.0  # seconds between warnings of requests that failed in one actor
 _TIMER_GRAIN = 0.001  # seconds by which an event loop may call too early
 _FREE_POLL = 0.1  # seconds between looks at why names are not free yet
 _UNWIND = 2.0  # seconds a cancelled actor may take to unwind before it is given up
@@ -55,19 +53,15 @@ class _Actor:
     """One running actor: `acting` is its own code, `life` that and the clean-up."""
 
     context: ActorContext
-    blocking: bool
-    mailboxes: list[Mailbox] = field(default_factory=list)
+    mailboxes: list[Mailbox]
+    runs: ActorRuns
     acting: asyncio.Task[None] = field(init=False)
     life: asyncio.Task[None] = field(init=False)
-
-    def read(self) -> int:
-        """The number of requests that it has read from its mailboxes."""
-        return sum(mailbox._received - len(mailbox) for mailbox in self.mailboxes)
 
     def hears_stop(self) -> bool:
         """True if the actor can learn of a stop without being cancelled."""
         reads = any(not mailbox.closed for mailbox in self.mailboxes)
-        return self.blocking or self.context._watches_stopping or reads
+        return self.runs.blocking or self.context._watches_stopping or reads
 
 
 class ActorRunner:
@@ -193,8 +187,15 @@ class ActorRunner:
             mailbox=mailbox,
             open_mailbox=lambda n, size: Opening(lambda: open_mailbox(n, size)),
         )
-        actor = _Actor(context, is_blocking(act), mailboxes)
-        actor.acting = asyncio.create_task(_act(act, actor), name=f"actor {name}")
+        runs = ActorRuns(
+            context,
+            mailbox,
+            mailboxes,
+            Restarts(definition.restart),
+            lambda: _make(definition, data),
+        )
+        actor = _Actor(context, mailboxes, runs)
+        actor.acting = asyncio.create_task(runs.run(act), name=f"actor {name}")
         actor.life = asyncio.create_task(self._live(actor), name=f"life of actor {name}")
         self._actors[name] = actor
         return actor.life
@@ -328,39 +329,6 @@ def _make(definition: Definition, data: bytes) -> Act | BlockingAct:
         # SystemExit too: it is the factory's error, and must not end the peer.
         _log.exception("the factory of actor type %r failed", definition.type)
         raise FactoryFailed(f"{type(error).__name__}: {text_of(error)}") from error
-
-
-async def _act(act: Act | BlockingAct, actor: _Actor) -> None:
-    read, said = -1, -_SAY_AGAIN_AFTER
-    while True:
-        try:
-            await _act_once(act, actor)
-        except (GridError, BaseExceptionGroup) as error:
-            # No caller may end an actor: not by a stream that it takes none of, not by leaving
-            # in the midst of one. Without another request read it would fail for ever.
-            if not is_of_request(error) or actor.context._stopping or actor.read() == read:
-                raise
-            read = actor.read()
-            if now() - said >= _SAY_AGAIN_AFTER:  # callers shall not be able to fill the log
-                said = now()
-                text = "".join(traceback.format_exception(error))
-                _log.warning("actor %s goes on after a failed request: %s", actor.context.id, text)
-            # They may hold the request, whose caller is answered when it is let go of.
-            traceback.clear_frames(error.__traceback__)
-        else:
-            return
-
-
-async def _act_once(act: Act | BlockingAct, actor: _Actor) -> None:
-    trace_context.hand_out({})  # what it does is not part of its start
-    try:
-        if actor.blocking:
-            await run_blocking(cast("BlockingAct", act), actor.context)
-        else:
-            await cast("Act", act)(actor.context)
-    except (SystemExit, KeyboardInterrupt) as error:
-        # asyncio would hand them to the loop, and the peer with all its actors would end.
-        raise RuntimeError(f"the actor raised {error!r}; to end, an actor returns") from error
 
 
 def _report(actor: _Actor) -> None:

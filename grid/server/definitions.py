@@ -13,6 +13,7 @@ from grid.handlers import HandlerTable, table_of
 from grid.mailbox.mailbox import check_size
 from grid.registry.names import check_actor_type
 from grid.server.handling import HandlerActor, check_handlers
+from grid.server.restarts import NEVER, Restart
 from grid.sync.actors import BlockingContext
 
 __all__ = [
@@ -42,12 +43,14 @@ class Definition:
         mailbox: the size of the mailbox that each of its actors gets under its
             own name; None for no mailbox.
         concurrency: how many requests an actor made of handlers serves at once.
+        restart: when an actor that ended is started again.
     """
 
     type: str
     factory: Callable[[bytes], Any]
     mailbox: int | None = None
     concurrency: int = 1
+    restart: Restart = NEVER
 
     def make(self, data: bytes) -> Act | BlockingAct:
         """A new actor's function.

@@ -37,6 +37,7 @@ from grid.server.foreground import (
 )
 from grid.server.handling import check_handlers
 from grid.server.lifecycle import Lifecycle
+from grid.server.restarts import Restart, RestartWhen, restart_policy
 from grid.server.statistics import ServerStatistics
 
 __all__ = ["Server"]
@@ -140,16 +141,18 @@ class Server:
         *,
         mailbox: int | None = None,
         concurrency: int = 1,
+        restart: Restart | RestartWhen | None = None,
     ) -> Callable[[T], T]:
         """Decorator: actors of this type are made by this class or function.
 
         Args:
             type: the name that starts ask for.
             mailbox: give each actor a mailbox of its own name that holds at most
-                this number of requests, claimed together with the name. A class
-                with handlers gets one of 64 if nothing is said.
+                this number of requests, claimed together with the name; by default
+                of 64 for a class with handlers.
             concurrency: how many requests an actor made of handlers serves at once;
                 with 1 it serves them in their order of arrival.
+            restart: when an actor that ended is started again: a `Restart` or its `when`.
 
         Raises:
             InvalidActorType: the type breaks the rule of names.
@@ -157,16 +160,18 @@ class Server:
                 mailbox cannot be of that size, or a handler's signature is wrong.
         """
         check_definition(type, mailbox, concurrency)
+        policy = restart_policy(restart)
         if type in self._definitions:
             raise InvalidArgument("the type of an actor", type, "one that is not defined yet")
 
         def decorate(target: T) -> T:
             size = mailbox
             if is_made_of_handlers(target):
-                size = DEFAULT_MAILBOX if mailbox is None else mailbox
+                size = mailbox or DEFAULT_MAILBOX
             elif concurrency != 1:
                 raise InvalidArgument("concurrency", concurrency, "1 for an actor without handlers")
-            self.define(type, factory_of(target), mailbox=size, concurrency=concurrency)
+            factory = factory_of(target)
+            self.define(type, factory, mailbox=size, concurrency=concurrency, restart=policy)
             return target
 
         return decorate
@@ -177,6 +182,7 @@ class Server:
         *,
         mailbox: int = DEFAULT_MAILBOX,
         concurrency: int = 1,
+        restart: Restart | RestartWhen | None = None,
     ) -> Callable[[F], F]:
         """Define an actor of functions; the result is the decorator that adds one.
 
@@ -185,11 +191,10 @@ class Server:
             @greeter
             async def greet(hello: Hello) -> Greeting: ...
 
-        See `grid.handler` for their signature, and `actor` for arguments and errors. Functions
-        are added before actors of the type are started.
+        See `grid.handler` for their signature, and `actor` for arguments and errors.
         """
         table = HandlerTable(type)
-        self.actor(type, mailbox=mailbox, concurrency=concurrency)(table)
+        self.actor(type, mailbox=mailbox, concurrency=concurrency, restart=restart)(table)
 
         def add(function: F) -> F:
             declared = declaration_of(function, owner=type)
@@ -206,6 +211,7 @@ class Server:
         *,
         mailbox: int | None = None,
         concurrency: int = 1,
+        restart: Restart | RestartWhen | None = None,
     ) -> None:
         """Define a type by a factory, from the start's bytes to an actor.
 
@@ -213,10 +219,10 @@ class Server:
 
         Args:
             type: the name that starts ask for.
-            factory: returns an object with `act(ctx)`, a function of the context, or an
-                object with handlers.
+            factory: returns an actor, a function of the context, or an object with handlers.
             mailbox: see `actor`; what the factory makes is not known before.
             concurrency: see `actor`.
+            restart: see `actor`; the factory makes the actor again.
 
         Raises:
             InvalidActorType: the type breaks the rule of names.
@@ -225,7 +231,7 @@ class Server:
         check_definition(type, mailbox, concurrency)
         if not callable(factory):
             raise InvalidArgument("factory", factory, "a function of the start's bytes")
-        definition = Definition(type, factory, mailbox, concurrency)
+        definition = Definition(type, factory, mailbox, concurrency, restart_policy(restart))
         self._definitions[type] = definition
         if self._lifecycle is not None:
             self._lifecycle.runner.define(definition)

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Literal, Self, TypeVar, overload
 
 from google.protobuf.message import Message
 
@@ -290,12 +290,19 @@ class Client:
         peer: str | None = None,
         data: bytes = b"",
         annotations: Iterable[str] = (),
+        if_exists: Literal["fail", "return"] = "fail",
         timeout: float | None = None,
     ) -> str:
         """As `grid.Client.start_actor`."""
         return self._call(
             self._client.start_actor(
-                type, name=name, peer=peer, data=data, annotations=annotations, timeout=timeout
+                type,
+                name=name,
+                peer=peer,
+                data=data,
+                annotations=annotations,
+                if_exists=if_exists,
+                timeout=timeout,
             )
         )
 

@@ -120,6 +120,30 @@ async def test_what_waits_for_a_dial_into_a_hole_moves_with_its_name(
     assert time.monotonic() - began < 4  # a dial into the hole takes longer
 
 
+async def test_names_that_come_and_go_leave_the_dial_to_their_peer_alone(
+    etcd: EtcdClient, silent_port: int, grid_client: grid.Client
+) -> None:
+    address = f"127.0.0.1:{silent_port}"
+    space = f"{grid_client.namespace}.mailbox"
+    for name in ("slow", "m", "n"):  # the peer's own, and two on it
+        value = encode_registration(f"{space}.{name}", address, "slow", session=1)
+        await etcd.put(f"{space}.{name}", value)
+    await grid_client._mailboxes.read(f"{space}.m")
+    await wait_until(lambda: grid_client._mailboxes._view.loaded, "the watch")
+    asking = grid_client.send("m", EchoMsg(), timeout=30)
+    await wait_until(lambda: bool(grid_client._transport._pools), "the dial")
+    (dial,) = grid_client._transport._pools.values()
+    await etcd.delete(f"{space}.n")
+    await wait_until(lambda: grid_client._mailboxes.find(f"{space}.n") is None, "it left")
+    assert list(grid_client._transport._pools.values()) == [dial]
+    assert dial._dialling
+    await etcd.delete(f"{space}.slow")  # the peer itself
+    await wait_until(lambda: grid_client._mailboxes.find(f"{space}.slow") is None, "it left")
+    await etcd.delete(f"{space}.m")
+    with pytest.raises(UnregisteredMailbox):
+        await asyncio.wait_for(asking, 10)
+
+
 async def test_a_dial_that_was_given_up_leaves_nothing(
     etcd: EtcdClient, silent_port: int, grid_client: grid.Client
 ) -> None:

@@ -1,0 +1,118 @@
+"""Restarts of actors that ended: a policy, and the pure count that decides by it.
+
+An actor that is started again keeps its name, its epoch and the mailbox of its name, so requests
+that wait in it, and those that come meanwhile, are served by the next run. Everything else is
+made again by the factory. Pauses grow with the number of restarts within the time that the policy
+looks back. The intensity limit is that of OTP
+supervisors (https://www.erlang.org/doc/system/sup_princ.html).
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from grid.errors import InvalidArgument
+
+__all__ = ["NEVER", "Restart", "RestartWhen", "Restarts", "restart_policy"]
+
+RestartWhen = Literal["never", "on-failure", "always"]
+
+_WHEN = ("never", "on-failure", "always")
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """When an actor that ended is started again by its peer.
+
+    Args:
+        when: `"never"`; `"on-failure"`, when it ended by an error; or `"always"`, also when it
+            returned. An actor that was stopped, or whose name was lost, stays ended.
+        limit: restarts within `within` seconds after which the actor is given up: it ends, and
+            its names are freed.
+        within: seconds that the limit counts over.
+        pause: seconds before the first restart; each further one waits twice as long.
+        longest_pause: seconds that a pause takes at most.
+        jitter: share of a pause that is left to chance, from 0 to 1.
+        requests: those that come between two runs: `"wait"` in the mailbox for the next one,
+            or `"fail"` at once with the code `UNAVAILABLE`.
+
+    Raises:
+        InvalidArgument: a value is out of its range.
+    """
+
+    when: RestartWhen = "on-failure"
+    limit: int = 5
+    within: float = 60.0
+    pause: float = 0.1
+    longest_pause: float = 10.0
+    jitter: float = 0.2
+    requests: Literal["wait", "fail"] = "wait"
+
+    def __post_init__(self) -> None:
+        if self.when not in _WHEN:
+            raise InvalidArgument("restart", self.when, f"one of {', '.join(_WHEN)}")
+        if isinstance(self.limit, bool) or not isinstance(self.limit, int) or self.limit < 1:
+            raise InvalidArgument("limit of restarts", self.limit, "a whole number from 1")
+        for name in ("within", "pause", "longest_pause"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value < float("inf"):
+                raise InvalidArgument(f"{name} of restarts", value, "a number of seconds")
+        if not isinstance(self.jitter, int | float) or not 0 <= self.jitter <= 1:
+            raise InvalidArgument("jitter of restarts", self.jitter, "a number from 0 to 1")
+        if self.requests not in ("wait", "fail"):
+            raise InvalidArgument("requests of restarts", self.requests, '"wait" or "fail"')
+
+
+NEVER = Restart("never")
+
+
+def restart_policy(given: Restart | RestartWhen | None) -> Restart:
+    """The policy that an argument stands for; raises `InvalidArgument` for anything else."""
+    if given is None:
+        return NEVER
+    if isinstance(given, str):
+        return Restart(given)
+    if not isinstance(given, Restart):
+        raise InvalidArgument("restart", given, f"a grid.Restart, or one of {', '.join(_WHEN)}")
+    return given
+
+
+class Restarts:
+    """The count of one actor's restarts.
+
+    Args:
+        policy: when to restart.
+        random: a number from 0 to 1, for the jitter.
+
+    Attributes:
+        count: restarts so far.
+    """
+
+    def __init__(self, policy: Restart, random: Callable[[], float] = random.random) -> None:
+        self.policy = policy
+        self.count = 0
+        self._random = random
+        self._recent: deque[float] = deque()
+
+    def pause(self, *, failed: bool, at: float) -> float | None:
+        """Seconds until the next run; None if the actor stays ended.
+
+        Args:
+            failed: whether it ended by an error.
+            at: when it ended, in seconds of any clock.
+        """
+        policy, recent = self.policy, self._recent
+        if policy.when == "never" or (policy.when == "on-failure" and not failed):
+            return None
+        while recent and recent[0] <= at - policy.within:
+            recent.popleft()
+        if len(recent) >= policy.limit:
+            return None
+        pause = min(policy.pause * 2.0 ** min(len(recent), 64), policy.longest_pause)
+        recent.append(at)
+        self.count += 1
+        return pause * (1 - policy.jitter * self._random())

@@ -1,0 +1,160 @@
+"""Runs of one actor: its code is called, again after a failed request, and again by its policy.
+
+No caller may end an actor: an error that concerns one request or stream ends that, and the same
+run goes on. Any other end of the code ends the run. Whether another one follows, with an actor
+that the factory makes again, is for the restart policy to say; name, epoch, context and the
+mailbox of the name stay from one run to the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import traceback
+from collections.abc import Callable
+from typing import cast
+
+from grid import trace_context
+from grid.actor import ActorContext
+from grid.deadline import now
+from grid.errors import GridError, LeaseLost
+from grid.errors.classification import is_of_request
+from grid.mailbox.mailbox import Mailbox
+from grid.server.definitions import Act, BlockingAct, is_blocking
+from grid.server.restarts import Restarts
+from grid.sync.actors import run_blocking
+
+__all__ = ["ActorRuns"]
+
+_log = logging.getLogger("grid.actor")
+
+_SAY_AGAIN_AFTER = 1.0  # seconds between warnings of requests that failed in one actor
+
+
+class ActorRuns:
+    """The runs of one actor.
+
+    Args:
+        context: the actor's context.
+        mailbox: the mailbox of its own name, which stays open between runs; None for none.
+        mailboxes: all mailboxes of the actor, that one among them.
+        restarts: the count of its restarts.
+        make: makes the actor's code for another run.
+
+    Attributes:
+        blocking: True while the code runs in a thread.
+    """
+
+    def __init__(
+        self,
+        context: ActorContext,
+        mailbox: Mailbox | None,
+        mailboxes: list[Mailbox],
+        restarts: Restarts,
+        make: Callable[[], Act | BlockingAct],
+    ) -> None:
+        self._context = context
+        self._mailbox = mailbox
+        self._mailboxes = mailboxes
+        self._restarts = restarts
+        self._make = make
+        self.blocking = False
+
+    async def run(self, act: Act | BlockingAct) -> None:
+        """Run the actor until it ends for good; raises what its last run ended by."""
+        following: Act | BlockingAct | None = act
+        while True:
+            try:
+                if following is None:
+                    following = self._make()
+                await self._run_once(following)
+                error = None
+            except LeaseLost:
+                raise  # the name is another one's
+            except Exception as failure:  # noqa: BLE001 - it is reported here, or raised
+                error = failure
+            pause = None
+            if not self._context._stopping:
+                pause = self._restarts.pause(failed=error is not None, at=now())
+            if pause is None:
+                if error is not None:
+                    raise error
+                return
+            self._report(error, pause)
+            if error is not None:
+                traceback.clear_frames(error.__traceback__)  # they may hold requests
+            following, error = None, None
+            await self._close_opened()
+            if await self._stopped_within(pause):
+                return
+
+    def _report(self, error: BaseException | None, pause: float) -> None:
+        _log.log(
+            logging.INFO if error is None else logging.ERROR,
+            "actor %s ended%s; restart %d follows in %.2f s",
+            self._context.id,
+            "" if error is None else " by an error",
+            self._restarts.count,
+            pause,
+            exc_info=error,
+        )
+
+    async def _close_opened(self) -> None:
+        opened = [one for one in self._mailboxes if one is not self._mailbox]
+        await asyncio.gather(*(one.close() for one in opened))
+        self._mailboxes[:] = [] if self._mailbox is None else [self._mailbox]
+
+    async def _stopped_within(self, pause: float) -> bool:
+        refusing = None
+        if self._mailbox is not None and self._restarts.policy.requests == "fail":
+            refusing = asyncio.create_task(self._refuse(self._mailbox))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._context._stopping.wait(), pause)
+        if refusing is not None:
+            refusing.cancel()
+            await asyncio.wait([refusing])
+        return self._context._stopping.is_set()
+
+    async def _refuse(self, mailbox: Mailbox) -> None:
+        async for request in mailbox:
+            request.fail(f"grid: {mailbox.name!r} ended and is being restarted", code="UNAVAILABLE")
+
+    async def _run_once(self, act: Act | BlockingAct) -> None:
+        read, said = -1, -_SAY_AGAIN_AFTER
+        while True:
+            try:
+                await self._act(act)
+            except (GridError, BaseExceptionGroup) as error:
+                # No caller may end an actor: not by a stream that it takes none of, not by leaving
+                # in the midst of one. Without another request read it would fail for ever.
+                ends = not is_of_request(error) or self._context._stopping
+                if ends or self._read() == read:
+                    raise
+                read = self._read()
+                if now() - said >= _SAY_AGAIN_AFTER:  # callers shall not be able to fill the log
+                    said = now()
+                    text = "".join(traceback.format_exception(error))
+                    _log.warning(
+                        "actor %s goes on after a failed request: %s", self._context.id, text
+                    )
+                # They may hold the request, whose caller is answered when it is let go of.
+                traceback.clear_frames(error.__traceback__)
+            else:
+                return
+
+    def _read(self) -> int:
+        # The number of requests that it has read from its mailboxes.
+        return sum(mailbox._received - len(mailbox) for mailbox in self._mailboxes)
+
+    async def _act(self, act: Act | BlockingAct) -> None:
+        trace_context.hand_out({})  # what it does is not part of its start
+        self.blocking = is_blocking(act)
+        try:
+            if self.blocking:
+                await run_blocking(cast("BlockingAct", act), self._context)
+            else:
+                await cast("Act", act)(self._context)
+        except (SystemExit, KeyboardInterrupt) as error:
+            # asyncio would hand them to the loop, and the peer with all its actors would end.
+            raise RuntimeError(f"the actor raised {error!r}; to end, an actor returns") from error
