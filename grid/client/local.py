@@ -6,11 +6,10 @@ import asyncio
 import math
 from collections.abc import Mapping
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from grid.deadline import now
 from grid.errors import GridError
-from grid.mailbox.dispatcher import Dispatcher
+from grid.mailbox.dispatcher import Dispatcher, State
 from grid.transport.answer import Answer, Reply
 from grid.transport.deadlines import Deadlines
 from grid.transport.link import Overdue
@@ -32,14 +31,21 @@ class LocalCalls:
         self._next = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
-        self._links: WeakKeyDictionary[Dispatcher, LocalLink] = WeakKeyDictionary()
+        self._links: dict[Dispatcher, LocalLink] = {}
 
     def link(self, here: Dispatcher) -> LocalLink:
         """The way to a peer of this loop."""
         found = self._links.get(here)
         if found is None:
+            self.forget_stopped()
             found = self._links[here] = LocalLink(self, here)
         return found
+
+    def forget_stopped(self) -> None:
+        """Let go of peers of this loop that have stopped."""
+        self._links = {
+            here: link for here, link in self._links.items() if here.state is not State.STOPPED
+        }
 
     def open(self, answer: _LocalAnswer) -> int:
         """Watch over the deadline of an answer; its number."""

@@ -43,7 +43,13 @@ class Router:
     """Asks mailboxes by name, within a deadline and a policy of resending."""
 
     def __init__(
-        self, mailboxes: Directory, transport: Transport, retry: Retry, *, largest: int
+        self,
+        mailboxes: Directory,
+        peers: Directory,
+        transport: Transport,
+        retry: Retry,
+        *,
+        largest: int,
     ) -> None:
         self._mailboxes = mailboxes
         self._transport = transport
@@ -53,8 +59,9 @@ class Router:
         self._asking: set[asyncio.Task[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._largest = largest
-        self._destinations: dict[tuple[str, int, str], Destination] = {}
-        mailboxes.on_left = self._has_left
+        self._destinations: dict[str, tuple[tuple[int, str], Destination]] = {}
+        self._directories = (mailboxes, peers)
+        mailboxes.on_left = peers.on_left = self._has_left
 
     async def close(self) -> None:
         """End what goes on by itself, and let go of timers."""
@@ -286,16 +293,21 @@ class Router:
         peer = self._mailboxes.find(f"{namespace}.{kind}.{owner.peer}")
         if peer is None or peer.address != owner.address:
             self._transport.moved(owner.address)
+        if not any(directory.has(owner.address) for directory in self._directories):
+            self._destinations.pop(owner.address, None)
+            self._local.forget_stopped()
+            self._transport.forget(owner.address)
 
     def _destination(self, owner: Registration) -> Destination:
-        name = (owner.address, owner.session, owner.socket)
-        found = self._destinations.get(name)
-        if found is None:
-            socket = reachable_socket(owner.socket) if owner.socket else ""
-            found = Destination(owner.address, socket, owner.session > 0)
-            if len(self._destinations) >= _DESTINATIONS:
-                self._destinations.clear()
-            self._destinations[name] = found
+        offers = (owner.session, owner.socket)
+        known = self._destinations.get(owner.address)
+        if known is not None and known[0] == offers:
+            return known[1]
+        socket = reachable_socket(owner.socket) if owner.socket else ""
+        found = Destination(owner.address, socket, owner.session > 0)
+        if len(self._destinations) >= _DESTINATIONS:
+            self._destinations.clear()
+        self._destinations[owner.address] = (offers, found)
         return found
 
 

@@ -92,7 +92,9 @@ class Messaging:
         self._mailboxes = Directory(self._etcd, self.namespace, Kind.MAILBOX)
         self._peers = Directory(self._etcd, self.namespace, Kind.PEER)
         check_retry(retry)
-        self._router = Router(self._mailboxes, self._transport, retry, largest=max_message_bytes)
+        self._router = Router(
+            self._mailboxes, self._peers, self._transport, retry, largest=max_message_bytes
+        )
         self._keys: dict[str, str] = {}
         self._interception = outgoing_interception(
             filters, interceptors, self._router, codec, self._outgoing_if_open

@@ -92,6 +92,8 @@ class Dispatcher:
 
     def open(self, address: str, peer: str, lease: Validity) -> None:
         """Take deliveries, also local ones for the address, while the lease is valid."""
+        if _local.get(self._address) is self:
+            del _local[self._address]  # a peer that moved has another one
         self._address, self.peer, self._lease = address, peer, lease
         self.state = State.SERVING
         _local[address] = self

@@ -32,6 +32,7 @@ class Directory:
     Attributes:
         etcd: where the names are.
         find: the registration of a full name, as the view has it.
+        has: True if a registration leads to an address, as the view has it.
         on_left: called with each registration whose name is gone, or has another owner.
     """
 
@@ -41,6 +42,7 @@ class Directory:
         self._view = RegistryView(_warn, lambda left: self.on_left(left))
         self.on_left: Callable[[Registration], None] = _ignore
         self.find = self._view.find  # without a frame of its own: each request asks
+        self.has = self._view.has
         self._feed: asyncio.Task[None] | None = None
         self._closed = False
         self._reads: dict[str, asyncio.Task[Registration | None]] = {}

@@ -7,6 +7,7 @@ that entry: then etcd lost its data and counts from the start, and the read coun
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ class RegistryView:
         on_left: Callable[[Registration], None] = lambda _: None,
     ) -> None:
         self._known: dict[str, Registration] = {}
+        self._addresses: Counter[str] = Counter()  # registrations at each address
         self._on_malformed = on_malformed
         self._on_left = on_left
         self.find: Callable[[str], Registration | None] = self._known.get
@@ -48,6 +50,10 @@ class RegistryView:
     def all(self) -> list[Registration]:
         """All registrations that are known."""
         return list(self._known.values())
+
+    def has(self, address: str) -> bool:
+        """True if a registration leads to the address."""
+        return address in self._addresses
 
     def apply(self, batch: WatchBatch) -> None:
         """Take a batch of a watch; the first one is a list of all there is."""
@@ -84,12 +90,16 @@ class RegistryView:
         if known is not None and known.epoch > stored.create_revision:
             return
         try:
-            self._known[stored.key] = decode_registration(stored)
+            found = decode_registration(stored)
         except MalformedRegistration as error:
             self._drop(stored.key)
             self._on_malformed(error)
-        else:
-            if known is not None and known.epoch != stored.create_revision:
+            return
+        self._known[stored.key] = found
+        self._addresses[found.address] += 1
+        if known is not None:
+            self._leave(known.address)
+            if known.epoch != stored.create_revision:
                 self._on_left(known)
 
     def _change(self, change: Change) -> None:
@@ -104,4 +114,10 @@ class RegistryView:
     def _drop(self, key: str) -> None:
         known = self._known.pop(key, None)
         if known is not None:
+            self._leave(known.address)
             self._on_left(known)
+
+    def _leave(self, address: str) -> None:
+        self._addresses[address] -= 1
+        if not self._addresses[address]:
+            del self._addresses[address]

@@ -23,13 +23,14 @@ the breakers.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from types import TracebackType
 
 from grid.deadline import Deadline, now
 from grid.errors import OutcomeUnknown
 from grid.transport.answer import Reply
-from grid.transport.breaker import Breaker, BreakerPolicy, Permit
+from grid.transport.breaker import Breaker, BreakerPolicy, BreakerState, Permit
 from grid.transport.error_class import counts_as_failure, counts_as_success
 from grid.transport.error_codec import is_answer
 from grid.transport.pool import Pool
@@ -47,7 +48,7 @@ _FORGET = 600.0  # seconds without a call after which an address' breaker may go
 class _Guarded:
     """An address with a breaker, and the times of its last events."""
 
-    __slots__ = ("answered_at", "breaker", "failed_at", "lost_at", "used_at")
+    __slots__ = ("answered_at", "breaker", "failed_at", "left_at", "lost_at", "used_at")
 
     def __init__(self, address: str, policy: BreakerPolicy) -> None:
         self.breaker = Breaker(address, policy)
@@ -55,10 +56,22 @@ class _Guarded:
         self.answered_at = 0.0
         self.failed_at = 0.0
         self.lost_at = 0.0
+        self.left_at = -1.0
 
-    def forgettable(self, at: float) -> bool:
-        """True if nothing that it knows is of use any more."""
-        return at - self.used_at > max(_FORGET, 2 * self.breaker.policy.rest)
+    @property
+    def has_left(self) -> bool:
+        """True if its peer has left since the last call."""
+        return self.left_at >= self.used_at
+
+    @property
+    def forgettable_at(self) -> float:
+        """The time from which on nothing that it knows is of use, if no call comes."""
+        rest = 2 * self.breaker.policy.rest
+        if not self.has_left:
+            return self.used_at + max(_FORGET, rest)
+        # A peer that was killed and comes back at once is spared as long as was meant.
+        closed = self.breaker.state(self.left_at) is BreakerState.CLOSED
+        return self.left_at if closed else self.used_at + rest
 
 
 class _Call:
@@ -140,6 +153,7 @@ class GuardedTransport(Transport):
         super().__init__(settings=settings, sessions=sessions, idle=idle)
         self._policy = breaker
         self._guarded: dict[str, _Guarded] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
 
     async def ask(
         self, to: Destination, outgoing: Outgoing, deadline: Deadline, *, again: bool = False
@@ -158,16 +172,40 @@ class GuardedTransport(Transport):
         with self._admit(to.address):
             return await super().stream(to, outgoing, deadline)
 
+    def forget(self, address: str) -> None:
+        """See `Transport.forget`. The breaker of the address goes when it has rested."""
+        super().forget(address)
+        if address in self._guarded:
+            self._guarded[address].left_at = now()
+            self._sweep()
+
+    async def close(self) -> None:
+        """See `Transport.close`."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        await super().close()
+
     def _admit(self, address: str, *, answers: bool = True) -> _Call:
         guarded = self._guarded.get(address) or self._guard(address)
         return _Call(guarded, self._pools, answers=answers)
 
     def _guard(self, address: str) -> _Guarded:
-        at = now()
-        for known in [known for known, one in self._guarded.items() if one.forgettable(at)]:
-            del self._guarded[known]
+        self._sweep()
         guarded = self._guarded[address] = _Guarded(address, self._policy)
         return guarded
+
+    def _sweep(self) -> None:
+        at = now()
+        self._guarded = {
+            address: one for address, one in self._guarded.items() if one.forgettable_at > at
+        }
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        left = [one.forgettable_at for one in self._guarded.values() if one.has_left]
+        if left:
+            loop = asyncio.get_running_loop()
+            self._sweeper = loop.call_later(max(0.0, min(left) - at), self._sweep)
 
     def _changed(self, pool: Pool) -> None:
         pass  # see the head of this file

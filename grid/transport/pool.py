@@ -15,7 +15,6 @@ import random
 from collections.abc import Awaitable, Callable
 
 import grpc
-import grpc.aio
 
 from grid.aio import being_cancelled
 from grid.deadline import now
@@ -26,13 +25,12 @@ from grid.errors import (
     OutcomeUnknown,
     PeerUnreachable,
 )
-from grid.transport._grpc_wire import GrpcWire
+from grid.transport._grpc_dial import connect
 from grid.transport._pool_policy import PoolPolicy
-from grid.transport._socket_wire import connect
+from grid.transport._socket_wire import connect as connect_socket
 from grid.transport.exchanges import Unwritten
 from grid.transport.link import Link, Overdue
-from grid.transport.service import SERVICE
-from grid.transport.settings import FRAME_BYTES, SessionSettings
+from grid.transport.settings import SessionSettings
 from grid.transport.statistics import (
     BreakerStatistics,
     Counters,
@@ -50,25 +48,6 @@ _log = logging.getLogger("grid.transport")
 _DIAL_SECONDS = 5.0
 _IDLE_JITTER = 0.1
 _GROW_AGAIN = 1.0  # seconds after a further session could not be made
-
-_KEEPALIVE = (
-    ("grpc.keepalive_time_ms", 3_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    # Without this, newer versions of gRPC wait for a minute whatever the line above says.
-    ("grpc.http2.ping_timeout_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 0),
-    ("grpc.http2.max_pings_without_data", 0),
-    # Equal channels share a connection otherwise.
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.max_receive_message_length", FRAME_BYTES),
-    ("grpc.max_send_message_length", FRAME_BYTES),
-    ("grpc.enable_retries", 0),
-    # Peers are dialled directly: a proxy of the environment is for other traffic.
-    ("grpc.enable_http_proxy", 0),
-    # Also bounds an attempt, which goes on when its channel is closed.
-    ("grpc.min_reconnect_backoff_ms", int(_DIAL_SECONDS * 1000)),
-)
-
 
 _UNIX = "unix:"
 
@@ -91,6 +70,7 @@ class Pool:
 
     Attributes:
         targets: see above; they change with the peer at the address.
+        dropped: True once the transport has let go of it; nothing is dialled any more.
     """
 
     def __init__(
@@ -115,6 +95,8 @@ class Pool:
         self._dialling: asyncio.Task[Link] | None = None
         self._limit: asyncio.Timeout | None = None  # of the dial under way
         self._pending: list[Unwritten] = []
+        self._when_unused: Callable[[Pool], None] | None = None
+        self.dropped = False
         self._sweeper: asyncio.TimerHandle | None = None
         self._sweep_at = math.inf
         self._grow_at = 0.0
@@ -139,6 +121,11 @@ class Pool:
         """True if there is nothing here to keep."""
         return not (self._links or self._dialling or self._pending)
 
+    def drop_when_unused(self, drop: Callable[[Pool], None]) -> None:
+        """Call `drop` once there is nothing here to keep, perhaps now."""
+        self._when_unused = drop
+        self._drop_if_unused()
+
     def pick(self) -> Link | None:
         """A session to use at once; None if there is none yet."""
         policy = self._policy
@@ -155,6 +142,8 @@ class Pool:
             ClientClosed: nothing is dialled any more.
         """
         while not self._closed:
+            if self.dropped:
+                raise PeerUnreachable(self.address, "its peer has left")
             link = self.pick()
             if link is not None:
                 return link
@@ -243,6 +232,7 @@ class Pool:
         if not task.cancelled() and task.exception() is not None:
             self._grow_at = now() + _GROW_AGAIN
             _log.debug("dialling %s: %s", self.address, task.exception())
+        self._drop_if_unused()
 
     async def _dial_first(self) -> Link:
         try:
@@ -299,19 +289,11 @@ class Pool:
     async def _connect(self, target: str) -> tuple[Wire, Callable[[], Awaitable[None]]]:
         if target.startswith(_UNIX):
             try:
-                wire = await connect(target.removeprefix(_UNIX))
+                wire = await connect_socket(target.removeprefix(_UNIX))
             except OSError as error:
                 raise PeerUnreachable(self.address, str(error)) from None
             return wire, wire.close
-        channel = grpc.aio.insecure_channel(target, options=_KEEPALIVE)
-        call: grpc.aio.StreamStreamCall[bytes, bytes]
-        call = channel.stream_stream(f"/{SERVICE}/Session")()
-
-        async def close() -> None:
-            call.cancel()
-            await channel.close()
-
-        return GrpcWire(call.read, call.write, call.done_writing), close
+        return connect(target)
 
     async def _greeted(self, link: Link, wire: Wire, carrying: asyncio.Task[None]) -> None:
         await asyncio.wait(
@@ -333,9 +315,14 @@ class Pool:
             self._part(link)
             if self._links.pop(link, None) is not None:
                 self._ended = total((self._ended, link.statistics()))
+            self._drop_if_unused()
             await close()
 
     # -- losing --------------------------------------------------------------------------
+
+    def _drop_if_unused(self) -> None:
+        if self._when_unused is not None and self.unused and not self.dropped:
+            self._when_unused(self)
 
     def _part(self, link: Link) -> None:
         self._policy.remove(link)
@@ -360,6 +347,7 @@ class Pool:
                 _fail(one, PeerUnreachable(self.address, _reason(error)))
             else:
                 self.submit(one)
+        self._drop_if_unused()
 
     def _expire_at(self, at: float) -> None:
         if at < self._sweep_at:
@@ -379,6 +367,7 @@ class Pool:
             elif not one.token.done():
                 self._pending.append(one)
                 self._expire_at(one.at)
+        self._drop_if_unused()
 
 
 def _reason(error: BaseException) -> str:

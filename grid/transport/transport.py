@@ -197,6 +197,14 @@ class Transport:
             pool.moved()
         self._unary.moved(address)
 
+    def forget(self, address: str) -> None:
+        """Note that no peer is registered at an address any more; what is under way goes on."""
+        self._without_sessions.discard(address)
+        self._unary.forget(address)
+        pool = self._pools.get(address)
+        if pool is not None:
+            pool.drop_when_unused(self._drop)
+
     async def health(self, address: str, deadline: Deadline) -> str:
         """The answer of the health service at an address, e.g. `SERVING`."""
         return await self._unary.health(address, deadline)
@@ -244,8 +252,8 @@ class Transport:
     def _new_pool(self, to: Destination) -> Pool:
         if self._closed:
             raise ClientClosed
-        for address in [address for address, pool in self._pools.items() if pool.unused]:
-            self._dropped = total((self._dropped, self._pools.pop(address).statistics()))
+        for unused in [pool for pool in self._pools.values() if pool.unused]:
+            self._drop(unused)
         pool = Pool(
             to.address,
             _targets(to),
@@ -257,6 +265,12 @@ class Transport:
         )
         self._pools[to.address] = pool
         return pool
+
+    def _drop(self, pool: Pool) -> None:
+        if self._pools.get(pool.address) is pool:
+            del self._pools[pool.address]
+            self._dropped = total((self._dropped, pool.statistics()))
+            pool.dropped = True
 
     def _changed(self, pool: Pool) -> None:
         link = pool.single

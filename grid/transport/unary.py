@@ -217,6 +217,14 @@ class UnaryTransport:
             for limit in target.connecting:
                 limit.reschedule(asyncio.get_running_loop().time())
 
+    def forget(self, address: str) -> None:
+        """Close the connections to an address whose peer has left, after calls under way."""
+        target = self._addresses.get(address)
+        if target is not None:
+            self._forget(target)
+            if not target.under_way:
+                self._close_soon(target)
+
     async def close(self) -> None:
         """Close all connections; calls under way end as `OutcomeUnknown`."""
         targets = list(self._addresses.values())

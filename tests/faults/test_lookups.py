@@ -156,4 +156,4 @@ async def test_a_dial_that_was_given_up_leaves_nothing(
     await etcd.delete(key)
     with pytest.raises(UnregisteredMailbox):
         await asyncio.wait_for(asking, 10)
-    await wait_until(lambda: grid_client._transport.pools[0].unused, "the end of the dial")
+    await wait_until(lambda: not grid_client._transport.pools, "the end of the dial")
