@@ -174,6 +174,11 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
+def test_the_readme_links_each_page() -> None:
+    text = PAGES[0].read_text()
+    assert not [page.name for page in PAGES[1:] if f"{URL}blob/main/docs/{page.name})" not in text]
+
+
 def test_the_readme_installs_before_it_starts() -> None:
     headings = re.findall(r"^## (.*)$", PAGES[0].read_text(), re.MULTILINE)
     assert headings[:2] == ["Install", "Quickstart"]
