@@ -107,6 +107,7 @@ class Lifecycle:
         self._leadership: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._starting: asyncio.Task[None] | None = None
+        self._undoing: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._hurried = asyncio.Event()
         self._kept_from_children = contextlib.ExitStack()
@@ -149,18 +150,24 @@ class Lifecycle:
         try:
             await self._starting
         except asyncio.CancelledError:
+            await self._undo()
             if being_cancelled():
                 raise
             raise ServerNotRunning from None
+        except BaseException:
+            await self._undo()
+            raise
 
     async def _start(self) -> None:
-        try:
-            await self._service.start(self.peer.dispatcher)
-            await self._join()
-        except BaseException:
-            await self._close()
-            raise
+        await self._service.start(self.peer.dispatcher)
+        await self._join()
         self._keeper = asyncio.create_task(self._keep(), name="lease keeper")
+
+    async def _undo(self) -> None:
+        # Not in `_start`: a task that is cancelled before its first step runs nothing of it.
+        if self._undoing is None:
+            self._undoing = asyncio.create_task(self._close(), name="undo of the start")
+        await asyncio.shield(self._undoing)
 
     async def stop(self, grace: float) -> None:
         """Drain and leave, once; further callers wait for the same end."""
@@ -314,7 +321,8 @@ class Lifecycle:
             self._starting.cancel()
             await asyncio.wait([self._starting])
         if self._keeper is None:
-            return  # the start was undone
+            await self._undo()
+            return
         deadline = Deadline.after(grace)
         self._keeper.cancel()
         await asyncio.wait([self._keeper])

@@ -241,7 +241,11 @@ class SocketServer:
     async def start(self) -> None:
         """Take connections. Raises `OSError` if the path cannot be had."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(lambda: SocketWire(self._accept), self.path)
+        self._server = await loop.create_unix_server(
+            lambda: SocketWire(self._accept), self.path, start_serving=False
+        )
+        # By itself: asyncio forgets a server whose making is cancelled after it listens.
+        await self._server.start_serving()
 
     def stop(self) -> None:
         """Take no more connections; those there are go on."""

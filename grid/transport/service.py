@@ -120,12 +120,13 @@ class WireService:
         self.port = self._bind(listen)
         self._socket = SocketServer(unix_socket, self._accept) if unix_socket else None
         self._on_socket: set[asyncio.Task[None]] = set()
+        self._listening: asyncio.Task[None] | None = None
 
     async def start(self, handler: UnaryHandler) -> None:
         """Give deliveries to a handler; health says NOT_SERVING until `set_serving`."""
         self._handler = handler
         await self.set_serving(False)
-        await self._server.start()
+        await self._listen()
         if self._socket is not None:
             try:
                 await self._socket.start()
@@ -151,6 +152,7 @@ class WireService:
             link.say_goodbye("the peer stops")  # the other side ends it when it has its answers
         if self._socket is not None:
             self._socket.stop()
+        await self._listen()  # of a server that was not started gRPC never frees the port
         stopping = asyncio.create_task(self._server.stop(grace))
         if self._on_socket:
             await asyncio.wait(self._on_socket, timeout=grace)
@@ -158,6 +160,12 @@ class WireService:
             task.cancel()
         await asyncio.gather(*self._on_socket, return_exceptions=True)
         await stopping
+
+    async def _listen(self) -> None:
+        # Once, and not to be cancelled: gRPC can neither go on nor stop after that.
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._server.start(), name="start of gRPC")
+        await asyncio.shield(self._listening)
 
     def _bind(self, listen: str) -> int:
         host, port = split_address(listen)
