@@ -11,6 +11,7 @@ import shlex
 import sys
 
 from grid.cli._catalog import COMMANDS
+from grid.cli._command_line import command_of, split
 from grid.cli._exits import Code
 from grid.cli._output import write
 
@@ -53,7 +54,6 @@ def answer() -> int:
 
 
 def _offer(before: list[str], typed: str) -> list[str]:
-    from grid.cli._app import command_of, split
     from grid.errors import GridError
 
     try:

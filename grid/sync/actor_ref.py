@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
@@ -12,10 +12,19 @@ from grid.client.actor_ref import HandlerCalls
 from grid.handlers import Declaration, HandlerKind
 from grid.wire_pb2 import Ack
 
-if TYPE_CHECKING:
-    from grid.sync.client import Client
+__all__ = ["BlockingActorRef", "Caller"]
 
-__all__ = ["BlockingActorRef"]
+
+class Caller(Protocol):
+    """The two calls of a blocking client that a reference makes."""
+
+    @property
+    def request(self) -> Callable[..., Any]:
+        """`grid.sync.Client.request`."""
+
+    @property
+    def stream(self) -> Callable[..., Any]:
+        """`grid.sync.Client.stream`."""
 
 
 class BlockingActorRef(HandlerCalls):
@@ -25,7 +34,7 @@ class BlockingActorRef(HandlerCalls):
     with a stream a `BlockingStream`. Arguments and errors are those of the client's calls.
     """
 
-    def __init__(self, client: Client, cls: type, name: str) -> None:
+    def __init__(self, client: Caller, cls: type, name: str) -> None:
         super().__init__(cls, name)
         self._client = client
 

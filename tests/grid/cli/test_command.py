@@ -197,10 +197,19 @@ def test_a_command_imports_what_it_needs_and_no_more() -> None:
     ids=["help", "help of a command", "completion"],
 )
 def test_start_times(typed: tuple[str, ...], env: dict[str, str], most: float) -> None:
-    """CPU time, as a multiple of bare Python's: a busy machine does not count."""
+    """CPU time, as a multiple of bare Python's.
+
+    Other processes on the same core make both longer, not by the same factor, so the least of
+    several runs is taken, and of more of them on a busy machine.
+    """
     program = str(Path(sys.executable).with_name("grid"))
-    bare = min(_cpu_seconds([sys.executable, "-c", "pass"], {}) for _ in range(5))
-    assert min(_cpu_seconds([program, *typed], env) for _ in range(5)) < most * bare
+    bare = own = float("inf")
+    for turn in range(25):
+        bare = min(bare, _cpu_seconds([sys.executable, "-c", "pass"], {}))
+        own = min(own, _cpu_seconds([program, *typed], env))
+        if turn >= 4 and own < most * bare:
+            break
+    assert own < most * bare
 
 
 def _cpu_seconds(command_line: Sequence[str], env: dict[str, str]) -> float:
