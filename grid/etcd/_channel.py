@@ -21,6 +21,7 @@ from grid.aio import being_cancelled
 from grid.etcd._config import EtcdConfig
 from grid.etcd._failures import CallFailed
 from grid.etcd.stubs import stub
+from grid.grpc_calls import ChannelCalls
 
 __all__ = ["EtcdChannel", "EtcdStream", "Metadata", "credentials"]
 
@@ -77,6 +78,7 @@ class EtcdChannel:
             if tls is None
             else grpc.aio.secure_channel(_target(endpoint), tls, options=_OPTIONS)
         )
+        self._calls = ChannelCalls(self._channel)
         self._methods: dict[str, Callable[..., Any]] = {}
         self._users = 0
         self._streams: set[EtcdStream] = set()
@@ -94,7 +96,7 @@ class EtcdChannel:
         call = self._usable(method)
         self._users += 1
         try:
-            return await call(request, timeout=timeout, metadata=metadata)
+            return await self._calls.response(call(request, timeout=timeout, metadata=metadata))
         except grpc.aio.AioRpcError as error:
             raise _failure(error) from None
         except asyncio.CancelledError:
@@ -108,7 +110,7 @@ class EtcdChannel:
         """A stream in both directions. It must be closed."""
         call = self._usable(method)
         self._users += 1
-        stream = EtcdStream(self, call(metadata=metadata), metadata)
+        stream = EtcdStream(self, call(metadata=metadata), metadata, self._calls)
         self._streams.add(stream)
         return stream
 
@@ -143,41 +145,46 @@ class EtcdChannel:
             await self.close()
 
     async def close(self) -> None:
-        """Close now; what still runs on the channel fails."""
+        """Close when what still runs on the channel has failed."""
         self.closed = True
-        await self._channel.close()
+        await self._calls.close()
 
 
 class EtcdStream:
     """Messages in both directions, until one side ends it."""
 
-    def __init__(self, channel: EtcdChannel, call: Any, metadata: Metadata | None) -> None:
+    def __init__(
+        self, channel: EtcdChannel, call: Any, metadata: Metadata | None, calls: ChannelCalls
+    ) -> None:
         self.channel = channel
         self.metadata = metadata
-        self._call = call
+        self._call = calls.add(call)
+        self._calls = calls
         self._closed = False
 
     async def send(self, message: Any) -> None:
         """Hand over a message. Cancelling ends the stream."""
         try:
-            await self._call.write(message)
+            await self._calls.whole(self._call.write(message))
         except grpc.aio.AioRpcError as error:
             raise _failure(error) from None
         except asyncio.InvalidStateError:
             raise await self._ended() from None
         except asyncio.CancelledError:
             if being_cancelled():
+                self.fail()
                 raise
             raise CallFailed("CANCELLED", "the stream was closed") from None
 
     async def receive(self) -> Any:
         """The next message. Cancelling ends the stream."""
         try:
-            message = await self._call.read()
+            message = await self._calls.whole(self._call.read())
         except grpc.aio.AioRpcError as error:
             raise _failure(error) from None
         except asyncio.CancelledError:
             if being_cancelled():
+                self.fail()
                 raise
             raise CallFailed("CANCELLED", "the stream was closed") from None
         if message is grpc.aio.EOF:
@@ -192,14 +199,14 @@ class EtcdStream:
 
     def fail(self) -> None:
         """Make pending sends and receives raise `CallFailed`; it must still be closed."""
-        self._call.cancel()
+        self._calls.cancel(self._call)
 
     async def close(self) -> None:
         """End the stream; idempotent. Pending sends and receives raise `CallFailed`."""
         if self._closed:
             return
         self._closed = True
-        self._call.cancel()
+        self._calls.cancel(self._call)
         await self.channel.forget(self)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 
 import grpc.aio
 
+from grid.grpc_calls import ChannelCalls
 from grid.transport._grpc_wire import GrpcWire
 from grid.transport.service import SERVICE
 from grid.transport.settings import FRAME_BYTES
@@ -36,11 +38,8 @@ _KEEPALIVE = (
 def connect(target: str) -> tuple[GrpcWire, Callable[[], Awaitable[None]]]:
     """A session's call to a gRPC target, and what closes its connection."""
     channel = grpc.aio.insecure_channel(target, options=_KEEPALIVE)
+    calls = ChannelCalls(channel)
     call: grpc.aio.StreamStreamCall[bytes, bytes]
-    call = channel.stream_stream(f"/{SERVICE}/Session")()
-
-    async def close() -> None:
-        call.cancel()
-        await channel.close()
-
-    return GrpcWire(call.read, call.write, call.done_writing), close
+    call = calls.add(channel.stream_stream(f"/{SERVICE}/Session")())
+    end = functools.partial(calls.cancel, call)
+    return GrpcWire(call.read, call.write, call.done_writing, end), calls.close

@@ -30,6 +30,10 @@ async def _nothing() -> None:
     return
 
 
+def _no_cancel() -> None:
+    return
+
+
 class GrpcWire:
     """One bidirectional gRPC call.
 
@@ -37,6 +41,7 @@ class GrpcWire:
         read: the call's; anything but bytes is the end.
         write: the call's.
         finish: the call's half-close, if it has one.
+        cancel: ends the call, and with it a read and a write, if it can be ended from here.
 
     Attributes:
         status: the status of the call, once it failed.
@@ -47,10 +52,12 @@ class GrpcWire:
         read: Callable[[], Awaitable[object]],
         write: Callable[[Any], Awaitable[None]],
         finish: Callable[[], Awaitable[None]] = _nothing,
+        cancel: Callable[[], None] = _no_cancel,
     ) -> None:
         self._read_frame = read
         self._write_frame = write
         self._finish = finish
+        self._cancel_call = cancel
         self._waker: asyncio.Future[None] | None = None
         self._relieved: asyncio.Future[None] | None = None
         self.overlap = 2
@@ -79,9 +86,7 @@ class GrpcWire:
             # gRPC cannot end a call in the midst of a write.
             await asyncio.wait((writer,), timeout=_LAST_FRAMES)
         finally:
-            reader.cancel()
-            writer.cancel()
-            await asyncio.wait((reader, writer))
+            await self._stop(reader, writer)
         return reason
 
     def peer_is_stopped(self) -> bool:
@@ -116,6 +121,22 @@ class GrpcWire:
                 await self._wait(link.held_until)
         return link.reason
 
+    async def _stop(self, reader: asyncio.Task[str], writer: asyncio.Task[str]) -> None:
+        if self._cancel_call is not _no_cancel:
+            self._cancel_call()
+            # A read or a write that is cancelled here would be reported to the loop later on.
+            if _is_pending(self._relieved):
+                reader.cancel()
+            if _is_pending(self._waker):
+                writer.cancel()
+            await asyncio.wait((reader, writer), timeout=_LAST_FRAMES)
+        reader.cancel()
+        writer.cancel()
+        await asyncio.wait((reader, writer))
+        for task in (reader, writer):
+            if not task.cancelled():
+                task.exception()  # of a call that has ended
+
     async def _relief(self) -> None:
         self._relieved = asyncio.get_running_loop().create_future()
         await self._relieved
@@ -143,3 +164,7 @@ class GrpcWire:
             return repr(error)
         self.status = error.code()
         return error.details() or error.code().name
+
+
+def _is_pending(waiting: asyncio.Future[None] | None) -> bool:
+    return waiting is not None and not waiting.done()

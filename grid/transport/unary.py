@@ -26,6 +26,7 @@ from grid.errors import (
     OutcomeUnknown,
     PeerUnreachable,
 )
+from grid.grpc_calls import ChannelCalls
 from grid.transport.error_codec import decode_error
 from grid.transport.service import ENVELOPE_ROOM, SERVICE
 from grid.wire_pb2 import Delivery
@@ -55,9 +56,10 @@ class _Connection:
 
     def __init__(self, address: str, options: tuple[tuple[str, int], ...]) -> None:
         self._channel = grpc.aio.insecure_channel(address, options=options)
+        self._calls = ChannelCalls(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
         self._was_connected = False
-        self.process: _Process = self._channel.unary_unary(
+        self._process: _Process = self._channel.unary_unary(
             f"/{SERVICE}/Process",
             request_serializer=Delivery.SerializeToString,
             response_deserializer=Delivery.FromString,
@@ -80,19 +82,24 @@ class _Connection:
         while state is not _READY:
             if state in _FAILED:
                 return False
-            await channel.wait_for_state_change(state)
+            await self._calls.whole(channel.wait_for_state_change(state))
             state = channel.get_state(try_to_connect=True)
         self._was_connected = True
         return True
 
+    async def process(self, delivery: Delivery, timeout: float) -> Delivery:
+        """Send an envelope; its answer."""
+        return await self._calls.response(self._process(delivery, timeout=timeout))
+
     async def check(self, timeout: float) -> health_pb2.HealthCheckResponse:
         """Ask the health service."""
         request = health_pb2.HealthCheckRequest()
-        answer: health_pb2.HealthCheckResponse = await self._health.Check(request, timeout=timeout)
+        call = self._health.Check(request, timeout=timeout)
+        answer: health_pb2.HealthCheckResponse = await self._calls.response(call)
         return answer
 
     async def close(self) -> None:
-        await self._channel.close()
+        await self._calls.close()
 
 
 class _Address:
@@ -182,7 +189,7 @@ class UnaryTransport:
             if not connection.connected:
                 await self._connect(target, connection, deadline, delivery)
             try:
-                return await connection.process(delivery, timeout=deadline.remaining())
+                return await connection.process(delivery, deadline.remaining())
             except grpc.aio.AioRpcError as error:
                 raise _failure(error, target, connection, delivery, deadline) from None
 

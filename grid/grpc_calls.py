@@ -1,0 +1,117 @@
+"""The gRPC calls of a channel, which end before the channel is closed.
+
+Theory of operation. gRPC's core reports each batch of a call to the event loop that began
+it. `cancel` of a `grpc.aio` call, and cancelling a task that waits for one, drops the
+waiting future at once, and core reports the batch a moment later. If the loop is closed by
+then, the report reaches another loop of the process, which logs "Event loop is closed".
+So calls are cancelled in core only, and nothing that waits for a batch is cancelled: all of
+it ends by itself. A call has ended when no coroutine refers to its core call any more.
+The core call is a private attribute of `grpc.aio`. With a version that has none, calls are
+cancelled by their public method, and closing does not wait for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Coroutine
+from typing import Any, TypeVar
+
+import grpc.aio
+
+__all__ = ["ChannelCalls"]
+
+T = TypeVar("T")
+
+_LONGEST_END = 1.0  # seconds
+_PAUSE = 0.001
+
+
+class _Sample:
+    def __init__(self) -> None:
+        self._cython_call = object()
+
+
+def _core(call: Any) -> Any:
+    return getattr(call, "_cython_call", None)
+
+
+def _references(call: Any) -> int:
+    return sys.getrefcount(call._cython_call)
+
+
+_ALONE = _references(_Sample())  # Python versions count differently
+
+
+def _has_ended(call: Any) -> bool:
+    return _core(call) is None or _references(call) <= _ALONE
+
+
+class ChannelCalls:
+    """The calls of a channel and what waits for it."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+        self._open: set[Any] = set()
+        self._ending: list[Any] = []  # they have a status, and had not ended when last looked at
+        self._waiting: set[asyncio.Future[Any]] = set()
+
+    def add(self, call: T) -> T:
+        """Cancel a call at the latest when the channel is closed; returns the call."""
+        self._open.add(call)
+        call.add_done_callback(self._has_status)  # type: ignore[attr-defined]
+        return call
+
+    async def response(self, call: Awaitable[T]) -> T:
+        """The response of a unary call; cancelling this cancels the call."""
+        self.add(call)
+        try:
+            await call.code()  # type: ignore[attr-defined]
+        except asyncio.CancelledError:
+            self.cancel(call)
+            raise
+        return await call
+
+    async def whole(self, operation: Coroutine[Any, Any, T]) -> T:
+        """The result of an operation, which goes on when this is cancelled."""
+        task = asyncio.ensure_future(operation)
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+        return await asyncio.shield(task)
+
+    def cancel(self, call: Any) -> None:
+        """Cancel a call; its reads and writes raise `CancelledError`. Idempotent."""
+        if call.done():
+            return
+        core = _core(call)
+        if core is None:
+            call.cancel()
+        else:
+            core.cancel("cancelled by its caller")
+
+    async def close(self) -> None:
+        """Cancel all calls, wait until they have ended, and close the channel."""
+        for call in tuple(self._open):
+            self.cancel(call)
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + _LONGEST_END
+        await asyncio.sleep(0)  # calls that were just made begin, and then end
+        while self._ending and loop.time() < latest:
+            self._forget_ended()
+            if self._ending:
+                await asyncio.sleep(_PAUSE)
+        await self._channel.close()
+        if self._waiting:
+            await asyncio.wait(tuple(self._waiting), timeout=max(_PAUSE, latest - loop.time()))
+
+    def _has_status(self, call: Any) -> None:
+        self._open.discard(call)
+        # Later, as a call that was just made refers to nothing yet: it would pass for ended.
+        asyncio.get_running_loop().call_soon(self._end, call)
+
+    def _end(self, call: Any) -> None:
+        self._forget_ended()
+        self._ending.append(call)
+
+    def _forget_ended(self) -> None:
+        self._ending = [call for call in self._ending if not _has_ended(call)]
