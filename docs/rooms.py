@@ -42,7 +42,7 @@ PACKAGES: dict[str, frozenset[str]] = {
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "grid": (
         ("errors", "descriptor_pool", "process", "wire_pb2", "trace_context"),
-        ("aio", "codec", "deadline", "forks", "grpc_calls"),
+        ("aio", "codec", "deadline", "forks", "grpc_calls", "timers"),
         ("interceptors", "etcd"),
         ("environment", "embedded"),
         ("transport",),

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from grid.server.server import Server
     from grid.server.statistics import ServerStatistics
     from grid.stream import Stream
+    from grid.timers import Timer
     from grid.transport.breaker import BreakerPolicy, BreakerState
     from grid.transport.statistics import (
         BreakerStatistics,
@@ -94,6 +95,7 @@ __all__ = [
     "SessionStatistics",
     "StopSignal",
     "Stream",
+    "Timer",
     "errors",
     "handler",
     "register",
@@ -121,6 +123,7 @@ _HOMES = {
     "server.server": ("Server",),
     "server.statistics": ("ServerStatistics",),
     "stream": ("Stream",),
+    "timers": ("Timer",),
     "transport.breaker": ("BreakerPolicy", "BreakerState"),
     "transport.statistics": (
         "BreakerStatistics",

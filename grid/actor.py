@@ -16,17 +16,22 @@ cancelled at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from grid.aio import Opening
 from grid.deadline import Deadline
 from grid.mailbox.mailbox import Mailbox
+from grid.timers import Timer, Timers
 
 if TYPE_CHECKING:
     from grid.client.client import Client
 
-__all__ = ["Actor", "ActorContext", "StopSignal"]
+__all__ = ["Actor", "ActorContext", "ActorLog", "StopSignal"]
+
+_log = logging.getLogger("grid.actor")
 
 
 @runtime_checkable
@@ -70,6 +75,33 @@ class StopSignal:
         self._is_set = True
         if self._event is not None:
             self._event.set()
+
+
+class ActorLog(logging.LoggerAdapter[logging.Logger]):
+    """A logger whose lines say which actor wrote them.
+
+    Each line begins with the actor's full name and epoch; its record has them, and the type and
+    the peer, as the attributes `actor`, `epoch`, `actor_type` and `peer` for structured logs.
+    """
+
+    def __init__(self, context: ActorContext) -> None:
+        super().__init__(
+            _log,
+            {
+                "actor": context.id,
+                "actor_type": context.type,
+                "epoch": context.epoch,
+                "peer": context.peer,
+            },
+        )
+
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
+        """Add the actor to a line, beside the `extra` of the call."""
+        own = self.extra or {}
+        kwargs["extra"] = {**own, **(kwargs.get("extra") or {})}
+        return f"{own['actor']}@{own['epoch']}: {msg}", kwargs
 
 
 class ActorContext:
@@ -118,6 +150,42 @@ class ActorContext:
 
     def __repr__(self) -> str:
         return f"<ActorContext {self.id} on {self.peer} epoch={self.epoch}>"
+
+    @cached_property
+    def log(self) -> ActorLog:
+        """A logger (`grid.actor`) whose lines say which actor wrote them."""
+        return ActorLog(self)
+
+    def after(self, seconds: float, call: Callable[[], Awaitable[object] | object]) -> Timer:
+        """Call a function once, after some seconds, unless the actor has ended by then.
+
+        Where the actor serves its requests one after another by handlers, the call takes its
+        turn among them.
+
+        Args:
+            seconds: time until the call.
+            call: a function without arguments, async or not. Its error is logged.
+
+        Raises:
+            InvalidArgument: `seconds` is no number of seconds, or `call` is not callable.
+        """
+        return self._timers.start(seconds, call, again=False)
+
+    def every(self, seconds: float, call: Callable[[], Awaitable[object] | object]) -> Timer:
+        """Call a function again and again, `seconds` apart, while the actor runs; see `after`.
+
+        A call that comes due while the one before it still runs is skipped.
+        """
+        return self._timers.start(seconds, call, again=True)
+
+    @cached_property
+    def _timers(self) -> Timers:
+        return Timers(self.id, _log)
+
+    async def _end_run(self) -> None:
+        timers = self.__dict__.pop("_timers", None)
+        if timers is not None:
+            await timers.close()
 
     @property
     def stopping(self) -> StopSignal:

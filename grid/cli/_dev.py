@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from grid.cli._exits import Code
 from grid.cli._load import TARGET_HELP
+from grid.cli._logs import LogLevel
 from grid.cli._options import argument, option
 from grid.cli._output import say, say_error
-from grid.cli._serve import LogLevel, LogLevelOption
+from grid.cli._serve import LogLevelOption
 from grid.cli._values import seconds, whole_number
 from grid.process import discard_closed_output
 

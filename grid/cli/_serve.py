@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import logging
 import os
 import signal
 import sys
@@ -12,25 +11,16 @@ import time
 from typing import Annotated, Any
 
 from grid.cli._load import TARGET_HELP, load_server
+from grid.cli._logs import LogFormat, LogLevel, set_up_logs
 from grid.cli._options import Connection, argument, option
 from grid.cli._output import print_json
 from grid.cli._parser import Parameter
 from grid.cli._values import choice, seconds
 from grid.process import discard_closed_output
 
-__all__ = ["LogLevel", "serve"]
+__all__ = ["serve"]
 
-_LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 _LAST_PATIENCE = 1.0  # seconds for each step of the end of a peer without its owner
-
-
-class LogLevel(enum.StrEnum):
-    """Least level of the records that are logged."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
 
 
 class OnLeaseLost(enum.StrEnum):
@@ -48,6 +38,18 @@ LogLevelOption = Annotated[
         parser=choice("--log-level", LogLevel),
         complete=lambda *_: list(LogLevel),
         help="debug, info, warning or error (default: info)",
+    ),
+]
+
+
+LogFormatOption = Annotated[
+    LogFormat,
+    option(
+        "--log-format",
+        metavar="FORMAT",
+        parser=choice("--log-format", LogFormat),
+        complete=lambda *_: list(LogFormat),
+        help="text, or json: an object a line (default: text)",
     ),
 ]
 
@@ -114,6 +116,7 @@ def serve(
         bool, option("--reflection", help="offer gRPC reflection, for grpcurl")
     ] = False,
     log_level: LogLevelOption = LogLevel.INFO,
+    log_format: LogFormatOption = LogFormat.TEXT,
     owned: Annotated[bool, Parameter(flags=("--owned",), hidden=True)] = False,
     describe: Annotated[bool, Parameter(flags=("--describe",), hidden=True)] = False,
 ) -> None:
@@ -147,8 +150,7 @@ def serve(
     if describe:
         print_json({"namespace": server.config.namespace}, on_one_line=True)
         return
-    if not logging.getLogger().handlers:
-        logging.basicConfig(format=_LOG_FORMAT, level=log_level.upper())
+    set_up_logs(log_level, log_format)
     server.run()
 
 

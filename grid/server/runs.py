@@ -68,7 +68,10 @@ class ActorRuns:
             try:
                 if following is None:
                     following = self._make()
-                await self._run_once(following)
+                try:
+                    await self._run_once(following)
+                finally:
+                    await self._context._end_run()
                 error = None
             except LeaseLost:
                 raise  # the name is another one's

@@ -33,6 +33,19 @@ async def test_serve_ends_cleanly(grid_etcd: Etcd) -> None:
     assert "".join(peer.out) == "the app is imported\n"
 
 
+async def test_logs_may_be_json(grid_etcd: Etcd) -> None:
+    arguments = ("--etcd", grid_etcd.endpoint, "-n", "logs", "--name", "one", "--no-leader")
+    with Running("serve", APP, *arguments, "--log-format", "json") as peer:
+        await peer.says("peer one serves logs at 127.0.0.1:")
+        peer.signal(signal.SIGTERM)
+        assert peer.ended() == 0
+    lines = [json.loads(one) for one in "".join(peer.err).splitlines()]
+    (serving,) = [one for one in lines if "serves logs" in one["message"]]
+    assert serving["level"] == "info"
+    assert serving["logger"].startswith("grid")
+    assert serving["time"].endswith("+00:00")
+
+
 async def test_every_option_has_a_variable(grid_etcd: Etcd) -> None:
     variables = {
         "GRID_ETCD": grid_etcd.endpoint,
