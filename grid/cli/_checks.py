@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Finding", "examine", "version_warning"]
 
 _EXPERIMENT = "-event_engine_client"
+_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")  # all that gRPC reads
 _TIMEOUT = 2.0
 _INCONSISTENT = {"3.5.0", "3.5.1", "3.5.2"}
 _SLOW = 0.1  # seconds: an etcd this slow to answer makes leases fragile
@@ -79,6 +80,14 @@ def _machine() -> Iterator[Finding]:
     else:
         fix = "unset GRPC_EXPERIMENTS, and the command sets the faster one"
         yield Finding("poller", "note", f"GRPC_EXPERIMENTS={experiments!r} is slower", fix)
+    yield from _proxies()
+
+
+def _proxies() -> Iterator[Finding]:
+    names = [name for name in _PROXIES if os.environ.get(name)]
+    if names:
+        detail = f"{', '.join(names)}: not used between peers, nor for etcd"
+        yield Finding("proxy", "ok", detail)
 
 
 # -- etcd ---------------------------------------------------------------------

@@ -326,9 +326,13 @@ class Client(Messaging):
     async def _placement(
         self, start: ActorStart, annotations: tuple[str, ...], deadline: Deadline
     ) -> list[Registration]:
-        peers = await from_etcd(self._etcd, deadline, "listing the peers", self._peers.all())
         wanted = set(annotations)
-        found = {peer.peer: peer for peer in peers if wanted <= set(peer.annotations)}
+        for fresh in (False, True):  # a view without such a peer may lag behind
+            reading = self._peers.all(fresh=fresh)
+            peers = await from_etcd(self._etcd, deadline, "listing the peers", reading)
+            found = {peer.peer: peer for peer in peers if wanted <= set(peer.annotations)}
+            if found:
+                break
         if self._ring.members != tuple(sorted(found)):
             self._ring = Ring(found)  # its points cost a hash each: kept while the peers stay
         owners = [found[owner] for owner in self._ring.owners(start.name)]

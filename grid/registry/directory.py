@@ -71,14 +71,17 @@ class Directory:
                 raise ClientClosed from None
             raise
 
-    async def all(self) -> list[Registration]:
+    async def all(self, *, fresh: bool = False) -> list[Registration]:
         """The whole view; read from etcd as long as the watch has not brought it.
+
+        Args:
+            fresh: read it from etcd in any case: the view may lag behind.
 
         Raises:
             EtcdError: etcd cannot be had, and there is no view yet.
         """
         self._start()
-        if not self._view.loaded:
+        if fresh or not self._view.loaded:
             for stored in (await self.etcd.get_prefix(self._prefix)).items:
                 self._view.put(stored)
         return self._view.all()

@@ -38,11 +38,23 @@ def check_lease(seconds: float) -> float:
 
 
 class Membership:
-    """A lease and its claims. It ends with the lease, or by `leave`."""
+    """A lease and its claims. It ends with the lease, or by `leave`.
 
-    def __init__(self, lease: Lease, claims: Claims) -> None:
+    Attributes:
+        lease: the lease.
+        claims: the names under it.
+        lock: the key in etcd that keeps other processes from the address.
+    """
+
+    def __init__(self, etcd: EtcdClient, lease: Lease, claims: Claims, address: str) -> None:
+        self._etcd = etcd
         self.lease = lease
         self.claims = claims
+        self.lock = address_lock_key(address)
+
+    async def lock_again(self) -> bool:
+        """Take the lock of the address once more; False if another process has it by now."""
+        return await _take(self._etcd, self.lock, self.lease.id)
 
     async def leave(self, *, revoke: bool = True, timeout: float | None = None) -> None:
         """End the lease; with `revoke` all its names are free at once, else after its time.
@@ -73,7 +85,8 @@ async def join(etcd: EtcdClient, *, lease: float, address: str, peer: str) -> Me
     except BaseException:
         await granted.revoke()
         raise
-    return Membership(granted, Claims(etcd, granted, peer=peer, address=address))
+    claims = Claims(etcd, granted, peer=peer, address=address)
+    return Membership(etcd, granted, claims, address)
 
 
 async def release_dead(etcd: EtcdClient) -> list[str]:

@@ -3,7 +3,8 @@
 A key of the peer that is deleted in etcd, by hand or by a script, leaves an
 owner without its name: another may take it, so the owner has to end. etcd says
 which keys a lease has; a key counts as deleted when two looks in a row miss it,
-as one look may fall between a free and its answer.
+as one look may fall between a free and its answer. The lock of the address has
+no owner but the peer, so it is put back.
 
 A process without a free descriptor accepts nothing, and gRPC says nothing of
 it: the peer says so itself, and is not healthy meanwhile.
@@ -55,6 +56,21 @@ async def watch_names(
                 _log.error("%s was deleted in etcd, not by this peer: its owner ends", key)
                 await lost(key)
         missed = missing
+        if membership.lock not in there and lease.valid:
+            await _mend_lock(membership)
+
+
+async def _mend_lock(membership: Membership) -> None:
+    lease, lock = membership.lease, membership.lock
+    try:
+        mended = await membership.lock_again()
+    except (EtcdError, LeaseLost):
+        return  # that is the affair of the lease; or else of the next look
+    if mended:
+        _log.error("%s was deleted in etcd, not by this peer: it is put back", lock)
+    else:
+        # Two processes at one address would pass for each other.
+        await lease.abandon(f"{lock} was deleted in etcd, and another process has it now")
 
 
 async def watch_descriptors(set_serving: Callable[[bool], Awaitable[None]]) -> None:

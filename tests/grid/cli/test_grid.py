@@ -326,6 +326,14 @@ def test_the_doctor_finds_nothing(there: Env) -> None:
     assert "lease of peer-2" in checks
 
 
+def test_a_proxy_of_the_environment_is_no_harm(there: Env) -> None:
+    proxies = {"http_proxy": "http://127.0.0.1:1", "grpc_proxy": "http://127.0.0.1:1"}
+    findings = data(grid("doctor", "-o", "json", env={**there, **proxies}))
+    assert {one["state"] for one in findings} == {"ok"}
+    (proxy,) = [one for one in findings if one["check"] == "proxy"]
+    assert proxy["detail"] == "grpc_proxy, http_proxy: not used between peers, nor for etcd"
+
+
 async def test_the_doctor_finds_what_is_no_registration(there: Env) -> None:
     async with EtcdClient(EtcdConfig.parse(there["GRID_ETCD"])) as etcd:
         await etcd.put("sick.peer.broken", b"hello")

@@ -6,7 +6,13 @@ from collections.abc import Callable
 import pytest
 
 import grid
-from grid.errors import AlreadyRegistered, InvalidArgument, UnknownActorType
+from grid.errors import (
+    AlreadyRegistered,
+    InvalidArgument,
+    UnknownActorType,
+    UnregisteredMailbox,
+)
+from grid.testing import wait_until
 from grid.wire_pb2 import EchoMsg
 
 Servers = Callable[..., grid.Server]
@@ -66,3 +72,21 @@ async def test_an_actor_is_started_on_a_peer_that_defines_its_type(
         await grid_client.start_actor("special", name="s", peer=plain[0].name)
     with pytest.raises(UnknownActorType):
         await grid_client.start_actor("missing")
+
+
+async def test_a_view_that_lags_behind_hides_no_peer(
+    grid_servers: Servers, grid_client: grid.Client
+) -> None:
+    with pytest.raises(UnregisteredMailbox):
+        await grid_client.start_actor("hold")
+    assert grid_client._peers._feed is not None
+    grid_client._peers._feed.cancel()
+    await wait_until(grid_client._peers._feed.done, "its watch is over")
+    server = grid_servers(annotations=("gpu",))
+
+    @server.actor("hold")
+    async def holds(ctx: grid.ActorContext) -> None:
+        await ctx.stopping.wait()
+
+    await server.start()
+    assert await grid_client.start_actor("hold", annotations=["gpu"]) == server.name

@@ -80,6 +80,15 @@ async def test_status_members_and_ping() -> None:
             await client.status(f"127.0.0.1:{free_ports(1)[0]}", timeout=1)
 
 
+async def test_no_proxy_stands_before_etcd(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    async with etcd_and_client() as (_, client):
+        await client.put("k", b"v")
+
+
 async def test_an_absent_etcd_is_named() -> None:
     one, other = (f"127.0.0.1:{port}" for port in free_ports(2))
     async with connect(one, other) as client:

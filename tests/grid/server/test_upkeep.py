@@ -12,6 +12,7 @@ import grid
 from grid.embedded import Etcd
 from grid.errors import AlreadyRegistered, LeaseLost, UnknownMailbox
 from grid.etcd import EtcdClient, EtcdConfig
+from grid.registry.names import address_lock_key
 from grid.testing import wait_until
 from grid.wire_pb2 import EchoMsg
 
@@ -64,6 +65,50 @@ async def test_a_peer_whose_own_name_is_deleted_joins_again(
     (before,) = await grid_client.query("peer")
     with caplog.at_level(logging.CRITICAL):
         await grid_client._etcd.delete(f"{grid_client.namespace}.{kind}.{before.name}")
+
+        async def back() -> bool:
+            found = await grid_client.query("peer")
+            return bool(found) and found[0].epoch > before.epoch
+
+        await wait_until(back, "the peer has joined again")
+    await grid_client.wait_until_serving(before.name)
+
+
+async def test_a_lock_of_an_address_that_is_deleted_is_put_back(
+    grid_server: grid.Server,
+    grid_client: grid.Client,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    key = address_lock_key(grid_server.address)
+    epoch = (await grid_client.query("peer"))[0].epoch
+    with caplog.at_level(logging.CRITICAL):
+        await grid_client._etcd.delete(key)
+
+        async def there() -> bool:
+            return await grid_client._etcd.get(key) is not None
+
+        await wait_until(there, "the lock is there again")
+    assert (await grid_client.query("peer"))[0].epoch == epoch  # nobody noticed
+    await grid_server.stop()
+    assert await grid_client._etcd.get(key) is None
+
+
+async def test_a_peer_whose_address_another_process_has_joins_again(
+    grid_server: grid.Server,
+    grid_client: grid.Client,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    key = address_lock_key(grid_server.address)
+    (before,) = await grid_client.query("peer")
+    with caplog.at_level(logging.CRITICAL):
+        other = await grid_client._etcd.open_lease(20)
+        await grid_client._etcd.put(key, b"", lease=other.id)
+
+        async def left() -> bool:
+            return not await grid_client.query("peer")
+
+        await wait_until(left, "the peer has left its names")
+        await other.revoke()
 
         async def back() -> bool:
             found = await grid_client.query("peer")
