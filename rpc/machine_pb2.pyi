@@ -89,7 +89,7 @@ class Welcome(_message.Message):
     def __init__(self, version: _Optional[int] = ..., machine: _Optional[str] = ..., names_hash: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., schema_hash: _Optional[int] = ..., schema: _Optional[bytes] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ..., tags: _Optional[_Iterable[str]] = ..., calls: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ToSource(_message.Message):
-    __slots__ = ("mutation", "resync", "subscribe", "unsubscribe", "call", "value", "payload", "interval", "log")
+    __slots__ = ("mutation", "resync", "subscribe", "unsubscribe", "call", "value", "payload", "interval", "log", "receipt")
     MUTATION_FIELD_NUMBER: _ClassVar[int]
     RESYNC_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +99,7 @@ class ToSource(_message.Message):
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     INTERVAL_FIELD_NUMBER: _ClassVar[int]
     LOG_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
     mutation: Mutation
     resync: Resync
     subscribe: Subscribe
@@ -108,10 +109,11 @@ class ToSource(_message.Message):
     payload: Payload
     interval: Interval
     log: str
-    def __init__(self, mutation: _Optional[_Union[Mutation, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[int] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., payload: _Optional[_Union[Payload, _Mapping]] = ..., interval: _Optional[_Union[Interval, _Mapping]] = ..., log: _Optional[str] = ...) -> None: ...
+    receipt: Receipt
+    def __init__(self, mutation: _Optional[_Union[Mutation, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[int] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., payload: _Optional[_Union[Payload, _Mapping]] = ..., interval: _Optional[_Union[Interval, _Mapping]] = ..., log: _Optional[str] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ...) -> None: ...
 
 class ToMirror(_message.Message):
-    __slots__ = ("clock", "outcome", "snapshot", "welcome", "matched", "value", "call", "payload", "fault", "step", "farewell")
+    __slots__ = ("clock", "outcome", "snapshot", "welcome", "matched", "value", "call", "payload", "fault", "step", "farewell", "receipt", "refused")
     CLOCK_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
@@ -123,6 +125,8 @@ class ToMirror(_message.Message):
     FAULT_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
     FAREWELL_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
     clock: ClockMsg
     outcome: Outcome
     snapshot: Snapshot
@@ -134,10 +138,12 @@ class ToMirror(_message.Message):
     fault: Fault
     step: Step
     farewell: Fault
-    def __init__(self, clock: _Optional[_Union[ClockMsg, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., matched: _Optional[int] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., payload: _Optional[_Union[Payload, _Mapping]] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ..., step: _Optional[_Union[Step, _Mapping]] = ..., farewell: _Optional[_Union[Fault, _Mapping]] = ...) -> None: ...
+    receipt: Receipt
+    refused: Receipt
+    def __init__(self, clock: _Optional[_Union[ClockMsg, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., matched: _Optional[int] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., payload: _Optional[_Union[Payload, _Mapping]] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ..., step: _Optional[_Union[Step, _Mapping]] = ..., farewell: _Optional[_Union[Fault, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., refused: _Optional[_Union[Receipt, _Mapping]] = ...) -> None: ...
 
 class Mutation(_message.Message):
-    __slots__ = ("id", "kind", "indexes", "args", "origin", "error", "done")
+    __slots__ = ("id", "kind", "indexes", "args", "origin", "error", "done", "welcome")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         ADD: _ClassVar[Mutation.Kind]
@@ -153,6 +159,7 @@ class Mutation(_message.Message):
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
+    WELCOME_FIELD_NUMBER: _ClassVar[int]
     id: int
     kind: Mutation.Kind
     indexes: _containers.RepeatedScalarFieldContainer[int]
@@ -160,7 +167,8 @@ class Mutation(_message.Message):
     origin: Origin
     error: Fault
     done: int
-    def __init__(self, id: _Optional[int] = ..., kind: _Optional[_Union[Mutation.Kind, str]] = ..., indexes: _Optional[_Iterable[int]] = ..., args: _Optional[_Union[Values, _Mapping]] = ..., origin: _Optional[_Union[Origin, _Mapping]] = ..., error: _Optional[_Union[Fault, _Mapping]] = ..., done: _Optional[int] = ...) -> None: ...
+    welcome: int
+    def __init__(self, id: _Optional[int] = ..., kind: _Optional[_Union[Mutation.Kind, str]] = ..., indexes: _Optional[_Iterable[int]] = ..., args: _Optional[_Union[Values, _Mapping]] = ..., origin: _Optional[_Union[Origin, _Mapping]] = ..., error: _Optional[_Union[Fault, _Mapping]] = ..., done: _Optional[int] = ..., welcome: _Optional[int] = ...) -> None: ...
 
 class Origin(_message.Message):
     __slots__ = ("machine", "transition", "time")
@@ -205,14 +213,16 @@ class Resync(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class Subscribe(_message.Message):
-    __slots__ = ("token", "index", "args")
+    __slots__ = ("token", "index", "args", "welcome")
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
     ARGS_FIELD_NUMBER: _ClassVar[int]
+    WELCOME_FIELD_NUMBER: _ClassVar[int]
     token: int
     index: int
     args: Values
-    def __init__(self, token: _Optional[int] = ..., index: _Optional[int] = ..., args: _Optional[_Union[Values, _Mapping]] = ...) -> None: ...
+    welcome: int
+    def __init__(self, token: _Optional[int] = ..., index: _Optional[int] = ..., args: _Optional[_Union[Values, _Mapping]] = ..., welcome: _Optional[int] = ...) -> None: ...
 
 class Call(_message.Message):
     __slots__ = ("id", "name", "args")
@@ -276,6 +286,14 @@ class Payload(_message.Message):
     error: str
     type_name: str
     def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., size: _Optional[int] = ..., data: _Optional[bytes] = ..., last: bool = ..., error: _Optional[str] = ..., type_name: _Optional[str] = ...) -> None: ...
+
+class Receipt(_message.Message):
+    __slots__ = ("id", "fault")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    FAULT_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    fault: Fault
+    def __init__(self, id: _Optional[int] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ...) -> None: ...
 
 class Step(_message.Message):
     __slots__ = ("kind", "called", "accepted", "auto", "clock")

@@ -38,6 +38,21 @@ class Backoff:
         self._jitter = jitter
         self._attempts = 0
 
+    def disconnected(self, now: float, lived: float) -> None:
+        """Begin a new series, if the connection that ended was a stable one.
+
+        A source that accepts connections and closes them at once is a failing
+        source: only a connection that lived as long as the longest pause ends
+        the series.
+
+        Args:
+            now: the present time.
+            lived: seconds for which the connection was ready.
+        """
+        if lived >= self._policy.longest_pause:
+            self._started = now
+            self._attempts = 0
+
     def pause(self, now: float) -> float | None:
         """Seconds before the next attempt; None if it is given up."""
         policy = self._policy

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from grid.errors import GridError
 from machine.core.mutation import Source, values_of
 from machine.core.transition import Event, source_of
-from machine.errors import InvalidArgument
+from machine.errors import MachineDisposed, MachineError
 from machine.rules.kinds import Kind
 from machine.waits.result import CANCELED, EXECUTED, Result
 from machine.waits.wait import Wait
@@ -24,8 +24,8 @@ from rpc.machine_pb2 import (
     Interval,
     Mutation,
     Outcome,
+    Receipt,
     Resync,
-    Subscribe,
     ToSource,
     Value,
 )
@@ -33,13 +33,15 @@ from rpc.machines.calls import PendingCalls
 from rpc.machines.connection import Connection
 from rpc.machines.errors import CallTimeout, NotConnected, SourceGone
 from rpc.machines.functions import FunctionCalls
-from rpc.machines.messages import KIND_NUMBERS, origin_of, raised
+from rpc.machines.messages import KIND_NUMBERS, microseconds, origin_of, raised
 from rpc.machines.mirror import Mirror
-from rpc.machines.payloads import Payload, Progress, pieces_of
+from rpc.machines.payloads import Payload, Progress
 from rpc.machines.remote_machine import RemoteMachine
+from rpc.machines.subscriptions import Subscriptions
+from rpc.machines.timeouts import PendingCall, Timeouts
 from rpc.machines.values import to_values
 
-__all__ = ["Caller", "microseconds"]
+__all__ = ["Caller"]
 
 _FINAL: dict[int, Result] = {Outcome.EXECUTED: EXECUTED, Outcome.CANCELED: CANCELED}
 
@@ -68,11 +70,12 @@ class Caller:
         self._timeout = timeout
         self._on_waiting = on_waiting
         self._machine: RemoteMachine[Any] | None = None
-        self._pending: PendingCalls[Mutation, asyncio.Future[Result] | Result] = PendingCalls()
-        self._subscriptions: dict[int, tuple[Subscribe, Wait]] = {}
+        self._pending: PendingCalls[tuple[Mutation, Sequence[str]], PendingCall | Result]
+        self._pending = PendingCalls()
+        self._timeouts = Timeouts(self._expired)
+        self._subscriptions = Subscriptions(self._unsubscribe)
         self._functions = FunctionCalls(name)
         self._snapshots: list[asyncio.Future[None]] = []
-        self._payloads = 0
 
     @property
     def connected(self) -> bool:
@@ -107,18 +110,38 @@ class Caller:
     ) -> Result:
         """Carry a mutation out at the source; its result, after its change has been applied."""
         mutation = self._mutation(kind, states, args, source, error)
-        mutation.id = number = self._pending.number()
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._pending.add(number, mutation, future)
-        mutation.done = self._pending.done
+        pending = self._pending
+        mutation.id = number = pending.number()
+        call = PendingCall(number, self._timeout if timeout is None else timeout)
+        pending.add(number, (mutation, states), call)
+        mutation.done = pending.done
+        self._timeouts.add(call)
         try:
-            with self._within(timeout, f"{self._name!r} did not answer; it may run") as limit:
-                async with limit:
-                    await self._send_call(number, mutation)
-                    return await future
-        except (CallTimeout, asyncio.CancelledError):
-            self._pending.take(number)
+            connection = self.connection
+            if connection is None:
+                self._on_waiting()  # `resume` sends it
+            else:
+                pending.sent(number, self._mirror.epoch)
+                with contextlib.suppress(GridError):  # the stream breaks; the next one carries it
+                    await connection.send(ToSource(mutation=mutation))
+            call.sending = False
+            return await call.future
+        except asyncio.CancelledError:
+            pending.take(number)
+            error_of_timeout = call.timed_out()
+            if error_of_timeout is not None:
+                raise error_of_timeout from None
             raise
+        finally:
+            self._timeouts.remove(call)
+
+    def _expired(self, call: PendingCall) -> MachineError:
+        within = f"within {call.seconds:g} s"
+        sent = self._pending.was_sent(call.number)
+        self._pending.take(call.number)
+        if not sent:
+            return NotConnected(f"{self._name!r} was not connected {within}; nothing was sent")
+        return CallTimeout(f"{self._name!r} did not answer {within}; the mutation may have run")
 
     async def notify(
         self,
@@ -138,21 +161,32 @@ class Caller:
         self._snapshots.append(future)
         resync = Resync(reason="asked for", sequence=self._mirror.sequence)
         try:
-            with self._within(timeout, f"{self._name!r} did not answer") as limit:
-                async with limit:
-                    await connection.send(ToSource(resync=resync))
-                    await future
+            async with self._within(timeout, f"{self._name!r} did not send its clock"):
+                await connection.send(ToSource(resync=resync))
+                await future
         finally:
             with contextlib.suppress(ValueError):
                 self._snapshots.remove(future)
 
-    def subscribe(self, state: str, args: Mapping[str, Any], wait: Wait) -> None:
-        """End a wait when a state begins at the source with these arguments."""
-        token = max(self._subscriptions, default=0) + 1
-        subscribe = Subscribe(token=token, index=self._index(state), args=to_values(args))
-        self._subscriptions[token] = subscribe, wait
+    def subscribe(self, state: str, args: Mapping[str, Any], what: str) -> Wait:
+        """Return a wait that ends when a state begins at the source with these arguments."""
+        token, wait = self._subscriptions.open(state, to_values(args), what)
         if self.connection is not None:
-            self.connection.start(self.connection.send(ToSource(subscribe=subscribe)))
+            self._send_subscription(self.connection, token)
+        return wait
+
+    def _send_subscription(self, connection: Connection, token: int) -> None:
+        try:
+            message = self._subscriptions.message(token, self._index, connection.welcomes)
+        except MachineError as error:  # the state is not mirrored any more
+            self._refuse(token, error)
+        else:
+            connection.start(connection.send(ToSource(subscribe=message)))
+
+    def _unsubscribe(self, token: int) -> None:
+        connection = self.connection
+        if connection is not None:
+            connection.start_soon(lambda: connection.send(ToSource(unsubscribe=token)))
 
     async def get(self, name: str, /, *, timeout: float | None = None, **args: Any) -> Any:
         """Call a function of the source; its answer."""
@@ -161,9 +195,8 @@ class Caller:
         async def send(call: Call) -> None:
             await connection.send(ToSource(call=call))
 
-        with self._within(timeout, f"{name!r} of {self._name!r} did not answer") as limit:
-            async with limit:
-                return await self._functions.call(send, name, args)
+        async with self._within(timeout, f"{name!r} of {self._name!r} did not answer"):
+            return await self._functions.call(send, name, args)
 
     async def log(self, text: str) -> None:
         """Write a line into the log of the source."""
@@ -177,23 +210,8 @@ class Caller:
     async def send_payload(
         self, payload: Payload, on_progress: Callable[[Progress], object] | None = None
     ) -> None:
-        """Send a payload to the source, in pieces.
-
-        Args:
-            payload: what to send.
-            on_progress: called after each piece.
-
-        Raises:
-            NotConnected, GridError: it did not arrive whole; sending it again is safe.
-        """
-        connection = self._connected()
-        self._payloads += 1
-        done = 0
-        for piece in pieces_of(self._payloads, payload):
-            await connection.send(ToSource(payload=piece))
-            done += len(piece.data)
-            if on_progress is not None:
-                on_progress(Progress(payload.name, done, len(payload.data)))
+        """Send a payload to the source, in pieces; see `Client.send_payload`."""
+        await self._connected().send_payload(payload, on_progress)
 
     def _mutation(
         self,
@@ -203,37 +221,34 @@ class Caller:
         source: Event | Source | None,
         error: Fault | None,
     ) -> Mutation:
-        return Mutation(
-            kind=KIND_NUMBERS[kind],
-            indexes=[self._index(name) for name in states],
-            args=None if args is None else to_values(values_of(args)),
-            origin=origin_of(source_of(source)),
-            error=error,
-        )
+        index = self.machine.agreed_index
+        mutation = Mutation(kind=KIND_NUMBERS[kind], indexes=[index(name) for name in states])
+        if args is not None:
+            mutation.args.CopyFrom(to_values(values_of(args)))
+        origin = source_of(source)
+        if origin is not None:
+            mutation.origin.CopyFrom(origin_of(origin))
+        if error is not None:
+            mutation.error.CopyFrom(error)
+        if self.connection is not None:
+            mutation.welcome = self.connection.welcomes
+        return mutation
 
     def _index(self, state: str) -> int:
         return self.machine.agreed_index(state)
 
-    async def _send_call(self, number: int, mutation: Mutation) -> None:
-        connection = self.connection
-        if connection is None:
-            self._on_waiting()  # `resume` sends it
-            return
-        self._pending.sent(number, self._mirror.epoch)
-        with contextlib.suppress(GridError):  # the stream breaks, and the next one carries it
-            await connection.send(ToSource(mutation=mutation))
-
     def _connected(self) -> Connection:
         if self.connection is None:
-            raise NotConnected(f"{self._name!r} is not connected")
+            raise NotConnected(f"{self._name!r} is not connected; nothing was sent")
         return self.connection
 
-    @contextlib.contextmanager
-    def _within(self, timeout: float | None, what: str) -> Iterator[asyncio.Timeout]:
+    @contextlib.asynccontextmanager
+    async def _within(self, timeout: float | None, what: str) -> Any:
         seconds = self._timeout if timeout is None else timeout
         limit = asyncio.timeout(seconds)
         try:
-            yield limit
+            async with limit:
+                yield
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -245,17 +260,30 @@ class Caller:
         """Send again what the connection before has not brought to its end."""
         calls, lost = self._pending.connected(self._mirror.epoch)
         for waiting in lost:
-            if isinstance(waiting, asyncio.Future) and not waiting.done():
-                text = f"{self._name!r} was restarted while a call was on its way; it may have run"
-                waiting.set_exception(SourceGone(text))
-        for token, (subscribe, wait) in tuple(self._subscriptions.items()):
-            if wait.done:
-                del self._subscriptions[token]
+            text = f"{self._name!r} was restarted while a call was on its way"
+            error = SourceGone(f"{text}; the mutation may have run")
+            if isinstance(waiting, PendingCall):
+                waiting.fail(error)
             else:
-                await connection.send(ToSource(subscribe=subscribe))
-        for number, mutation in calls:
-            self._pending.sent(number, self._mirror.epoch)
-            await connection.send(ToSource(mutation=mutation))
+                self.machine.abandon(waiting, error)
+        for token in self._subscriptions:
+            self._send_subscription(connection, token)
+        for number, (mutation, states) in calls:
+            if self._address(number, mutation, states):
+                self._pending.sent(number, self._mirror.epoch)
+                await connection.send(ToSource(mutation=mutation))
+
+    def _address(self, number: int, mutation: Mutation, states: Sequence[str]) -> bool:
+        """Give a mutation the positions of its states in the names agreed with this connection."""
+        try:
+            mutation.indexes[:] = [self._index(name) for name in states]
+        except MachineError as error:
+            waiting = self._pending.take(number)
+            if isinstance(waiting, PendingCall):
+                waiting.fail(error)
+            return False
+        mutation.welcome = 0
+        return True
 
     def outcome(self, outcome: Outcome) -> None:
         """A call has its outcome."""
@@ -267,25 +295,32 @@ class Caller:
         elif waiting is not None:
             self._answer(waiting, outcome)
 
-    def _answer(self, waiting: asyncio.Future[Result], outcome: Outcome) -> None:
+    def _answer(self, waiting: PendingCall, outcome: Outcome) -> None:
         if outcome.result == Outcome.QUEUED:
             result = self.machine.queued(outcome.queue_tick)
             self._pending.replace(outcome.id, result)
         else:
             result = _FINAL.get(outcome.result, CANCELED)
             self._pending.take(outcome.id)
-        if waiting.done():
-            return
         if outcome.result == Outcome.REFUSED:
-            waiting.set_exception(raised(outcome.fault, self._name))
-        else:
-            waiting.set_result(result)
+            waiting.fail(raised(outcome.fault, self._name))
+        elif not waiting.future.done():
+            waiting.future.set_result(result)
 
     def matched(self, token: int) -> None:
         """A state began with the arguments of a subscription."""
-        found = self._subscriptions.pop(token, None)
-        if found is not None:
-            self.machine.matched(found[1])
+        wait = self._subscriptions.take(token)
+        if wait is not None:
+            self.machine.matched(wait)
+
+    def refused(self, refusal: Receipt) -> None:
+        """A subscription cannot be made."""
+        self._refuse(refusal.id, raised(refusal.fault, self._name))
+
+    def _refuse(self, token: int, error: MachineError) -> None:
+        wait = self._subscriptions.take(token)
+        if wait is not None:
+            self.machine.refused(wait, error)
 
     def value(self, value: Value) -> None:
         """A function of the source has answered."""
@@ -297,25 +332,25 @@ class Caller:
             if not future.done():
                 future.set_result(None)
 
-    def end(self, error: BaseException) -> None:
+    def disconnected(self) -> None:
+        """The connection has ended: calls of functions, which are not sent again, fail."""
+        self.connection = None
+        text = f"the connection to {self._name!r} ended before the answer"
+        self._functions.end(NotConnected(f"{text}; the function may have run"))
+
+    def end(self, error: GridError | MachineError) -> None:
         """Fail everything that waits: nothing more comes."""
         for waiting in self._pending.clear():
-            if isinstance(waiting, asyncio.Future) and not waiting.done():
-                waiting.set_exception(error)
+            if isinstance(waiting, PendingCall):
+                waiting.fail(error)
+            else:
+                self.machine.abandon(waiting, error)
         for future in self._snapshots:
             if not future.done():
                 future.set_exception(error)
         self._functions.end(error)
+        self._timeouts.close()
         if self._machine is not None:
+            for wait in self._subscriptions.waits():
+                self._machine.refused(wait, MachineDisposed(self._machine.id))
             self._machine.dispose()
-
-
-def microseconds(seconds: float) -> int:
-    """An interval as messages have it.
-
-    Raises:
-        InvalidArgument: it is negative, or too long.
-    """
-    if not 0 <= seconds < 4000:
-        raise InvalidArgument(f"interval must be 0 to 4000 seconds, not {seconds!r}")
-    return max(1, round(seconds * 1e6)) if seconds else 0

@@ -58,6 +58,10 @@ class PendingCalls(Generic[M, W]):
         if number in self._calls:
             self._sent[number] = epoch
 
+    def was_sent(self, number: int) -> bool:
+        """True if a call may have reached a source."""
+        return number in self._sent
+
     def take(self, number: int) -> W | None:
         """Forget a call and return its waiter; None if it is unknown."""
         self._sent.pop(number, None)
@@ -104,7 +108,7 @@ class KeptOutcomes(Generic[O]):
         return len(self._kept)
 
     def begin(self, number: int) -> bool:
-        """Whether to carry a call out: not if it runs, or has its outcome."""
+        """Note that a call begins; False if it has begun before and must not run again."""
         if number <= self._done or number in self._kept or number in self._running:
             return False
         self._running.add(number)

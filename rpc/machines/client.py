@@ -33,11 +33,11 @@ import grid
 from grid.errors import GridError, RequestFailed
 from machine.core.machine import Machine
 from machine.errors import InvalidArgument, MachineError
-from machine.schema.schema import Schema, as_schema
+from machine.schema.schema import Schema
 from machine.waits.wait import Wait
-from rpc.machine_pb2 import Fault, Hello, Outcome, Step, Value, Welcome
+from rpc.machine_pb2 import Hello
 from rpc.machines.backoff import Backoff, RetryPolicy
-from rpc.machines.caller import Caller, microseconds
+from rpc.machines.caller import Caller
 from rpc.machines.connection import Connection
 from rpc.machines.errors import (
     AccessDenied,
@@ -46,9 +46,10 @@ from rpc.machines.errors import (
     ProtocolError,
     SourceGone,
 )
+from rpc.machines.follower import Follower
 from rpc.machines.functions import Function, OfferedFunctions
-from rpc.machines.messages import VERSION, check_names, names_hash, raised, schema_hash
-from rpc.machines.mirror import Change, Decision, Mirror
+from rpc.machines.messages import VERSION, microseconds
+from rpc.machines.mirror import Mirror
 from rpc.machines.payloads import Payload, Progress
 from rpc.machines.remote_machine import RemoteMachine
 from rpc.machines.states import ClientStates
@@ -133,17 +134,23 @@ class Client(Generic[S]):
         )
         if interval is not None:
             self._hello.interval = microseconds(interval)
-        self._given = self._schema = None if states is None else as_schema(states)
-        self._partial = bool(allowed or skipped)
         self._connect_timeout = connect_timeout
         self._retry = retry
-        self._on_payload = on_payload
-        self._on_progress = on_progress
         self._limit, self._mirror = payload_limit, Mirror()
         self._caller = Caller(name, self._mirror, timeout, self._call_waits)
+        self._follower = Follower(
+            name,
+            self._caller,
+            self._mirror,
+            self.mach,
+            states,
+            bool(allowed or skipped),
+            on_payload,
+            on_progress,
+        )
         self._functions = OfferedFunctions(getters or {})
         self._living: asyncio.Task[None] | None = None
-        self._error: BaseException | None = None
+        self._error: GridError | MachineError | None = None
 
     def __repr__(self) -> str:
         return f"<rpc.Client {self.name!r} {self.mach.string()}>"
@@ -182,7 +189,8 @@ class Client(Generic[S]):
 
         Raises:
             AccessDenied, ProtocolError, SourceGone: the source refuses, for good.
-            CallTimeout: it could not be reached in time; `close` ends the attempts.
+            CallTimeout: it could not be reached in time; the text names the last failure.
+                The attempts go on until `close`.
             GridError: it could not be reached, and the attempts were given up.
         """
         if self._living is None:
@@ -194,7 +202,10 @@ class Client(Generic[S]):
             async with asyncio.timeout(timeout):
                 await asyncio.wait({over, self._living}, return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError:
-            raise CallTimeout(f"{self.name!r} was not reached within {timeout:g} s") from None
+            text = f"{self.name!r} was not reached within {timeout:g} s"
+            if (last := self._error) is not None:
+                text = f"{text}; the last attempt failed: {type(last).__name__}: {last}"
+            raise CallTimeout(text) from last
         finally:
             over.cancel()
         if self._error is not None and not self.mach.is_("Ready"):
@@ -228,57 +239,51 @@ class Client(Generic[S]):
 
     async def _live(self) -> None:
         loop = asyncio.get_running_loop()
+        backoff = Backoff(self._retry, loop.time(), random.random)
         while True:
-            backoff = Backoff(self._retry, loop.time(), random.random)
-            while not await self._connect():
-                pause = backoff.pause(loop.time())
-                if pause is None:
-                    self._give_up()
-                    return
-                self.mach.add("RetryingConn")
-                await asyncio.sleep(pause)
-            if self._error is not None and isinstance(self._error, _FATAL):
-                self._give_up()
-                return
+            lived = await self._connect()
+            if isinstance(self._error, _FATAL):
+                break
+            backoff.disconnected(loop.time(), lived)
+            pause = backoff.pause(loop.time())
+            if pause is None:
+                break
+            self.mach.add("RetryingConn")
+            await asyncio.sleep(pause)
+        self._give_up()
 
-    async def _connect(self) -> bool:
-        """Follow the source over one stream; False if there was none."""
+    async def _connect(self) -> float:
+        """Follow the source over one stream; the seconds for which it was ready."""
         self.mach.add("Connecting")
         try:
-            greeting = self._greeting()
+            greeting = self._follower.greeting(self._hello)
             stream = await self._grid.stream(self.name, greeting, timeout=self._connect_timeout)
         except GridError as error:
             self._failed(error)
-            return isinstance(self._error, _FATAL)
+            return 0.0
         self.mach.add("Connected")
-        connection = Connection(stream, self._mirror, self, self._functions, self._limit)
+        loop = asyncio.get_running_loop()
+        ready: float | None = None
+        connection = Connection(stream, self._mirror, self._follower, self._functions, self._limit)
         try:
             await connection.welcome()
             self._caller.connection = connection
             self.mach.add("HandshakeDone")
             await self._caller.resume(connection)
             self.mach.remove("RetryingCall")
+            ready = loop.time()
             await connection.run()
             self._error = NotConnected(f"the source of {self.name!r} closed the connection")
         except (GridError, MachineError) as error:
             self._failed(error)
+        except Exception as error:  # noqa: BLE001 - a wrong source, or a fault here: not a silent end
+            _log.exception("a message of %r could not be taken", self.name)
+            self._failed(ProtocolError(f"{self.name!r} sent a message that failed: {error!r}"))
         finally:
-            self._caller.connection = None
-            await stream.close()
+            self._caller.disconnected()
+            await connection.close()
             self.mach.add("Disconnected")
-        return True
-
-    def _greeting(self) -> Hello:
-        hello = Hello()
-        hello.CopyFrom(self._hello)
-        known = self._mirror.names
-        if not known and self._schema is not None and not self._partial:
-            known = self._schema.names
-        if known:
-            hello.names_hash = names_hash(known)
-        if self._schema is not None:
-            hello.schema_hash = schema_hash(self._schema)
-        return hello
+        return 0.0 if ready is None else loop.time() - ready
 
     def _failed(self, error: GridError | MachineError) -> None:
         if isinstance(error, RequestFailed) and error.code in _REFUSALS:
@@ -321,79 +326,14 @@ class Client(Generic[S]):
             payload: what to send.
             on_progress: called after each piece.
 
+        It has arrived, and the source's function for payloads has returned, when this returns.
+
         Raises:
-            NotConnected, GridError: it did not arrive whole; sending it again is safe.
+            PayloadTooLarge: over the limit of the source.
+            RemoteError: the source's function raised.
+            NotConnected, GridError: the connection ended before it was known to have arrived.
         """
         await self._caller.send_payload(payload, on_progress)
-
-    # -- what the connection tells ---------------------------------------------------------
-
-    def welcomed(self, welcome: Welcome) -> Decision:
-        """See `MirrorOwner`."""
-        names = tuple(welcome.names) or self._known_names()
-        if names_hash(names) != welcome.names_hash:
-            raise ProtocolError("the names of the source do not have the hash that it says")
-        if self._given is not None:
-            check_names(self.name, names, self._given, partial=self._partial)
-        if welcome.schema:
-            self._schema = Schema.from_json(welcome.schema.decode())
-        elif self._schema is None:
-            self._schema = Schema({name: {} for name in names})
-        if not self._mirror.names:
-            tags = tuple(welcome.tags)
-            machine = RemoteMachine[S](self._caller, self._schema, welcome.machine, tags)
-            self._caller.machine = machine
-        self.machine.agree(names, self._schema)
-        decision = self._mirror.begin(names, welcome.snapshot)
-        self.faulted(welcome.fault if welcome.HasField("fault") else None)
-        return decision
-
-    def changed(self, change: Change) -> None:
-        """See `MirrorOwner`."""
-        self.machine.apply(self._mirror.clock, change.restarted)
-        self._caller.synchronised()
-
-    def outcome(self, outcome: Outcome) -> None:
-        """See `MirrorOwner`."""
-        self._caller.outcome(outcome)
-
-    def matched(self, token: int) -> None:
-        """See `MirrorOwner`."""
-        self._caller.matched(token)
-
-    def value(self, value: Value) -> None:
-        """See `MirrorOwner`."""
-        self._caller.value(value)
-
-    def stepped(self, step: Step) -> None:
-        """See `MirrorOwner`."""
-        self.machine.stepped(step)
-
-    def faulted(self, fault: Fault | None) -> None:
-        """See `MirrorOwner`."""
-        if fault is not None:
-            self.machine.faulted(raised(fault, self.name))
-
-    def payload(self, payload: Payload) -> None:
-        """See `MirrorOwner`."""
-        self.mach.add("ServerPayload", args={"payload": payload})
-        self.mach.remove("ServerPayload")
-        if self._on_payload is not None:
-            self._on_payload(payload)
-
-    def progress(self, progress: Progress) -> None:
-        """See `MirrorOwner`."""
-        if self._on_progress is not None:
-            self._on_progress(progress)
-
-    def heard(self) -> None:
-        """See `MirrorOwner`."""
-        self._caller.last_heard = asyncio.get_running_loop().time()
-
-    def _known_names(self) -> tuple[str, ...]:
-        if self._mirror.names:
-            return self._mirror.names
-        return () if self._schema is None else self._schema.names
 
 
 async def _awaited(wait: Wait) -> None:

@@ -1,21 +1,23 @@
 """The mirror's end of one stream to a source: sends calls, and applies what comes.
 
-A connection lives as long as its stream. What has to outlive it (the mirror, the
-pending calls, the subscriptions) belongs to the client and is handed in.
+A connection lives as long as its stream. The mirror, the pending calls and the
+subscriptions outlive it: they belong to the client.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from machine.errors import MachineError
+from grid.errors import GridError
 from rpc.machine_pb2 import (
     Call,
     Fault,
     Outcome,
+    Receipt,
     Resync,
     Step,
     ToMirror,
@@ -23,10 +25,12 @@ from rpc.machine_pb2 import (
     Value,
     Welcome,
 )
-from rpc.machines.errors import ProtocolError
+from rpc.machine_pb2 import Payload as Piece
+from rpc.machines.errors import NotConnected, ProtocolError
 from rpc.machines.functions import OfferedFunctions
 from rpc.machines.messages import VERSION, raised
 from rpc.machines.mirror import Change, Decision, Mirror, Resynchronise
+from rpc.machines.payload_exchange import PayloadExchange
 from rpc.machines.payloads import Assembler, Payload, Progress
 from rpc.machines.streams import MirrorStream
 
@@ -60,8 +64,11 @@ class MirrorOwner(Protocol):
     def faulted(self, fault: Fault) -> None:
         """The source has another error."""
 
-    def payload(self, payload: Payload) -> None:
-        """A payload has come whole."""
+    def payload(self, payload: Payload) -> object:
+        """A payload has come whole; what is returned is awaited, if it can be."""
+
+    def refused(self, refusal: Receipt) -> None:
+        """A subscription cannot be made."""
 
     def progress(self, progress: Progress) -> None:
         """A piece of a payload has come."""
@@ -79,6 +86,9 @@ class Connection:
         owner: told of what comes.
         functions: those that the source may call.
         limit: bytes of a payload.
+
+    Attributes:
+        welcomes: how many welcomes have followed the first; the number of the agreed names.
     """
 
     def __init__(
@@ -89,11 +99,14 @@ class Connection:
         functions: OfferedFunctions,
         limit: int,
     ) -> None:
+        self.welcomes = 0
         self._stream = stream
         self._mirror = mirror
         self._owner = owner
         self._functions = functions
-        self._assembler = Assembler(limit)
+        self._payloads = PayloadExchange(
+            "the source", Assembler(limit), owner.payload, owner.progress
+        )
         self._sending = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self._again: asyncio.TimerHandle | None = None
@@ -104,8 +117,11 @@ class Connection:
 
         Raises:
             ProtocolError: it is another, or of another version.
+            NotConnected: the source closed the stream.
         """
         message = await self._stream.receive()
+        if message is None:
+            raise NotConnected("the source closed the connection before it sent anything")
         if not isinstance(message, ToMirror) or message.WhichOneof("kind") != "welcome":
             raise ProtocolError("the source did not begin with a welcome")
         welcome = message.welcome
@@ -137,11 +153,21 @@ class Connection:
 
     async def close(self) -> None:
         """End the stream; `run` returns."""
+        await self._close()
         await self._stream.close()
+
+    async def send_payload(
+        self, payload: Payload, on_progress: Callable[[Progress], object] | None
+    ) -> None:
+        """Send a payload; see `PayloadExchange.send`."""
+        await self._payloads.send(
+            lambda one: self.send(ToSource(payload=one)), payload, on_progress
+        )
 
     async def _close(self) -> None:
         if self._again is not None:
             self._again.cancel()
+        self._payloads.end(NotConnected("the connection ended before the payload had arrived"))
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
@@ -151,7 +177,18 @@ class Connection:
         """Run work until the connection ends at the latest."""
         task = self._loop.create_task(work, name="mirror")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start work from any thread; nothing happens once the loop is closed."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(lambda: self.start(work()))
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, GridError):  # `run` reports those
+            _log.error("work of a mirror failed", exc_info=error)
 
     # -- what comes ------------------------------------------------------------------------
 
@@ -187,6 +224,7 @@ class Connection:
         self._decide(self._mirror.snapshot(message))
 
     def _take_welcome(self, message: Welcome) -> None:
+        self.welcomes += 1
         self._decide(self._owner.welcomed(message))
 
     def _take_outcome(self, message: Outcome) -> None:
@@ -214,18 +252,21 @@ class Connection:
     def _take_call(self, message: Call) -> None:
         self.start(self._answer(message))
 
-    def _take_payload(self, piece: Any) -> None:
-        if piece.error:
-            self._assembler.drop(piece.id)
-            return
-        try:
-            progress, whole = self._assembler.take(piece)
-        except MachineError as error:
-            _log.warning("a payload was refused: %s", error)
-            return
-        self._owner.progress(progress)
-        if whole is not None:
-            self._owner.payload(whole)
+    def _take_payload(self, piece: Piece) -> None:
+        whole, receipt = self._payloads.take(piece)
+        if receipt is not None:
+            self.start(self.send(ToSource(receipt=receipt)))
+        elif whole is not None:
+            self.start(self._deliver(piece.id, whole))
+
+    async def _deliver(self, number: int, payload: Payload) -> None:
+        await self.send(ToSource(receipt=await self._payloads.deliver(number, payload)))
+
+    def _take_receipt(self, receipt: Receipt) -> None:
+        self._payloads.taken(receipt)
+
+    def _take_refused(self, refusal: Receipt) -> None:
+        self._owner.refused(refusal)
 
     async def _answer(self, call: Call) -> None:
         await self.send(ToSource(value=await self._functions.answer(call)))
@@ -243,4 +284,6 @@ _TAKERS: dict[str, Callable[[Connection, Any], None]] = {
     "fault": Connection._take_fault,
     "step": Connection._take_step,
     "farewell": Connection._take_farewell,
+    "receipt": Connection._take_receipt,
+    "refused": Connection._take_refused,
 }

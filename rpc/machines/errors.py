@@ -38,16 +38,17 @@ class AccessDenied(MachineError):
 
 
 class NotConnected(MachineError):
-    """There is no connection to the source, and the call does not wait for one.
+    """There is no connection to the source, or it ended under a call that is not sent again.
 
-    Nothing was sent. Wait for `client.mach.when("Ready")`, or give a timeout.
+    The text says whether anything was sent; if not, a resend is safe. Wait for
+    `client.mach.when("Ready")`, or give a longer timeout.
     """
 
 
 class CallTimeout(MachineError):
-    """No outcome within the timeout of the call.
+    """No answer of the source within the timeout of the call.
 
-    It may have been carried out. The next call with the same client sees whether it was.
+    A mutation may have been carried out; after `await machine.sync()` the mirror shows it.
     """
 
 

@@ -107,16 +107,36 @@ class Feed:
         self.sequence = 0
         self._differences = differences
 
-    def update(self, clock: Clock) -> ClockMsg | Snapshot | None:
-        """The message that brings the mirror to a clock; None if it is there."""
-        if clock is self.base or clock == self.base:
+    def reached(self, clock: Clock) -> bool:
+        """True if the mirror has this clock."""
+        return clock is self.base or clock == self.base
+
+    def behind(self, clock: Clock) -> bool:
+        """True if the mirror has a later clock than this one."""
+        base = self.base
+        return clock.queue_tick < base.queue_tick or any(
+            new < old for old, new in zip(base.ticks, clock.ticks, strict=True)
+        )
+
+    def update(self, clock: Clock, message: ClockMsg | None = None) -> ClockMsg | Snapshot | None:
+        """The message that brings the mirror to a clock; None if it is there.
+
+        Args:
+            clock: the present one.
+            message: an empty part of a larger message, to be filled; made if it is None.
+
+        Returns:
+            A snapshot if no update leads to the clock; `message` is empty then.
+        """
+        if self.reached(clock):
             return None
         try:
             shared = self._differences.between(self.base, clock)
         except ClockDamaged:  # an import
             return self.snapshot(clock)
-        message = ClockMsg()
-        message.CopyFrom(shared)
+        if message is None:
+            message = ClockMsg()
+        message.MergeFrom(shared)
         self.sequence += 1
         message.sequence = self.sequence
         message.check = sealed(clock.check, self.epoch, self.sequence)
@@ -154,6 +174,17 @@ class PushTimes:
             return None
         self._due = max(now, self._last + self.interval)
         return self._due
+
+    @property
+    def set(self) -> bool:
+        """True while the time of the next push is set."""
+        return self._due is not None
+
+    def change_interval(self, interval: float, now: float) -> float | None:
+        """Take another interval; the time at which to look for changes, None if never."""
+        self.interval = interval
+        self._due = None
+        return self.changed(now)
 
     def pushed(self, now: float) -> None:
         """The mirror has been sent everything."""

@@ -1,4 +1,4 @@
-"""Functions that one side offers and the other calls by name; the same for both sides."""
+"""Functions that a client or a server offers, and their calls by the other side."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
+from machine.errors import MachineError
 from rpc.machine_pb2 import Call, Value
 from rpc.machines.errors import AccessDenied, ProtocolError, UnknownCall
 from rpc.machines.messages import fault_of, raised
@@ -42,15 +43,13 @@ class OfferedFunctions:
         return list(self._functions)
 
     async def answer(self, call: Call) -> Value:
-        """Call a function; its answer or its error.
-
-        Raises:
-            ProtocolError: the other side makes too many calls at once.
-        """
-        if self._running >= _MOST_AT_ONCE:
-            raise ProtocolError(f"the other side makes more than {_MOST_AT_ONCE} calls at once")
-        self._running += 1
+        """Call a function; its answer or its error."""
         value = Value(id=call.id)
+        if self._running >= _MOST_AT_ONCE:
+            text = f"{_MOST_AT_ONCE} calls run for this caller; {call.name!r} was not called"
+            value.fault.CopyFrom(fault_of(ProtocolError(text)))
+            return value
+        self._running += 1
         try:
             answer = self._find(call.name)(**from_values(call.args))
             if inspect.isawaitable(answer):
@@ -111,7 +110,10 @@ class FunctionCalls:
         if value.HasField("fault"):
             future.set_exception(raised(value.fault, self._machine))
         else:
-            future.set_result(from_scalar(value.value))
+            try:
+                future.set_result(from_scalar(value.value))
+            except MachineError as error:  # of a type that is not known here
+                future.set_exception(error)
 
     def end(self, error: BaseException) -> None:
         """Fail all calls: their answers cannot come any more."""

@@ -1,4 +1,4 @@
-"""Small conversions between the messages of `machine.proto` and what they stand for."""
+"""Conversions between messages of `machine.proto` and the values of a machine."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ __all__ = [
     "VERSION",
     "check_names",
     "fault_of",
+    "microseconds",
     "names_hash",
     "origin_of",
     "raised",
@@ -93,7 +94,7 @@ def schema_hash(schema: Schema) -> int:
 
 
 def fault_of(error: BaseException) -> Fault:
-    """An error as a message: its type, its text, and its code if it is one of ours."""
+    """An error as a message: its type, its text, and a code if its class is kept by `raised`."""
     code = next((code for code, cls in _CODES.items() if type(error) is cls), "")
     if isinstance(error, RemoteError):  # of a mirror that is served again
         return Fault(type=error.type, text=error.remote_text[:_LONGEST_TEXT])
@@ -106,22 +107,31 @@ def fault_of(error: BaseException) -> Fault:
 
 
 def raised(fault: Fault, machine: str = "") -> MachineError:
-    """The error in a message, to be raised here."""
+    """The error in a message, as an exception."""
     cls = _CODES.get(fault.code)
     if cls is not None:
         return cls(fault.text)
     return RemoteError(fault.type, fault.text, machine=machine or None)
 
 
-def origin_of(source: Source | None) -> Origin | None:
-    """Where a mutation comes from, as a message."""
-    if source is None:
-        return None
+def microseconds(seconds: float) -> int:
+    """An interval as messages have it.
+
+    Raises:
+        InvalidArgument: it is negative, or too long.
+    """
+    if not 0 <= seconds < 4000:
+        raise InvalidArgument(f"interval must be 0 to 4000 seconds, not {seconds!r}")
+    return max(1, round(seconds * 1e6)) if seconds else 0
+
+
+def origin_of(source: Source) -> Origin:
+    """The transition that caused a mutation, as a message."""
     return Origin(machine=source.machine, transition=source.transition, time=source.time)
 
 
 def source_from(mutation: Mutation) -> Source | None:
-    """Where a mutation in a message comes from."""
+    """The transition that caused a mutation; None if the message has none."""
     if not mutation.HasField("origin"):
         return None
     origin = mutation.origin

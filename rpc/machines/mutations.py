@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from machine.waits.result import Result
-from rpc.machine_pb2 import Mutation, Outcome
+from rpc.machine_pb2 import Fault, Mutation, Outcome
 from rpc.machines.access import Access
 from rpc.machines.calls import KeptOutcomes
 from rpc.machines.errors import AccessDenied, ProtocolError, RemoteError
@@ -15,19 +15,35 @@ from rpc.machines.values import from_values
 
 __all__ = ["KeptOutcome", "Mutations"]
 
-_RESULTS: dict[str, Outcome.Result] = {
-    "executed": Outcome.EXECUTED,
-    "canceled": Outcome.CANCELED,
-    "queued": Outcome.QUEUED,
-}
+_MOST_KEPT = 65_536  # outcomes that one mirror has not acknowledged
 
 
 @dataclass(slots=True)
 class KeptOutcome:
-    """An outcome that a mirror may not have got, with the result it waits for if it is queued."""
+    """The outcome of a call, kept until its mirror has it.
 
-    outcome: Outcome
+    Attributes:
+        number: of the call.
+        result: the present one.
+        queue_tick: of a queued mutation.
+        fault: of a refused one.
+        queued: what tells the final result of a queued one.
+    """
+
+    number: int
+    result: Outcome.Result
+    queue_tick: int = 0
+    fault: Fault | None = None
     queued: Result | None = None
+
+    def fill(self, message: Outcome) -> None:
+        """Write it into an empty message."""
+        message.id = self.number
+        message.result = self.result
+        if self.queue_tick:
+            message.queue_tick = self.queue_tick
+        if self.fault is not None:
+            message.fault.CopyFrom(self.fault)
 
 
 class Mutations:
@@ -64,6 +80,8 @@ class Mutations:
         """
         number = mutation.id
         self._kept.forget(mutation.done)
+        if len(self._kept) >= _MOST_KEPT:
+            raise ProtocolError(f"mirror {self._mirror!r} acknowledges no outcomes")
         if number and not self._kept.begin(number):
             return self._kept.get(number)
         outcome = self._carried_out(mutation, names)
@@ -72,24 +90,21 @@ class Mutations:
         self._kept.end(number, outcome)
         return outcome
 
-    async def finish(self, kept: KeptOutcome, queued: Result) -> Outcome:
-        """The outcome of a queued mutation, once it has run."""
+    async def finish(self, kept: KeptOutcome, queued: Result) -> None:
+        """Wait until a queued mutation has run, and keep its final result."""
         result = await queued
-        kept.outcome = Outcome(id=kept.outcome.id, result=_RESULTS[str(result)])
+        kept.result = _result_of(result)
+        kept.queue_tick = 0
         kept.queued = None
-        return kept.outcome
 
     def _carried_out(self, mutation: Mutation, names: tuple[str, ...]) -> KeptOutcome:
         try:
             result = self._run(mutation, names)
-        except Exception as error:  # noqa: BLE001 - it is the caller's to hear
-            fault = fault_of(error)
-            return KeptOutcome(Outcome(id=mutation.id, result=Outcome.REFUSED, fault=fault))
-        outcome = Outcome(id=mutation.id, result=_RESULTS[str(result)])
-        if not result.queued:
-            return KeptOutcome(outcome)
-        outcome.queue_tick = result.tick
-        return KeptOutcome(outcome, result)
+        except Exception as error:  # noqa: BLE001 - the caller gets it
+            return KeptOutcome(mutation.id, Outcome.REFUSED, fault=fault_of(error))
+        if result.queued:
+            return KeptOutcome(mutation.id, Outcome.QUEUED, result.tick, queued=result)
+        return KeptOutcome(mutation.id, _result_of(result))
 
     def _run(self, mutation: Mutation, names: tuple[str, ...]) -> Result:
         called = _called(mutation, names)
@@ -105,6 +120,10 @@ class Mutations:
             error = RemoteError(mutation.error.type, mutation.error.text)
             return self._source.add_error(called, error, args, origin)
         return self._source.mutate(kind, called, args, origin)
+
+
+def _result_of(result: Result) -> Outcome.Result:
+    return Outcome.EXECUTED if result.executed else Outcome.CANCELED
 
 
 def _called(mutation: Mutation, names: tuple[str, ...]) -> list[str]:

@@ -47,8 +47,8 @@ class RemoteCalls(Protocol):
     async def synchronise(self, timeout: float | None = None) -> None:
         """Bring the mirror up to date."""
 
-    def subscribe(self, state: str, args: Mapping[str, Any], wait: Wait) -> None:
-        """End a wait when a state begins at the source with these arguments."""
+    def subscribe(self, state: str, args: Mapping[str, Any], what: str) -> Wait:
+        """Return a wait that ends when a state begins at the source with these arguments."""
 
     async def get(self, name: str, /, *, timeout: float | None = None, **args: Any) -> Any:
         """Call a function of the source."""

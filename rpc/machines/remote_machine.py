@@ -25,16 +25,17 @@ from machine.core.view import Names, zeros
 from machine.core.when import When
 from machine.errors import InvalidArgument, MachineDisposed, MachineError
 from machine.rules.kinds import Kind
-from machine.rules.resolution import Move, relations_of
+from machine.rules.resolution import relations_of
 from machine.schema.schema import EXCEPTION, Schema
 from machine.times import Time
 from machine.waits.result import Result
 from machine.waits.wait import Wait
 from rpc.machine_pb2 import Step
 from rpc.machines.clock import Clock
-from rpc.machines.errors import SourceRestarted
+from rpc.machines.errors import ProtocolError, SourceRestarted
 from rpc.machines.messages import KINDS, fault_of
 from rpc.machines.remote_calls import From, RemoteCalls
+from rpc.machines.views import active_positions, move_between
 
 __all__ = ["RemoteMachine"]
 
@@ -182,7 +183,7 @@ class RemoteMachine(When, Generic[S]):
     ) -> Result:
         """As `add_err`, and activate a state for this kind of error as well."""
         if not isinstance(error, BaseException):
-            raise InvalidArgument(f"an error is an exception, not {type(error).__name__}")
+            raise InvalidArgument(f"error must be an exception, not {type(error).__name__}")
         states = self._m_names((state,))
         return await self._calls.mutate(Kind.ADD, states, args, source, fault_of(error), timeout)
 
@@ -222,14 +223,16 @@ class RemoteMachine(When, Generic[S]):
         return wait
 
     def when_args(self, state: str, args: Any) -> Wait:
-        """A state begins at the source with arguments that have all of these among them."""
+        """A state begins at the source with arguments that have all of these among them.
+
+        The wait fails with `NotPlainData` if the source cannot read the arguments, and with
+        `ProtocolError` if it has too many waits of this client.
+        """
         (name,) = self._m_names((state,))
         if self._m_disposing:
             return self._m_closed()
         wanted = values_of(args)
-        wait = Wait(f"{name} with {dict(wanted)!r}")
-        self._calls.subscribe(name, wanted, wait)
-        return wait
+        return self._calls.subscribe(name, wanted, f"{name} with {dict(wanted)!r}")
 
     # -- observers -------------------------------------------------------------------------
 
@@ -325,6 +328,15 @@ class RemoteMachine(When, Generic[S]):
         """The result of a mutation that the source has queued."""
         return Result(tick, Wait(f"queue tick {tick} of {self.id}"))
 
+    def refused(self, wait: Wait, error: MachineError) -> None:
+        """The source does not look for the arguments of a wait."""
+        wait._fail(error)
+
+    def abandon(self, result: Result, error: BaseException) -> None:
+        """The outcome of a queued mutation will not come."""
+        if result._wait is not None:
+            result._wait._end(error)
+
     def settle(self, result: Result, final: Result) -> None:
         """A queued mutation has run."""
         result._settle(final)
@@ -339,7 +351,10 @@ class RemoteMachine(When, Generic[S]):
             return
         names = tuple(self._agreed)
         called = tuple(names[at] for at in step.called if at < len(names))
-        mutation = Mutation(KINDS[step.kind], called, auto=step.auto)
+        kind = KINDS.get(step.kind)
+        if kind is None:
+            raise ProtocolError(f"the source has made a mutation of kind {step.kind}")
+        mutation = Mutation(kind, called, auto=step.auto)
         transition = self._transition_of(mutation, self._m_ticks, self._m_ticks)
         transition.accepted = step.accepted
         self._trace(transition)
@@ -356,36 +371,16 @@ class RemoteMachine(When, Generic[S]):
         return ticks
 
     def _active_of(self, ticks: array[int]) -> tuple[int, ...]:
-        """The positions of the active states; with a partial view also of those they require.
+        return active_positions(self._m_relations, ticks, partial=self._partial)
 
-        A state that is not mirrored is active if an active one requires it, for the
-        source could not be in that state else.
-        """
-        active = [at for at, tick in enumerate(ticks) if tick % 2]
-        if self._positions is None or len(self._positions) == len(ticks):
-            return tuple(active)
-        index, schema, names = self._m_relations.index, self._m_relations.schema, self.names
-        found = dict.fromkeys(active)
-        while active:
-            for one in schema[names[active.pop()]].require:
-                at = index[one]
-                if at not in found:
-                    found[at] = None
-                    active.append(at)
-        return tuple(sorted(found))
+    @property
+    def _partial(self) -> bool:
+        return self._positions is not None and len(self._positions) != len(self.names)
 
     def _transition_of(
         self, mutation: Mutation, before: array[int], after: array[int]
     ) -> Transition:
-        relations = self._m_relations
-        old = relations.configuration(self._active_of(before))
-        new = relations.configuration(self._active_of(after))
-        move = Move(mutation.kind, (), old, new, True)
-        move.ticks = tuple(
-            (at, tick - before[at]) for at, tick in enumerate(after) if tick != before[at]
-        )
-        move.exits = tuple(at for at in old.order if not after[at] % 2)
-        move.enters = tuple(at for at, _ in move.ticks if after[at] % 2)
+        move = move_between(self._m_relations, mutation, before, after, partial=self._partial)
         self._transitions += 1
         return Transition.mirrored(self, mutation, move, before, after, self._transitions)
 

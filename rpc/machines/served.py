@@ -10,7 +10,6 @@ next update.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -18,36 +17,34 @@ from typing import Any
 from grid.errors import GridError
 from machine.errors import MachineError
 from machine.waits.result import Result
-from machine.waits.wait import Wait
 from rpc.machine_pb2 import (
     Call,
     ClockMsg,
     Fault,
     Hello,
     Mutation,
-    Outcome,
     Snapshot,
-    Subscribe,
     ToMirror,
     ToSource,
-    Welcome,
 )
+from rpc.machine_pb2 import Payload as Piece
 from rpc.machines.access import Access
 from rpc.machines.calls import KeptOutcomes
-from rpc.machines.errors import AccessDenied, NotConnected, ProtocolError, SourceGone
+from rpc.machines.errors import NotConnected, ProtocolError, SourceGone
 from rpc.machines.feed import Differences, Feed, Projection, PushTimes
 from rpc.machines.functions import Function, FunctionCalls, OfferedFunctions
-from rpc.machines.messages import VERSION, fault_of, names_hash, schema_hash
+from rpc.machines.messages import fault_of
 from rpc.machines.mutations import KeptOutcome, Mutations
-from rpc.machines.payloads import Assembler, Payload, pieces_of
+from rpc.machines.payload_exchange import PayloadExchange
+from rpc.machines.payloads import Assembler, Payload
 from rpc.machines.source import SourceMachine, TracedStep
+from rpc.machines.source_waits import SourceWaits
 from rpc.machines.streams import MirrorStream
-from rpc.machines.values import from_values
+from rpc.machines.welcomes import projection_for, welcome_for
 
 __all__ = ["ServedMirror"]
 
 _log = logging.getLogger("rpc.server")
-_MOST_SUBSCRIPTIONS = 1024  # of one mirror
 
 
 class ServedMirror:
@@ -68,7 +65,8 @@ class ServedMirror:
 
     Attributes:
         id: of the mirror, as it says.
-        pushes: how many updates went to it by themselves.
+        pushes: the number of updates that were not part of an outcome.
+        waits: its open waits for arguments.
     """
 
     def __init__(
@@ -97,8 +95,8 @@ class ServedMirror:
         self._mutations = Mutations(self.id, source, access, kept)
         self._functions = OfferedFunctions(getters, access.calls)
         self._calls = FunctionCalls(source.machine.id)
-        self._on_payload = on_payload
-        self._assembler = Assembler(limit, self.id)
+        self._payloads = PayloadExchange(self.id, Assembler(limit, self.id), on_payload)
+        self.waits = SourceWaits(source, self._send, self._start)
         wanted = hello.interval / 1e6 if hello.HasField("interval") else interval
         self._times = PushTimes(wanted)
         self._loop = asyncio.get_running_loop()
@@ -106,11 +104,12 @@ class ServedMirror:
         self._due = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._subscriptions: dict[int, Wait] = {}
-        self._next = 0
+        self._finishing: set[int] = set()  # numbers of queued mutations
         self._steps: list[TracedStep] = []
         self._fault: BaseException | None = None
+        self._generation = source.generation
         self._projection = self._project()
+        self._names = [self._projection.names]  # of each welcome, for messages that crossed one
         clock = source.clock(self._projection, None)
         self._feed = Feed(clock, epoch, differences)
 
@@ -130,21 +129,24 @@ class ServedMirror:
         """
         try:
             async with self._sending:
-                await self._stream.send(ToMirror(welcome=self._welcome(self._hello)))
+                await self._stream.send(self._welcome(self._hello))
             self._start(self._push())
             while (message := await self._stream.receive()) is not None:
                 if not isinstance(message, ToSource):
                     raise ProtocolError(f"a mirror sent a {type(message).__name__}")
-                await self._take(message)
+                if message.HasField("mutation"):  # first, for speed
+                    await self._mutate(message.mutation)
+                else:
+                    await self._take(message)
         finally:
             await self._close()
 
     async def _close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        for wait in self._subscriptions.values():
-            wait.cancel()
-        self._calls.end(NotConnected(f"mirror {self.id!r} has left"))
+        self._set_timer(None)
+        self.waits.close()
+        gone = NotConnected(f"mirror {self.id!r} has left; the other side may have got it")
+        self._calls.end(gone)
+        self._payloads.end(gone)
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
@@ -158,48 +160,63 @@ class ServedMirror:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, GridError):
+        if error is None or isinstance(error, GridError):  # `run` reports the latter
+            return
+        if isinstance(error, MachineError):
+            self._start(self.farewell(error))
+        else:
             _log.error("serving mirror %r failed", self.id, exc_info=error)
+            self._start(self._stream.close("serving this mirror failed"))
 
     def _project(self) -> Projection:
-        hello, machine = self._hello, self._source.machine
-        allowed = set(hello.allowed)
-        if self._access.read is not None:
-            allowed = (allowed & self._access.read) if allowed else set(self._access.read)
-            if not allowed:
-                raise AccessDenied(f"mirror {self.id!r} may see none of these states")
-        return Projection.of(machine.names, allowed, set(hello.skipped), hello.shallow)
+        return projection_for(self._source.machine, self._hello, self._access)
 
-    def _welcome(self, hello: Hello) -> Welcome:
-        machine, names = self._source.machine, self._projection.names
+    def _welcome(self, hello: Hello) -> ToMirror:
         clock = self._source.clock(self._projection, None)
-        welcome = Welcome(
-            version=VERSION,
-            machine=machine.id,
-            names_hash=names_hash(names),
-            snapshot=self._feed.snapshot(clock),
-            tags=machine.tags,
-            calls=self._functions.names,
-        )
-        if welcome.names_hash != hello.names_hash:
-            welcome.names.extend(names)
-        whole = len(names) == len(machine.names)
-        if hello.want_schema and whole:  # of a part, the rest is not the mirror's to see
-            welcome.schema_hash = schema_hash(machine.schema)
-            if welcome.schema_hash != hello.schema_hash:
-                welcome.schema = machine.schema.to_json().encode()
+        snapshot = self._feed.snapshot(clock)
+        welcome = welcome_for(self._source.machine, hello, self._projection.names, snapshot)
+        welcome.calls.extend(self._functions.names)
         fault = self._new_fault()
         if fault is not None:
             welcome.fault.CopyFrom(fault)
-        return welcome
+        return ToMirror(welcome=welcome)
+
+    async def _send(self, message: ToMirror) -> None:
+        async with self._sending:
+            await self._stream.send(message)
 
     # -- what changes at the source --------------------------------------------------------
 
     def changed(self, steps: list[TracedStep]) -> None:
-        """Push the change when it is due."""
-        if self.follows_steps:
+        """Push the change when it is due, unless the mirror has it by an outcome."""
+        if self.follows_steps and self._times.interval:
             self._steps += steps
-        at = self._times.changed(self._loop.time())
+        if self._times.set:
+            return
+        if not self._steps and not self._stale():
+            clock = self._source.clock(self._projection, self._feed.base)
+            if self._feed.reached(clock):
+                return
+        self._set_timer(self._times.changed(self._loop.time()))
+
+    def redefined(self) -> None:
+        """Follow another schema, or another order of names."""
+        self._due.set()
+
+    def disposed(self) -> None:
+        """End the stream: the machine is gone."""
+        gone = SourceGone(f"machine {self._source.machine.id!r} has ended")
+        self._start(self.farewell(gone))
+
+    async def farewell(self, error: MachineError) -> None:
+        """End the stream for good, with a reason."""
+        await self._send(ToMirror(farewell=fault_of(error)))
+        await self._stream.close()
+
+    def _set_timer(self, at: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if at is None:
             return
         if at <= self._loop.time():
@@ -207,26 +224,20 @@ class ServedMirror:
         else:
             self._timer = self._loop.call_at(at, self._due.set)
 
-    def redefined(self) -> None:
-        """Follow another schema, or another order of names."""
-        self._start(self._welcome_again())
-
-    def disposed(self) -> None:
-        """End the stream: the machine is gone."""
-        self._start(self._farewell(SourceGone(f"machine {self._source.machine.id!r} has ended")))
-
-    async def _farewell(self, error: MachineError) -> None:
-        async with self._sending:
-            await self._stream.send(ToMirror(farewell=fault_of(error)))
-        await self._stream.close()
+    def _stale(self) -> bool:
+        """True if the schema has changed since the last welcome."""
+        return self._generation != self._source.generation
 
     async def _welcome_again(self) -> None:
-        async with self._sending:
-            self._projection = self._project()
-            self._feed = Feed(
-                self._source.clock(self._projection, None), self._epoch, self._differences
-            )
-            await self._stream.send(ToMirror(welcome=self._welcome(Hello(want_schema=True))))
+        """Send a welcome if the schema has changed; the lock is held."""
+        if not self._stale():
+            return
+        self._generation = self._source.generation
+        self._projection = self._project()
+        self._names.append(self._projection.names)
+        clock = self._source.clock(self._projection, None)
+        self._feed = Feed(clock, self._epoch, self._differences)
+        await self._stream.send(self._welcome(Hello(want_schema=True)))
 
     async def _push(self) -> None:
         while True:
@@ -234,30 +245,42 @@ class ServedMirror:
             self._due.clear()
             async with self._sending:
                 self._times.pushed(self._loop.time())
-                sent = await self._send_steps() if self._steps else False
+                await self._welcome_again()
+                sent = await self._send_steps()
                 message = self._update()
                 if message is not None:
                     await self._stream.send(_clocked(message))
                 self.pushes += sent or message is not None
-                fault = self._new_fault()
-                if fault is not None:
-                    await self._stream.send(ToMirror(fault=fault))
+                await self._send_fault()
 
     async def _send_steps(self) -> bool:
+        """Send all transitions up to now, if the mirror follows them; the lock is held."""
+        if not self.follows_steps:
+            return False
+        self._source.tell()
         steps, self._steps = self._steps, []
+        known = {name: at for at, name in enumerate(self._projection.names)}
+        feed = self._feed
         for step in steps:
-            clock = self._projection.clock(
-                step.ticks, step.queue_tick, self._feed.base.machine_tick
-            )
-            message = self._feed.update(clock)
+            base = feed.base
+            if len(step.ticks) != len(self._source.machine.names):
+                continue  # of the schema before
+            clock = self._projection.clock(step.ticks, step.queue_tick, base.machine_tick, base)
+            message = None if feed.behind(clock) else feed.update(clock)
             if isinstance(message, Snapshot):
                 await self._stream.send(ToMirror(snapshot=message))
                 message = None
-            await self._stream.send(ToMirror(step=step.message(self._projection.names, message)))
+            await self._stream.send(ToMirror(step=step.message(known, message)))
         return bool(steps)
 
-    def _update(self) -> ClockMsg | Snapshot | None:
-        return self._feed.update(self._source.clock(self._projection, self._feed.base))
+    def _update(self, message: ClockMsg | None = None) -> ClockMsg | Snapshot | None:
+        clock = self._source.clock(self._projection, self._feed.base)
+        return self._feed.update(clock, message)
+
+    async def _send_fault(self) -> None:
+        fault = self._new_fault()
+        if fault is not None:
+            await self._stream.send(ToMirror(fault=fault))
 
     def _new_fault(self) -> Fault | None:
         error = self._source.fault()
@@ -270,122 +293,104 @@ class ServedMirror:
 
     async def _take(self, message: ToSource) -> None:
         match message.WhichOneof("kind"):
-            case "mutation":
-                await self._mutate(message.mutation)
             case "resync":
                 await self._resynchronise(message.resync.reason)
+            case "subscribe":
+                self.waits.subscribe(message.subscribe, self._names_of(message.subscribe.welcome))
+            case "unsubscribe":
+                self.waits.unsubscribe(message.unsubscribe)
+            case "call":
+                self._start(self._answer(message.call))
             case "payload":
-                await self._take_piece(message)
+                self._take_piece(message.payload)
             case _:
                 self._take_aside(message)
 
     def _take_aside(self, message: ToSource) -> None:
         match message.WhichOneof("kind"):
-            case "subscribe":
-                self._subscribe(message.subscribe)
-            case "unsubscribe":
-                wait = self._subscriptions.pop(message.unsubscribe, None)
-                if wait is not None:
-                    wait.cancel()
-            case "call":
-                self._start(self._answer(message.call))
             case "value":
                 self._calls.answered(message.value)
+            case "receipt":
+                self._payloads.taken(message.receipt)
             case "interval":
-                self._times.interval = message.interval.microseconds / 1e6
+                interval = message.interval.microseconds / 1e6
+                self._set_timer(self._times.change_interval(interval, self._loop.time()))
             case "log":
                 _log.info("mirror %r: %s", self.id, message.log)
             case _:
                 raise ProtocolError("a mirror sent a message of an unknown kind")
 
+    def _names_of(self, welcome: int) -> tuple[str, ...]:
+        if welcome >= len(self._names):
+            raise ProtocolError(f"there was no welcome {welcome}")
+        return self._names[welcome]
+
     async def _resynchronise(self, reason: str) -> None:
-        _log.warning("mirror %r asks for a snapshot: %s", self.id, reason)
+        _log.info("mirror %r asks for a snapshot: %s", self.id, reason)
         async with self._sending:
+            await self._welcome_again()
+            await self._send_steps()
             clock = self._source.clock(self._projection, self._feed.base)
             await self._stream.send(ToMirror(snapshot=self._feed.snapshot(clock)))
+            await self._send_fault()
 
     async def _mutate(self, mutation: Mutation) -> None:
-        kept = self._mutations.take(mutation, self._projection.names)
+        kept = self._mutations.take(mutation, self._names_of(mutation.welcome))
         if kept is None:
             return
-        await self._send_outcome(kept.outcome)
-        if kept.queued is not None:
+        await self._send_outcome(kept)
+        # A call that was sent again, and still waits for its turn, is answered once.
+        if kept.queued is not None and kept.number not in self._finishing:
+            self._finishing.add(kept.number)
             self._start(self._finish(kept, kept.queued))
 
     async def _finish(self, kept: KeptOutcome, queued: Result) -> None:
-        await self._send_outcome(await self._mutations.finish(kept, queued))
+        try:
+            await self._mutations.finish(kept, queued)
+        finally:
+            self._finishing.discard(kept.number)
+        await self._send_outcome(kept)
 
-    async def _send_outcome(self, outcome: Outcome) -> None:
+    async def _send_outcome(self, kept: KeptOutcome) -> None:
         async with self._sending:
-            update = self._update()
+            if self._stale():
+                await self._welcome_again()
+            if self.follows_steps:
+                await self._send_steps()
+            message = ToMirror()
+            outcome = message.outcome
+            kept.fill(outcome)
+            update = self._update(outcome.clock)
             if isinstance(update, Snapshot):
                 await self._stream.send(ToMirror(snapshot=update))
-                update = None
-            sent = Outcome()
-            sent.CopyFrom(outcome)
-            if update is not None:
-                sent.clock.CopyFrom(update)
-            await self._stream.send(ToMirror(outcome=sent))
-            fault = self._new_fault()
-            if fault is not None:
-                await self._stream.send(ToMirror(fault=fault))
-
-    # -- waits for arguments ---------------------------------------------------------------
-
-    def _subscribe(self, wanted: Subscribe) -> None:
-        names = self._projection.names
-        if wanted.index >= len(names) or len(self._subscriptions) >= _MOST_SUBSCRIPTIONS:
-            raise ProtocolError(f"state {wanted.index} of {len(names)}, or too many subscriptions")
-        args = from_values(wanted.args)
-        wait = self._source.machine.when_args(names[wanted.index], args)
-        self._subscriptions[wanted.token] = wait
-        self._start(self._matched(wanted.token, wait))
-
-    async def _matched(self, token: int, wait: Wait) -> None:
-        try:
-            await wait
-        except (MachineError, asyncio.CancelledError):
-            if not wait.done:
-                raise
-            return
-        self._subscriptions.pop(token, None)
-        async with self._sending:
-            await self._stream.send(ToMirror(matched=token))
+            await self._stream.send(message)
+            if self._source.fault() is not self._fault:
+                await self._send_fault()
 
     # -- calls, both ways ------------------------------------------------------------------
 
     async def _answer(self, call: Call) -> None:
-        value = await self._functions.answer(call)
-        async with self._sending:
-            await self._stream.send(ToMirror(value=value))
+        await self._send(ToMirror(value=await self._functions.answer(call)))
 
     async def call(self, name: str, args: Mapping[str, Any]) -> Any:
         """Call a function that the mirror offers. Raises what it raised."""
-        return await self._calls.call(self._send_call, name, args)
-
-    async def _send_call(self, call: Call) -> None:
-        async with self._sending:
-            await self._stream.send(ToMirror(call=call))
+        return await self._calls.call(lambda one: self._send(ToMirror(call=one)), name, args)
 
     # -- payloads, both ways ---------------------------------------------------------------
 
     async def send_payload(self, payload: Payload) -> None:
         """Send a payload in pieces; other messages go between them."""
-        self._next += 1
-        for piece in pieces_of(self._next, payload):
-            async with self._sending:
-                await self._stream.send(ToMirror(payload=piece))
+        await self._payloads.send(lambda one: self._send(ToMirror(payload=one)), payload)
 
-    async def _take_piece(self, message: ToSource) -> None:
-        piece = message.payload
-        if piece.error:
-            self._assembler.drop(piece.id)
-            return
-        _, whole = self._assembler.take(piece)
-        if whole is not None and self._on_payload is not None:
-            taken = self._on_payload(whole)
-            if inspect.isawaitable(taken):
-                await taken
+    def _take_piece(self, piece: Piece) -> None:
+        whole, receipt = self._payloads.take(piece)
+        if receipt is not None:
+            self._start(self._send(ToMirror(receipt=receipt)))
+        elif whole is not None:
+            self._start(self._deliver(piece.id, whole))
+
+    async def _deliver(self, number: int, payload: Payload) -> None:
+        await self._send(ToMirror(receipt=await self._payloads.deliver(number, payload)))
 
 
 def _clocked(message: ClockMsg | Snapshot) -> ToMirror:

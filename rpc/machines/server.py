@@ -10,6 +10,7 @@ difference is computed once however many mirrors need it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
@@ -189,6 +190,12 @@ class Server:
             except MachineError as error:
                 self.mach.add_err_state("ErrOnClient", error)
                 request.fail(str(error), code=_refusal_code(error))
+            except GridError as error:
+                _log.debug("a client of %r left before it was accepted: %s", self.name, error)
+            except Exception as error:  # noqa: BLE001 - of the user's access rule
+                _log.exception("a client of %r could not be accepted", self.name)
+                self.mach.add_err_state("ErrOnClient", error)
+                request.fail(f"the access rule of {self.name!r} failed", code="INTERNAL")
 
     def _accept(self, request: Request[Any], source: SourceMachine, epoch: int) -> None:
         hello = request.message
@@ -196,6 +203,8 @@ class Server:
             raise ProtocolError(f"{self.name!r} is a machine: open it with rpc.Client")
         if hello.version != VERSION:
             raise ProtocolError(f"version {hello.version} is not spoken; this is {VERSION}")
+        if not hello.mirror:
+            raise ProtocolError("a mirror needs an id")
         access = self._rule(Visitor(hello.mirror, hello.token, request.metadata))
         if access is None:
             raise AccessDenied(f"mirror {hello.mirror!r} has no access to {self.name!r}")
@@ -225,6 +234,8 @@ class Server:
         except MachineError as error:
             _log.warning("mirror %r of %r was ended: %s", mirror.id, self.name, error)
             self.mach.add_err_state("ErrOnClient", error)
+            with contextlib.suppress(GridError):
+                await mirror.farewell(error)
         finally:
             del self._mirrors[mirror]
             self._follow_steps()
@@ -238,9 +249,10 @@ class Server:
 
     def _changed(self, steps: list[TracedStep]) -> None:
         for mirror in self._mirrors:
-            mirror.changed(steps)
             if self.machine.disposed:
                 mirror.disposed()
+            else:
+                mirror.changed(steps)
 
     def _redefined(self) -> None:
         for mirror in self._mirrors:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from machine.core.machine import Machine
-from machine.core.mutation import Mutation, Source
-from machine.core.tracer import Tracer
+from machine.core.mutation import DropReason, Mutation, Source
+from machine.core.tracer import Observed, Tracer
 from machine.core.transition import Transition
 from machine.rules.kinds import Kind
 from machine.schema.schema import EXCEPTION, Schema
@@ -35,14 +35,13 @@ class TracedStep:
     ticks: Sequence[int]
     queue_tick: int
 
-    def message(self, names: Sequence[str], clock: ClockMsg | None) -> Step:
+    def message(self, known: Mapping[str, int], clock: ClockMsg | None) -> Step:
         """The transition as a message.
 
         Args:
-            names: the agreed names, to which positions refer.
+            known: the positions of the agreed names.
             clock: the change of the clock that it made; None: nothing that the mirror sees.
         """
-        known = {name: at for at, name in enumerate(names)}
         mutation = self.mutation
         return Step(
             kind=KIND_NUMBERS[mutation.kind],
@@ -63,8 +62,8 @@ class SourceMachine:
         schema_changed: called on the event loop after a change of the schema.
 
     Attributes:
-        keep_steps: whether each transition is kept for `changed`.
-        steps: those since the last call of it.
+        keep_steps: True while each transition is kept for `changed`.
+        generation: grows with each change of the schema.
     """
 
     def __init__(
@@ -75,14 +74,17 @@ class SourceMachine:
     ) -> None:
         self.machine = machine
         self.keep_steps = False
-        self.steps: deque[TracedStep] = deque(maxlen=_MOST_STEPS)
+        self.generation = 0
+        self._steps: deque[TracedStep] = deque(maxlen=_MOST_STEPS)
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._changed = changed
         self._schema_changed = schema_changed
         self._signalled = False
+        self._imported = machine.machine_tick
         self._tracer = _Watcher(self)
-        self._clocks: dict[Projection, Clock] = {}
+        self._version = 0  # grows with each change, on the thread that makes it
+        self._clocks: dict[Projection, tuple[int, Clock]] = {}
         machine.bind_tracer(self._tracer)
 
     def close(self) -> None:
@@ -92,13 +94,19 @@ class SourceMachine:
 
     def clock(self, projection: Projection, shown: Clock | None) -> Clock:
         """The present clock as a mirror sees it; the same object while nothing changes."""
+        # The version is read first: a change on another thread while the clock is being
+        # made leaves one that is not used again.
+        version = self._version
+        if not projection.shallow:
+            known = self._clocks.get(projection)
+            if known is not None and known[0] == version:
+                return known[1]
         machine = self.machine
-        known = self._clocks.get(projection)
-        same_import = known is not None and known.machine_tick == machine.machine_tick
-        if known is not None and same_import and not projection.shallow:
-            return known
+        if machine.disposed and shown is not None:  # it has no ticks any more
+            return shown
         clock = projection.clock(machine.time(), machine.queue_tick, machine.machine_tick, shown)
-        self._clocks[projection] = clock
+        if not projection.shallow:  # of those, each mirror has its own
+            self._clocks[projection] = version, clock
         return clock
 
     def mutate(
@@ -130,33 +138,42 @@ class SourceMachine:
         """The last error, while Exception is active."""
         return self.machine.err if self.machine.is_(EXCEPTION) else None
 
+    def tell(self) -> None:
+        """Tell of all changes up to now, on the event loop."""
+        self._signalled = False
+        steps = []
+        while self._steps:  # other threads may append meanwhile
+            steps.append(self._steps.popleft())
+        self._changed(steps)
+
     # -- called by the tracer, on any thread ------------------------------------------------
 
     def _ticked(self) -> None:
-        self._clocks.clear()
+        self._version += 1
         if self._signalled:
             return
         self._signalled = True
         if threading.get_ident() == self._thread:
-            self._loop.call_soon(self._tell)
+            self._loop.call_soon(self.tell)
         elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._tell)
-
-    def _tell(self) -> None:
-        self._signalled = False
-        steps = list(self.steps)
-        self.steps.clear()
-        self._changed(steps)
+            self._loop.call_soon_threadsafe(self.tell)
 
     def _traced(self, tx: Transition) -> None:
         if self.keep_steps:
             ticks = tuple(tx.time_after)
             step = TracedStep(tx.mutation, tx.accepted, ticks, self.machine.queue_tick)
-            self.steps.append(step)
+            self._steps.append(step)
         self._ticked()
 
+    def _noted(self) -> None:
+        if self._imported != self.machine.machine_tick:
+            self._imported = self.machine.machine_tick
+            self._ticked()
+
     def _redefined(self) -> None:
+        self.generation += 1
         self._clocks.clear()
+        self._version += 1
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._schema_changed)
 
@@ -169,10 +186,18 @@ class _Watcher(Tracer):
         """See `Tracer`."""
         self._source._traced(tx)
 
-    def schema_changed(self, machine: Machine[Any], old: Schema) -> None:
+    def schema_changed(self, machine: Observed, old: Schema) -> None:
         """See `Tracer`."""
         self._source._redefined()
 
-    def machine_disposed(self, machine: Machine[Any]) -> None:
+    def machine_disposed(self, machine: Observed) -> None:
         """See `Tracer`."""
         self._source._ticked()
+
+    def mutation_dropped(self, machine: Observed, mutation: Mutation, reason: DropReason) -> None:
+        """See `Tracer`. The queue tick has moved."""
+        self._source._ticked()
+
+    def note(self, machine: Observed, level: str, text: str) -> None:
+        """See `Tracer`. An import has no transition, but a note."""
+        self._source._noted()

@@ -103,7 +103,7 @@ def _fill_nested(scalar: Scalar, value: Any, codec: Codec, where: str, depth: in
             _fill(scalar.list.items.add(), one, codec, f"{where}[{at}]", depth)
     else:
         raise NotPlainData(
-            f"{where} is a {type(value).__name__}, which cannot be sent",
+            f"{where} is of type {type(value).__name__}, which cannot be sent",
             hint="Send plain data, a dataclass of plain data, or a protobuf message.",
         )
 

@@ -14,11 +14,18 @@ from grid.errors import OutcomeUnknown
 from grid.stream import Stream
 from rpc.machine_pb2 import ToMirror
 
-__all__ = ["SCHEMA", "Spoiled", "SpoilingClient"]
+__all__ = ["SCHEMA", "Spoiled", "SpoilingClient", "answer"]
 
 SCHEMA = {"A": {}, "B": {"multi": True}, "C": {"require": ["A"]}, "D": {"remove": ["A"]}}
 
 Fault = Callable[[ToMirror], list[ToMirror]]
+
+
+async def answer(stream: Stream) -> Any:
+    """The next message of a source, without its frame."""
+    message = await stream.receive()
+    assert isinstance(message, ToMirror)
+    return getattr(message, message.WhichOneof("kind") or "")
 
 
 class Spoiled:
@@ -62,12 +69,14 @@ class SpoilingClient:
         kinds: the faults that are made, of "drop", "double", "swap", "damage"; none: all is well.
         made: how often each was made.
         cut_after_sending: how many of the next messages are followed by a cut.
+        deaf: nothing arrives.
     """
 
     def __init__(self, client: GridClient, seed: int = 1) -> None:
         self.kinds: tuple[str, ...] = ()
         self.made: Counter[str] = Counter()
         self.cut_after_sending = 0
+        self.deaf = False
         self._client = client
         self._random = random.Random(seed)
         self._held: list[ToMirror] = []
@@ -78,6 +87,8 @@ class SpoilingClient:
 
     def fault(self, message: ToMirror) -> list[ToMirror]:
         """The messages that arrive instead of this one."""
+        if self.deaf:
+            return []
         if self._held:
             held, self._held = self._held, []
             return [message, *held]

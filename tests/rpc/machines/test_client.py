@@ -78,7 +78,7 @@ async def test_unknown_states_are_refused_here(connect: Connect) -> None:
 
 async def test_arguments_that_cannot_be_sent_are_refused_here(connect: Connect) -> None:
     async with connect() as (machine, remote):
-        with pytest.raises(NotPlainData, match="x is a object"):
+        with pytest.raises(NotPlainData, match="x is of type object, which cannot be sent"):
             await remote.add("A", args={"x": object()})
         assert machine.not_("A")
 

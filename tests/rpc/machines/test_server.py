@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from grid import Client, Stream
+from grid import Client
 from grid.client.client import Client as GridClient
 from grid.errors import RequestFailed
 from grid.server.server import Server as Peer
 from machine import Machine
-from rpc.machine_pb2 import Hello, Mutation, Outcome, ToMirror, ToSource
+from rpc.machine_pb2 import Hello, Mutation, Outcome, ToSource
 from rpc.machines.access import Access
 from rpc.machines.server import Server
+from tests.rpc.machines.kit import answer
 
 SCHEMA = {"A": {}, "B": {"multi": True}, "C": {"require": ["A"]}}
-
-
-async def answer(stream: Stream) -> Any:
-    message = await stream.receive()
-    assert isinstance(message, ToMirror)
-    return getattr(message, message.WhichOneof("kind") or "")
 
 
 async def test_a_mutation_is_carried_out_and_answered_with_its_clock(

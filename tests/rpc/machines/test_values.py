@@ -50,7 +50,7 @@ def looped() -> list[Any]:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (object(), "args.x is a object"),
+        (object(), "args.x is of type object"),
         ({"a": [1, object()]}, r"args\.x\.a\[1\]"),
         ({1: 2}, "the key 1 of args.x"),
         ("\ud800", "UTF-8"),
