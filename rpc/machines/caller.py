@@ -70,7 +70,7 @@ class Caller:
         self._timeout = timeout
         self._on_waiting = on_waiting
         self._machine: RemoteMachine[Any] | None = None
-        self._pending: PendingCalls[tuple[Mutation, Sequence[str]], PendingCall | Result]
+        self._pending: PendingCalls[tuple[ToSource, Sequence[str]], PendingCall | Result]
         self._pending = PendingCalls()
         self._timeouts = Timeouts(self._expired)
         self._subscriptions = Subscriptions(self._unsubscribe)
@@ -109,11 +109,12 @@ class Caller:
         timeout: float | None = None,
     ) -> Result:
         """Carry a mutation out at the source; its result, after its change has been applied."""
-        mutation = self._mutation(kind, states, args, source, error)
+        message = self._mutation(kind, states, args, source, error)
+        mutation = message.mutation
         pending = self._pending
         mutation.id = number = pending.number()
         call = PendingCall(number, self._timeout if timeout is None else timeout)
-        pending.add(number, (mutation, states), call)
+        pending.add(number, (message, states), call)
         mutation.done = pending.done
         self._timeouts.add(call)
         try:
@@ -122,8 +123,10 @@ class Caller:
                 self._on_waiting()  # `resume` sends it
             else:
                 pending.sent(number, self._mirror.epoch)
-                with contextlib.suppress(GridError):  # the stream breaks; the next one carries it
-                    await connection.send(ToSource(mutation=mutation))
+                try:  # noqa: SIM105 - a context manager costs on each call
+                    await connection.send(message)
+                except GridError:
+                    pass  # the stream breaks; the next one carries it
             call.sending = False
             return await call.future
         except asyncio.CancelledError:
@@ -151,8 +154,7 @@ class Caller:
         source: Event | Source | None = None,
     ) -> None:
         """Send a mutation whose result is not told."""
-        mutation = self._mutation(kind, states, args, source, None)
-        await self._connected().send(ToSource(mutation=mutation))
+        await self._connected().send(self._mutation(kind, states, args, source, None))
 
     async def synchronise(self, timeout: float | None = None) -> None:
         """Return when the mirror has all that had changed at the source before this call."""
@@ -220,22 +222,25 @@ class Caller:
         args: object,
         source: Event | Source | None,
         error: Fault | None,
-    ) -> Mutation:
-        index = self.machine.agreed_index
-        mutation = Mutation(kind=KIND_NUMBERS[kind], indexes=[index(name) for name in states])
+    ) -> ToSource:
+        indexes = self.machine.agreed_indexes(states)
+        message = ToSource()
+        mutation = message.mutation
+        mutation.kind = KIND_NUMBERS[kind]
+        mutation.indexes.extend(indexes)
         if args is not None:
             mutation.args.CopyFrom(to_values(values_of(args)))
-        origin = source_of(source)
-        if origin is not None:
+        if source is not None and (origin := source_of(source)) is not None:
             mutation.origin.CopyFrom(origin_of(origin))
         if error is not None:
             mutation.error.CopyFrom(error)
-        if self.connection is not None:
+        if self.connection is not None and self.connection.welcomes:
             mutation.welcome = self.connection.welcomes
-        return mutation
+        return message
 
     def _index(self, state: str) -> int:
-        return self.machine.agreed_index(state)
+        (position,) = self.machine.agreed_indexes((state,))
+        return position
 
     def _connected(self) -> Connection:
         if self.connection is None:
@@ -268,15 +273,15 @@ class Caller:
                 self.machine.abandon(waiting, error)
         for token in self._subscriptions:
             self._send_subscription(connection, token)
-        for number, (mutation, states) in calls:
-            if self._address(number, mutation, states):
+        for number, (message, states) in calls:
+            if self._address(number, message.mutation, states):
                 self._pending.sent(number, self._mirror.epoch)
-                await connection.send(ToSource(mutation=mutation))
+                await connection.send(message)
 
     def _address(self, number: int, mutation: Mutation, states: Sequence[str]) -> bool:
         """Give a mutation the positions of its states in the names agreed with this connection."""
         try:
-            mutation.indexes[:] = [self._index(name) for name in states]
+            mutation.indexes[:] = self.machine.agreed_indexes(states)
         except MachineError as error:
             waiting = self._pending.take(number)
             if isinstance(waiting, PendingCall):

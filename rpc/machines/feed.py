@@ -10,7 +10,6 @@ Everything here is pure: clocks go in, messages come out.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 
 from rpc.machine_pb2 import ClockMsg, Snapshot
 from rpc.machines.clock import Clock, ClockDamaged, difference, sealed, whole
@@ -20,7 +19,6 @@ __all__ = ["Differences", "Feed", "Projection", "PushTimes"]
 _KEPT = 16
 
 
-@dataclass(frozen=True, slots=True)
 class Projection:
     """The part of a machine that a mirror sees.
 
@@ -30,9 +28,25 @@ class Projection:
         shallow: only activity is shown: a tick grows by one each time it changes.
     """
 
-    names: tuple[str, ...]
-    indexes: tuple[int, ...]
-    shallow: bool = False
+    __slots__ = ("_hash", "_of_all", "indexes", "names", "shallow")
+
+    def __init__(
+        self, names: tuple[str, ...], indexes: tuple[int, ...], shallow: bool, of_all: bool
+    ) -> None:
+        self.names = names
+        self.indexes = indexes
+        self.shallow = shallow
+        self._of_all = of_all and not shallow
+        self._hash = hash((names, indexes, shallow))  # once: it is the key of each clock
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Projection):
+            return NotImplemented
+        mine, theirs = (self.names, self.indexes), (other.names, other.indexes)
+        return mine == theirs and self.shallow == other.shallow
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @classmethod
     def of(
@@ -48,7 +62,8 @@ class Projection:
             for at, name in enumerate(names)
             if (not allowed or name in allowed) and name not in skipped
         ]
-        return cls(tuple(name for _, name in seen), tuple(at for at, _ in seen), shallow)
+        of_all = len(seen) == len(names)
+        return cls(tuple(name for _, name in seen), tuple(at for at, _ in seen), shallow, of_all)
 
     def clock(
         self,
@@ -58,6 +73,8 @@ class Projection:
         shown: Clock | None = None,
     ) -> Clock:
         """The clock that the mirror gets to see, after the one that was `shown` to it last."""
+        if self._of_all:
+            return Clock.of(ticks, queue_tick, machine_tick)
         seen: Iterable[int] = (ticks[at] for at in self.indexes)
         if self.shallow:
             if shown is None or shown.machine_tick != machine_tick:
@@ -128,10 +145,11 @@ class Feed:
         Returns:
             A snapshot if no update leads to the clock; `message` is empty then.
         """
-        if self.reached(clock):
+        base = self.base
+        if clock is base or clock == base:
             return None
         try:
-            shared = self._differences.between(self.base, clock)
+            shared = self._differences.between(base, clock)
         except ClockDamaged:  # an import
             return self.snapshot(clock)
         if message is None:

@@ -37,7 +37,7 @@ from rpc.machines.clock import Clock, ClockDamaged, advance, from_snapshot
 __all__ = ["Change", "Decision", "Mirror", "Resynchronise"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Change:
     """The mirror has another clock.
 

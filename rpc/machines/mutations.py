@@ -111,8 +111,8 @@ class Mutations:
         kind = KINDS.get(mutation.kind)
         if kind is None:
             raise ProtocolError(f"there is no mutation of kind {mutation.kind}")
-        refused = self._access.refused(called)
-        if refused:
+        access = self._access
+        if access.mutate is not None and (refused := access.refused(called)):
             raise AccessDenied(f"mirror {self._mirror!r} may not mutate {', '.join(refused)}")
         args = from_values(mutation.args) if mutation.HasField("args") else None
         origin = source_from(mutation)
@@ -127,7 +127,8 @@ def _result_of(result: Result) -> Outcome.Result:
 
 
 def _called(mutation: Mutation, names: tuple[str, ...]) -> list[str]:
-    for at in mutation.indexes:
-        if at >= len(names):
-            raise ProtocolError(f"there is no state {at} of {len(names)}")
-    return [names[at] for at in mutation.indexes]
+    indexes = mutation.indexes
+    try:
+        return [names[at] for at in indexes]
+    except IndexError:
+        raise ProtocolError(f"there is no state {max(indexes)} of {len(names)}") from None

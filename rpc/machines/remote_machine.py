@@ -261,17 +261,19 @@ class RemoteMachine(When, Generic[S]):
 
     # -- for the client --------------------------------------------------------------------
 
-    def agreed_index(self, state: str) -> int:
-        """The position of a state in the agreed list.
+    def agreed_indexes(self, states: Sequence[str]) -> list[int]:
+        """The positions of states in the agreed list.
 
         Raises:
-            UnknownState: it is not mirrored.
+            UnknownState: one is not in the schema.
+            InvalidArgument: one is not mirrored.
         """
-        (name,) = self._m_names((state,))
-        found = self._agreed.get(name)
-        if found is None:
-            raise InvalidArgument(f"{name} is not among the states that are mirrored")
-        return found
+        agreed = self._agreed
+        try:
+            return [agreed[name] for name in states]
+        except KeyError as missing:
+            (name,) = self._m_names((missing.args[0],))
+            raise InvalidArgument(f"{name} is not among the states that are mirrored") from None
 
     def agree(self, names: Sequence[str], schema: Schema) -> None:
         """Take over the names that positions in updates refer to."""

@@ -118,8 +118,11 @@ class SourceMachine:
     ) -> Result:
         """Mutate the machine; raises as its methods do."""
         machine = self.machine
-        call = {Kind.ADD: machine.add, Kind.REMOVE: machine.remove, Kind.SET: machine.set}[kind]
-        return call(*states, args=args, source=origin)
+        if kind is Kind.ADD:
+            return machine.add(*states, args=args, source=origin)
+        if kind is Kind.REMOVE:
+            return machine.remove(*states, args=args, source=origin)
+        return machine.set(*states, args=args, source=origin)
 
     def add_error(
         self,
@@ -136,7 +139,8 @@ class SourceMachine:
 
     def fault(self) -> BaseException | None:
         """The last error, while Exception is active."""
-        return self.machine.err if self.machine.is_(EXCEPTION) else None
+        error = self.machine.err
+        return error if error is not None and self.machine.is_(EXCEPTION) else None
 
     def tell(self) -> None:
         """Tell of all changes up to now, on the event loop."""
