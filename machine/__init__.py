@@ -20,10 +20,12 @@ from machine.errors import (
     MutationLoop,
     NoEventLoop,
     SchemaError,
+    StateTimeout,
     UnknownState,
     WaitTimeout,
 )
 from machine.rules.kinds import Kind
+from machine.schema.retries import Retries
 from machine.schema.schema import EXCEPTION, Schema, State
 from machine.schema.states import StateName, States, group, state
 from machine.times import Time
@@ -51,6 +53,7 @@ __all__ = [
     "NoEventLoop",
     "Options",
     "Result",
+    "Retries",
     "Schema",
     "SchemaError",
     "Snapshot",
@@ -58,6 +61,7 @@ __all__ = [
     "State",
     "StateContext",
     "StateName",
+    "StateTimeout",
     "States",
     "Time",
     "Tracer",

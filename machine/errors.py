@@ -24,6 +24,7 @@ __all__ = [
     "NoEventLoop",
     "Problem",
     "SchemaError",
+    "StateTimeout",
     "UnknownState",
     "WaitTimeout",
     "did_you_mean",
@@ -214,6 +215,22 @@ class HandlerTimeout(MachineError, TimeoutError):
             handler=handler,
             source=source,
             hint=hint or "Move the slow part to an async State handler, or raise handler_timeout.",
+        )
+
+
+class StateTimeout(MachineError, TimeoutError):
+    """The async work of a state took longer than the state's timeout, and was cancelled."""
+
+    def __init__(
+        self, state: str, handler: str, timeout: float, *, machine: str | None = None
+    ) -> None:
+        self.timeout = timeout
+        super().__init__(
+            f"{handler}, the work of {state}, took longer than {timeout:g} s.",
+            machine=machine,
+            state=state,
+            handler=handler,
+            hint="Declare a longer timeout= of the state, or retry= to try again.",
         )
 
 

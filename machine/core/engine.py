@@ -31,6 +31,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn, TypeAlias
 
 from machine.core import watchdog
+from machine.core.attempts import limited
 from machine.core.failures import Failures, Stopped
 from machine.core.handlers import Role
 from machine.core.mutation import Mutation
@@ -210,7 +211,7 @@ class Engine(Failures):
             if answer is True or (answer is None and call.none_accepts):
                 continue
             if final:
-                self._m_start(tx, call, answer)
+                self._m_start(tx, call, answer, owners[call.group])
             elif self._m_refuses(tx, call, answer):
                 return call
         return None
@@ -298,12 +299,16 @@ class Engine(Failures):
             self._m_raised(tx, call, error)
         return True
 
-    def _m_start(self, tx: Transition, call: Call, work: Any) -> None:
+    def _m_start(self, tx: Transition, call: Call, work: Any, owner: object) -> None:
         """Begin the task of an `async def` handler; other results are ignored."""
         if not asyncio.iscoroutine(work):
             return
         place = call.handler.place
         try:
-            self._m_context(place[1] if place[0] is Role.STATE else -1)._start(work, call.name)
+            context = self._m_context(place[1] if place[0] is Role.STATE else -1)
+            limits = self._m_relations.limits
+            if limits and place[1] in limits and call.handler.is_async:
+                work = limited(self, call.handler, owner, tx, work, context)
+            context._start(work, call.name)
         except Exception as error:  # noqa: BLE001 - it is handed on
             self._m_raised(tx, call, error)

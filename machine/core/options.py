@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +11,13 @@ from dataclasses import dataclass, fields
 from machine.errors import InvalidArgument
 
 __all__ = ["Options", "check_kinds"]
+
+
+_FUNCTIONS = ("clock", "jitter")
+
+
+def _jittered(pause: float) -> float:
+    return pause * random.uniform(0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +43,8 @@ class Options:
         clock: a function that returns seconds, never less than before, by which
             the time of handlers is measured. Tests give one that they advance
             by hand, so that they need not sleep.
+        jitter: a function of the pause before a retry, in seconds, that returns the
+            pause to be made; at random between half and all of it by default.
     """
 
     handler_timeout: float = 1.0
@@ -46,6 +56,7 @@ class Options:
     catch: bool = True
     eager: bool = False
     clock: Callable[[], float] = time.monotonic
+    jitter: Callable[[float], float] = _jittered
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -55,10 +66,11 @@ class Options:
                     raise InvalidArgument(
                         f"{field.name} must be True or False, not {value!r}", argument=field.name
                     )
-            elif field.name == "clock":
+            elif field.name in _FUNCTIONS:
                 if not callable(value):
                     raise InvalidArgument(
-                        f"clock must be callable, not {type(value).__name__}", argument="clock"
+                        f"{field.name} must be callable, not {type(value).__name__}",
+                        argument=field.name,
                     )
             elif isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
                 raise InvalidArgument(
@@ -78,7 +90,7 @@ class Options:
             object.__setattr__(self, field.name, given.get(field.name, field.default))
 
 
-_LIMITS = tuple(field.name for field in fields(Options) if field.name != "clock")
+_LIMITS = tuple(field.name for field in fields(Options) if field.name not in _FUNCTIONS)
 
 
 def check_kinds(**given: tuple[object, type]) -> None:

@@ -6,6 +6,7 @@ unpickled, or when its event loop has ended before it.
 
 from __future__ import annotations
 
+from machine.core.attempts import limited
 from machine.core.engine import Engine
 from machine.core.handlers import Handler, Role
 from machine.core.mutation import Mutation
@@ -40,7 +41,10 @@ def start_work(machine: Engine) -> tuple[str, ...]:
         context = machine._m_context(at)
         for handler, owner in _work(machine, at):
             try:
-                context._start(handler.invoke(owner, tx), handler.name)
+                work = handler.invoke(owner, tx)
+                if at in machine._m_relations.limits:
+                    work = limited(machine, handler, owner, tx, work, context)
+                context._start(work, handler.name)
             except Exception as error:  # noqa: BLE001 - it becomes the machine's
                 machine._m_background_failed(error, name, handler.name)
     return states

@@ -48,6 +48,7 @@ from machine.rules.kinds import Kind, StepKind
 from machine.rules.ordering import sort_stable, topology
 from machine.schema.arguments import needs_args
 from machine.schema.schema import Schema
+from machine.schema.state import State
 
 __all__ = ["Configuration", "Effect", "Move", "Relations", "relations_of"]
 
@@ -157,6 +158,7 @@ class Relations:
         names: its states in their official order.
         index: the position of each state in that order.
         auto, multi: for each position, whether the state is Auto, or Multi.
+        limits: states with a timeout or retries of their async work.
         needs_args: states that cannot be called without arguments.
         empty: the configuration without active states.
     """
@@ -176,6 +178,9 @@ class Relations:
         alphabetical = [self.index[name] for name in sorted(self.names)]
         self._position = topology(self._require, alphabetical)
         self._arranged = max(self._position, default=-1) >= 0
+        self.limits: dict[int, State] = {
+            at: state for at, state in enumerate(states) if state.timeout or state.retry
+        }
         self.needs_args: frozenset[str] = frozenset(
             name for name, state in zip(self.names, states, strict=True) if needs_args(state.args)
         )

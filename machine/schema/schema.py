@@ -181,12 +181,13 @@ class Schema(Pictures, Mapping[str, State]):
     def fingerprint(self) -> str:
         """A hex text, the same in every process for equal names, order, relations and groups.
 
-        Tags count, the types of arguments do not: they are the program's, not the machine's.
+        Tags count; types of arguments, timeouts and retries do not: they are the program's.
         """
         if not self._fingerprint:
             data = self.to_dict()
             for state in _mapping(data["states"]).values():
-                _mapping(state).pop("args", None)
+                for field in ("args", "timeout", "retry"):
+                    _mapping(state).pop(field, None)
             canonical = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
             self._fingerprint = hashlib.sha256(canonical.encode()).hexdigest()[:32]
         return self._fingerprint

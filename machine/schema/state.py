@@ -11,6 +11,7 @@ from typing import TypeAlias, TypedDict, TypeVar, Unpack, cast
 
 from machine.errors import InvalidArgument, did_you_mean, near_names
 from machine.schema.arguments import check_class
+from machine.schema.retries import Retries, as_retries, as_timeout
 
 __all__ = [
     "EXCEPTION",
@@ -41,7 +42,7 @@ class Relation(StrEnum):
 
 
 RELATIONS = tuple(Relation)
-FIELDS = ("auto", "multi", "require", "add", "remove", "after", "tags", "args")
+FIELDS = ("auto", "multi", "require", "add", "remove", "after", "tags", "args", "timeout", "retry")
 
 
 def flatten(names: Names, argument: str = "names") -> tuple[str, ...]:
@@ -102,6 +103,8 @@ class Changes(TypedDict, total=False):
     after: Names
     tags: Names
     args: type | None
+    timeout: float | None
+    retry: Retries | int | None
 
 
 Callee = TypeVar("Callee", bound=Callable[..., object])
@@ -125,6 +128,8 @@ def keywords_checked(function: Callee) -> Callee:
 class State:
     """The definition of one state: two flags, four relations, tags, and the type of its arguments.
 
+    `timeout` is in seconds, for each attempt of its async work; `retry` says how often it is tried.
+
     Relations and tags are given as one name or any nested iterable of names and kept as tuples
     without duplicates. Whether the names exist is checked by the Schema. Raises InvalidArgument for
     a wrong type. Immutable, so safe in every thread.
@@ -138,6 +143,8 @@ class State:
     after: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     args: type | None = None
+    timeout: float | None = None
+    retry: Retries | None = None
 
     @keywords_checked
     def __init__(
@@ -151,6 +158,8 @@ class State:
         after: Names = (),
         tags: Names = (),
         args: type | None = None,
+        timeout: float | None = None,
+        retry: Retries | int | None = None,
     ) -> None:
         put = object.__setattr__
         put(self, "auto", _flag(auto, "auto"))
@@ -169,6 +178,8 @@ class State:
         if args is not None:
             check_class(args)
         put(self, "args", args)
+        put(self, "timeout", as_timeout(timeout))
+        put(self, "retry", as_retries(retry))
 
     def relation(self, kind: Relation | str) -> tuple[str, ...]:
         """The names of one relation: `state.relation("add") == state.add`."""
@@ -197,6 +208,8 @@ class State:
             after=(self.after, other.after),
             tags=(self.tags, other.tags),
             args=other.args or self.args,
+            timeout=other.timeout or self.timeout,
+            retry=other.retry or self.retry,
         )
 
     @keywords_checked
@@ -211,6 +224,8 @@ class State:
             after=changes.get("after", self.after),
             tags=changes.get("tags", self.tags),
             args=changes.get("args", self.args),
+            timeout=changes.get("timeout", self.timeout),
+            retry=changes.get("retry", self.retry),
         )
 
     def normalised(self, name: str) -> State:

@@ -28,6 +28,7 @@ from typing import (
 )
 
 from machine.errors import InvalidArgument, Problem, SchemaError
+from machine.schema.retries import Retries
 from machine.schema.schema import Schema
 from machine.schema.state import EXCEPTION, Names, State, flatten, keywords_checked
 
@@ -110,6 +111,8 @@ def state(
     remove: Names = (),
     after: Names = (),
     tags: Names = (),
+    timeout: float | None = None,
+    retry: Retries | int | None = None,
 ) -> StateName[A]: ...
 
 
@@ -124,6 +127,8 @@ def state(
     remove: Names = (),
     after: Names = (),
     tags: Names = (),
+    timeout: float | None = None,
+    retry: Retries | int | None = None,
 ) -> StateName[None]: ...
 
 
@@ -138,6 +143,8 @@ def state(
     remove: Names = (),
     after: Names = (),
     tags: Names = (),
+    timeout: float | None = None,
+    retry: Retries | int | None = None,
 ) -> object:
     """Declare a state in the body of a States class; the parameters are those of State.
 
@@ -153,6 +160,8 @@ def state(
         after=after,
         tags=tags,
         args=args,
+        timeout=timeout,
+        retry=retry,
     )
     return _DeclaredState(definition)
 

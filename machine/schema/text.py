@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import cast
 
 from machine.errors import (
@@ -115,6 +116,8 @@ def state_data(state: State) -> dict[str, object]:
             data[field] = list(value) if isinstance(value, tuple) else value
     if state.args is not None:
         data["args"] = args_name(state.args)
+    if state.retry is not None:
+        data["retry"] = asdict(state.retry)
     return data
 
 

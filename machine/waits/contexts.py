@@ -7,6 +7,7 @@ import contextlib
 import threading
 from asyncio import events
 from collections.abc import Coroutine
+from contextvars import ContextVar
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -15,9 +16,10 @@ from machine.errors import NoEventLoop
 from machine.waits.eager import Starting, eager_task
 from machine.waits.wait import Wait
 
-__all__ = ["ContextHost", "StateContext"]
+__all__ = ["ContextHost", "StateContext", "set_attempt"]
 
 T = TypeVar("T")
+_attempt: ContextVar[tuple[object, int]] = ContextVar("machine_attempt", default=(None, 1))
 _making = threading.Lock()  # over the wait of a context, which is made when it is first needed
 _EAGER = getattr(asyncio, "eager_task_factory", None)  # since Python 3.12
 
@@ -72,6 +74,12 @@ class StateContext:
     def machine_id(self) -> str:
         """The id of the machine whose state it is."""
         return self._machine.id
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt of the state's async work that runs, in its task; else 1."""
+        owner, attempt = _attempt.get()
+        return attempt if owner is self else 1
 
     @property
     def expiry(self) -> Wait:
@@ -234,6 +242,11 @@ class StateContext:
         if not scopes:
             del self._scopes[task]
         return scope.leave(kind)
+
+
+def set_attempt(context: StateContext, attempt: int) -> None:
+    """Set the attempt of the task that runs: each handler of a state has its own."""
+    _attempt.set((context, attempt))
 
 
 class _Scope:
