@@ -1,4 +1,4 @@
-"""Lint of handlers: negotiation handlers whose answer may be no bool."""
+"""Lint of handlers: answers that may be no bool, and limits of work that is not there."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def handler_findings(kind: type[Machine[Any]]) -> Iterator[Finding]:
         machine = kind()
     except Exception:  # noqa: BLE001 - it needs arguments, which only its users know
         return
+    yield from _limits_without_work(machine)
     for binding in machine.handlers:
         for handler in binding.handlers:
             if handler.role < Role.END and not handler.wants_bool and _joins(handler.function):
@@ -36,6 +37,22 @@ def handler_findings(kind: type[Machine[Any]]) -> Iterator[Finding]:
                     f"None accepts; return bool(...), and declare it '-> bool'",
                 )
     machine.dispose()
+
+
+def _limits_without_work(machine: Machine[Any]) -> Iterator[Finding]:
+    handlers = [handler for binding in machine.handlers for handler in binding.handlers]
+    working = {handler.name for handler in handlers if handler.is_async}
+    for name, state in machine.schema.items():
+        limits = [field for field in ("timeout", "retry") if getattr(state, field) is not None]
+        if limits and f"{name}State" not in working:
+            yield Finding(
+                "limits-no-work",
+                name,
+                "",
+                "",
+                f"{name} declares {' and '.join(limits)}, but has no async State handler; "
+                f"write async def {name}State",
+            )
 
 
 def _joins(function: Callable[..., Any]) -> bool:

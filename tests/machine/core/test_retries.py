@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 import warnings
 from typing import Any
 
@@ -18,6 +19,7 @@ from machine import (
     StateTimeout,
     state,
 )
+from machine.lint import lint
 
 QUICK = Retries(attempts=3, pause=0.001)
 
@@ -55,6 +57,32 @@ async def test_work_that_raises_is_begun_again_in_the_same_activation() -> None:
     assert fetcher.attempts == [1, 2, 3]
     assert fetcher.err is None
     assert fetcher.tick(Fetch.Running) == 1
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+async def test_eager_work_has_the_same_limits() -> None:
+    seen: list[int] = []
+
+    async def at_once(ctx: Any) -> None:
+        seen.append(ctx.attempt)
+        if len(seen) < 3:
+            raise OSError
+
+    async def for_ever() -> None:
+        await asyncio.sleep(60)
+
+    machine = Machine(
+        {"A": State(retry=QUICK), "B": State(timeout=0.01)},
+        handlers={"AState": at_once, "BState": for_ever},
+        options=Options(eager=True),
+    )
+    machine.add("A")
+    await machine.join()
+    assert seen == [1, 2, 3]
+    assert machine.err is None
+    machine.add("B")
+    await machine.when_err()
+    assert isinstance(machine.err, StateTimeout)
 
 
 async def test_the_error_of_the_last_attempt_is_the_machines() -> None:
@@ -231,3 +259,15 @@ def test_limits_survive_data_and_are_not_in_the_fingerprint() -> None:
     assert schema.fingerprint() == Schema.parse("A; B").fingerprint()
     assert schema["A"].replace(timeout=None) == State(retry=3)
     assert State(auto=True).extend(schema["A"]) == State(auto=True, timeout=5, retry=3)
+
+
+class Mute(Machine, schema={"A": {"timeout": 5}, "B": {"retry": 3}, "C": {"retry": 3}}):
+    def BState(self) -> None: ...
+    async def CState(self) -> None: ...
+
+
+def test_lint_tells_of_limits_that_no_handler_has() -> None:
+    found = [one for one in lint(Mute) if one.code == "limits-no-work"]
+    assert [one.state for one in found] == ["A", "B"]
+    assert "A declares timeout, but has no async State handler" in found[0].text
+    assert "B declares retry, but has no async State handler" in found[1].text
