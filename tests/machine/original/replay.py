@@ -15,7 +15,7 @@ from machine.schema.schema import Schema
 from machine.waits.result import Result
 from tests.machine.original.records import Record, Step
 
-__all__ = ["differences"]
+__all__ = ["KINDS", "OPERATION", "Boom", "Player", "differences", "shown"]
 
 OPERATION = re.compile(r"(err!?|[?^]?[-+=~]#?)(.*)")
 KINDS = {"+": Kind.ADD, "-": Kind.REMOVE, "=": Kind.SET}
@@ -38,7 +38,7 @@ class _Log(Tracer):
         self.lines.append(f"{mark}{','.join(mutation.called)} {'E' if tx.accepted else 'C'}")
 
 
-class _Player:
+class Player:
     """One machine, with handlers that behave as in the scenario."""
 
     def __init__(self, record: Record, traced: bool) -> None:
@@ -94,13 +94,16 @@ class _Player:
             return False
         return None if name.partition(".")[0].endswith(("State", "End")) else True
 
-    def _act(self, operation: str, nested: bool = False) -> str:
+    def act(self, operation: str) -> Result:
+        """Perform an operation from outside."""
         found = OPERATION.fullmatch(operation)
         assert found, operation
         mark, names = found.groups()
-        states = names.split(",") if names else []
-        ticked = mark[0] not in "?^"
-        return _shown(self._perform(mark, states, operation), ticked or not nested)
+        return self._perform(mark, names.split(",") if names else [], operation)
+
+    def _act(self, operation: str, nested: bool = False) -> str:
+        ticked = operation[0] not in "?^"
+        return shown(self.act(operation), ticked or not nested)
 
     def _perform(self, mark: str, states: list[str], operation: str) -> Result:
         machine = self.machine
@@ -139,7 +142,8 @@ class _Player:
         )
 
 
-def _shown(result: Result, ticked: bool) -> str:
+def shown(result: Result, ticked: bool) -> str:
+    """A result, as the driver writes it."""
     if result.executed:
         return "E"
     if result.canceled:
@@ -154,7 +158,7 @@ def _expected(step: Step, traced: bool) -> Step:
     return replace(step, nested=nested, transitions=step.transitions if traced else "")
 
 
-def _broken(player: _Player) -> str:
+def _broken(player: Player) -> str:
     machine = player.machine
     odd = {name for name in machine.names if machine.tick(name) % 2}
     return "" if odd == set(machine.active) else f"active {machine.active}, but odd are {odd}"
@@ -175,7 +179,7 @@ def differences(record: Record, traced: bool = False) -> str:
     The step that meets one of the decided deviations is performed last, and only has to leave the
     machine consistent.
     """
-    player = _Player(record, traced)
+    player = Player(record, traced)
     done: list[str] = []
     try:
         for step in record.steps:
