@@ -17,7 +17,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
 
 from machine.core.handlers import Binding
@@ -31,7 +31,10 @@ from machine.rules.kinds import Kind
 from machine.rules.resolution import Move, Relations
 from machine.schema.arguments import check_arguments, check_names
 
-__all__ = ["Base"]
+__all__ = ["UNREAD", "Attributes", "Base"]
+
+UNREAD = -1
+Attributes: TypeAlias = tuple[tuple[str, ...], dict[str, object]]
 
 _log = logging.getLogger("machine")
 _MAX_LATE = 10  # timeouts that a machine remembers
@@ -42,6 +45,7 @@ class Base(When):
     """Attributes of a machine with an engine; see `machine.Machine`."""
 
     __slots__ = (
+        "_m_attributes_read",
         "_m_backoff_until",
         "_m_bindings",
         "_m_bound",
@@ -73,6 +77,10 @@ class Base(When):
         # One attribute, so that its reader has owners that fit the plans of the table.
         self._m_bound: tuple[HandlerTable, tuple[object, ...]] | None = None
         self._m_bindings: tuple[Binding, ...] = ()
+        # What a subclass's attributes were when handlers were last looked for among them: their
+        # number, which costs each mutation little to compare, while a `__setattr__` would cost
+        # much; if there were handlers, their names and these; None if instances have no dict.
+        self._m_attributes_read: int | Attributes | None = None
         self._m_late: tuple[MachineError, ...] = ()
         self._m_backoff_until = 0.0
         self._m_on_dispose: list[Callable[[], object]] | None = None
@@ -141,6 +149,7 @@ class Base(When):
             or self._m_disposing
             or self._m_backoff_until
             or self._m_on_change
+            or self._m_attributes_read == UNREAD
         )
 
     # -- errors --------------------------------------------------------------------------

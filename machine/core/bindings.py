@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from machine.core.base import Base
+from machine.core.base import UNREAD, Attributes, Base
 from machine.core.handlers import Binding, HandlerGroup
 from machine.core.plans import table_of
-from machine.core.reading import from_functions, group_of_class, placed_again
+from machine.core.reading import from_functions, group_of_class, placed_again, with_attributes
+from machine.core.subclasses import check_attributes
 from machine.core.tracer import GuardedTracer, Tracer
 from machine.core.when import When, setup_lock
 from machine.errors import InvalidArgument, InvalidHandler
@@ -24,6 +25,7 @@ __all__ = [
     "detach_tracer",
     "listeners",
     "read_again",
+    "read_attributes",
     "set_bindings",
 ]
 
@@ -69,12 +71,53 @@ def bind_own(machine: Base) -> None:
     cls = type(machine)
     group = group_of_class(machine._m_relations, cls, "", machine.id)
     if group.handlers:
-        own = Binding(cls.__name__, machine, "", group, partial(detach, machine))
-        set_bindings(machine, (own,))
+        set_bindings(machine, (_own(machine, group),))
+    if hasattr(machine, "__dict__"):
+        # Attributes are read by the first mutation, so that all of the constructor has run.
+        machine._m_attributes_read = UNREAD
+        machine._m_unobserved = False
     change: Any = getattr(cls, "on_change", None)
     if change is not None and not isinstance(change, property):
         machine._m_on_change = _method_of(change, cls, machine.id)
         machine._m_unobserved = False
+
+
+def _own(machine: Base, group: HandlerGroup) -> Binding:
+    return Binding(type(machine).__name__, machine, "", group, partial(detach, machine))
+
+
+def read_attributes(machine: Base) -> None:
+    """Read the handlers among the attributes of an instance, if these have changed.
+
+    Raises:
+        InvalidHandler: an attribute has the name of a handler and cannot be one.
+        InvalidArgument: a value hides a method of machines.
+    """
+    read = machine._m_attributes_read
+    if read is None:
+        return
+    attributes = machine.__dict__
+    names = tuple(attributes)
+    if read == len(names) or (isinstance(read, tuple) and _are_same(attributes, read)):
+        return
+    check_attributes(machine, attributes)
+    relations = machine._m_relations
+    of_class = group_of_class(relations, type(machine), "", machine.id)
+    group, own = with_attributes(relations, of_class, machine, "", machine.id)
+    with setup_lock:
+        bound = machine._m_bindings
+        if any(one.owner is machine for one in bound):
+            if own or isinstance(read, tuple):
+                rest = [one.with_group(group) if one.owner is machine else one for one in bound]
+                set_bindings(machine, tuple(rest))
+        elif group.handlers and not of_class.handlers:  # else they have been detached
+            set_bindings(machine, (_own(machine, group), *bound))
+        machine._m_attributes_read = (names, own) if own else len(names)
+
+
+def _are_same(attributes: Mapping[str, object], read: Attributes) -> bool:
+    names, own = read
+    return tuple(attributes) == names and all(attributes[name] is own[name] for name in own)
 
 
 def _method_of(method: Any, cls: type, machine: str) -> Callable[[Any, Any, Any], object]:
@@ -151,7 +194,9 @@ def _read(machine: Base, handlers: object, prefix: str) -> tuple[HandlerGroup, o
     if isinstance(handlers, Mapping) and not _has_methods(machine, handlers):
         functions = {k.removeprefix(prefix): f for k, f in handlers.items() if k.startswith(prefix)}
         return HandlerGroup(from_functions(relations, functions, machine.id)), None
-    return group_of_class(relations, type(handlers), prefix, machine.id), handlers
+    of_class = group_of_class(relations, type(handlers), prefix, machine.id)
+    group, _ = with_attributes(relations, of_class, handlers, prefix, machine.id)
+    return group, handlers
 
 
 # -- tracers -----------------------------------------------------------------------------

@@ -9,13 +9,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias
 
+from machine.core import bindings
 from machine.core.mutation import DropReason, Mutation, Source
 from machine.core.notes import annotate
 from machine.core.plans import Call
 from machine.core.queue import Queue
 from machine.core.transition import Event, Transition, source_of
 from machine.core.when import check_callable
-from machine.errors import EvalTimeout, HandlerTimeout, InvalidArgument
+from machine.errors import EvalTimeout, HandlerTimeout, InvalidArgument, MachineError
 from machine.rules.kinds import Kind
 from machine.rules.resolution import Move
 from machine.schema.schema import EXCEPTION
@@ -79,6 +80,9 @@ class Failures(Queue):
             )
         given = dict(self._m_mutation(Kind.ADD, (), args, None).values)
         self._m_record(error)
+        # An attribute that cannot be a handler must not hide this error: the next mutation raises.
+        with contextlib.suppress(MachineError):
+            bindings.read_attributes(self)
         if self._m_disposing:
             return self._m_refuse(Kind.ADD, states, args, DropReason.DISPOSED)
         mutation = Mutation(Kind.ADD, tuple(dict.fromkeys(states)), {**given, "error": error})

@@ -78,6 +78,7 @@ class Lifecycle(Engine):
     @property
     def handlers(self) -> tuple[Binding, ...]:
         """The groups of handlers in the order in which they are called."""
+        bindings.read_attributes(self)
         return self._m_bindings
 
     def bind_tracer(self, tracer: Tracer) -> None:

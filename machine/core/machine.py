@@ -17,7 +17,7 @@ from machine.core.mutation import DropReason, Mutation
 from machine.core.options import Options, check_kinds
 from machine.core.reasons import by_relations
 from machine.core.snapshot import Snapshot
-from machine.core.subclasses import begin_later_bases, check_names
+from machine.core.subclasses import begin_later_bases, check_names, guard_properties
 from machine.core.tracer import Tracer
 from machine.core.view import Names
 from machine.core.when import setup_lock
@@ -343,6 +343,7 @@ class Machine(Lifecycle, Pictures, Generic[S]):
         """Put a mutation before all that are queued; from a handler it is the next one."""
         if self._m_disposing:
             return self._m_refuse(kind_of(kind), states, args, DropReason.DISPOSED)
+        bindings.read_attributes(self)
         return self._m_prepend(self._m_mutation(kind_of(kind), states, args, source))
 
     @overload
@@ -369,6 +370,9 @@ class Machine(Lifecycle, Pictures, Generic[S]):
     ) -> Result:
         """Ask whether `remove` would be accepted; as `can_add`."""
         return self._m_ask(Kind.REMOVE, states, args, source)
+
+
+guard_properties(Machine)
 
 
 def _restored(

@@ -22,6 +22,7 @@ import threading
 from collections import deque
 from typing import Any
 
+from machine.core import bindings
 from machine.core.base import Base
 from machine.core.mutation import DropReason, Mutation, Source
 from machine.core.reasons import REFUSED, by_transition
@@ -47,7 +48,7 @@ class Queue(Base):
 
     # -- mutating ------------------------------------------------------------------------
 
-    def _m_mutate(
+    def _m_mutate(  # noqa: C901 - frames are what it costs
         self,
         kind: Kind,
         memo: dict[tuple[str, ...], Move],
@@ -58,6 +59,9 @@ class Queue(Base):
         """Check a mutation, then run or queue it: the long way, with observers."""
         if self._m_disposing:
             return self._m_refuse(kind, states, args, DropReason.DISPOSED)
+        read = self._m_attributes_read
+        if read is not None and len(self.__dict__) != read:  # inlined: it is seldom true
+            bindings.read_attributes(self)
         if self._m_backoff_until and kind is not Kind.SET and self._m_backing_off():
             return self._m_refuse(kind, states, args, DropReason.BACKOFF)
         move: Move | None = None
@@ -347,6 +351,7 @@ class Queue(Base):
     ) -> Result:
         if self._m_disposing or (self._m_backoff_until and self._m_backing_off()):
             return REFUSED[DropReason.DISPOSED if self._m_disposing else DropReason.BACKOFF]
+        bindings.read_attributes(self)
         mutation = self._m_mutation(kind, states, args, source)
         mutation.check = True
         return self._m_prepend(mutation)

@@ -1,4 +1,4 @@
-"""Handlers in classes and mappings, found by their names and decorators."""
+"""Handlers in classes, instances and mappings, found by their names and decorators."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import functools
 import inspect
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
+from types import FunctionType
 from typing import Any
 
 from machine.core.handlers import MARK, Handler, HandlerGroup, Place, Role
 from machine.errors import InvalidHandler, near_names
 from machine.rules.resolution import Relations
 
-__all__ = ["from_functions", "group_of_class", "placed_again"]
+__all__ = ["from_functions", "group_of_class", "placed_again", "with_attributes"]
 
 _SUFFIXES = {"Exit": Role.EXIT, "Enter": Role.ENTER, "End": Role.END, "State": Role.STATE}
 _GLOBAL = {"AnyEnter": Role.ANY_ENTER, "AnyState": Role.ANY_STATE}
@@ -104,6 +105,90 @@ def group_of_class(relations: Relations, cls: type, prefix: str, machine: str) -
     return group
 
 
+def with_attributes(
+    relations: Relations, group: HandlerGroup, owner: object, prefix: str, machine: str
+) -> tuple[HandlerGroup, dict[str, object]]:
+    """Add the handlers that one instance has as attributes to those of its class.
+
+    An attribute hides a method of the class, as Python has it, and None leaves the method
+    out. One without parameters of its own (`*args, **kwargs`), as a spy, is called as
+    the method that it hides.
+
+    Returns:
+        The group, and the attributes that are handlers or hide some.
+
+    Raises:
+        InvalidHandler: as for a class.
+    """
+    attributes = getattr(owner, "__dict__", None)
+    if not attributes:
+        return group, {}
+    index = {unicodedata.normalize("NFKC", name): at for name, at in relations.index.items()}
+    hidden = {handler.attribute for handler in group.handlers}
+    own: dict[str, object] = {}
+    found: list[Handler] = []
+    kept = set()
+    for attribute, value in list(attributes.items()):
+        if attribute.startswith("__"):
+            continue
+        places = _places(relations, index, attribute, value, prefix, machine)
+        if attribute in hidden:
+            places = tuple(one.place for one in group.handlers if one.attribute == attribute)
+            if _takes_anything(value):
+                kept.add(attribute)
+        if places:
+            own[attribute] = value
+        if places and value is not None and attribute not in kept:
+            function = _check_function(type(owner), attribute, value, machine)
+            found += [
+                Handler(name_of(relations, place), place, function, machine, attribute)
+                for place in places
+            ]
+    if not own:
+        return group, own
+    rest = [one for one in group.handlers if one.attribute not in own or one.attribute in kept]
+    return HandlerGroup([*rest, *found]), own
+
+
+def _places(
+    relations: Relations,
+    index: Mapping[str, int],
+    attribute: str,
+    value: object,
+    prefix: str,
+    machine: str,
+) -> tuple[Place, ...]:
+    """Return the places of an attribute of an instance, by its decorators or its name."""
+    # No other values are asked for their marks: a proxy may raise, and a bound method that
+    # is kept as a callback is a handler of its own class.
+    if isinstance(value, FunctionType | functools.partial):
+        places = _marked(relations, value, machine)
+        if places:
+            return places
+    if not attribute.startswith(prefix):
+        return ()
+    name = attribute[len(prefix) :]
+    place = _find(index, name)
+    if place is None and not prefix and callable(value):
+        _check_unknown(relations, index, name, machine)
+    return () if place is None else (place,)
+
+
+def _takes_anything(function: object) -> bool:
+    """True for a callable that declares no parameters but `*args` and `**kwargs`."""
+    if not callable(function):
+        return False
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # a built-in function without a signature
+        return True
+    kinds = {one.kind for one in parameters}
+    return bool(kinds) and kinds <= {
+        inspect.Parameter.VAR_POSITIONAL,
+        inspect.Parameter.VAR_KEYWORD,
+    }
+
+
 class _Kept:
     """The handlers of a class as they were read last, and the attributes they were read from.
 
@@ -183,15 +268,21 @@ def _function(
         function, takes_owner = getattr(cls, attribute), True
     else:
         function, takes_owner = raw, hasattr(type(raw), "__get__")
+    return _check_function(cls, attribute, function, machine), takes_owner
+
+
+def _check_function(
+    cls: type, attribute: str, function: object, machine: str
+) -> Callable[..., Any]:
     if not callable(function) or isinstance(function, type):
-        kind = "a class" if isinstance(function, type) else type(raw).__name__
+        kind = "a class" if isinstance(function, type) else type(function).__name__
         raise InvalidHandler(
             f"{cls.__name__}.{attribute} has the name of a handler and is {kind}, not a function",
             handler=attribute,
             machine=machine,
             hint="Make it a method, or give it another name.",
         )
-    return function, takes_owner
+    return function
 
 
 def _inherited_marks(

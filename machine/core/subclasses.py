@@ -5,14 +5,20 @@ from __future__ import annotations
 import contextlib
 import dis
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from types import CodeType, FunctionType
 from typing import Any
 
 from machine.errors import InvalidArgument
 
-__all__ = ["attributes_of", "begin_later_bases", "check_names"]
+__all__ = [
+    "attributes_of",
+    "begin_later_bases",
+    "check_attributes",
+    "check_names",
+    "guard_properties",
+]
 
 
 def check_names(cls: type, machine: type) -> None:
@@ -42,6 +48,58 @@ def check_names(cls: type, machine: type) -> None:
                 raise _hidden(cls, name, f"{base.__name__}.{name}")
             for name_set in _set_by(value, methods):
                 raise _hidden(cls, name_set, f"self.{name_set}, set in {base.__name__}.{name},")
+
+
+def check_attributes(machine: object, attributes: Mapping[str, object]) -> None:
+    """Refuse attributes of an instance that hide a method of machines.
+
+    Functions may: a spy replaces a method on purpose.
+
+    Raises:
+        InvalidArgument: a value hides one.
+    """
+    for name, value in list(attributes.items()):
+        if name in _methods and not callable(value):
+            raise InvalidArgument(
+                f"{type(machine).__name__}.{name} hides Machine.{name}, a method",
+                argument=name,
+                hint=f"Choose another name for the attribute, and `del` this one: {value!r:.40}",
+            )
+
+
+def guard_properties(machine: type) -> None:
+    """Let the properties of machines without a setter say what to do when they are set."""
+    for base in machine.__mro__:
+        if not base.__module__.startswith("machine."):
+            continue
+        for name, value in list(vars(base).items()):
+            if isinstance(value, property) and value.fset is None and not name.startswith("_"):
+                refuse = partial(_read_only, name)
+                setattr(base, name, value.setter(refuse).deleter(refuse))
+            elif isinstance(value, FunctionType) and not name.startswith("_"):
+                _methods.add(name)
+
+
+_methods: set[str] = set()  # public methods of machines
+_INSTEAD = {
+    "active": "set()",
+    "err": "add_err()",
+    "disposed": "dispose()",
+    "handlers": "bind()",
+    "options": "Machine(options=...)",
+    "parent": "Machine(parent=...)",
+    "schema": "set_schema()",
+    "tracers": "bind_tracer()",
+}
+
+
+def _read_only(name: str, machine: object, *_: object) -> None:
+    use = f" Use {_INSTEAD[name]}." if name in _INSTEAD else ""
+    raise AttributeError(
+        f"Machine.{name} is read-only.{use} Choose another name for an attribute of your own.",
+        name=name,
+        obj=machine,
+    )
 
 
 def _check_init(cls: type) -> None:
