@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Coroutine, Generator
+from typing import Any, Generic, TypeVar
 
 import grpc.aio
 
@@ -47,6 +47,47 @@ def _has_ended(call: Any) -> bool:
     return _core(call) is None or _references(call) <= _ALONE
 
 
+class _Whole(Generic[T]):
+    """Runs an operation in the task that awaits this; what it waits for is never cancelled.
+
+    `asyncio.shield` would make a task of each operation.
+    """
+
+    def __init__(
+        self, operation: Coroutine[Any, Any, T], abandoned: set[asyncio.Future[Any]]
+    ) -> None:
+        self._operation = operation
+        self._abandoned = abandoned
+
+    def __await__(self) -> Generator[Any, None, T]:
+        while True:
+            try:
+                future = self._operation.send(None)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            if future is None:  # the operation gives way to others
+                yield
+                continue
+            future._asyncio_future_blocking = False  # it is the shield that is awaited
+            try:
+                yield from asyncio.shield(future).__await__()
+            except asyncio.CancelledError:
+                if not future.cancelled():
+                    self._abandon(future)
+                    raise
+            except Exception:  # noqa: BLE001, S110 - the operation itself gets it
+                pass
+
+    def _abandon(self, future: asyncio.Future[Any]) -> None:
+        self._abandoned.add(future)
+        future.add_done_callback(self._end)
+
+    def _end(self, future: asyncio.Future[Any]) -> None:
+        self._abandoned.discard(future)
+        self._operation.close()
+
+
 class ChannelCalls:
     """The calls of a channel and what waits for it."""
 
@@ -74,10 +115,7 @@ class ChannelCalls:
 
     async def whole(self, operation: Coroutine[Any, Any, T]) -> T:
         """The result of an operation, which goes on when this is cancelled."""
-        task = asyncio.ensure_future(operation)
-        self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
-        return await asyncio.shield(task)
+        return await _Whole(operation, self._waiting)
 
     def cancel(self, call: Any) -> None:
         """Cancel a call; its reads and writes raise `CancelledError`. Idempotent."""

@@ -6,6 +6,9 @@ A breaker that refuses is not a try: nothing was sent, so it is not counted. It
 is there to refuse at once, and so it does, unless the caller is patient (`wait`,
 or `attempts=None`). Then the next try is made when the breaker may let it
 through, if that is before the deadline; if not, the refusal is raised at once.
+
+A name that had an owner seconds ago may be between two owners, as in a rolling
+update. It is looked for again, and that is no try either.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from grid.errors import (
     InvalidArgument,
     NotDelivered,
     OutcomeUnknown,
+    PeerBusy,
     ReceiverBusy,
     UnknownMailbox,
     UnregisteredMailbox,
@@ -39,6 +43,9 @@ __all__ = ["Retry", "may_resend", "resend"]
 
 T = TypeVar("T")
 
+_WAITED_FOR = (ReceiverBusy, PeerBusy, BreakerOpen)
+_LONGEST_LOOK = 0.2  # seconds between looks for a name that is between two owners
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:
@@ -47,7 +54,7 @@ class Retry:
     Attributes:
         attempts: times that it is sent at most, the first included; 1 for
             never again, None for as often as the deadline allows. An attempt that a
-            breaker refused does not count.
+            breaker refused, or that found no owner of the name, does not count.
         first_pause: seconds before the third attempt; doubles each time. The
             second follows at once, with the name resolved again.
         longest_pause: seconds between attempts at most.
@@ -71,15 +78,15 @@ class Retry:
 
 
 def may_resend(error: GridError, policy: Retry, *, idempotent: bool, wait: bool) -> bool:
-    """True if sending again is safe, may help, and is wanted."""
+    """True if the policy allows a safe resend."""
     if isinstance(error, BreakerOpen):
         return wait or policy.attempts is None
-    if policy.attempts == 1 and not (wait and isinstance(error, ReceiverBusy)):
+    if policy.attempts == 1 and not (wait and isinstance(error, ReceiverBusy | PeerBusy)):
         return False
     if isinstance(error, OutcomeUnknown):
         return idempotent
     if isinstance(error, UnregisteredMailbox):
-        return False
+        return policy.attempts is None or error.between_owners
     if isinstance(error, ReceiverBusy | UnknownMailbox) and not error.retryable:
         # Known by its text alone, which an actor of a Go peer may have forwarded.
         return idempotent or (wait and isinstance(error, ReceiverBusy))
@@ -108,11 +115,7 @@ async def resend(
         after: the error of the first one.
     """
     attempts = _Attempts(attempt, after)
-    if isinstance(after, BreakerOpen):
-        rest = max(after.retry_in, policy.first_pause)
-        if deadline.remaining() <= rest:
-            raise after
-        await asyncio.sleep(rest)
+    await _rest(after, policy, deadline)
 
     def is_safe(error: BaseException) -> bool:
         return isinstance(error, GridError) and may_resend(
@@ -122,8 +125,7 @@ async def resend(
     def is_over(state: RetryCallState) -> bool:
         if deadline.remaining() <= state.upcoming_sleep:
             return True
-        error = state.outcome.exception() if state.outcome else None
-        if policy.attempts is None or (wait and isinstance(error, (ReceiverBusy, BreakerOpen))):
+        if policy.attempts is None or _counts_as_none(_error(state), wait=wait):
             return False
         return state.attempt_number - attempts.refused >= policy.attempts - 1
 
@@ -132,7 +134,9 @@ async def resend(
     )
 
     def pause(state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
+        error = _error(state)
+        if isinstance(error, UnregisteredMailbox):
+            return min(_LONGEST_LOOK, backoff(state))
         rest = error.retry_in if isinstance(error, BreakerOpen) else 0.0
         return max(rest, backoff(state))
 
@@ -151,24 +155,40 @@ async def resend(
         raise
 
 
+async def _rest(after: GridError, policy: Retry, deadline: Deadline) -> None:
+    if isinstance(after, BreakerOpen):
+        rest = max(after.retry_in, policy.first_pause)
+        if deadline.remaining() <= rest:
+            raise after
+        await asyncio.sleep(rest)
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+def _counts_as_none(error: BaseException | None, *, wait: bool) -> bool:
+    return isinstance(error, UnregisteredMailbox) or (wait and isinstance(error, _WAITED_FOR))
+
+
 class _Attempts(Generic[T]):
     """Makes attempts, and remembers what matters of how they ended.
 
     Attributes:
-        refused: those of which nothing was sent.
+        refused: those that count as no try; nothing was sent.
         unknown: True if one may have arrived.
     """
 
     def __init__(self, attempt: Callable[[], Awaitable[T]], after: GridError) -> None:
         self._attempt = attempt
-        self.refused = int(isinstance(after, BreakerOpen))
+        self.refused = int(isinstance(after, (BreakerOpen, UnregisteredMailbox)))
         self.unknown = isinstance(after, OutcomeUnknown)
 
     async def once(self) -> T:
         """One more."""
         try:
             return await self._attempt()
-        except BreakerOpen:
+        except (BreakerOpen, UnregisteredMailbox):
             self.refused += 1
             raise
         except OutcomeUnknown:

@@ -12,6 +12,7 @@ The common case, a known name on a peer with a session, runs straight through
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
@@ -36,6 +37,8 @@ __all__ = ["Router", "from_etcd", "read_registration"]
 
 T = TypeVar("T")
 
+_BETWEEN_OWNERS = 3.0  # seconds in which another owner may take a name
+_LOST_NAMES = 10_000  # that are remembered
 _DESTINATIONS = 1000  # that are remembered; peers come and go
 
 
@@ -61,6 +64,7 @@ class Router:
         self._largest = largest
         self._destinations: dict[str, tuple[tuple[int, str], Destination]] = {}
         self._directories = (mailboxes, peers)
+        self._left: dict[str, float] = {}  # when names lost their owners, the first one first
         mailboxes.on_left = peers.on_left = self._has_left
 
     async def close(self) -> None:
@@ -284,9 +288,14 @@ class Router:
         return self._mailboxes.find(key) or await self._read(key, deadline)
 
     async def _read(self, key: str, deadline: Deadline) -> Registration:
-        return await read_registration(self._mailboxes, key, deadline)
+        try:
+            return await read_registration(self._mailboxes, key, deadline)
+        except UnregisteredMailbox as error:
+            error.between_owners = now() - self._left.get(key, -math.inf) < _BETWEEN_OWNERS
+            raise
 
     def _has_left(self, owner: Registration) -> None:
+        self._note_loss(owner.key)
         # Its address may be a black hole, where a dial ends only with its time. But names come
         # and go on a peer that is there, which has a mailbox of its own name.
         namespace, kind, _ = owner.key.split(".")
@@ -297,6 +306,16 @@ class Router:
             self._destinations.pop(owner.address, None)
             self._local.forget_stopped()
             self._transport.forget(owner.address)
+
+    def _note_loss(self, key: str) -> None:
+        at = now()
+        self._left.pop(key, None)
+        self._left[key] = at
+        while self._left:
+            first = next(iter(self._left))
+            if at - self._left[first] < _BETWEEN_OWNERS and len(self._left) <= _LOST_NAMES:
+                break
+            del self._left[first]
 
     def _destination(self, owner: Registration) -> Destination:
         offers = (owner.session, owner.socket)

@@ -27,6 +27,7 @@
     │   ├── ReceiverBusy            the mailbox is full
     │   ├── MailboxClosed           the mailbox closed while the request was queued
     │   ├── StaleEpoch              the name was registered again since it was resolved
+    │   ├── PeerBusy                the peer has no memory left for a large message now
     │   ├── PeerNotServing          the peer is starting, draining, or without a lease
     │   ├── PeerUnreachable         no connection to the peer
     │   ├── Filtered                a filter of the sender or the receiver skipped it (no resend)
@@ -75,6 +76,7 @@ from grid.errors._delivery import (
     MailboxClosed,
     NotDelivered,
     OutcomeUnknown,
+    PeerBusy,
     PeerNotServing,
     PeerUnreachable,
     ReceiverBusy,
@@ -157,6 +159,7 @@ __all__ = [
     "NilActor",
     "NotDelivered",
     "OutcomeUnknown",
+    "PeerBusy",
     "PeerNotServing",
     "PeerUnreachable",
     "ReceiverBusy",

@@ -14,6 +14,7 @@ __all__ = [
     "MailboxClosed",
     "NotDelivered",
     "OutcomeUnknown",
+    "PeerBusy",
     "PeerNotServing",
     "PeerUnreachable",
     "ReceiverBusy",
@@ -45,17 +46,23 @@ class UnknownMailbox(NotDelivered):
 
 
 class UnregisteredMailbox(UnknownMailbox):
-    """No live process holds the name. Start its owner, or check name and namespace."""
+    """No live process holds the name. Start its owner, or check name and namespace.
+
+    Attributes:
+        between_owners: True if it had an owner seconds ago, so that another may take it now.
+    """
 
     namespace: str
+    between_owners: bool
 
-    def __init__(self, name: str, namespace: str = "") -> None:
+    def __init__(self, name: str, namespace: str = "", between_owners: bool = False) -> None:
         where = f" in namespace {namespace!r}" if namespace else ""
         NotDelivered.__init__(
             self,
             f"grid: unregistered mailbox: {name!r}{where}",
             name=name,
             namespace=namespace,
+            between_owners=between_owners,
         )
 
 
@@ -96,6 +103,25 @@ class StaleEpoch(NotDelivered):
             name=name,
             sent=sent,
             current=current,
+        )
+
+
+class PeerBusy(NotDelivered):
+    """The peer has no memory left for the large message now. Send it again later.
+
+    A peer bounds the bytes of all messages that have begun to arrive.
+
+    Attributes:
+        size: of the message, in bytes.
+    """
+
+    size: int
+
+    def __init__(self, size: int) -> None:
+        super().__init__(
+            f"grid: receiver busy: the peer has no room for {size} more bytes of messages that "
+            "have begun to arrive",
+            size=size,
         )
 
 

@@ -34,6 +34,7 @@ from grid.errors._delivery import (
     MailboxClosed,
     NotDelivered,
     OutcomeUnknown,
+    PeerBusy,
     PeerNotServing,
     PeerUnreachable,
     ReceiverBusy,
@@ -141,6 +142,7 @@ TABLE: dict[type[BaseException], Meaning] = {
     MailboxClosed: Meaning("UNAVAILABLE", _TRANSIENT, _ALIVE),  # the name may be taken again
     StaleEpoch: Meaning("FAILED_PRECONDITION", _TRANSIENT, _ALIVE),  # resolve the name again
     UnknownMailbox: Meaning("NOT_FOUND", _TRANSIENT, _ALIVE),  # likewise
+    PeerBusy: Meaning("RESOURCE_EXHAUSTED", _TRANSIENT, _ALIVE),  # others will be whole soon
     PeerNotServing: Meaning("UNAVAILABLE", _TRANSIENT, _ALIVE),  # it starts, drains or rejoins
     Filtered: Meaning("PERMISSION_DENIED", _UNKNOWN),
     # Nothing was sent, because no peer was found or reached.

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from google.protobuf.message import DecodeError
 
-from grid.errors import MessageTooLarge
+from grid.errors import MessageTooLarge, OutcomeUnknown, PeerBusy, StreamClosed
 from grid.transport._bulk import split_bulk
 from grid.transport._control import Control
 from grid.transport._events import ProtocolViolation, SessionEvents
@@ -18,7 +18,7 @@ from grid.transport._outbox import Outbox
 from grid.transport._packing import Packing, PackingError
 from grid.transport._routes import NO_ROUTE, InboundRoute, InboundRoutes, RouteError
 from grid.transport.budget import Budget
-from grid.transport.failures import encode_body
+from grid.transport.failures import encode_body, encode_failure
 from grid.transport.settings import VERSION, SessionSettings
 from grid.wire_pb2 import Failure, Frame, Hello, Note
 
@@ -327,12 +327,23 @@ class Inbox:
         if not known:
             self.assemblies.refuse(exchange)
         elif not self.assemblies.first(exchange, note.size, part, at, self._now):
-            limit = self._settings.max_message_bytes
+            self._refuse(exchange, self._no_room(exchange, note.size))
+
+    def _no_room(self, exchange: int, size: int) -> Failure:
+        limit = self._settings.max_message_bytes
+        if size > limit:
             failure = _of_grid(
-                _RESOURCE_EXHAUSTED, f"received message larger than max ({note.size} vs. {limit})"
+                _RESOURCE_EXHAUSTED, f"received message larger than max ({size} vs. {limit})"
             )
-            failure.error = encode_body(MessageTooLarge(note.size, limit))
-            self._refuse(exchange, failure)
+            failure.error = encode_body(MessageTooLarge(size, limit))
+            return failure
+        if exchange in self.streams:
+            return encode_failure(StreamClosed(f"no room for an item of {size} bytes"))
+        if exchange & 1 == self._parity:  # an answer: the request was acted upon
+            return encode_failure(
+                OutcomeUnknown(f"the answer was dropped: no room for {size} bytes of it")
+            )
+        return encode_failure(PeerBusy(size))
 
     def _refuse(self, exchange: int, failure: Failure) -> None:
         """Tell both sides that a delivery of an exchange cannot be taken."""

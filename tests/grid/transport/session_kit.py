@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
+from grid.errors import GridError
 from grid.transport._routes import InboundRoute
 from grid.transport.failures import decode_failure
 from grid.transport.protocol import Session
@@ -46,6 +47,7 @@ class Side:
     def __init__(self, *, dialled: bool = True, settings: SessionSettings | None = None) -> None:
         self.events: list[tuple[Any, ...]] = []
         self.incoming: list[Incoming] = []
+        self.errors: list[GridError] = []  # of failures
         self.done: list[Any] = []  # tokens of tells that are written
         self.wakes = 0
         self.greeting: Hello | None = None
@@ -133,7 +135,7 @@ class Side:
         self.events.append(("reply", token, type_name, data))
 
     def on_failure(self, token: Any, failure: Failure) -> None:
-        decode_failure(failure)  # as every owner does
+        self.errors.append(decode_failure(failure))  # as every owner does
         self.events.append(("failure", token, failure.code, failure.text))
 
     def on_accept(self, token: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import grpc.aio
 import pytest
 
+from grid.errors import OutcomeUnknown, PeerBusy
 from grid.transport import _unsent
 from grid.transport.budget import Budget
 from grid.transport.protocol import Session
@@ -99,6 +100,37 @@ def test_messages_that_were_begun_are_bounded_for_all_sessions_together() -> Non
     for side in sides:
         side.session.close()
     assert budget.left == 6 * MIB
+
+
+def without_room(*, here: bool) -> Pair:
+    """A pair of which one side has room for 1 MiB of large messages."""
+    pair = Pair(SessionSettings(max_message_bytes=4 * MIB))
+    side = pair.a if here else pair.b
+    side.session._in.assemblies._budget = Budget(MIB)
+    return pair
+
+
+@pytest.mark.parametrize("kind", [Frame.REQUEST, Frame.OPEN])
+def test_a_message_that_finds_no_room_is_not_called_too_large(kind: int) -> None:
+    pair = without_room(here=False)
+    pair.a.open("token", kind, bytes(3 * MIB))
+    pair.settle()
+    (error,) = pair.a.errors
+    assert isinstance(error, PeerBusy)
+    assert error.retryable
+    assert f"no room for {3 * MIB} more bytes" in str(error)
+    assert pair.b.incoming == []
+
+
+def test_an_answer_that_finds_no_room_was_acted_upon() -> None:
+    pair = without_room(here=True)
+    pair.b.on_new = lambda one: pair.b.session.reply(one.exchange, "Answer", bytes(3 * MIB))
+    pair.a.open("token")
+    pair.settle()
+    (error,) = pair.a.errors
+    assert isinstance(error, OutcomeUnknown)
+    assert not error.retryable
+    assert f"no room for {3 * MIB} bytes" in str(error)
 
 
 def test_a_message_that_does_not_go_on_is_forgotten() -> None:

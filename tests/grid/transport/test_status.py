@@ -24,6 +24,7 @@ ERRORS = [
     errors.StaleEpoch("ns.mailbox.m", 3, 5),
     errors.ReceiverBusy("m", 4),
     errors.MailboxClosed("m"),
+    errors.PeerBusy(5),
     errors.PeerNotServing("p", "draining"),
     errors.Filtered("m", "receiver"),
     errors.OutcomeUnknown("lease lost"),

@@ -45,6 +45,7 @@ TABLE: list[tuple[BaseException | None, StatusClass, str]] = [
     (errors.MailboxClosed("m"), TRANSIENT, SUCCESS),
     (errors.UnknownMailbox("m"), TRANSIENT, SUCCESS),
     (errors.StaleEpoch("m", 1, 2), TRANSIENT, SUCCESS),
+    (errors.PeerBusy(5), TRANSIENT, SUCCESS),
     (errors.PeerNotServing("p", "draining"), TRANSIENT, SUCCESS),
     (errors.RequestDropped("m"), TRANSIENT, SUCCESS),
     (errors.ActorStillRunning("a"), TRANSIENT, SUCCESS),
