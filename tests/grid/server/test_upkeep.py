@@ -46,10 +46,9 @@ async def test_an_actor_whose_name_is_deleted_ends(
         with pytest.raises(LeaseLost, match="deleted"):
             await asyncio.wait_for(outside.receive(), 10)
 
-    async def freed() -> bool:
-        return [one.name for one in await grid_client.query("actor")] == ["other"]
-
-    await wait_until(freed, "the names of both are free, and those of others are not")
+    runner = grid_server._started().runner
+    await wait_until(lambda: runner.names() == ["other"], "both actors have ended")
+    assert [one.name for one in await grid_client.query("actor")] == ["other"]
     await grid_client.start_actor("hold", name="actor")
     with pytest.raises(UnknownMailbox):
         await grid_client.request("outside", EchoMsg(), timeout=5)
