@@ -24,11 +24,16 @@ FAST_TESTS := tests/test_frames.py tests/test_layout.py tests/grid/client tests/
 	tests/machine/helpers tests/machine/pipes tests/machine/schema tests/machine/story tests/machine/waits
 DEBUG_TESTS := tests/grid/client tests/grid/mailbox tests/grid/server tests/grid/sync \
 	tests/machine/core/test_async_handlers.py tests/machine/helpers tests/machine/waits
+# Benchmarks measure time, and containers have an interpreter of their own.
+UNTRACED := --ignore=tests/bench --ignore=tests/compose
 TESTS ?=
 PROTOS := $(shell find protos -name '*.proto')
 
+# Tests start hundreds of processes, which would compile the packages each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-all test-newest test-debug test-uvloop coverage pictures etcd-current test-etcd proto lint type fmt bench up down clean
+.PHONY: help install run test test-ten test-all test-newest test-debug test-uvloop coverage pictures etcd-current test-etcd proto lint type fmt bench up down clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +52,11 @@ run: install ## Start etcd and three peers as processes, and run the corpus job 
 test: install ## Run every test; TESTS=... runs these
 	$(BIN)/python -m pytest $(TESTS)
 
+test-ten: install ## Run every test ten times, each time in another order; TESTS=... runs these
+	@set -e; for turn in 1 2 3 4 5 6 7 8 9 10; do \
+	  echo "== turn $$turn"; $(BIN)/python -m pytest $(TESTS); \
+	done
+
 test-all: ## Run every test on each Python from 3.11 to 3.14 that is here; TESTS=... runs these
 	@set -e; for python in $$(.ci/pythons); do \
 	  version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
@@ -54,18 +64,21 @@ test-all: ## Run every test on each Python from 3.11 to 3.14 that is here; TESTS
 	  $(MAKE) --no-print-directory test PYTHON=$$python VENV=.venv-$$version; \
 	done
 
-test-newest: ## Run a fast part of the tests on the newest Python that is here
-	@set -e; python=$$(.ci/pythons newest); \
-	version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
-	echo "== Python $$version"; \
-	$(MAKE) --no-print-directory test PYTHON=$$python VENV=.venv-$$version TESTS="$(FAST_TESTS)"
+test-newest: ## Run a fast part of the tests on the newest Python that is here, if it is not PYTHON
+	@set -e; version() { "$$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }; \
+	python=$$(.ci/pythons newest); \
+	if [ -z "$$python" ] || [ "$$(version $$python)" = "$$(version $(PYTHON))" ]; then \
+	  echo "*** SKIPPED: no newer Python than $(PYTHON) was found." >&2; exit 0; \
+	fi; \
+	echo "== Python $$(version $$python)"; \
+	$(MAKE) --no-print-directory test PYTHON=$$python VENV=.venv-$$(version $$python) TESTS="$(FAST_TESTS)"
 
 test-debug: install ## Run a part of the tests in asyncio's debug mode
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -X dev -m pytest $(DEBUG_TESTS)
 
 coverage: install ## Run every test and measure lines and branches, also of child processes
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(TESTS)
+	$(BIN)/coverage run -m pytest $(or $(TESTS),$(UNTRACED))
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

@@ -136,10 +136,12 @@ async def test_a_mailbox_counts_what_comes(
         request.ack()
         await first
         assert (mailbox.statistics().unanswered, mailbox.statistics().answered) == (1, 1)
+    refused = mailbox.statistics().refused  # the second request may have come once more
     with pytest.raises(MailboxClosed):
         mailbox._put(EchoMsg(), "grid.EchoMsg", {}, request._answer)
     told = mailbox.statistics()
-    assert (told.queued, told.received, told.refused, told.answered) == (0, 2, 2, 2)
+    assert (told.queued, told.received, told.answered) == (0, 2, 2)
+    assert told.refused == refused + 1
     second.cancel()
 
 

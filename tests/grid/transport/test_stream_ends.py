@@ -179,7 +179,10 @@ async def test_a_mailbox_that_closes_ends_its_streams(
             await asyncio.wait_for(one.receive(), 5)
 
 
-async def test_a_lost_lease_ends_streams(client: grid.Client, grid_server: grid.Server) -> None:
+@pytest.mark.parametrize("lease", [2.0])
+async def test_a_lost_lease_ends_streams(
+    client: grid.Client, grid_server: grid.Server, lease: float
+) -> None:
     async def feed(ctx: grid.ActorContext) -> None:
         assert ctx.mailbox is not None
         while True:
