@@ -10,7 +10,8 @@ There is no task here: the event loop's callbacks drive it. One frame is
 written at each turn of the loop, so that the other side works on it while the
 next one is cut. A process that is stopped, which holds its connections and
 answers nothing, is found by its state, and one that has ended is told by the
-kernel, also if a child that it had forked keeps the connection open.
+kernel, also if a child that it had forked keeps the connection open. So there
+are no connections between containers, which do not see each other's processes.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import grpc
 
 from grid.deadline import now
 from grid.transport._process_watch import ProcessWatch
+from grid.transport.unix_paths import restore_folder
 from grid.transport.wire import Frames
 
 __all__ = ["SocketServer", "SocketWire", "connect"]
@@ -117,8 +119,8 @@ class SocketWire(asyncio.Protocol):
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         process, user = _peer(connection)
-        if user not in (os.getuid(), -1):
-            self._transport.abort()  # the folder's mode should have kept it out
+        if user not in (os.getuid(), -1) or _is_elsewhere(process, user):
+            self._transport.abort()  # of users, the folder's mode should have kept it out
             return
         # Two ends in one process end together.
         self._watch = ProcessWatch(0 if process == os.getpid() else process, self._process_ended)
@@ -240,12 +242,21 @@ class SocketServer:
 
     async def start(self) -> None:
         """Take connections. Raises `OSError` if the path cannot be had."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(
-            lambda: SocketWire(self._accept), self.path, start_serving=False
-        )
+        try:
+            self._server = await self._bind()
+        except FileNotFoundError:
+            # The last other peer of this host may have stopped since the path was made.
+            if not restore_folder(self.path):
+                raise
+            self._server = await self._bind()
         # By itself: asyncio forgets a server whose making is cancelled after it listens.
         await self._server.start_serving()
+
+    async def _bind(self) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        return await loop.create_unix_server(
+            lambda: SocketWire(self._accept), self.path, start_serving=False
+        )
 
     def stop(self) -> None:
         """Take no more connections; those there are go on."""
@@ -258,10 +269,23 @@ class SocketServer:
 
 
 async def connect(path: str) -> SocketWire:
-    """A connection to a socket. Raises `OSError` if there is none."""
+    """A connection to a socket.
+
+    Raises:
+        OSError: there is none, or it belongs to a process that cannot be seen from here.
+    """
     loop = asyncio.get_running_loop()
-    _, wire = await loop.create_unix_connection(SocketWire, path)
+    transport, wire = await loop.create_unix_connection(SocketWire, path)
+    if _is_elsewhere(*_peer(transport.get_extra_info("socket"))):
+        transport.abort()
+        raise OSError(f"{path} is listened on in another container")
     return wire
+
+
+def _is_elsewhere(process: int, user: int) -> bool:
+    # In a container with its own processes, whose state cannot be read: a stopped one would
+    # pass for one that is busy. gRPC's own pings tell the two apart.
+    return process == 0 and user >= 0
 
 
 def _peer(connection: socket.socket | None) -> tuple[int, int]:

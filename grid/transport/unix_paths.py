@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-__all__ = ["new_socket_path", "reachable_socket", "socket_name"]
+__all__ = ["new_socket_path", "reachable_socket", "restore_folder", "socket_name"]
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LEFT_OVER = 60.0  # seconds
@@ -36,7 +36,7 @@ def new_socket_path() -> str | None:
     if not hasattr(os, "getuid"):
         return None
     try:
-        folder = Path(tempfile.gettempdir()) / f"grid-{os.getuid()}"
+        folder = _folder()
     except OSError:  # no folder can be written to
         return None
     path = folder / f"{secrets.token_hex(8)}.sock"
@@ -52,6 +52,22 @@ def new_socket_path() -> str | None:
         return None
     _remove_leftovers(folder)
     return str(path)
+
+
+def restore_folder(path: str) -> bool:
+    """Make the folder of a new socket path again, which the last peer in it removed.
+
+    False if it is not the folder of `new_socket_path`.
+    """
+    folder = Path(path).parent
+    if folder != _folder():
+        return False
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return True
+
+
+def _folder() -> Path:
+    return Path(tempfile.gettempdir()) / f"grid-{os.getuid()}"
 
 
 def _remove_leftovers(folder: Path) -> None:

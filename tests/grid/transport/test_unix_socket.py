@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import PIPE
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,8 +26,6 @@ from grid.transport.settings import SessionSettings
 from grid.transport.transport import Destination
 from grid.wire_pb2 import EchoMsg
 
-FOLDER = Path(tempfile.gettempdir()) / f"grid-{os.getuid()}"
-
 _PEER = """
 import sys, grid
 server = grid.Server(sys.argv[1], etcd=sys.argv[2], lease=2)
@@ -36,6 +34,18 @@ server = grid.Server(sys.argv[1], etcd=sys.argv[2], lease=2)
 async def echo(ctx):
     async for request in ctx.mailbox:
         request.respond(request.message)
+
+server.run()
+"""
+
+
+_HOLDING_PEER = """
+import sys, grid
+server = grid.Server(sys.argv[1], etcd=sys.argv[2], lease=60)
+
+@server.actor("hold", mailbox=64)
+async def hold(ctx):
+    held = [request async for request in ctx.mailbox]
 
 server.run()
 """
@@ -60,6 +70,25 @@ def sockets_of(process: int) -> str:
     return Path(f"/proc/{process}/net/unix").read_text()
 
 
+def children_of(process: int) -> list[int]:
+    return [
+        int(one) for one in Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    ]
+
+
+def sockets_in(folder: Path, pattern: str = "*.sock") -> list[Path]:
+    return list(folder.glob(pattern))
+
+
+def status_of(path: Path) -> os.stat_result:
+    return path.stat()
+
+
+def links(client: grid.Client) -> list[Link]:
+    """The sessions of a client."""
+    return [link for pool in client._transport.pools for link in pool.links]
+
+
 def addresses(client: grid.Client) -> set[str]:
     """Where the sessions of a client go."""
     return {
@@ -74,10 +103,18 @@ def _no_short_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("grid.client.router.local_dispatcher", lambda _: None)
 
 
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of the sockets of this test alone; a path in pytest's own would be too long."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:
+        monkeypatch.setattr(tempfile, "tempdir", made)
+        monkeypatch.setenv("TMPDIR", made)  # of processes that are started
+        yield Path(made) / f"grid-{os.getuid()}"
+
+
 async def test_a_process_of_the_host_uses_it_and_it_goes_with_its_peer(
-    grid_client: grid.Client, grid_etcd: Etcd, grid_namespace: str
+    grid_client: grid.Client, grid_etcd: Etcd, grid_namespace: str, folder: Path
 ) -> None:
-    before = set(FOLDER.glob("*.sock"))
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _PEER, grid_namespace, grid_etcd.endpoint, stderr=PIPE
     )
@@ -86,22 +123,88 @@ async def test_a_process_of_the_host_uses_it_and_it_goes_with_its_peer(
         return len(await grid_client.query("peer")) == 1
 
     await wait_until(there, "the peer is there", timeout=20)
-    (path,) = set(FOLDER.glob("*.sock")) - before
+    (path,) = sockets_in(folder)
     await grid_client.start_actor("echo")
     assert await grid_client.request("echo", EchoMsg(msg="hi")) == EchoMsg(msg="hi")
     assert addresses(grid_client) == {"unix socket"}
     assert str(path) in sockets_of(process.pid)
-    folder = FOLDER.stat()
-    assert (folder.st_uid, stat.S_IMODE(folder.st_mode)) == (os.getuid(), 0o700)
+    found = status_of(folder)
+    assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.getuid(), 0o700)
     process.terminate()
     await process.communicate()
     assert not path.exists()
+    assert not sockets_in(folder.parent, "*")
+
+
+async def test_a_peer_that_starts_while_the_last_other_one_stops_has_a_socket(
+    folder: Path,
+) -> None:
+    wires: list[SocketWire] = []
+    path = unix_paths.new_socket_path()
+    assert path is not None
+    os.rmdir(folder)  # noqa: PTH106 - as the other one does
+    listening = _socket_wire.SocketServer(path, wires.append)
+    await listening.start()
+    assert stat.S_IMODE(status_of(folder).st_mode) == 0o700
+    wires.append(await _socket_wire.connect(path))
+    await wait_until(lambda: len(wires) == 2, "it is accepted")
+    for wire in wires:
+        await wire.close()
+    listening.stop()
+    assert not sockets_in(folder.parent, "*")
+
+
+async def test_a_process_that_cannot_be_seen_is_not_asked_over_it(
+    grid_servers: Callable[..., grid.Server],
+    grid_client: grid.Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_socket_wire, "_peer", lambda _: (0, os.getuid()))
+    await _serve_echo(grid_servers())
+    await grid_client.start_actor("echo")
+    assert await grid_client.request("echo", EchoMsg(msg="hi")) == EchoMsg(msg="hi")
+    assert addresses(grid_client) == {"tcp"}
+
+
+async def test_a_frozen_peer_in_another_container_is_noticed(
+    grid_client: grid.Client, grid_etcd: Etcd, grid_namespace: str, folder: Path
+) -> None:
+    """The other container is a process with process numbers of its own, and the same `/tmp`."""
+    words = ("unshare", "--pid", "--fork", "--kill-child")
+    trial = await asyncio.create_subprocess_exec(*words, "true", stderr=PIPE)
+    await trial.communicate()
+    if trial.returncode:
+        pytest.skip("this user may not make a namespace of processes")
+    container = await asyncio.create_subprocess_exec(
+        *words, sys.executable, "-c", _HOLDING_PEER, grid_namespace, grid_etcd.endpoint
+    )
+    try:
+
+        async def there() -> bool:
+            return len(await grid_client.query("peer")) == 1
+
+        await wait_until(there, "the peer is there", timeout=20)
+        assert sockets_in(folder)
+        await grid_client.start_actor("hold")
+        asking = asyncio.create_task(grid_client.request("hold", EchoMsg(), timeout=60))
+        await wait_until(lambda: bool(links(grid_client)), "it is connected")
+        (link,) = links(grid_client)
+        await wait_until(lambda: link.session.in_flight == 1, "it is under way")
+        assert addresses(grid_client) == {"tcp"}
+        (peer,) = children_of(container.pid)
+        os.kill(peer, signal.SIGSTOP)
+        stopped = time.monotonic()
+        with pytest.raises(OutcomeUnknown):
+            await asking
+        assert time.monotonic() - stopped < 10
+    finally:
+        container.kill()
+        await container.wait()
 
 
 async def test_a_killed_peers_file_harms_nobody(
-    grid_client: grid.Client, grid_etcd: Etcd, grid_namespace: str
+    grid_client: grid.Client, grid_etcd: Etcd, grid_namespace: str, folder: Path
 ) -> None:
-    before = set(FOLDER.glob("*.sock"))
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _PEER, grid_namespace, grid_etcd.endpoint, stderr=PIPE
     )
@@ -110,7 +213,7 @@ async def test_a_killed_peers_file_harms_nobody(
         return len(await grid_client.query("peer")) == 1
 
     await wait_until(there, "the peer is there", timeout=20)
-    (path,) = set(FOLDER.glob("*.sock")) - before
+    (path,) = sockets_in(folder)
     await grid_client.start_actor("echo")
     await grid_client.request("echo", EchoMsg())
     process.kill()
