@@ -36,9 +36,10 @@ HELP = """\
 +A {"n": 1}   with arguments, as JSON
 
 active        the active states             inspect [A]  ticks and relations
-possible      the states that +A accepts    why          the reason of the last no
-story [A]     why a state is what it is     draw [format]  a picture as text
-wait SECONDS  let the machine work on       help, quit"""
+initial       the states of a new machine   why          the reason of the last no
+possible      the states that +A accepts    story [A]    why a state is what it is
+wait SECONDS  let the machine work on       draw [format]  a picture as text
+help, quit"""
 
 _FEW = 16  # states of which the inactive ones are listed, too
 _QUEUED = 5.0  # seconds to wait for queued mutations
@@ -186,6 +187,7 @@ class _Prompt:
         machine.bind_tracer(self.listener)
         self.words: dict[str, Callable[[list[str]], str]] = {
             "active": lambda _: self.state(),
+            "initial": lambda _: self.initial(),
             "possible": self.possible,
             "why": lambda _: self.why or "nothing was rejected",
             "inspect": lambda names: machine.inspect(*names).rstrip("\n"),
@@ -244,6 +246,10 @@ class _Prompt:
     def state(self) -> str:
         machine = self.machine
         return machine.string_all() if len(machine.names) <= _FEW else machine.string()
+
+    def initial(self) -> str:
+        found = [name for name, state in self.machine.schema.items() if state.initial]
+        return " ".join(found) or "nothing"
 
     def possible(self, words: list[str]) -> str:
         found = self.machine.possible()

@@ -299,6 +299,13 @@ class Engine(Failures):
             self._m_raised(tx, call, error)
         return True
 
+    def _m_seen_late(self, before: Sequence[int]) -> None:
+        """Serve an observer that was attached during an unobserved mutation."""
+        if self._m_open_waits is not None:
+            self._m_open_waits.changed(before, self._m_ticks)
+        self._m_expire_old()
+        self._m_dispose_if_due()
+
     def _m_start(self, tx: Transition, call: Call, work: Any, owner: object) -> None:
         """Begin the task of an `async def` handler; other results are ignored."""
         if not asyncio.iscoroutine(work):

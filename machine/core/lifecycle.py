@@ -12,6 +12,7 @@ from machine.core import bindings, work
 from machine.core.engine import Engine
 from machine.core.handlers import Binding
 from machine.core.snapshot import Snapshot
+from machine.core.starting import beginning
 from machine.core.tracer import Tracer
 from machine.core.view import zeros
 from machine.core.when import check_callable, setup_lock
@@ -216,7 +217,8 @@ class Lifecycle(Engine):
     def set_schema(self, schema: Any) -> None:
         """Give the machine a larger schema while it lives.
 
-        States that were there keep their ticks; new ones start inactive, at 0.
+        States that were there keep their ticks; new ones start inactive, at 0, initial ones
+        too: those are of new machines.
 
         Raises:
             SchemaError: the schema is wrong, or has not all the states of the old one.
@@ -229,10 +231,12 @@ class Lifecycle(Engine):
             raise SchemaError(
                 f"a machine cannot lose states: {', '.join(missing)}", machine=self.id
             )
+        relations = relations_of(new)
+        beginning(relations, self.id)
         self._m_check_idle("change the schema")
         try:
             old = self._m_relations.schema
-            self._m_use(relations_of(new))
+            self._m_use(relations)
         finally:
             self._m_busy.release()
         for tracer in self._m_tracers:

@@ -17,6 +17,7 @@ from machine.core.mutation import DropReason, Mutation
 from machine.core.options import Options, check_kinds
 from machine.core.reasons import by_relations
 from machine.core.snapshot import Snapshot
+from machine.core.starting import begin
 from machine.core.subclasses import begin_later_bases, check_names, guard_properties
 from machine.core.tracer import Tracer
 from machine.core.view import Names
@@ -64,6 +65,9 @@ class Machine(Lifecycle, Pictures, Generic[S]):
     Mutations may come from any thread, any task and from handlers. On an idle
     machine they are carried out before the call returns, with all mutations that
     follow from them; while another thread mutates it they are queued.
+
+    Initial states, of `state(initial=True)`, are active from the start: no handler or
+    tracer sees them begin, and `start_work` begins their async work.
 
     Args:
         schema: a `States` class, a `Schema`, its text or mapping. A subclass
@@ -142,6 +146,8 @@ class Machine(Lifecycle, Pictures, Generic[S]):
         name = os.urandom(8).hex() if id is None else id
         super().__init__(relations, name, _DEFAULTS if options is None else options)
         self._m_loop = events._get_running_loop()
+        if relations.initial:
+            begin(self)
         if tags:
             self.tags = tags
         for tracer in tracers:
@@ -325,13 +331,6 @@ class Machine(Lifecycle, Pictures, Generic[S]):
         if self._m_queue:
             self._m_drain()
         return EXECUTED if move.executed else by_relations(self._m_relations, move)
-
-    def _m_seen_late(self, before: Sequence[int]) -> None:
-        """Serve an observer that was attached during an unobserved mutation."""
-        if self._m_open_waits is not None:
-            self._m_open_waits.changed(before, self._m_ticks)
-        self._m_expire_old()
-        self._m_dispose_if_due()
 
     def prepend(
         self,

@@ -12,6 +12,7 @@ __all__ = ["facts", "listed"]
 def facts(tick: int, state: State) -> str:
     """Return the tick and the relations of a state, one fact a line."""
     found = [("Tick", str(tick))]
+    found += [("Initial", "true")] if state.initial else []
     found += [("Auto", "true")] if state.auto else []
     found += [("Multi", "true")] if state.multi else []
     for title, others in (

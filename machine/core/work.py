@@ -12,6 +12,7 @@ from machine.core.handlers import Handler, Role
 from machine.core.mutation import Mutation
 from machine.core.transition import Transition
 from machine.rules.kinds import Kind
+from machine.schema.arguments import requires_args
 
 __all__ = ["idle_states", "start_work"]
 
@@ -37,6 +38,8 @@ def start_work(machine: Engine) -> tuple[str, ...]:
         at = machine._m_relations.index[name]
         move = machine._m_relations.move(machine._m_config, Kind.ADD, (at,))
         mutation = Mutation(Kind.ADD, (name,))
+        if not requires_args(machine.schema[name].args):
+            machine._m_check_args(mutation)  # completes it with the declared defaults
         tx = Transition(machine, mutation, move, machine._m_ticks, machine._m_transitions)
         context = machine._m_context(at)
         for handler, owner in _work(machine, at):

@@ -43,7 +43,8 @@ class Box:
     @property
     def badges(self) -> tuple[str, ...]:
         """Its flags."""
-        flags = (("auto", self.state.auto), ("multi", self.state.multi))
+        state = self.state
+        flags = (("initial", state.initial), ("auto", state.auto), ("multi", state.multi))
         return tuple(word for word, holds in flags if holds)
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "check_class",
     "check_names",
     "needs_args",
+    "requires_args",
     "values_of",
 ]
 
@@ -216,6 +217,11 @@ def needs_args(wanted: type | None) -> bool:
         return False
     fields = _fields(wanted)
     return fields.makes or bool(fields.needed or fields.defaults)
+
+
+def requires_args(wanted: type | None) -> bool:
+    """True if a state that declares these arguments cannot be called without some."""
+    return wanted is not None and bool(_fields(wanted).needed)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import builtins
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum, StrEnum
 from typing import TypeAlias, TypedDict, TypeVar, Unpack, cast
 
 from machine.errors import InvalidArgument, did_you_mean, near_names
-from machine.schema.arguments import check_class
+from machine.schema.arguments import check_class, requires_args
 from machine.schema.retries import Retries, as_retries, as_timeout
 
 __all__ = [
@@ -42,7 +42,10 @@ class Relation(StrEnum):
 
 
 RELATIONS = tuple(Relation)
-FIELDS = ("auto", "multi", "require", "add", "remove", "after", "tags", "args", "timeout", "retry")
+FIELDS = (
+    *("auto", "multi", "require", "add", "remove", "after", "tags", "args"),
+    *("timeout", "retry", "initial"),  # at the end: pickles have the values in this order
+)
 
 
 def flatten(names: Names, argument: str = "names") -> tuple[str, ...]:
@@ -105,6 +108,7 @@ class Changes(TypedDict, total=False):
     args: type | None
     timeout: float | None
     retry: Retries | int | None
+    initial: bool
 
 
 Callee = TypeVar("Callee", bound=Callable[..., object])
@@ -126,8 +130,9 @@ def keywords_checked(function: Callee) -> Callee:
 
 @dataclass(frozen=True, slots=True, init=False)
 class State:
-    """The definition of one state: two flags, four relations, tags, and the type of its arguments.
+    """The definition of one state: flags, four relations, tags, and the type of its arguments.
 
+    `initial` states are active in a new machine, before any handler is bound; see `Machine`.
     `timeout` is in seconds, for each attempt of its async work; `retry` says how often it is tried.
 
     Relations and tags are given as one name or any nested iterable of names and kept as tuples
@@ -145,6 +150,7 @@ class State:
     args: type | None = None
     timeout: float | None = None
     retry: Retries | None = None
+    initial: bool = False
 
     @keywords_checked
     def __init__(
@@ -160,6 +166,7 @@ class State:
         args: type | None = None,
         timeout: float | None = None,
         retry: Retries | int | None = None,
+        initial: bool = False,
     ) -> None:
         put = object.__setattr__
         put(self, "auto", _flag(auto, "auto"))
@@ -180,6 +187,20 @@ class State:
         put(self, "args", args)
         put(self, "timeout", as_timeout(timeout))
         put(self, "retry", as_retries(retry))
+        put(self, "initial", _flag(initial, "initial"))
+
+        if initial and requires_args(args):
+            raise InvalidArgument(
+                "an initial state gets no arguments, but its args class needs some",
+                argument="initial",
+                hint="Give the fields of the args class defaults, or add the state instead.",
+            )
+
+    def __setstate__(self, values: list[object]) -> None:
+        # Pickles of older versions have fewer fields: the others have their defaults.
+        for at, field in enumerate(fields(self)):
+            value = values[at] if at < len(values) else field.default
+            object.__setattr__(self, field.name, value)
 
     def relation(self, kind: Relation | str) -> tuple[str, ...]:
         """The names of one relation: `state.relation("add") == state.add`."""
@@ -210,6 +231,7 @@ class State:
             args=other.args or self.args,
             timeout=other.timeout or self.timeout,
             retry=other.retry or self.retry,
+            initial=self.initial or other.initial,
         )
 
     @keywords_checked
@@ -226,6 +248,7 @@ class State:
             args=changes.get("args", self.args),
             timeout=changes.get("timeout", self.timeout),
             retry=changes.get("retry", self.retry),
+            initial=changes.get("initial", self.initial),
         )
 
     def normalised(self, name: str) -> State:

@@ -104,6 +104,7 @@ class _DeclaredGroup:
 def state(
     *,
     args: type[A],
+    initial: bool = False,
     auto: bool = False,
     multi: bool = False,
     require: Names = (),
@@ -120,6 +121,7 @@ def state(
 def state(
     *,
     args: None = None,
+    initial: bool = False,
     auto: bool = False,
     multi: bool = False,
     require: Names = (),
@@ -136,6 +138,7 @@ def state(
 def state(
     *,
     args: type | None = None,
+    initial: bool = False,
     auto: bool = False,
     multi: bool = False,
     require: Names = (),
@@ -152,6 +155,7 @@ def state(
     lists of both. Raises InvalidArgument for a wrong type or a misspelt keyword.
     """
     definition = State(
+        initial=initial,
         auto=auto,
         multi=multi,
         require=require,

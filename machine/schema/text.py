@@ -29,8 +29,9 @@ __all__ = [
 ]
 
 _SIGNS = {"?": "require", "+": "add", "-": "remove", ">": "after", "#": "tags"}
-_HEAD = re.compile(r"\s*(?P<name>[^\s*!?+\->#,]+)\s*(?P<flags>[*!\s]*)")
-_PART = re.compile(r"\s*(?P<sign>[?+\->])\s*(?P<names>[^\s?+\->#,*!]+(?:\s*,\s*[^\s?+\->#,*!]+)*)")
+_HEAD = re.compile(r"\s*(?P<name>[^\s*!^?+\->#,]+)\s*(?P<flags>[*!^\s]*)")
+_NAME = r"[^\s?+\->#,*!^]+"
+_PART = re.compile(rf"\s*(?P<sign>[?+\->])\s*(?P<names>{_NAME}(?:\s*,\s*{_NAME})*)")
 _TAGS = re.compile(r"\s*#\s*(?P<names>[^\s,]+(?:\s*,\s*[^\s,]+)*)")
 _TAG = re.compile(r"[^\s,;#]+")
 
@@ -39,7 +40,8 @@ FORM = "A*! ?B,C +D -E >F"
 
 def shorthand(name: str, state: State) -> str:
     """One state in the short form. Tags that have blanks, commas or semicolons are left out."""
-    parts = [f"{name}{'*' if state.auto else ''}{'!' if state.multi else ''}"]
+    flags = (("^", state.initial), ("*", state.auto), ("!", state.multi))
+    parts = [name + "".join(sign for sign, holds in flags if holds)]
     for sign, field in _SIGNS.items():
         names = state.tags if field == "tags" else state.relation(field)
         if field == "tags":
@@ -91,6 +93,7 @@ def _parse_state(text: str) -> tuple[str, State]:
         at = part.end()
     flags = head["flags"]
     state = State(
+        initial="^" in flags,
         auto="*" in flags,
         multi="!" in flags,
         require=given["require"],
