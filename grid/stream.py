@@ -22,7 +22,7 @@ class Stream:
     """One end of a stream: send, and iterate over what the other side sends.
 
     Items arrive in order, each once. A side that does not read holds up the
-    other's `send`, and nobody else. Use it as `async with`: leaving the block
+    other's `send`, and nothing else. Use it as `async with`: leaving the block
     closes the stream for both sides, with the error if there was one. A stream
     that is let go without being closed is closed then. If the connection is
     lost, both sides get `OutcomeUnknown` at once; it cannot be resumed.

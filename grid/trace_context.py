@@ -60,9 +60,9 @@ def onward(metadata: Mapping[str, str] | None) -> Mapping[str, str] | None:
 
 
 def look_for_opentelemetry() -> None:
-    """Send current spans along from now on, if anybody has imported OpenTelemetry."""
+    """Send current spans along from now on, if OpenTelemetry was imported."""
     global active, _inject
-    # Without its module nobody can have a current span; importing it here would only cost.
+    # Without its module there is no current span; importing it here would only cost.
     if _inject is None and "opentelemetry.trace" in sys.modules:
         propagation = import_module("opentelemetry.trace.propagation.tracecontext")
         _inject = propagation.TraceContextTextMapPropagator().inject

@@ -15,7 +15,7 @@ _TIMEOUT = 1.0  # seconds
 
 
 async def healths(client: Client, peers: Iterable[str]) -> dict[str, bool]:
-    """Whether each peer answers that it serves, by name."""
+    """Answers of the peers, by name: True for one that serves."""
     names = list(peers)
     answers = await asyncio.gather(*(serves(client, one) for one in names))
     return dict(zip(names, answers, strict=True))

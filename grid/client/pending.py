@@ -39,7 +39,7 @@ class Sent(asyncio.Future[Message]):
     decoded, and a failure that allows it makes the request go again, in a task.
 
     Args:
-        sender: who sent it.
+        sender: the client that sent it.
         outgoing: what was sent.
         at: its deadline on the clock of `deadline.now`.
         timeout: the seconds that made it.
@@ -122,7 +122,7 @@ class Sent(asyncio.Future[Message]):
     def _asked(self, task: asyncio.Task[Reply]) -> None:
         if self.done():
             if not task.cancelled():
-                task.exception()  # nobody else will look
+                task.exception()  # retrieved here, or asyncio would log it
             return
         if task.cancelled():
             super().cancel()

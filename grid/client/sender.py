@@ -171,9 +171,9 @@ class Messaging:
     ) -> Message:
         """Send a message to a mailbox and return the answer.
 
-        It is sent again only while nobody can have acted on it, unless
-        `idempotent`. Cancelling it tells the receiver that nobody waits; what
-        the receiver has begun is its own affair.
+        It is sent again only while no receiver can have acted on it, unless
+        `idempotent`. Cancelling it tells the receiver that its caller has left;
+        the receiver decides whether to finish what it has begun.
 
         Args:
             name: the mailbox's name.
@@ -188,7 +188,7 @@ class Messaging:
 
         Raises:
             InvalidName, InvalidArgument, UnsupportedMessage, MessageTooLarge: before any I/O.
-            UnregisteredMailbox: nobody holds the name.
+            UnregisteredMailbox: no peer holds the name.
             NotDelivered: it did not arrive, in all attempts; a resend is safe.
             OutcomeUnknown, DeadlineExceeded: it may have been acted upon.
             RequestFailed: the receiver answered with an error.
@@ -229,11 +229,11 @@ class Messaging:
         metadata: Mapping[str, str] | None = None,
         idempotent: bool = False,
     ) -> asyncio.Future[Message]:
-        """Send a message now; the answer is awaited later, or by somebody else.
+        """Send a message now; the answer is awaited later, or by another task.
 
         Many can be sent without a task for each. The future resolves once: with
         the reply, an error, or the deadline. Cancelling it tells the receiver
-        that nobody waits. Arguments, errors and resending are those of
+        that its caller has left. Arguments, errors and resending are those of
         `request`; what is wrong with the arguments is raised here. Where there
         are interceptors or filters, each is a task, and raises nothing here.
         """
@@ -257,7 +257,7 @@ class Messaging:
     ) -> None:
         """Send a message that has no answer; returns when it is written to the session.
 
-        Whether its mailbox takes it, or is full, nobody hears; what was not yet
+        No error tells that its mailbox is full or gone; what was not yet
         written when a session is lost goes to the next one. A Go peer, which has
         no sessions, answers all the same, and is waited for.
 
@@ -359,8 +359,8 @@ class Messaging:
 
     def _check_loop(self) -> None:
         loop = asyncio._get_running_loop()
-        # In a thread without a loop what is sent would be written by nobody until the client's
-        # loop happens to wake, and two threads would change its tables at once.
+        # A message sent from a thread without a loop would wait until the client's loop happens
+        # to wake, and two threads would change the client's tables at once.
         if loop is None or (self._loop is not None and loop is not self._loop):
             raise WrongEventLoop
         self._loop = loop

@@ -3,7 +3,7 @@
 Theory of operation. All calls go to one endpoint until it fails; then all go
 to the next. A failure is one of four kinds (`_failures.Kind`): a lost or silent
 endpoint is left and the call sent again; an unknown login is renewed, once for
-all who wait for it, and the call sent again; a refusal is the caller's. A call
+all calls that wait for it, and the call sent again; a refusal is the caller's. A call
 ends with its deadline. A round over all endpoints is followed by a pause that
 grows.
 

@@ -84,7 +84,7 @@ class Lease:
 
     @property
     def deadline(self) -> float:
-        """When the lease is over unless a ping is confirmed first, on `grid.deadline.now`."""
+        """The end of the lease unless a ping is confirmed first, on `grid.deadline.now`."""
         return self._deadline
 
     @property

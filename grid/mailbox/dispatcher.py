@@ -183,7 +183,7 @@ class Dispatcher:
     ) -> Reply:
         """Give an envelope to its mailbox and wait for the answer, which is of a given kind.
 
-        Cancelling it tells the request that nobody waits.
+        Cancelling it tells the request that its caller has left.
 
         Raises:
             GridError: what the sender shall read.

@@ -1,9 +1,9 @@
 """A message on its way through a peer's filters and interceptors to its mailbox.
 
-Each has a task. The sender's answer is watched: when nobody waits for it any
+Each has a task. The sender's answer is watched: when its sender waits no
 more, the task is cancelled. What is in the mailbox has an answer of its own,
 whose outcome `proceed` returns, and which ends with the task, so that the owner
-sees that nobody waits.
+sees that its sender has left.
 
 What has not come to its mailbox yet counts as held by it, so that a flood
 before a slow interceptor is refused as it is before a slow owner. Coming there,
@@ -162,7 +162,7 @@ class _Passage:
         elif (raised := task.exception()) is not None:
             error = self._refusal(raised)
         if self._kind == "tell" and came_to_mailbox:
-            return  # its owner has it, and nobody waits
+            return  # its owner has it, and a tell has no answer
         if error is not None:
             self._answer.reject(error)
         elif self._kind != "tell" and not self._answer.done:

@@ -3,16 +3,16 @@
 A mailbox is a bounded queue under a unique name. Putting is never blocking:
 what does not fit is refused at the sender. Taking is iterating.
 
-Every request is answered exactly once, by whoever comes first: the owner
+Every request is answered exactly once, by the first of these: the owner
 (`respond`, `ack`, `fail`), the mailbox when it closes, the request itself when
 the owner lets go of it (its last reference goes) without an answer, or the
-caller, who stops waiting. Where the answer goes is the transport's affair (see
+caller, which stops waiting. Where the answer goes is the transport's affair (see
 `grid.transport.answer`); nothing here knows of gRPC or etcd.
 
 A mailbox that is asked to drain refuses what is new, hands out what it holds,
-and then ends its iteration. Closing answers what is left: a request nobody
-read was not delivered (`MailboxClosed`, a resend is safe), a request that was
-read is `RequestDropped` (nobody knows).
+and then ends its iteration. Closing answers what is left: a request that
+was not read was not delivered (`MailboxClosed`, a resend is safe), a request that
+was read is `RequestDropped` (its outcome is unknown).
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ class Mailbox:
             await reader
         except asyncio.CancelledError:
             if reader.done() and not reader.cancelled() and self._queue:
-                self._wake()  # the arrival was meant for whoever reads next
+                self._wake()  # the arrival is for the next reader
             raise
         finally:
             if reader.done() and not reader.cancelled():

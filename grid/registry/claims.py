@@ -1,7 +1,7 @@
 """Claims: taking and freeing names in etcd, many in one transaction.
 
 A claim is a transaction "if none of these keys exists, put them all under my
-lease, else tell me who holds them". Claims and frees that are asked for
+lease, else tell me their owner". Claims and frees that are asked for
 together travel as nested transactions inside one outer transaction, each with
 its own answer, so a taken name fails its own claim and no other. Up to 8
 outer transactions of up to 100 are under way at once.
@@ -63,7 +63,7 @@ class Claims:
         """Take all the keys, or none; returns their epoch.
 
         It waits for claims of the same keys that are under way here, whose
-        outcome says who holds them. Cancelling it frees what the claim still
+        outcome names their owner. Cancelling it frees what the claim still
         brings in.
 
         Raises:
@@ -217,7 +217,7 @@ class Claims:
     def _freed(self, free: Operation, revision: int) -> None:
         self._trouble = None
         self._ledger.freed(free)
-        future = self._outcomes.pop(free, None)  # nobody waits for what is given back
+        future = self._outcomes.pop(free, None)  # none if the key was given back without a caller
         if future is not None:
             _settle(future, revision)
 

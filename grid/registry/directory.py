@@ -97,7 +97,7 @@ class Directory:
     def _has_read(self, key: str, reading: asyncio.Task[Registration | None]) -> None:
         del self._reads[key]
         if not reading.cancelled():
-            reading.exception()  # all who asked may have left: it is not to be logged then
+            reading.exception()  # all callers may have left: it is not to be logged then
 
     def _start(self) -> None:
         if self._closed:

@@ -6,7 +6,7 @@ while what an unwanted claim brought in is given back. A key that is pending has
 could be named, so another claim of it here waits; a key that is held is refused at once.
 
 Whether a claim that failed was granted all the same cannot be known when the answer was lost.
-Its keys are then freed by lease: that frees them if they are there, and nobody else's.
+Its keys are then freed by lease: that deletes them only if they belong to this lease.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ def _texts(key: str, value: dict[str, Any], field: str) -> tuple[str, ...]:
 
 
 def _check_text(key: str, text: str) -> None:
-    # JSON can say half of a surrogate pair, which nobody could send or print.
+    # JSON can say half of a surrogate pair, which cannot be sent or printed.
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -31,7 +31,7 @@ _REST = 1.0  # seconds between a watch that failed and the next
 
 
 class Vacancy:
-    """Whether the leader's key is free, as far as is known."""
+    """The state of the leader's key, free or held, as far as is known."""
 
     def __init__(self) -> None:
         self._free = asyncio.Event()
@@ -68,7 +68,7 @@ class Backoff:
         self._next = first
 
     def after(self, ran: float) -> float:
-        """The pause after a leader that ran so many seconds; doubles while they are few."""
+        """The pause after a leader that ran for `ran` seconds; doubles while they are few."""
         if ran >= self._steady:
             self._next = self._first
         pause = self._next

@@ -7,7 +7,7 @@
                        FENCED
 
 Joining: the port is bound and answers (with a refusal) before the lease is
-granted, so whoever finds the peer in the registry also reaches it. Fencing:
+granted, so a client that finds the peer in the registry also reaches it. Fencing:
 the moment the lease is lost nothing is dispatched or answered; the actors are
 cancelled with `LeaseLost`, and only when they have ended does the peer join
 again. Draining: actors get time to end, each name goes when its owner ended,

@@ -125,8 +125,8 @@ class Peer:
         return mailbox.epoch
 
     async def _release_mailbox(self, mailbox: Mailbox) -> None:
-        # The name goes first, so that nobody resolves it to a peer without it;
-        # who has resolved it already is answered by the closed mailbox.
+        # The name goes first, so that no client resolves it to a peer without it; the closed
+        # mailbox answers clients that have resolved it already.
         try:
             await self.free((mailbox.key,), mailbox.epoch)
         finally:

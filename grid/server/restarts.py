@@ -26,7 +26,7 @@ _WHEN = ("never", "on-failure", "always")
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """When an actor that ended is started again by its peer.
+    """The policy by which a peer starts an ended actor again.
 
     Args:
         when: `"never"`; `"on-failure"`, when it ended by an error; or `"always"`, also when it

@@ -84,7 +84,7 @@ async def watch_descriptors(set_serving: Callable[[bool], Awaitable[None]]) -> N
                 _log.warning("the process has free file descriptors again")
             else:
                 _log.error(
-                    "the process has no free file descriptor, so nobody can connect: "
+                    "the process has no free file descriptor, so no client can connect: "
                     "raise its limit (ulimit -n), or look for files that stay open"
                 )
             await set_serving(serving)

@@ -210,7 +210,7 @@ class Client:
     ) -> concurrent.futures.Future[Message]:
         """Send a message and go on: `future.result()` waits for the answer.
 
-        Cancelling the future tells the receiver that nobody waits. It resolves
+        Cancelling the future tells the receiver that its caller has left. It resolves
         once; arguments, errors and resending are those of `grid.Client.request`,
         and all errors but `ClientClosed` are the future's.
         """

@@ -38,7 +38,7 @@ class Inbox:
     Attributes:
         ours: exchanges that were opened here, by number: token, deadline, and more.
         theirs: tokens of the exchanges that the other side opened and waits for.
-        streams: accepted streams, whoever opened them.
+        streams: accepted streams, of both sides.
         hello: the other side's, once it came.
         late: answers and items that came after their caller had left.
     """

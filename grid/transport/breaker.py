@@ -33,7 +33,7 @@ class BreakerState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
-    """When a breaker opens, and how it closes again.
+    """The conditions under which a breaker opens and closes again.
 
     Attributes:
         failures: how many failures in a row open it.

@@ -121,7 +121,7 @@ class Link(Arrivals):
 
     @property
     def busy(self) -> bool:
-        """True while so many deliveries are queued that another session would help."""
+        """True while enough deliveries are queued for another session to help."""
         return self.session.queued >= _BUSY
 
     def say_goodbye(self, reason: str) -> None:

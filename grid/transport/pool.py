@@ -191,7 +191,7 @@ class Pool:
 
     @property
     def heard_at(self) -> float:
-        """When a frame came last, on the clock of `deadline.now`; 0 if none has."""
+        """The time of the last frame that came, on the clock of `deadline.now`; 0 if none has."""
         return max((link.heard_at for link in self._links), default=0.0)
 
     def ask_for_sign(self, silence: float) -> None:

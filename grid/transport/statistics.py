@@ -105,7 +105,7 @@ class SessionStatistics(Counters):
             tells not yet written, streams.
         queued: deliveries that wait for a frame.
         streams: of those in flight, streams that are open.
-        busy: so many deliveries are queued that another session would help.
+        busy: enough deliveries are queued for another session to help.
         round_trip: seconds that the last ping took; None before the first one.
             Pings go only when an answer is waited for and nothing comes.
         age: seconds since it was begun.

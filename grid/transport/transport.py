@@ -38,7 +38,7 @@ _MAX_CONCURRENT_DIALS = 4
 
 
 class Destination(NamedTuple):
-    """Where a peer is reached.
+    """The ways to a peer.
 
     Attributes:
         address: the address that the peer advertises.
