@@ -7,6 +7,7 @@ event, and its text ends with the next step to take. All of them can be pickled.
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ __all__ = [
     "StateTimeout",
     "UnknownState",
     "WaitTimeout",
+    "describe_kind",
     "did_you_mean",
     "near_names",
 ]
@@ -35,6 +37,8 @@ __all__ = [
 def near_names(name: str, known: Iterable[str], limit: int = 3) -> tuple[str, ...]:
     """Names of `known` that are spelt like `name`, best first."""
     names = list(dict.fromkeys(known))
+    if same := [one for one in names if _are_alike(one, name)]:
+        return tuple(same[:limit])
     lowered: dict[str, str] = {}
     for one in names:
         lowered.setdefault(one.lower(), one)
@@ -42,10 +46,29 @@ def near_names(name: str, known: Iterable[str], limit: int = 3) -> tuple[str, ..
     return tuple(lowered[one] for one in close)
 
 
-def did_you_mean(near: Iterable[str]) -> str:
-    """`"; did you mean 'A' or 'B'?"`, or nothing when there is nothing near."""
-    names = [repr(name) for name in near]
+def _are_alike(one: str, other: str) -> bool:
+    """True for two names that differ in their Unicode form alone, so that they look the same."""
+    forms = {unicodedata.normalize("NFKC", name) for name in (one, other)}
+    return one != other and len(forms) == 1
+
+
+def did_you_mean(near: Iterable[str], name: str = "") -> str:
+    """`"; did you mean 'A' or 'B'?"`, or nothing; for another Unicode form of `name` a remedy."""
+    near = tuple(near)
+    if near and _are_alike(near[0], name):
+        return (
+            f"; there is {near[0]!a}, the same letters in another Unicode form than {name!a}: "
+            "pass both through unicodedata.normalize('NFC', name)."
+        )
+    names = [repr(one) for one in near]
     return f"; did you mean {' or '.join(names)}?" if names else ""
+
+
+def describe_kind(value: object) -> str:
+    """The type of a wrong argument; for a class its name, and that an instance is wanted."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}; make an instance: {value.__name__}(...)"
+    return type(value).__name__
 
 
 class MachineError(Exception):
@@ -145,13 +168,14 @@ class UnknownState(MachineError, KeyError):
         near: Iterable[str] = (),
         *,
         known: Iterable[str] = (),
+        hint: str | None = None,
     ) -> None:
         self.near: tuple[str, ...] = tuple(near) or near_names(state, known)
         super().__init__(
-            f"unknown state {state!r}{did_you_mean(self.near)}",
+            f"unknown state {state!r}{did_you_mean(self.near, state)}",
             machine=machine,
             state=state,
-            hint=None if self.near else "Define it in the schema, or check the spelling.",
+            hint=hint if hint or self.near else "Define it in the schema, or check the spelling.",
         )
 
 
@@ -186,7 +210,7 @@ class InvalidHandler(MachineError, ValueError):
     ) -> None:
         self.near: tuple[str, ...] = tuple(near)
         super().__init__(
-            f"{text}{did_you_mean(self.near)}",
+            f"{text}{did_you_mean(self.near, state or '')}",
             machine=machine,
             state=state,
             handler=handler,

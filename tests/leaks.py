@@ -147,7 +147,9 @@ class LeakCheck:
             "file descriptor": set(_open_files()),
             "temporary file": set(_files(self._folder)),
             "machine with open waits": {
-                str(one) for one in list(_MACHINES.values()) if len(one._m_open_waits or ())
+                str(one)
+                for one in list(_MACHINES.values())
+                if len(getattr(one, "_m_open_waits", None) or ())
             },
         }
 

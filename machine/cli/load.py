@@ -15,6 +15,7 @@ from typing import Any
 from machine.core.machine import Machine, schema_of
 from machine.errors import InvalidArgument, MachineError, did_you_mean, near_names
 from machine.schema.schema import Schema, as_schema
+from machine.schema.states import States
 
 __all__ = ["CommandError", "Loaded", "load"]
 
@@ -48,6 +49,9 @@ def load(source: str) -> Loaded:
     if source == "-":
         return _of(_read(sys.stdin.read(), "", "standard input"), "machine")
     path = Path(source)
+    whole = source.rstrip(":")
+    if whole.endswith(".py") or (not path.exists() and _is_module(whole)):
+        raise CommandError(_choices(_module(whole), whole))
     if path.is_file():
         return _of(_read(_text(path), path.suffix.lower(), source), path.stem)
     module, colon, name = source.rpartition(":")
@@ -132,10 +136,48 @@ def _module(name: str) -> ModuleType:
                 f"there is no module {name}; is it in the current folder?"
             ) from error
         raise CommandError(f"importing {name} failed: {error}") from error
-    except MachineError:
+    except (CommandError, MachineError):
         raise
     except Exception as error:
         raise CommandError(f"importing {name} failed: {_told(error)}") from error
+
+
+def _is_module(name: str) -> bool:
+    """True for the name of a module that can be imported, and is not a module's attribute."""
+    if not all(part.isidentifier() for part in name.split(".")):
+        return False
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):  # its parent is no package, or has no spec
+        return False
+
+
+def _choices(module: ModuleType, source: str) -> str:
+    """Say which names of a module can be given."""
+    names = [
+        f"{source}:{name}"
+        for name, value in vars(module).items()
+        if not name.startswith("_") and _is_defined_in(module, value)
+    ]
+    if not names:
+        return f"{source} is a Python module, and there is no machine in it"
+    return f"{source} is a Python module; name a machine in it: {', '.join(names)}"
+
+
+def _is_defined_in(module: ModuleType, value: object) -> bool:
+    if isinstance(value, Schema | Machine):
+        return True
+    if not isinstance(value, type) or value.__module__ != module.__name__:
+        return False
+    if issubclass(value, Machine):
+        try:
+            schema_of(value)
+        except InvalidArgument:  # a base class without a schema
+            return False
+        return True
+    return issubclass(value, States)
 
 
 def _file_module(path: Path) -> ModuleType:

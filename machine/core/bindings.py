@@ -15,7 +15,7 @@ from machine.core.reading import from_functions, group_of_class, placed_again, w
 from machine.core.subclasses import check_attributes
 from machine.core.tracer import GuardedTracer, Tracer
 from machine.core.when import When, setup_lock
-from machine.errors import InvalidArgument, InvalidHandler
+from machine.errors import InvalidArgument, InvalidHandler, describe_kind
 
 __all__ = [
     "bind",
@@ -194,6 +194,11 @@ def _read(machine: Base, handlers: object, prefix: str) -> tuple[HandlerGroup, o
     if isinstance(handlers, Mapping) and not _has_methods(machine, handlers):
         functions = {k.removeprefix(prefix): f for k, f in handlers.items() if k.startswith(prefix)}
         return HandlerGroup(from_functions(relations, functions, machine.id)), None
+    if isinstance(handlers, type):
+        raise InvalidHandler(
+            f"handlers are an instance or a mapping, not {describe_kind(handlers)}",
+            machine=machine.id,
+        )
     of_class = group_of_class(relations, type(handlers), prefix, machine.id)
     group, _ = with_attributes(relations, of_class, handlers, prefix, machine.id)
     return group, handlers

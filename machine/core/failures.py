@@ -16,7 +16,7 @@ from machine.core.plans import Call
 from machine.core.queue import Queue
 from machine.core.transition import Event, Transition, source_of
 from machine.core.when import check_callable
-from machine.errors import EvalTimeout, HandlerTimeout, InvalidArgument, MachineError
+from machine.errors import EvalTimeout, HandlerTimeout, InvalidArgument, MachineError, describe_kind
 from machine.rules.kinds import Kind
 from machine.rules.resolution import Move
 from machine.schema.schema import EXCEPTION
@@ -76,7 +76,7 @@ class Failures(Queue):
             return CANCELED
         if not isinstance(error, BaseException):
             raise InvalidArgument(
-                f"error must be an exception, not {type(error).__name__}", argument="error"
+                f"error must be an exception, not {describe_kind(error)}", argument="error"
             )
         given = dict(self._m_mutation(Kind.ADD, (), args, None).values)
         self._m_record(error)

@@ -16,7 +16,13 @@ from machine.core.starting import beginning
 from machine.core.tracer import Tracer
 from machine.core.view import zeros
 from machine.core.when import check_callable, setup_lock
-from machine.errors import ImportMismatch, InvalidArgument, MachineDisposed, SchemaError
+from machine.errors import (
+    ImportMismatch,
+    InvalidArgument,
+    MachineDisposed,
+    SchemaError,
+    describe_kind,
+)
 from machine.rules.kinds import Kind
 from machine.rules.resolution import Relations, relations_of
 from machine.schema.schema import EXCEPTION, Schema, as_schema
@@ -121,7 +127,7 @@ class Lifecycle(Engine):
         """
         if not isinstance(snapshot, Snapshot):
             raise InvalidArgument(
-                f"snapshot must be a Snapshot, not {type(snapshot).__name__}",
+                f"snapshot must be a Snapshot, not {describe_kind(snapshot)}",
                 argument="snapshot",
                 hint="export() returns one, and Snapshot.from_dict makes one of plain data.",
             )

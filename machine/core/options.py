@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
-from machine.errors import InvalidArgument
+from machine.errors import InvalidArgument, describe_kind
 
 __all__ = ["Options", "check_kinds"]
 
@@ -69,7 +69,7 @@ class Options:
             elif field.name in _FUNCTIONS:
                 if not callable(value):
                     raise InvalidArgument(
-                        f"{field.name} must be callable, not {type(value).__name__}",
+                        f"{field.name} must be callable, not {describe_kind(value)}",
                         argument=field.name,
                     )
             elif isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
@@ -102,6 +102,6 @@ def check_kinds(**given: tuple[object, type]) -> None:
     for name, (value, wanted) in given.items():
         if value is not None and not isinstance(value, wanted):
             raise InvalidArgument(
-                f"{name} must be of the type {wanted.__name__}, not {type(value).__name__}",
+                f"{name} must be of the type {wanted.__name__}, not {describe_kind(value)}",
                 argument=name,
             )

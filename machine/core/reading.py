@@ -28,6 +28,11 @@ def read_name(relations: Relations, name: str) -> Place | None:
     return _find(relations.index, name)
 
 
+def _normalized(relations: Relations) -> dict[str, int]:
+    """Return the states by their names in the form that Python gives to those of methods."""
+    return {unicodedata.normalize("NFKC", name): at for name, at in relations.index.items()}
+
+
 def _find(index: Mapping[str, int], name: str) -> Place | None:
     if name in _GLOBAL:
         return _GLOBAL[name], -1, -1
@@ -48,6 +53,7 @@ def from_functions(
     Raises:
         InvalidHandler: a name is no handler's, or a function cannot be one.
     """
+    index = _normalized(relations)
     found = []
     for name, function in functions.items():
         if not callable(function):
@@ -56,7 +62,8 @@ def from_functions(
                 handler=name,
                 machine=machine,
             )
-        for place in _marked(relations, function, machine) or (read_name(relations, name),):
+        given = unicodedata.normalize("NFKC", name)  # as Python does with the names of methods
+        for place in _marked(relations, function, machine) or (_find(index, given),):
             if place is None:
                 raise _unknown(relations, name, machine)
             found.append(Handler(name_of(relations, place), place, function, machine))
@@ -123,7 +130,7 @@ def with_attributes(
     attributes = getattr(owner, "__dict__", None)
     if not attributes:
         return group, {}
-    index = {unicodedata.normalize("NFKC", name): at for name, at in relations.index.items()}
+    index = _normalized(relations)
     hidden = {handler.attribute for handler in group.handlers}
     own: dict[str, object] = {}
     found: list[Handler] = []
@@ -228,7 +235,7 @@ def _from_class(relations: Relations, cls: type, prefix: str, machine: str) -> l
         InvalidHandler: a method has a handler's ending and names no state, or an attribute
             with the name of a handler cannot be called.
     """
-    index = {unicodedata.normalize("NFKC", name): at for name, at in relations.index.items()}
+    index = _normalized(relations)
     found = []
     for attribute in dir(cls):
         if attribute.startswith("__") or _is_ours(cls, attribute):

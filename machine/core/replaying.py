@@ -13,10 +13,20 @@ from machine.core import bindings
 from machine.core.handlers import Handler, HandlerGroup
 from machine.core.machine import Machine
 from machine.core.mutation import Mutation, Source
+from machine.core.options import check_kinds
 from machine.core.snapshot import Snapshot
 from machine.waits.result import Result
 
-__all__ = ["keep_handlers", "put_state", "queue_error", "queue_mutation"]
+__all__ = ["check_machine", "keep_handlers", "put_state", "queue_error", "queue_mutation"]
+
+
+def check_machine(machine: object) -> None:
+    """Refuse all but a machine, and None.
+
+    Raises:
+        InvalidArgument: it is something else, as the class of a machine.
+    """
+    check_kinds(machine=(machine, Machine))
 
 
 def keep_handlers(machine: Machine[Any], keep: Callable[[Handler], bool]) -> None:

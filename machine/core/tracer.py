@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from machine.core.handlers import Handler
 from machine.core.mutation import DropReason, Mutation
 from machine.core.transition import Transition
-from machine.errors import InvalidArgument
+from machine.errors import InvalidArgument, describe_kind
 from machine.schema.schema import Schema
 
 __all__ = ["GuardedTracer", "Tracer", "send_note"]
@@ -103,7 +103,8 @@ class GuardedTracer(Tracer):
     def __init__(self, tracer: Tracer) -> None:
         if not isinstance(tracer, Tracer):
             raise InvalidArgument(
-                f"a tracer must be an instance of machine.Tracer, not {tracer!r}", argument="tracer"
+                f"a tracer must be an instance of machine.Tracer, not {describe_kind(tracer)}",
+                argument="tracer",
             )
         self.tracer = tracer
         for hook in _HOOKS:

@@ -26,7 +26,7 @@ from typing import Any, Literal, TypeAlias
 
 from machine.core.mutation import Mutation
 from machine.core.snapshot import Snapshot
-from machine.core.texts import facts, listed
+from machine.core.texts import check_no_args, facts, listed, unknown_state
 from machine.core.transition import Transition
 from machine.errors import InvalidArgument, UnknownState
 from machine.rules.kinds import Kind, kind_of
@@ -360,7 +360,8 @@ class View:
         for given in states:
             if isinstance(given, str):
                 one: Iterable[object] = (given,)
-            elif isinstance(given, Iterable):
+            elif isinstance(given, Iterable) and not isinstance(given, type):
+                check_no_args(given, self.id)
                 one = given
             else:
                 one = (given,)
@@ -368,7 +369,7 @@ class View:
                 if isinstance(name, Enum):
                     name = name_of(name)
                 if not isinstance(name, str) or name not in index:
-                    raise UnknownState(str(name), self.id, known=self._m_relations.names)
+                    raise unknown_state(name, self._m_relations.names, self.id)
                 names[name] = None
         return tuple(names)
 

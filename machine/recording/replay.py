@@ -28,7 +28,13 @@ from typing import TYPE_CHECKING, Any
 
 from machine.core.mutation import DropReason, Mutation
 from machine.core.options import Options
-from machine.core.replaying import keep_handlers, put_state, queue_error, queue_mutation
+from machine.core.replaying import (
+    check_machine,
+    keep_handlers,
+    put_state,
+    queue_error,
+    queue_mutation,
+)
 from machine.core.tracer import Tracer
 from machine.errors import MachineError
 from machine.recording.format import (
@@ -142,6 +148,7 @@ def replay_file(
     handlers: object = (),
 ) -> Report:
     """As `replay`, but a difference is in the report, and not raised."""
+    check_machine(machine)
     recording = read_recording(path)
     made = _machine_of(recording) if machine is None else machine
     for group in handlers if isinstance(handlers, list | tuple) else (handlers,):

@@ -24,7 +24,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, TypeAlias
 
-from machine.errors import InvalidArgument, did_you_mean, near_names
+from machine.errors import InvalidArgument, describe_kind, did_you_mean, near_names
 
 __all__ = [
     "NO_ARGS",
@@ -97,15 +97,11 @@ def values_of(args: object) -> Mapping[str, Any]:
     names = None if isinstance(args, type) else _names(type(args))
     if names is None:
         raise InvalidArgument(
-            f"args must be a mapping or an instance of a dataclass, not {_kind(args)}",
+            f"args must be a mapping or an instance of a dataclass, not {describe_kind(args)}",
             argument="args",
             hint='Like args={"name": value}.',
         )
     return _attributes(args, names)
-
-
-def _kind(args: object) -> str:
-    return f"the class {args.__name__}" if isinstance(args, type) else type(args).__name__
 
 
 def _attributes(args: object, names: tuple[str, ...]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def check_order(order: Sequence[str], names: Iterable[str]) -> list[Problem]:
     problems = []
     for name, count in Counter(order).items():
         if name not in known:
-            near = did_you_mean(near_names(name, known))
+            near = did_you_mean(near_names(name, known), name)
             text = f"order= has {name!r}, which is no state{near or '; take it out'}"
             problems.append(Problem("order-unknown", name, text=text))
         elif count > 1:
@@ -73,7 +73,7 @@ def check_groups(groups: Mapping[str, Sequence[str]], names: Iterable[str]) -> l
     for group, members in groups.items():
         for name in members:
             if name not in known:
-                near = did_you_mean(near_names(name, known))
+                near = did_you_mean(near_names(name, known), name)
                 text = f"group {group!r} has {name!r}, which is no state{near or '; take it out'}"
                 problems.append(Problem("group-unknown", name, other=group, text=text))
     return problems
@@ -84,7 +84,7 @@ def _unknown(states: Mapping[str, State]) -> Iterator[Problem]:
         for kind in RELATIONS:
             for other in state.relation(kind):
                 if other not in states:
-                    near = did_you_mean(near_names(other, states))
+                    near = did_you_mean(near_names(other, states), other)
                     fix = near or f"; define {other!r} or drop the relation"
                     text = f"{name!r} has {kind}={other!r}, which is no state{fix}"
                     yield Problem("unknown-state", name, kind.value, other, text)
