@@ -80,7 +80,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("helpers",),
         ("", "cli", "testing", "__main__"),
     ),
-    "rpc": (("machine_pb2",), ("machines",), ("",)),
+    "rpc": (("machine_pb2",), ("machines",), ("cli",), ("",)),
     "node": (("",),),
 }
 

@@ -132,7 +132,7 @@ class ActorContext:
         data: bytes,
         client: Client,
         mailbox: Mailbox | None,
-        open_mailbox: Callable[[str, int], Opening[Mailbox]],
+        open_mailbox: Callable[[str, int, str], Opening[Mailbox]],
     ) -> None:
         self.name = name
         self.id = id
@@ -208,7 +208,13 @@ class ActorContext:
             )
         return self._mailbox
 
-    def open_mailbox(self, name: str | None = None, *, size: int = 64) -> Opening[Mailbox]:
+    def open_mailbox(
+        self,
+        name: str | None = None,
+        *,
+        size: int = 64,
+        type: str = "",  # noqa: A002
+    ) -> Opening[Mailbox]:
         """A mailbox that closes with the actor; its own name by default.
 
         Use it as `async with ctx.open_mailbox("orders") as mailbox:`, or await it.
@@ -216,10 +222,11 @@ class ActorContext:
         Args:
             name: its name.
             size: requests that it holds at most while none is read.
+            type: registered with the name, for clients that look for mailboxes of a kind.
 
         Raises (once entered or awaited):
             InvalidName: the name breaks the rule.
             AlreadyRegistered: the name has an owner.
             LeaseLost, EtcdUnavailable: it cannot be claimed now.
         """
-        return self._open_mailbox(self.name if name is None else name, size)
+        return self._open_mailbox(self.name if name is None else name, size, type)

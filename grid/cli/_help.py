@@ -16,6 +16,7 @@ __all__ = ["CONNECTION", "command_help", "root_help"]
 CONNECTION = "Connection"
 _WIDEST = 100
 _LEFT = 30  # columns of an option's names; longer ones get a line of their own
+_SHORT = 60  # characters of a list that stands beside its heading
 
 # Options of a connection that share a line, with the text for all of them.
 _TOGETHER = (
@@ -46,7 +47,9 @@ def root_help(guests: Iterable[str] = ()) -> str:
                 lines += _row(one.name, one.summary, width)
     names = sorted(guests)
     if names:
-        lines += ["", _heading("Of other packages"), *_wrap(", ".join(names), "  ")]
+        heading, listed = _heading("Of other packages"), ", ".join(names)
+        short = len(listed) <= _SHORT
+        lines += ["", f"{heading} {listed}"] if short else ["", heading, *_wrap(listed, "  ")]
     lines += ["", _heading("Options, before the command or after it")]
     for names_of_option, text in _CONNECTION_LINES:
         lines += _row(names_of_option, text, _LEFT)

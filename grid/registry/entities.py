@@ -30,7 +30,7 @@ class Entity:
         epoch: grows with each new registration of the name.
         lease: the id of the peer's lease.
         annotations: what a peer says of itself; empty for the others.
-        type: the type of an actor; empty for other kinds, and for actors of Go peers.
+        type: the type of an actor, or of a mailbox that was opened with one; else empty.
         types: the actor types that a peer defined when it joined; empty for other kinds.
     """
 

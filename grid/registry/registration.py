@@ -35,7 +35,7 @@ class Registration:
         lease: the id of the peer's lease.
         session: the version of sessions that the peer has; 0 for none, as Go peers.
         socket: the host and path of the peer's unix socket; empty for none.
-        type: the type of an actor; empty for other kinds, and for actors of Go peers.
+        type: the type of an actor, or of a mailbox that was opened with one; else empty.
         types: the actor types that a peer defined when it joined; empty for other kinds.
     """
 

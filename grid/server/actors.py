@@ -170,8 +170,8 @@ class ActorRunner:
     ) -> asyncio.Task[None]:
         mailboxes = [] if mailbox is None else [mailbox]
 
-        async def open_mailbox(name: str, size: int) -> Mailbox:
-            opened = await self._peer.open_mailbox(name, size)
+        async def open_mailbox(name: str, size: int, type: str) -> Mailbox:  # noqa: A002
+            opened = await self._peer.open_mailbox(name, size, type)
             mailboxes.append(opened)
             return opened
 
@@ -185,7 +185,7 @@ class ActorRunner:
             data=data,
             client=self._client(),
             mailbox=mailbox,
-            open_mailbox=lambda n, size: Opening(lambda: open_mailbox(n, size)),
+            open_mailbox=lambda *given: Opening(lambda: open_mailbox(*given)),
         )
         runs = ActorRuns(
             context,

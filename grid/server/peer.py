@@ -76,11 +76,11 @@ class Peer:
             release=self._release_mailbox,
         )
 
-    async def open_mailbox(self, name: str, size: int) -> Mailbox:
+    async def open_mailbox(self, name: str, size: int, type: str = "") -> Mailbox:  # noqa: A002
         """A mailbox under its name. Cancelling it leaves no name behind."""
         self.joined()
         mailbox = self.new_mailbox(name, size)
-        await self.claim_with((mailbox.key,), mailbox)
+        await self._claim_with({mailbox.key: self._registration(mailbox.key, type=type)}, mailbox)
         return mailbox
 
     async def claim_with(

@@ -267,11 +267,11 @@ class Server:
         """A client of the same grid, which ends with the server."""
         return self._started().client
 
-    def open_mailbox(self, name: str, *, size: int = 64) -> Opening[Mailbox]:
+    def open_mailbox(self, name: str, *, size: int = 64, type: str = "") -> Opening[Mailbox]:  # noqa: A002
         """A mailbox outside of actors: `async with server.open_mailbox("orders") as mailbox:`.
 
-        It can be awaited instead; then close it yourself. Cancelling leaves no
-        name behind.
+        It can be awaited instead; then close it yourself. Cancelling leaves no name behind. The
+        type is registered with the name, for clients that look for mailboxes of a kind.
 
         Raises (once entered or awaited):
             InvalidName: the name breaks the rule.
@@ -279,7 +279,7 @@ class Server:
             ServerNotRunning, LeaseLost, EtcdUnavailable: it cannot be claimed now.
         """
         peer = self._started().peer
-        return Opening(lambda: peer.open_mailbox(name, size))
+        return Opening(lambda: peer.open_mailbox(name, size, type))
 
     # -- life ----------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from rpc.machines.errors import (
 __all__ = [
     "KINDS",
     "KIND_NUMBERS",
+    "MACHINE_TYPE",
     "VERSION",
     "check_names",
     "fault_of",
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 VERSION = 1
+MACHINE_TYPE = "rpc.Machine"  # of the mailboxes of served machines, in the registry
 
 KIND_NUMBERS: dict[Kind, Mutation.Kind] = {
     Kind.ADD: Mutation.ADD,

@@ -27,7 +27,7 @@ from rpc.machines.calls import Sources
 from rpc.machines.errors import AccessDenied, NotConnected, ProtocolError
 from rpc.machines.feed import Differences
 from rpc.machines.functions import Function
-from rpc.machines.messages import VERSION
+from rpc.machines.messages import MACHINE_TYPE, VERSION
 from rpc.machines.mutations import KeptOutcome
 from rpc.machines.payloads import Payload
 from rpc.machines.served import ServedMirror
@@ -42,9 +42,9 @@ _HELLOS = 64  # that wait to be taken
 
 
 class Host(Protocol):
-    """Something that opens mailboxes: a `grid.Server` or an `ActorContext`."""
+    """A `grid.Server` or an `ActorContext`: it opens mailboxes."""
 
-    def open_mailbox(self, name: str, *, size: int = ...) -> Any:
+    def open_mailbox(self, name: str, *, size: int = ..., type: str = ...) -> Any:  # noqa: A002
         """Open a mailbox under a name."""
 
 
@@ -116,7 +116,9 @@ class Server:
         """
         self.mach.add("Start")
         try:
-            self._mailbox = await self._host.open_mailbox(self.name, size=_HELLOS)
+            self._mailbox = await self._host.open_mailbox(
+                self.name, size=_HELLOS, type=MACHINE_TYPE
+            )
         except BaseException:
             self.mach.remove("Start")
             raise

@@ -1,0 +1,157 @@
+"""`grid machines` lists served machines; `grid machine` looks at one, and changes it."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import json
+import os
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from grid.client.client import Client as GridClient
+from grid.errors import GridError, InvalidArgument
+from grid.etcd import EtcdConfig
+from grid.registry.names import Kind, check_namespace
+from machine.errors import InvalidArgument as InvalidMachineArgument
+from machine.errors import MachineError, UnknownState, WaitTimeout
+from rpc.cli.acting import Request, perform
+from rpc.machines.errors import CallTimeout, NotConnected
+from rpc.machines.messages import MACHINE_TYPE
+
+__all__ = ["Format", "machine", "machines"]
+
+_FAILED, _USAGE, _TIMED_OUT = 1, 2, 4  # the exit codes of the `grid` command
+
+
+class Format(enum.StrEnum):
+    """Format of printed data."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+
+
+Etcd = Annotated[
+    str, typer.Option("--etcd", envvar="GRID_ETCD", metavar="HOST:PORT,...", help="endpoints")
+]
+Namespace = Annotated[
+    str, typer.Option("--namespace", "-n", envvar="GRID_NAMESPACE", help="the grid")
+]
+Timeout = Annotated[
+    float, typer.Option("--timeout", envvar="GRID_TIMEOUT", min=0.001, help="seconds for a call")
+]
+Output = Annotated[
+    Format, typer.Option("--output", "-o", envvar="GRID_OUTPUT", help="table, json or jsonl")
+]
+_ETCD = "127.0.0.1:2379"
+
+
+def machines(
+    etcd: Etcd = _ETCD,
+    namespace: Namespace = "default",
+    timeout: Timeout = 10.0,
+    output: Output = Format.TABLE,
+) -> int:
+    """List the machines that are served, and their peers."""
+    return _run(_machines(_client(etcd, namespace, timeout), output))
+
+
+async def _machines(grid_client: GridClient, output: Format) -> int:
+    async with grid_client as client:
+        found = [one for one in await client.query(Kind.MAILBOX) if one.type == MACHINE_TYPE]
+    rows = [{"name": one.name, "peer": one.peer, "address": one.address} for one in found]
+    if output is Format.JSON:
+        typer.echo(json.dumps(rows, indent=2))
+    elif output is Format.JSONL:
+        for row in rows:
+            typer.echo(json.dumps(row))
+    elif not rows:
+        typer.echo("no machines are served there", err=True)
+    else:
+        wide = max(len("NAME"), *(len(row["name"]) for row in rows))
+        for name, peer in [("NAME", "PEER"), *((row["name"], row["peer"]) for row in rows)]:
+            typer.echo(f"{name:<{wide}}  {peer}")
+    return 0
+
+
+def machine(
+    name: Annotated[str, typer.Argument(help="name under which the machine is served")],
+    verb: Annotated[str, typer.Argument(help="add, remove, set or when; none: show it")] = "",
+    states: Annotated[list[str] | None, typer.Argument(help="names of states")] = None,
+    arg: Annotated[
+        list[str] | None,
+        typer.Option("--arg", "-a", metavar="K=V", help="argument of a mutation; JSON or a text"),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="print changes until Ctrl-C")
+    ] = False,
+    inspect: Annotated[bool, typer.Option("--inspect", help="relations and ticks")] = False,
+    diagram: Annotated[
+        str, typer.Option("--diagram", metavar="FORMAT", help="mermaid, dot or svg")
+    ] = "",
+    token: Annotated[
+        str, typer.Option("--token", envvar="GRID_MACHINE_TOKEN", help="for its access rules")
+    ] = "",
+    etcd: Etcd = _ETCD,
+    namespace: Namespace = "default",
+    timeout: Timeout = 10.0,
+    output: Output = Format.TABLE,
+) -> int:
+    """Show a machine, change it, wait for it, or follow it.
+
+    $ grid machine lights
+    $ grid machine lights add Green --arg by=kim
+    $ grid machine lights when Red --timeout 60
+    $ grid machine lights --watch -o jsonl
+    """
+    request = Request(
+        name=name,
+        verb=verb,
+        states=tuple(states or ()),
+        args=tuple(arg or ()),
+        watch=watch,
+        inspect=inspect,
+        diagram=diagram,
+        token=token,
+        timeout=timeout,
+        as_json=output is not Format.TABLE,
+        indent=2 if output is Format.JSON and not watch else None,
+    )
+    try:
+        return _run(perform(_client(etcd, namespace, timeout), request))
+    except KeyboardInterrupt:
+        if watch:  # its usual end
+            return 0
+        raise
+
+
+def _client(etcd: str, namespace: str, timeout: float) -> GridClient:
+    options = {"user": "USER", "password": "PASSWORD", "ca": "CA", "cert": "CERT", "key": "KEY"}
+    files = ("ca", "cert", "key")
+    given: dict[str, Any] = {
+        name: Path(value) if name in files else value
+        for name, variable in options.items()
+        if (value := os.environ.get(f"GRID_ETCD_{variable}"))
+    }
+    try:
+        config = EtcdConfig.parse(etcd, timeout=min(timeout, 3.0), **given)
+    except ValueError as error:
+        if isinstance(error, GridError):
+            raise
+        raise InvalidArgument("--etcd", etcd, str(error)) from None
+    return GridClient(check_namespace(namespace), etcd=config, timeout=timeout)
+
+
+def _run(work: Coroutine[Any, Any, int]) -> int:
+    try:
+        return asyncio.run(work)
+    except MachineError as error:
+        typer.echo(f"error: {error}", err=True)
+        if isinstance(error, UnknownState | InvalidMachineArgument):
+            return _USAGE
+        timed_out = isinstance(error, CallTimeout | WaitTimeout | NotConnected)
+        return _TIMED_OUT if timed_out else _FAILED

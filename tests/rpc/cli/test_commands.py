@@ -1,0 +1,78 @@
+"""`grid machines` and `grid machine`, on a machine of another process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from tests.grid.cli.cli_kit import Running, data, grid
+
+Env = Mapping[str, str]
+APP = "tests.rpc.cli.lights_app:server"
+
+
+@pytest.fixture(scope="module")
+def there() -> Iterator[Env]:
+    """The variables that lead to a grid with a served machine."""
+    with Running("dev", APP, "--peers", "2") as dev:
+        asyncio.run(dev.says("2 peers serve"))
+        line = asyncio.run(dev.says("export GRID_ETCD="))
+        env = dict(part.split("=") for part in line.split()[1:])
+        assert grid("start", "lights", env=env).returncode == 0
+        yield env
+        dev.signal(signal.SIGTERM)
+        assert dev.ended() == 0
+
+
+def test_served_machines_are_listed(there: Env) -> None:
+    (row,) = data(grid("machines", "-o", "json", env=there))
+    assert row["name"] == "crossing"
+    assert "crossing" in grid("machines", env=there).stdout
+    empty = grid("machines", "-n", "nothing-here", env=there)
+    assert (empty.returncode, empty.stdout) == (0, "")
+
+
+def test_a_machine_is_shown_changed_and_awaited(there: Env) -> None:
+    shown = data(grid("machine", "crossing", "set", "Red", "-o", "json", env=there))
+    assert shown["machine"] == "crossing"
+    assert shown["active"] == ["Red"]
+    done = grid("machine", "crossing", "add", "Green", "--arg", "by=kim", env=there)
+    assert (done.returncode, done.stderr) == (0, "executed\n")
+    assert done.stdout.startswith("(Green:")
+    assert "|Remove" in grid("machine", "crossing", "--inspect", env=there).stdout
+    assert "Green" in grid("machine", "crossing", "--diagram", "mermaid", env=there).stdout
+    assert grid("machine", "crossing", "when", "Green", env=there).returncode == 0
+
+
+def test_each_failure_has_its_exit_code(there: Env) -> None:
+    def code(*words: str) -> tuple[int, str]:
+        done = grid("machine", *words, env=there)
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stderr
+
+    assert code("crossing", "add", "Blue")[0] == 2
+    assert code("crossing", "paint", "Red")[0] == 2
+    assert code("crossing", "add")[0] == 2
+    assert code("nothing-here")[0] == 3
+    assert code("crossing", "when", "Broken", "--timeout", "0.5")[0] == 4
+    denied = code("crossing", "add", "Broken")
+    assert denied[0] == 1
+    assert "may not mutate Broken" in denied[1]
+    assert code("crossing", "set", "Red", "Broken", "--token", "owner")[0] == 0
+    assert code("crossing", "add", "Green") == (1, "canceled\n")
+    assert code("crossing", "remove", "Broken", "--token", "owner")[0] == 0
+
+
+async def test_a_machine_is_followed_until_ctrl_c(there: Env) -> None:
+    with Running("machine", "crossing", "--watch", "-o", "jsonl", env=there) as watching:
+        first = json.loads(await watching.says("crossing", on="out"))
+        other = "Green" if "Red" in first["active"] else "Red"
+        assert grid("machine", "crossing", "set", other, env=there).returncode == 0
+        line = await watching.says(f'"active": ["{other}"]', on="out")
+        assert json.loads(line)["active"] == [other]
+        watching.signal(signal.SIGINT)
+        assert watching.ended() == 0
