@@ -343,30 +343,6 @@ def test_files_of_another_kind_are_not_written(
     assert Path(name).read_text().startswith("digraph")
 
 
-def test_what_is_possible_and_why_not(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Path("shop.txt").write_text("Paid\nShipped ?Paid\n")
-    Path("script").write_text("why\npossible\n?Shipped\nwhy\n+Paid\npossible\n")
-    assert main(["run", "shop.txt", "--script", "script"]) == 0
-    out = capsys.readouterr().out.split("> ")
-    assert out[1:3] == ["why\nnothing was rejected\n", "possible\nPaid\n"]
-    assert out[4] == "why\nrelations: Shipped requires Paid\n"
-    assert out[6] == "possible\nShipped\n"
-
-
-def test_the_initial_states(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Path("lamp.txt").write_text("Off^ -On\nOn -Off\n")
-    Path("script").write_text("+On\ninitial\ninspect Off\n")
-    assert main(["run", "lamp.txt", "--script", "script"]) == 0
-    out = capsys.readouterr().out.split("> ")
-    assert out[2] == "initial\nOff\n"
-    assert "|Initial  true" in out[3]
-    assert main(["run", "water.txt", "--script", "script"]) == 1
-    assert "> initial\nnothing\n" in capsys.readouterr().out
-    Path("lamp.txt").write_text("Off^ -On\nOn^ -Off\n")
-    assert main(["lint", "lamp.txt"]) == 2
-    assert "cannot be active together" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("arguments", [["-o", "x.png"], ["-f", "png", "-o", "x.bin"]])
 def test_draw_writes_a_png(folder: Path, arguments: list[str]) -> None:
     assert main(["draw", "water.txt", *arguments]) == 0

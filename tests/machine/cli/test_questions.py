@@ -1,0 +1,39 @@
+"""Questions in `python -m machine run`: what is initial, what is possible, and why not."""
+
+from pathlib import Path
+
+import pytest
+
+from machine.cli.main import main
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_what_is_possible_and_why_not(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("shop.txt").write_text("Paid\nShipped ?Paid\n")
+    Path("script").write_text("why\npossible\n?Shipped\nwhy\n+Paid\npossible\n")
+    assert main(["run", "shop.txt", "--script", "script"]) == 0
+    out = capsys.readouterr().out.split("> ")
+    assert out[1:3] == ["why\nnothing was rejected\n", "possible\nPaid\n"]
+    assert out[4] == "why\nrelations: Shipped requires Paid\n"
+    assert out[6] == "possible\nShipped\n"
+
+
+def test_the_initial_states(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("lamp.txt").write_text("Off^ -On\nOn -Off\n")
+    Path("script").write_text("+On\ninitial\ninspect Off\n")
+    assert main(["run", "lamp.txt", "--script", "script"]) == 0
+    out = capsys.readouterr().out.split("> ")
+    assert out[2] == "initial\nOff\n"
+    assert "|Initial  true" in out[3]
+    Path("lamp.txt").write_text("Off -On\nOn -Off\n")
+    assert main(["run", "lamp.txt", "--script", "script"]) == 0
+    assert "> initial\nnothing\n" in capsys.readouterr().out
+    Path("lamp.txt").write_text("Off^ -On\nOn^ -Off\n")
+    assert main(["lint", "lamp.txt"]) == 2
+    assert "cannot be active together" in capsys.readouterr().err
