@@ -136,6 +136,8 @@ class Lifecycle(Engine):
             self._m_import(snapshot)
         finally:
             self._m_busy.release()
+        if self._m_open_waits is not None:
+            self._m_open_waits.fail()
         self._m_note(
             "changes", f"[import] {self._m_relations.schema.fingerprint()[:8]} {sum(self._m_ticks)}"
         )

@@ -14,6 +14,7 @@ def facts(tick: int, state: State) -> str:
     """Return the tick and the relations of a state, one fact a line."""
     found = [("Tick", str(tick))]
     found += [("Initial", "true")] if state.initial else []
+    found += [("Final", "true")] if state.final else []
     found += [("Auto", "true")] if state.auto else []
     found += [("Multi", "true")] if state.multi else []
     for title, others in (

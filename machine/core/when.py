@@ -27,6 +27,7 @@ from asyncio import AbstractEventLoop, Task
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from machine.core import final
 from machine.core.mutation import values_of
 from machine.core.notes import annotate
 from machine.core.story import Story, StorySource, known_story
@@ -184,6 +185,25 @@ class When(View):
         if self._m_disposed:
             return self._m_closed()
         return self._m_waits().until_queue_ends()
+
+    @property
+    def is_final(self) -> bool:
+        """True while a final state is active."""
+        return final.is_final(self)
+
+    def when_final(self) -> Wait:
+        """A final state is active; ends with the error if Exception is so, and none of them.
+
+        Exception counts when the queue has ended, so that a handler or an auto state
+        may answer it with a final state.
+
+        Raises:
+            InvalidArgument: no state of the schema is final.
+        """
+        if self._m_disposing:
+            return self._m_closed()
+        self._m_note("ops", "[when:new] final")
+        return final.when_final(self, self._m_waits())
 
     def when_err(self) -> Wait:
         """The state Exception is active."""

@@ -44,8 +44,8 @@ class Box:
     def badges(self) -> tuple[str, ...]:
         """Its flags."""
         state = self.state
-        flags = (("initial", state.initial), ("auto", state.auto), ("multi", state.multi))
-        return tuple(word for word, holds in flags if holds)
+        words = ("initial", "final", "auto", "multi")
+        return tuple(word for word in words if getattr(state, word))
 
 
 @dataclass(frozen=True, slots=True)

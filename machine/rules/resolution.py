@@ -158,7 +158,7 @@ class Relations:
         names: its states in their official order.
         index: the position of each state in that order.
         auto, multi: for each position, whether the state is Auto, or Multi.
-        initial: the states that are active in a new machine.
+        initial, final: the states that are active in a new machine, and those that end it.
         limits: states with a timeout or retries of their async work.
         needs_args: states that cannot be called without arguments.
         empty: the configuration without active states.
@@ -180,6 +180,7 @@ class Relations:
         self._position = topology(self._require, alphabetical)
         self._arranged = max(self._position, default=-1) >= 0
         self.initial: Called = tuple(at for at, state in enumerate(states) if state.initial)
+        self.final: Called = tuple(at for at, state in enumerate(states) if state.final)
         self.limits: dict[int, State] = {
             at: state for at, state in enumerate(states) if state.timeout or state.retry
         }

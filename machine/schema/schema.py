@@ -198,8 +198,8 @@ class Schema(Pictures, Mapping[str, State]):
     def parse(cls, text: str) -> Schema:
         """The schema of a text like `"A*! ?B,C +D -E >F #tag; B; C"`.
 
-        `^` is initial, `*` Auto, `!` Multi, `?` Require, `+` Add, `-` Remove, `>` After, `#` tags;
-        states are separated by semicolons or line ends.
+        `^` is initial, `$` final, `*` Auto, `!` Multi, `?` Require, `+` Add, `-` Remove, `>` After,
+        `#` tags; states are separated by semicolons or line ends.
 
         Raises:
             SchemaError: with every place that is wrong.

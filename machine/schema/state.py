@@ -44,7 +44,7 @@ class Relation(StrEnum):
 RELATIONS = tuple(Relation)
 FIELDS = (
     *("auto", "multi", "require", "add", "remove", "after", "tags", "args"),
-    *("timeout", "retry", "initial"),  # at the end: pickles have the values in this order
+    *("timeout", "retry", "initial", "final"),  # at the end: pickles have the values in this order
 )
 
 
@@ -109,6 +109,7 @@ class Changes(TypedDict, total=False):
     timeout: float | None
     retry: Retries | int | None
     initial: bool
+    final: bool
 
 
 Callee = TypeVar("Callee", bound=Callable[..., object])
@@ -133,6 +134,7 @@ class State:
     """The definition of one state: flags, four relations, tags, and the type of its arguments.
 
     `initial` states are active in a new machine, before any handler is bound; see `Machine`.
+    `final` ones are an end, for `is_final` and `when_final`.
     `timeout` is in seconds, for each attempt of its async work; `retry` says how often it is tried.
 
     Relations and tags are given as one name or any nested iterable of names and kept as tuples
@@ -151,6 +153,7 @@ class State:
     timeout: float | None = None
     retry: Retries | None = None
     initial: bool = False
+    final: bool = False
 
     @keywords_checked
     def __init__(
@@ -167,6 +170,7 @@ class State:
         timeout: float | None = None,
         retry: Retries | int | None = None,
         initial: bool = False,
+        final: bool = False,
     ) -> None:
         put = object.__setattr__
         put(self, "auto", _flag(auto, "auto"))
@@ -188,6 +192,7 @@ class State:
         put(self, "timeout", as_timeout(timeout))
         put(self, "retry", as_retries(retry))
         put(self, "initial", _flag(initial, "initial"))
+        put(self, "final", _flag(final, "final"))
 
         if initial and requires_args(args):
             raise InvalidArgument(
@@ -232,6 +237,7 @@ class State:
             timeout=other.timeout or self.timeout,
             retry=other.retry or self.retry,
             initial=self.initial or other.initial,
+            final=self.final or other.final,
         )
 
     @keywords_checked
@@ -249,6 +255,7 @@ class State:
             timeout=changes.get("timeout", self.timeout),
             retry=changes.get("retry", self.retry),
             initial=changes.get("initial", self.initial),
+            final=changes.get("final", self.final),
         )
 
     def normalised(self, name: str) -> State:

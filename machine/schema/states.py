@@ -105,6 +105,7 @@ def state(
     *,
     args: type[A],
     initial: bool = False,
+    final: bool = False,
     auto: bool = False,
     multi: bool = False,
     require: Names = (),
@@ -122,6 +123,7 @@ def state(
     *,
     args: None = None,
     initial: bool = False,
+    final: bool = False,
     auto: bool = False,
     multi: bool = False,
     require: Names = (),
@@ -139,6 +141,7 @@ def state(
     *,
     args: type | None = None,
     initial: bool = False,
+    final: bool = False,
     auto: bool = False,
     multi: bool = False,
     require: Names = (),
@@ -156,6 +159,7 @@ def state(
     """
     definition = State(
         initial=initial,
+        final=final,
         auto=auto,
         multi=multi,
         require=require,

@@ -29,8 +29,8 @@ __all__ = [
 ]
 
 _SIGNS = {"?": "require", "+": "add", "-": "remove", ">": "after", "#": "tags"}
-_HEAD = re.compile(r"\s*(?P<name>[^\s*!^?+\->#,]+)\s*(?P<flags>[*!^\s]*)")
-_NAME = r"[^\s?+\->#,*!^]+"
+_HEAD = re.compile(r"\s*(?P<name>[^\s*!^$?+\->#,]+)\s*(?P<flags>[*!^$\s]*)")
+_NAME = r"[^\s?+\->#,*!^$]+"
 _PART = re.compile(rf"\s*(?P<sign>[?+\->])\s*(?P<names>{_NAME}(?:\s*,\s*{_NAME})*)")
 _TAGS = re.compile(r"\s*#\s*(?P<names>[^\s,]+(?:\s*,\s*[^\s,]+)*)")
 _TAG = re.compile(r"[^\s,;#]+")
@@ -40,7 +40,10 @@ FORM = "A*! ?B,C +D -E >F"
 
 def shorthand(name: str, state: State) -> str:
     """One state in the short form. Tags that have blanks, commas or semicolons are left out."""
-    flags = (("^", state.initial), ("*", state.auto), ("!", state.multi))
+    flags = (
+        *(("^", state.initial), ("$", state.final)),
+        *(("*", state.auto), ("!", state.multi)),
+    )
     parts = [name + "".join(sign for sign, holds in flags if holds)]
     for sign, field in _SIGNS.items():
         names = state.tags if field == "tags" else state.relation(field)
@@ -94,6 +97,7 @@ def _parse_state(text: str) -> tuple[str, State]:
     flags = head["flags"]
     state = State(
         initial="^" in flags,
+        final="$" in flags,
         auto="*" in flags,
         multi="!" in flags,
         require=given["require"],

@@ -32,6 +32,7 @@ __all__ = ["Condition", "OpenWaits", "WaitHost"]
 _log = logging.getLogger("machine")
 
 Condition: TypeAlias = Callable[[Sequence[int]], bool]  # of the ticks of all states
+Failure: TypeAlias = Callable[[], BaseException | None]
 
 
 class WaitHost(Protocol):
@@ -63,9 +64,10 @@ class _Entry:
         states: the states that its condition depends on; none: all.
         holds: its condition.
         args: the arguments that a state must begin with.
+        failure: returns the error that ends it once the queue has ended, or None.
     """
 
-    __slots__ = ("args", "holds", "states", "wait")
+    __slots__ = ("args", "failure", "holds", "states", "wait")
 
     def __init__(
         self,
@@ -78,6 +80,7 @@ class _Entry:
         self.states = tuple(states)
         self.holds = holds
         self.args = args
+        self.failure: Failure | None = None
 
     def resolve(self) -> None:
         wait = self.wait()
@@ -95,6 +98,7 @@ class OpenWaits:
         self._machine = machine
         self._by_state: dict[int, _Table] = {}
         self._queries: _Table = {}
+        self._failing: _Table = {}
         self._args: _Table = {}
         self._queue_ticks: dict[int, tuple[int, _Entry]] = {}
         self._ends: _Table = {}
@@ -119,6 +123,25 @@ class OpenWaits:
         if holds(self._machine._m_ticks):
             self._leave(tables, id(entry))
             wait._resolve()
+        return wait
+
+    def until_or_failure(self, what: str, holds: Condition, failure: Failure) -> Wait:
+        """Return a wait for a condition of all ticks, which an error may end.
+
+        Args:
+            what: the condition in words.
+            holds: the condition.
+            failure: returns the error of the machine as it is, or None; asked while
+                no queue is worked off.
+        """
+        tables = [self._queries, self._failing]
+        wait, entry = self._enter(what, tables, (), holds)
+        entry.failure = failure
+        if holds(self._machine._m_ticks):
+            self._leave(tables, id(entry))
+            wait._resolve()
+        elif not self._machine._m_is_draining():
+            self.fail()
         return wait
 
     def until_args(self, what: str, state: int, args: Mapping[str, Any]) -> Wait:
@@ -184,8 +207,11 @@ class OpenWaits:
             if entry.holds is not None and _holds(entry.holds, after):
                 self._leave([self._table(state) for state in entry.states], key)
                 self._queries.pop(key, None)
+                self._failing.pop(key, None)
                 entry.resolve()
                 self._tell(entry, "when")
+        if self._failing and not self._machine._m_is_draining():
+            self.fail()
 
     def reached(self, enters: Sequence[int], count: int, mutation: HasValues) -> None:
         """End the waits for arguments of states that have begun.
@@ -215,17 +241,29 @@ class OpenWaits:
 
     def queue_ended(self, tick: int) -> None:
         """End the waits for the end of the queue."""
+        if self._failing:
+            self.fail()
         self.queue_moved(tick)
         for key, entry in self._ends.copy().items():
             self._ends.pop(key, None)
             entry.resolve()
+
+    def fail(self) -> None:
+        """End the waits that the machine's error ends; no queue is worked off."""
+        for key, entry in self._failing.copy().items():
+            error = None if entry.failure is None else entry.failure()
+            wait = entry.wait()
+            if error is not None:
+                self._leave([self._queries, self._failing], key)
+                if wait is not None:
+                    wait._end(error)
 
     def close(self, error: MachineError) -> None:
         """End all waits with an error."""
         tables = (*self._by_state.copy().values(), self._queries, self._args, self._ends)
         entries = [entry for table in tables for entry in table.copy().values()]
         entries += [entry for _, entry in self._queue_ticks.copy().values()]
-        for table in tables:
+        for table in (*tables, self._failing):
             table.clear()
         self._queue_ticks.clear()
         for entry in entries:
