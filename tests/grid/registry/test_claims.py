@@ -20,11 +20,13 @@ class HeldEtcd(EtcdClient):
 
     before: asyncio.Event
     after: asyncio.Event
+    begun = 0
     done = 0
 
     async def txn(
         self, request: api_pb2.TxnRequest, *, timeout: float | None = None
     ) -> api_pb2.TxnResponse:
+        self.begun += 1
         await self.before.wait()
         response = await super().txn(request, timeout=timeout)
         self.done += 1
@@ -92,7 +94,7 @@ async def test_a_cancelled_claim_of_a_taken_name_leaves_the_owner_alone(grid_etc
         await etcd.put("c.mailbox.c", values("c.mailbox.c")["c.mailbox.c"], lease=other.id)
         etcd.before.clear()
         claiming = asyncio.create_task(claims.claim(values("c.mailbox.c")))
-        await asyncio.sleep(0.02)
+        await wait_until(lambda: etcd.begun == 1, "the claim is sent")
         claiming.cancel()
         etcd.before.set()
         await claims.vacant(("c.mailbox.c",))
@@ -109,7 +111,7 @@ async def test_a_cancelled_free_goes_on(grid_etcd: Etcd) -> None:
         epoch = await claims.claim(values("c.mailbox.d"))
         etcd.before.clear()
         freeing = asyncio.create_task(claims.free(("c.mailbox.d",), epoch))
-        await asyncio.sleep(0.02)
+        await wait_until(lambda: etcd.begun == 2, "the free is sent")
         with pytest.raises(AlreadyRegistered):
             await claims.claim(values("c.mailbox.d"))
         freeing.cancel()
@@ -127,7 +129,7 @@ async def test_closing_ends_all_who_wait(grid_etcd: Etcd) -> None:
             asyncio.create_task(claims.claim(values(f"c.mailbox.e{number}")))
             for number in range(1000)  # more than travel at once
         ]
-        await asyncio.sleep(0.05)
+        await wait_until(lambda: etcd.begun == 8, "as many are sent as travel at once")
         waiting = asyncio.create_task(claims.vacant(("c.mailbox.e1", "c.mailbox.e999")))
         claiming[1].cancel()
         claiming[999].cancel()

@@ -96,7 +96,7 @@ async def test_a_leader_may_be_defined_late(grid_server: grid.Server) -> None:
         acting.set()
         await ctx.stopping.wait()
 
-    await asyncio.wait_for(acting.wait(), 1)
+    await asyncio.wait_for(acting.wait(), 10)
 
 
 async def test_a_leader_that_fails_is_taken_over_by_another_peer(

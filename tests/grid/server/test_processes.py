@@ -79,9 +79,11 @@ async def test_a_signal_during_the_start_ends_it(grid_namespace: str) -> None:
         silent.listen()
         server = grid.Server(grid_namespace, etcd=f"127.0.0.1:{silent.getsockname()[1]}")
         serving = asyncio.create_task(server.serve())
-        await asyncio.sleep(0.05)
+        silent.setblocking(False)
+        asked, _ = await asyncio.get_running_loop().sock_accept(silent)  # it starts
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(serving, 5)
+        asked.close()
 
 
 async def test_a_killed_peers_names_go_and_its_callers_are_told(
