@@ -13,6 +13,8 @@ __all__ = ["default_etcd", "default_namespace"]
 
 def default_namespace(namespace: str | None) -> str:
     """The namespace given, else `GRID_NAMESPACE`, else `default`."""
+    if namespace is not None and not isinstance(namespace, str):
+        raise InvalidArgument("namespace", namespace, "a string")
     return namespace if namespace is not None else _variable("GRID_NAMESPACE") or "default"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
-from grid.errors import GridError
+from grid.errors import GridError, InvalidArgument
 
 __all__ = ["BroadcastResult", "Group", "Outcome", "collect"]
 
@@ -65,12 +65,18 @@ class Group:
     Attributes:
         members: the distinct names, in the order given.
         first_only: True if the first success is enough.
+
+    Raises:
+        InvalidArgument: a member is not a string.
     """
 
     members: tuple[str, ...]
     first_only: bool
 
     def __init__(self, *members: str, first_only: bool = False) -> None:
+        for member in members:
+            if not isinstance(member, str):
+                raise InvalidArgument("member of a group", member, "the name of a mailbox")
         object.__setattr__(self, "members", tuple(dict.fromkeys(members)))
         object.__setattr__(self, "first_only", first_only)
 

@@ -214,12 +214,12 @@ class Client(Messaging):
             What `request` raises. Stopping again is safe.
         """
         self._check_open()
+        key = full_name(self.namespace, Kind.ACTOR, name)
         stop = ActorStop(name=name)
         if grace is not None:
             if not isinstance(grace, int | float) or not 0 <= grace <= FOREVER:
                 raise InvalidArgument("grace", grace, "a number of seconds")
             stop.grace_ms = int(grace * 1000)
-        key = full_name(self.namespace, Kind.ACTOR, name)
         stored = await self._etcd.get(key, timeout=timeout)
         found = _registration(stored)
         if found is None:

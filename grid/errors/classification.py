@@ -248,8 +248,10 @@ def from_actor(error: BaseException | str, code: object = "UNKNOWN") -> RequestF
         code: the gRPC status code: a name, a number, or a member of `grpc.StatusCode`.
             An error of the grid has a code of its own.
     """
-    if isinstance(error, str):
-        return RequestFailed(error, code)
+    if isinstance(error, type) and issubclass(error, BaseException):
+        error = error.__name__  # `raise` takes a class, too
+    if not isinstance(error, BaseException):
+        return RequestFailed(error if isinstance(error, str) else repr(error), code)
     if isinstance(error, RequestFailed) and is_from_actor(error):
         return error
     found = meaning(type(error)) if isinstance(error, GridError) else None

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from grid.deadline import FOREVER
-from grid.errors import InvalidArgument
+from grid.errors import InvalidAddress, InvalidArgument
 from grid.etcd import EtcdConfig
 from grid.registry.membership import check_lease
 from grid.registry.names import Kind, check_name, check_namespace, default_peer_name
@@ -68,6 +68,7 @@ class ServerConfig:
             _check_seconds(name, getattr(self, name))
         check_lease(self.lease)
         split_address(self.listen)
+        _check_advertise(self.advertise)
         if self.name is not None:
             check_name(self.name, Kind.PEER)
         if self.max_message_bytes < 1:
@@ -125,6 +126,11 @@ def check_annotations(annotations: Iterable[str]) -> tuple[str, ...]:
     if not listed or not all(isinstance(one, str) for one in given):
         raise InvalidArgument("annotations", annotations, "a list of strings")
     return tuple(sorted(given))
+
+
+def _check_advertise(advertise: str | None) -> None:
+    if advertise is not None and (not advertise or any(map(str.isspace, advertise))):
+        raise InvalidAddress(advertise, "must be host[:port] without blanks")
 
 
 def _check_seconds(name: str, seconds: Any) -> None:

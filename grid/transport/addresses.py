@@ -22,6 +22,8 @@ def split_address(address: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not host:
         raise InvalidAddress(address, "must be host:port")
+    if any(map(str.isspace, text)):
+        raise InvalidAddress(address, "must have no blanks")
     if not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise InvalidAddress(address, "the port must be a number from 0 to 65535")
     if host.startswith("[") and host.endswith("]"):

@@ -53,7 +53,7 @@ class BreakerPolicy:
         for name, count in (("failures", self.failures), ("probes", self.probes)):
             if not isinstance(count, int) or count < 1:
                 raise InvalidArgument(f"{name} of a breaker", count, "1 or more")
-        if not 0 < self.rest < math.inf:
+        if not isinstance(self.rest, int | float) or not 0 < self.rest < math.inf:
             raise InvalidArgument("rest of a breaker", self.rest, "a number of seconds above 0")
 
 

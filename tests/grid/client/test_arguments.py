@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import grid
-from grid.errors import GridError, InvalidArgument, MessageTooLarge, WrongEventLoop
+from grid.errors import GridError, InvalidArgument, InvalidName, MessageTooLarge, WrongEventLoop
 from grid.wire_pb2 import EchoMsg
 
 WRONG: Any = {
@@ -56,6 +56,8 @@ async def test_a_wrong_kind_of_a_watch(kind: Any) -> None:
         {"compression": "zip"},
         {"filters": 7},
         {"namespace": "a b"},
+        {"namespace": ["a"]},
+        {"namespace": 5},
         {"namespace": "n" * 5000},
         {"etcd": "no port"},
         {"etcd": 7},
@@ -90,3 +92,22 @@ def test_a_client_outside_of_a_loop_says_so() -> None:
     client = grid.Client("n", etcd="127.0.0.1:1")
     with pytest.raises(WrongEventLoop):
         client.send("bob", EchoMsg())
+
+
+@pytest.mark.parametrize("member", [None, 5, [], ["a"], b"a", EchoMsg])
+def test_a_wrong_member_of_a_group(member: Any) -> None:
+    with pytest.raises(InvalidArgument, match="name of a mailbox"):
+        grid.Group("a", member)
+
+
+@pytest.mark.parametrize("rest", [None, "1", [], 0, -1, float("nan"), float("inf")])
+def test_a_wrong_rest_of_a_breaker(rest: Any) -> None:
+    with pytest.raises(InvalidArgument, match="number of seconds"):
+        grid.BreakerPolicy(rest=rest)
+
+
+@pytest.mark.parametrize("name", ["\ud800", ["a"], 5, None, "a b", "x" * 5000])
+async def test_a_wrong_name_of_an_actor_to_stop(name: Any) -> None:
+    async with grid.Client("n", etcd="127.0.0.1:1") as client:
+        with pytest.raises(InvalidName):
+            await client.stop_actor(name)

@@ -1,6 +1,7 @@
 """An error is the same error after its way over the wire."""
 
 import itertools
+from typing import Any
 
 import grpc
 import pytest
@@ -334,3 +335,12 @@ def test_every_error_can_be_pickled() -> None:
     for error in ERRORS:
         back = pickle.loads(pickle.dumps(error))  # noqa: S301
         assert (type(back), str(back)) == (type(error), str(error))
+
+
+@pytest.mark.parametrize(
+    ("given", "text"), [(ValueError, "ValueError"), (5, "5"), (None, "None"), (b"x", "b'x'")]
+)
+def test_whatever_an_actor_gives_as_a_reason_is_its_text(given: Any, text: str) -> None:
+    error = _over_a_session(from_actor(given))
+    assert isinstance(error, errors.RequestFailed)
+    assert text in str(error)
