@@ -10,6 +10,7 @@ from machine.core.options import Options
 from machine.core.snapshot import Snapshot
 from machine.core.tracer import Tracer
 from machine.core.transition import Event, Transition
+from machine.core.triggers import trigger
 from machine.errors import (
     HandlerTimeout,
     ImportMismatch,
@@ -72,4 +73,5 @@ __all__ = [
     "group",
     "on",
     "state",
+    "trigger",
 ]

@@ -21,6 +21,7 @@ from machine.cli.load import CommandError, Loaded
 from machine.core.machine import Machine
 from machine.core.tracer import Tracer
 from machine.core.transition import Transition
+from machine.core.triggers import triggers_of
 from machine.draw import FORMATS
 from machine.errors import MachineError
 from machine.rules.steps import Step, StepKind
@@ -39,6 +40,7 @@ active        the active states             inspect [A]  ticks and relations
 initial       the states of a new machine   why          the reason of the last no
 possible      the states that +A accepts    story [A]    why a state is what it is
 wait SECONDS  let the machine work on       draw [format]  a picture as text
+triggers      those that are possible, and a trigger's name to call it
 help, quit"""
 
 _FEW = 16  # states of which the inactive ones are listed, too
@@ -189,6 +191,7 @@ class _Prompt:
             "active": lambda _: self.state(),
             "initial": lambda _: self.initial(),
             "possible": self.possible,
+            "triggers": self.possible_triggers,
             "why": lambda _: self.why or "nothing was rejected",
             "inspect": lambda names: machine.inspect(*names).rstrip("\n"),
             "story": self.story,
@@ -209,6 +212,8 @@ class _Prompt:
         try:
             if line[0] in "+-=?!":
                 self.tell(line, result=self.mutate(line[0], line[1:].strip()))
+            elif line in triggers_of(self.machine):
+                self.tell(line, result=self.ended(triggers_of(self.machine)[line]()))
             else:
                 word, *rest = line.replace(",", " ").split()
                 if word not in self.words:
@@ -233,12 +238,15 @@ class _Prompt:
         names = rest.replace(",", " ").split()
         if not names and sign != "=":
             raise CommandError(f"which states? Like {sign}{machine.names[0]}")
-        result = does(*names, args=args)
+        return self.ended(does(*names, args=args), dry=sign == "?")
+
+    def ended(self, result: Result, *, dry: bool = False) -> Result:
+        """Wait for a queued mutation, and keep the reason of a no."""
         if result.queued:
             result = result.wait(_QUEUED)
         if result.canceled:
             self.why = f"{result.rejected_by}: {result.why}"
-            self.canceled |= sign != "?"
+            self.canceled |= not dry
         return result
 
     # -- other words -----------------------------------------------------------------------
@@ -254,6 +262,11 @@ class _Prompt:
     def possible(self, words: list[str]) -> str:
         found = self.machine.possible()
         self.listener.taken()  # its dry runs are not to be shown
+        return " ".join(found) or "nothing"
+
+    def possible_triggers(self, words: list[str]) -> str:
+        found = [name for name, one in triggers_of(self.machine).items() if one.can().executed]
+        self.listener.taken()
         return " ".join(found) or "nothing"
 
     def story(self, words: list[str]) -> str:

@@ -20,6 +20,7 @@ from machine.core.snapshot import Snapshot
 from machine.core.starting import begin
 from machine.core.subclasses import begin_later_bases, check_names, guard_properties
 from machine.core.tracer import Tracer
+from machine.core.triggers import check_triggers
 from machine.core.view import Names
 from machine.core.when import setup_lock
 from machine.errors import MachineError
@@ -98,11 +99,11 @@ class Machine(Lifecycle, Pictures, Generic[S]):
         check_names(cls, Machine)
         if schema is not None:
             cls._m_schema = as_schema(schema)
-            return
-        for base in getattr(cls, "__orig_bases__", ()):
+        for base in getattr(cls, "__orig_bases__", ()) if schema is None else ():
             for argument in typing.get_args(base):
                 if isinstance(argument, type) and issubclass(argument, States):
                     cls._m_schema = argument
+        check_triggers(cls, Machine)
 
     @overload
     def __init__(
