@@ -14,7 +14,7 @@ from typing import Any
 
 from machine.core.machine import Machine, schema_of
 from machine.errors import InvalidArgument, MachineError, did_you_mean, near_names
-from machine.schema.schema import Schema, as_schema
+from machine.schema.schema import EXCEPTION, Schema, as_schema
 from machine.schema.states import States
 
 __all__ = ["CommandError", "Loaded", "load"]
@@ -172,11 +172,7 @@ def _is_defined_in(module: ModuleType, value: object) -> bool:
     if not isinstance(value, type) or value.__module__ != module.__name__:
         return False
     if issubclass(value, Machine):
-        try:
-            schema_of(value)
-        except InvalidArgument:  # a base class without a schema
-            return False
-        return True
+        return schema_of(value).names != (EXCEPTION,)  # as of a base class without a schema
     return issubclass(value, States)
 
 

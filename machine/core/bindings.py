@@ -72,7 +72,7 @@ def bind_own(machine: Base) -> None:
     group = group_of_class(machine._m_relations, cls, "", machine.id)
     if group.handlers:
         set_bindings(machine, (_own(machine, group),))
-    if hasattr(machine, "__dict__"):
+    if cls.__dictoffset__:
         # Attributes are read by the first mutation, so that all of the constructor has run.
         machine._m_attributes_read = UNREAD
         machine._m_unobserved = False

@@ -46,6 +46,7 @@ __all__ = ["Engine"]
 
 _log = logging.getLogger("machine")
 _watched = watchdog.busy
+_unwatch = watchdog.busy.pop
 _NEVER = float("inf")
 _MAX_FAILURES = 10  # of handlers of Auto states, one after another, before it gives up
 
@@ -117,7 +118,7 @@ class Engine(Failures):
             raise
         finally:
             if bound is not None:
-                _watched.pop(self._m_busy, None)
+                _unwatch(self._m_busy, None)
             if (
                 plan is None
                 or tracers

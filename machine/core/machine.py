@@ -161,7 +161,7 @@ class Machine(Lifecycle, Pictures, Generic[S]):
         if parent is not None:
             self._m_join(parent)
         if type(self) is not Machine:
-            begin_later_bases(self)
+            begin_later_bases(self, Machine.__mro__)
 
     def _m_join(self, parent: Machine[Any]) -> None:
         self._m_parent = parent

@@ -101,8 +101,14 @@ def group_of_class(relations: Relations, cls: type, prefix: str, machine: str) -
             setattr(cls, _GROUPS, kept)
         except (AttributeError, TypeError):  # a class that takes no attributes is read each time
             return HandlerGroup(_from_class(relations, cls, prefix, machine))
-    if kept.marks != [tuple(map(id, values.values())) for values in kept.watched]:
+    for attributes, before in kept.watched:
+        try:
+            if attributes == before:
+                continue
+        except Exception:  # noqa: BLE001, S110 - of a user's `__eq__`: it is another value
+            pass
         kept.renew()
+        break
     group = kept.groups.get((relations, prefix))
     if group is None:
         if len(kept.groups) >= _MAX_GROUPS:
@@ -201,27 +207,25 @@ class _Kept:
 
     Attributes:
         mro: the class and its bases.
-        watched: the attributes of those that are not ours, and so may be replaced.
-        marks: the ids of the values of these; the values are kept so that their ids are theirs.
+        watched: the attributes of those that are not ours, and so may be replaced, with
+            their copies of the last time; identical ones are equal fast.
         groups: the handlers by schema and prefix.
     """
 
-    __slots__ = ("_values", "groups", "marks", "mro", "watched")
+    __slots__ = ("groups", "mro", "watched")
 
     def __init__(self, cls: type) -> None:
         self.mro = cls.__mro__
-        self.watched = [
-            vars(base)
+        self.watched: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = [
+            (vars(base), {})
             for base in self.mro
             if base.__module__.partition(".")[0] not in ("builtins", "machine", "typing")
         ]
         self.groups: dict[tuple[Relations, str], HandlerGroup] = {}
-        self.marks: list[tuple[int, ...]] = []
 
     def renew(self) -> None:
         """Forget the groups, and note the attributes as they are now."""
-        self._values = [tuple(values.values()) for values in self.watched]
-        self.marks = [tuple(map(id, values)) for values in self._values]
+        self.watched = [(attributes, dict(attributes)) for attributes, _ in self.watched]
         self.groups.clear()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dis
+import functools
 import inspect
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -36,8 +37,7 @@ def check_names(cls: type, machine: type) -> None:
             call that of the machine.
     """
     _check_init(cls)
-    public = {name for name in dir(machine) if not name.startswith("_")}
-    methods = {name for name in public if isinstance(getattr(machine, name), FunctionType)}
+    public, methods = _public(machine)
     for base in cls.__mro__:
         if issubclass(machine, base) or base.__module__.startswith("machine."):
             continue
@@ -48,6 +48,14 @@ def check_names(cls: type, machine: type) -> None:
                 raise _hidden(cls, name, f"{base.__name__}.{name}")
             for name_set in _set_by(value, methods):
                 raise _hidden(cls, name_set, f"self.{name_set}, set in {base.__name__}.{name},")
+
+
+@functools.cache  # each subclass asks, and it takes longer than all else about a new class
+def _public(machine: type) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the public names of a machine's class, and those of its methods."""
+    public = frozenset(name for name in dir(machine) if not name.startswith("_"))
+    methods = (name for name in public if isinstance(getattr(machine, name), FunctionType))
+    return public, frozenset(methods)
 
 
 def check_attributes(machine: object, attributes: Mapping[str, object]) -> None:
@@ -120,13 +128,20 @@ def _mentions(code: CodeType, name: str) -> bool:
     return name in code.co_names or any(_mentions(one, name) for one in inner)
 
 
-def begin_later_bases(machine: object) -> None:
+def begin_later_bases(machine: object, ours: tuple[type, ...]) -> None:
     """Call the `__init__` of the bases that come after those of a machine.
 
     One that needs arguments is left to the subclass, which knows them.
+
+    Args:
+        machine: a new one.
+        ours: the class of machines and its bases.
     """
+    mro = type(machine).__mro__
+    if mro[-len(ours) :] == ours:  # as in most classes
+        return
     later: list[type] = []
-    for base in reversed(type(machine).__mro__):
+    for base in reversed(mro):
         if base.__module__.startswith("machine.core."):
             break
         if "__init__" in vars(base) and base.__module__ not in ("builtins", "typing"):
@@ -160,7 +175,7 @@ def attributes_of(machine: object) -> object:
 _PLAIN = frozenset({"id", "machine_tick", "on_change", "on_error"})
 
 
-def _set_by(value: Any, names: set[str]) -> Iterator[str]:
+def _set_by(value: Any, names: frozenset[str]) -> Iterator[str]:
     """Yield those of the names that a function sets as attributes of its first parameter."""
     code = getattr(getattr(value, "__wrapped__", value), "__code__", None)
     if not isinstance(code, CodeType) or not code.co_argcount or names.isdisjoint(code.co_names):

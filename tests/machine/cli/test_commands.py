@@ -356,28 +356,3 @@ def test_draw_names_the_extra_of_png(
     assert main(["draw", "water.txt", "-o", "x.png"]) == 2
     assert "pip install 'actor-grid[png]'" in capsys.readouterr().err
     assert not Path("x.png").exists()
-
-
-@pytest.mark.parametrize("action", ["lint", "draw", "run"])
-@pytest.mark.parametrize("source", ["doors.py", "doors", "doors.py:", "doors:"])
-@pytest.mark.usefixtures("folder")
-def test_a_module_without_a_name_lists_its_machines(
-    action: str, source: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend("")
-    monkeypatch.delitem(sys.modules, "doors", raising=False)
-    assert main([action, source]) == 2
-    told = capsys.readouterr().err
-    name = source.rstrip(":")
-    assert f"name a machine in it: {name}:DoorStates, {name}:Door, {name}:door\n" in told
-
-
-def test_a_module_without_machines(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (folder / "plain.py").write_text("from machine import Machine\n_hidden = Machine('A')\n")
-    monkeypatch.syspath_prepend("")
-    assert main(["lint", "plain.py"]) == 2
-    assert "and there is no machine in it" in capsys.readouterr().err
-    assert main(["lint", "missing.py"]) == 2
-    assert capsys.readouterr().err == "error: there is no file missing.py\n"
