@@ -19,6 +19,9 @@ change, unless they name the event; its length is limited by `chain_limit`.
 An error in a pipe, such as arguments that the target refuses, becomes the
 error of the source. A target that rejects a mutation is no error.
 
+A source may be a remote machine (`rpc.RemoteMachine`): each change of the mirror is to a pipe
+what a transition is. A target is a machine of this process.
+
 A pipe ends when it is detached, or with either of its machines. The source
 keeps its targets alive, not the other way round.
 """
@@ -29,8 +32,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
 from machine.core.base import Base
+from machine.core.when import When as Watchable
 from machine.errors import InvalidArgument, UnknownState, near_names
-from machine.pipes.hub import AnyMachine, Change, Pipe, Piped, open_pipe, pipes_of
+from machine.pipes.hub import AnyMachine, Change, Pipe, Piped, PipeSource, open_pipe, pipes_of
 from machine.rules.kinds import Kind
 from machine.schema.schema import EXCEPTION
 
@@ -59,7 +63,7 @@ _CONNECTION = ("Connecting", "Connected", "Disconnecting", "Disconnected")
 
 
 def add(
-    source: AnyMachine,
+    source: PipeSource,
     target: AnyMachine,
     state: str,
     target_state: str | None = None,
@@ -87,7 +91,7 @@ def add(
 
 
 def remove(
-    source: AnyMachine,
+    source: PipeSource,
     target: AnyMachine,
     state: str,
     target_state: str | None = None,
@@ -101,7 +105,7 @@ def remove(
 
 
 def add_flat(
-    source: AnyMachine,
+    source: PipeSource,
     target: AnyMachine,
     state: str,
     target_state: str | None = None,
@@ -114,7 +118,7 @@ def add_flat(
 
 
 def remove_flat(
-    source: AnyMachine,
+    source: PipeSource,
     target: AnyMachine,
     state: str,
     target_state: str | None = None,
@@ -130,7 +134,7 @@ def remove_flat(
 
 
 def bind_state(
-    source: AnyMachine,
+    source: PipeSource,
     target: AnyMachine,
     state: str,
     target_state: str | None = None,
@@ -144,7 +148,7 @@ def bind_state(
 
 
 def bind_many(
-    source: AnyMachine,
+    source: PipeSource,
     target: AnyMachine,
     states: Mapping[str, str] | Iterable[str],
     target_states: Iterable[str] | None = None,
@@ -178,7 +182,7 @@ def bind_many(
 
 
 def bind_any(
-    source: AnyMachine, target: AnyMachine, states: Mapping[str, str] | Iterable[str] | None = None
+    source: PipeSource, target: AnyMachine, states: Mapping[str, str] | Iterable[str] | None = None
 ) -> Pipe:
     """Mirror the source: after each change the target gets all its states in one Set.
 
@@ -209,7 +213,7 @@ def bind_any(
     return open_pipe(source, target, tuple(pairs), carry, f"all of {len(pairs)} states")
 
 
-def bind_err(source: AnyMachine, target: AnyMachine, state: str = EXCEPTION) -> Pipe:
+def bind_err(source: PipeSource, target: AnyMachine, state: str = EXCEPTION) -> Pipe:
     """Errors of the source are errors of the target as well.
 
     They stay there when the source has got over them. An error that the
@@ -230,18 +234,18 @@ def bind_err(source: AnyMachine, target: AnyMachine, state: str = EXCEPTION) -> 
     return open_pipe(source, target, (EXCEPTION,), carry, f"{EXCEPTION}->{state}")
 
 
-def bind_ready(source: AnyMachine, target: AnyMachine, state: str = "Ready") -> Pipe:
+def bind_ready(source: PipeSource, target: AnyMachine, state: str = "Ready") -> Pipe:
     """The target has `state` while the source is Ready."""
     return bind_state(source, target, "Ready", state)
 
 
-def bind_start(source: AnyMachine, target: AnyMachine, state: str = "Start") -> Pipe:
+def bind_start(source: PipeSource, target: AnyMachine, state: str = "Start") -> Pipe:
     """The target has `state` while the source has Start: one starts and stops the other."""
     return bind_state(source, target, "Start", state)
 
 
 def bind_connected(
-    source: AnyMachine, target: AnyMachine, states: Mapping[str, str] | None = None
+    source: PipeSource, target: AnyMachine, states: Mapping[str, str] | None = None
 ) -> Pipe:
     """The four states of a connection (see `ready_made.Connected`) in one pipe.
 
@@ -253,7 +257,7 @@ def bind_connected(
     return bind_many(source, target, {mine: own or mine for mine, own in names.items()})
 
 
-def sync(source: AnyMachine, target: AnyMachine | None = None) -> int:
+def sync(source: PipeSource, target: AnyMachine | None = None) -> int:
     """Apply all pipes of a machine to its present state; for a target that came later.
 
     States that are active count as begun, the others as ended; no arguments
@@ -276,7 +280,7 @@ def sync(source: AnyMachine, target: AnyMachine | None = None) -> int:
 
 def _single(
     kind: Kind,
-    source: AnyMachine,
+    source: PipeSource,
     target: AnyMachine,
     state: str,
     target_state: str | None,
@@ -340,9 +344,10 @@ def _pairs(
     return pairs
 
 
-def _check_states(source: AnyMachine, target: AnyMachine, pairs: Mapping[str, str]) -> None:
+def _check_states(source: PipeSource, target: AnyMachine, pairs: Mapping[str, str]) -> None:
     for machine, names in ((source, pairs.keys()), (target, pairs.values())):
-        if not isinstance(machine, Base):
+        # A mirror of a machine elsewhere can be followed, but not mutated in its transition.
+        if not isinstance(machine, Base if machine is target else Watchable):
             raise InvalidArgument(f"a pipe is between machines, not {type(machine).__name__}")
         for name in names:
             if name not in machine.names:

@@ -8,9 +8,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from weakref import WeakSet, ref
 
+from machine.core.base import Base
 from machine.core.identity import IdentityMap
 from machine.core.machine import Machine
 from machine.core.mutation import NO_ARGS, Source
@@ -20,9 +21,44 @@ from machine.core.transition import Transition
 from machine.errors import InvalidArgument
 from machine.waits.result import Result
 
-__all__ = ["AnyMachine", "Change", "Pipe", "Piped", "open_pipe", "pipes_of"]
+__all__ = ["AnyMachine", "Change", "Pipe", "PipeSource", "Piped", "open_pipe", "pipes_of"]
 
 AnyMachine: TypeAlias = Machine[Any]
+
+
+class PipeSource(Protocol):
+    """A machine that pipes can begin at: of this process, or a mirror of one elsewhere."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its states."""
+
+    @property
+    def current_ticks(self) -> Sequence[int]:
+        """Their ticks."""
+
+    @property
+    def err(self) -> BaseException | None:
+        """Its last error."""
+
+    @property
+    def disposed(self) -> bool:
+        """True once it has ended."""
+
+    @property
+    def tracers(self) -> tuple[Tracer, ...]:
+        """The bound tracers."""
+
+    def bind_tracer(self, tracer: Tracer) -> None:
+        """Tell a tracer of each change."""
+
+    def detach_tracer(self, tracer: Tracer) -> None:
+        """Tell a tracer nothing more."""
+
 
 _log = logging.getLogger("machine")
 _numbers = itertools.count(1)
@@ -53,7 +89,7 @@ class Change:
 
     __slots__ = ("_after", "_before", "_index", "_pipe", "again", "args", "source", "target")
 
-    def __init__(self, pipe: Pipe, machine: AnyMachine, tx: Transition | None) -> None:
+    def __init__(self, pipe: Pipe, machine: PipeSource, tx: Transition | None) -> None:
         self._pipe = pipe
         self.target: AnyMachine = pipe.target
         self.again: bool = tx is None
@@ -127,7 +163,7 @@ class Pipe:
 
     def __init__(
         self,
-        source: AnyMachine,
+        source: PipeSource,
         target: AnyMachine,
         states: tuple[str, ...],
         carry: Carry,
@@ -149,7 +185,7 @@ class Pipe:
         return f"<Pipe {self.id} {mine} to {self.target.id}: {self._words}{state}>"
 
     @property
-    def source(self) -> AnyMachine | None:
+    def source(self) -> PipeSource | None:
         """The machine that it follows; None when that is gone."""
         return self._source()
 
@@ -184,7 +220,8 @@ class Pipe:
         except Exception as error:  # noqa: BLE001 - it becomes the source's
             annotate(error, f"in {self!r}")
             _log.exception("[%s] %r failed", machine.id, self)
-            machine.add_err(error, source=Piped(machine.id, tx.id, 0, (self.id,)))
+            if isinstance(machine, Base):  # a mirror has no errors of its own
+                machine.add_err(error, source=Piped(machine.id, tx.id, 0, (self.id,)))
 
 
 class _Following(threading.local):
@@ -222,7 +259,7 @@ def _follow(pipe: Pipe, machine: AnyMachine, tx: Transition) -> None:
 class _Hub(Tracer):
     """All pipes that begin at one machine."""
 
-    def __init__(self, machine: AnyMachine) -> None:
+    def __init__(self, machine: PipeSource) -> None:
         self._machine = ref(machine)
         self.pipes: tuple[Pipe, ...] = ()
         self._states: frozenset[str] = frozenset()
@@ -262,18 +299,18 @@ def _differs(before: Sequence[int], after: Sequence[int], at: int) -> bool:
     return before[at] != after[at]
 
 
-def pipes_of(source: AnyMachine) -> tuple[Pipe, ...]:
+def pipes_of(source: PipeSource) -> tuple[Pipe, ...]:
     """The pipes that begin at a machine, in the order in which they are followed."""
     hub = _hub_of(source)
     return () if hub is None else hub.pipes
 
 
-def _hub_of(machine: AnyMachine) -> _Hub | None:
+def _hub_of(machine: PipeSource) -> _Hub | None:
     return next((one for one in machine.tracers if isinstance(one, _Hub)), None)
 
 
 def open_pipe(
-    source: AnyMachine, target: AnyMachine, states: tuple[str, ...], carry: Carry, words: str
+    source: PipeSource, target: AnyMachine, states: tuple[str, ...], carry: Carry, words: str
 ) -> Pipe:
     """A pipe that is followed from the next transition of the source on.
 

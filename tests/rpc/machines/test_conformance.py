@@ -12,7 +12,7 @@ import pytest
 from grid.client.client import Client as GridClient
 from grid.server.server import Server as Peer
 from grid.testing import wait_until
-from machine import Event, Machine
+from machine import Event, InvalidArgument, Machine, pipes
 from rpc.machines.client import Client
 from rpc.machines.remote_machine import RemoteMachine
 from rpc.machines.server import Server
@@ -305,3 +305,19 @@ async def test_required_states_are_inferred_if_the_schema_is_known(served: Serve
         machine.add("C")
         await remote.when("A")
         assert set(remote.active) == {"A", "C"}
+
+
+async def test_a_remote_machine_is_piped_into_a_local_one(served: Served) -> None:
+    source, local = free("A"), free()
+    async with served(source) as remote:
+        both = pipes.bind_any(remote, local, ["A", "B"])
+        pipes.bind_state(remote, local, "C", "D")
+        both.sync()
+        assert local.active == ("A",)
+        source.add("B", "C")
+        await local.when("A", "B", "D")
+        source.remove("B", "C")
+        await local.when_not("B", "D")
+        with pytest.raises(InvalidArgument, match="a pipe is between machines"):
+            pipes.bind_state(local, remote, "A")  # type: ignore[arg-type]
+    assert not both.attached
