@@ -121,6 +121,8 @@ class Messaging:
 
     async def close(self) -> None:
         """End everything under way and let go of all connections. Idempotent."""
+        if self._loop is not None and self._loop.is_running():
+            self._check_loop()  # or it would be half closed
         self._closed = True
         await self._mailboxes.close()
         await self._peers.close()

@@ -1,6 +1,7 @@
 """A client used off its event loop says so, and nothing is sent."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -97,3 +98,25 @@ async def test_a_mailbox_is_read_and_a_stream_used_on_its_own_loop(
         assert isinstance(item, EchoMsg)
         await other.close()
         await stream.close()
+
+
+async def test_a_client_is_closed_on_its_own_loop(
+    grid_server: grid.Server, grid_namespace: str
+) -> None:
+    client = grid.Client(grid_namespace, etcd=grid_server.config.etcd)
+    await client.query("peer")
+    error = await asyncio.to_thread(_in_thread, lambda: asyncio.run(client.close()))
+    assert isinstance(error, WrongEventLoop), repr(error)
+    assert await client.query("peer")  # it was not closed by halves
+    await client.close()
+
+
+def test_a_client_whose_loop_is_gone_can_be_closed(grid_namespace: str) -> None:
+    async def use() -> grid.Client:
+        client = grid.Client(grid_namespace, etcd="127.0.0.1:1")
+        with contextlib.suppress(GridError):
+            await client.query("peer", timeout=0.1)
+        return client
+
+    client = asyncio.run(use())
+    asyncio.run(client.close())
