@@ -8,7 +8,7 @@ import functools
 import inspect
 from collections.abc import Iterator, Mapping
 from functools import partial
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, MemberDescriptorType
 from typing import Any
 
 from machine.errors import InvalidArgument
@@ -42,9 +42,7 @@ def check_names(cls: type, machine: type) -> None:
         if issubclass(machine, base) or base.__module__.startswith("machine."):
             continue
         for name, value in vars(base).items():
-            if name in public and not (callable(value) or hasattr(type(value), "__get__")):
-                if name in _PLAIN:
-                    continue
+            if name in public and _hides(name, value):
                 raise _hidden(cls, name, f"{base.__name__}.{name}")
             for name_set in _set_by(value, methods):
                 raise _hidden(cls, name_set, f"self.{name_set}, set in {base.__name__}.{name},")
@@ -108,6 +106,15 @@ def _read_only(name: str, machine: object, *_: object) -> None:
         name=name,
         obj=machine,
     )
+
+
+def _hides(name: str, value: object) -> bool:
+    """True for an attribute of a class in whose place a machine would not work."""
+    if isinstance(value, MemberDescriptorType):  # a slot
+        return True
+    if name in _PLAIN:  # the machine sets it
+        return isinstance(value, property) and value.fset is None
+    return not (callable(value) or hasattr(type(value), "__get__"))
 
 
 def _check_init(cls: type) -> None:
@@ -194,4 +201,6 @@ def _hidden(cls: type, name: str, where: str) -> InvalidArgument:
     hint = "Choose another name."
     if name == "schema":
         hint = f"Write class {cls.__name__}(Machine, schema=...)."
+    elif name == "id":
+        hint = "Pass it to super().__init__(id=...)."
     return InvalidArgument(f"{where} would hide Machine.{name}", argument=name, hint=hint)

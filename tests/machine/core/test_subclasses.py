@@ -94,6 +94,21 @@ def test_an_attribute_of_an_instance_does_not_hide_a_method() -> None:
                 me.when = start  # type: ignore[assignment, method-assign]
 
 
+@pytest.mark.parametrize("name", ["time", "id", "queue"])
+def test_a_slot_does_not_hide_an_attribute(name: str) -> None:
+    with pytest.raises(InvalidArgument, match=f"Clock.{name} would hide Machine.{name}"):
+        type("Clock", (Machine,), {"__slots__": (name,)}, schema="A")
+
+
+def test_a_property_in_the_place_of_the_id_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match=r"Pass it to super\(\).__init__\(id="):
+
+        class Lamp(Machine[object], schema="A"):
+            @property
+            def id(self) -> str:  # type: ignore[override]
+                return "lamp"
+
+
 def test_a_mixin_is_looked_at_too() -> None:
     class Mixin:
         clock = 3
