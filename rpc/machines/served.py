@@ -246,12 +246,12 @@ class ServedMirror:
             async with self._sending:
                 self._times.pushed(self._loop.time())
                 await self._welcome_again()
+                await self._send_fault()  # first: waits that Exception ends raise its error
                 sent = await self._send_steps()
                 message = self._update()
                 if message is not None:
                     await self._stream.send(_clocked(message))
                 self.pushes += sent or message is not None
-                await self._send_fault()
 
     async def _send_steps(self) -> bool:
         """Send all transitions up to now, if the mirror follows them; the lock is held."""
@@ -329,10 +329,10 @@ class ServedMirror:
         _log.info("mirror %r asks for a snapshot: %s", self.id, reason)
         async with self._sending:
             await self._welcome_again()
+            await self._send_fault()
             await self._send_steps()
             clock = self._source.clock(self._projection, self._feed.base)
             await self._stream.send(ToMirror(snapshot=self._feed.snapshot(clock)))
-            await self._send_fault()
 
     async def _mutate(self, mutation: Mutation) -> None:
         kept = self._mutations.take(mutation, self._names_of(mutation.welcome))
@@ -355,6 +355,8 @@ class ServedMirror:
         async with self._sending:
             if self._stale():
                 await self._welcome_again()
+            if self._source.fault() is not self._fault:
+                await self._send_fault()
             if self.follows_steps:
                 await self._send_steps()
             message = ToMirror()
@@ -364,8 +366,6 @@ class ServedMirror:
             if isinstance(update, Snapshot):
                 await self._stream.send(ToMirror(snapshot=update))
             await self._stream.send(message)
-            if self._source.fault() is not self._fault:
-                await self._send_fault()
 
     # -- calls, both ways ------------------------------------------------------------------
 

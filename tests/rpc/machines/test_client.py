@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from grid.client.client import Client as GridClient
 from grid.server.server import Server as Peer
-from machine import Machine, Tracer, Transition, UnknownState
+from machine import InvalidArgument, Machine, Tracer, Transition, UnknownState
 from rpc.machines.access import Access
 from rpc.machines.client import Client
 from rpc.machines.errors import AccessDenied, NotPlainData, RemoteError, UnknownCall
@@ -101,6 +102,35 @@ async def test_errors_come_with_type_and_text(connect: Connect) -> None:
         assert (remote.err.type, remote.err.remote_text) == ("ValueError", "too warm")
         await remote.add_err(KeyError("from afar"))
         assert "from afar" in str(machine.err)
+
+
+async def test_a_remote_machine_waits_for_any_end(connect: Connect) -> None:
+    async with connect() as (_, remote):
+        with pytest.raises(InvalidArgument, match="no state is final"):
+            remote.when_final()
+        assert not remote.is_final
+
+
+@pytest.mark.parametrize("failing", [False, True])
+async def test_final_states_of_a_remote_machine(
+    failing: bool, grid_server: Peer, grid_client: GridClient
+) -> None:
+    machine = Machine("Working^; Done$", id="job")
+    async with (
+        Server(machine, grid_server, interval=0.01),
+        Client[Any](grid_client, "job", states=machine.schema) as client,
+    ):
+        remote = client.machine
+        assert remote.is_("Working")
+        ended = remote.when_final()
+        if failing:
+            machine.add_err(ValueError("too warm"))
+            with pytest.raises(RemoteError, match="too warm"):
+                await asyncio.wait_for(ended, 5)
+        else:
+            machine.add("Done")
+            await asyncio.wait_for(ended, 5)
+            assert remote.is_final
 
 
 async def test_functions_are_called_both_ways(connect: Connect) -> None:
