@@ -95,7 +95,7 @@ class PendingCalls(Generic[M, W]):
 
 
 class KeptOutcomes(Generic[O]):
-    """The outcomes of one mirror's calls that it may not have got."""
+    """The outcomes of one mirror's calls that it has not acknowledged."""
 
     __slots__ = ("_done", "_kept", "_running")
 
@@ -124,7 +124,7 @@ class KeptOutcomes(Generic[O]):
         return self._kept.get(number)
 
     def forget(self, done: int) -> None:
-        """The mirror has got the outcomes of all calls up to this number."""
+        """Forget the outcomes of all calls up to this number: the mirror has received them."""
         if done > self._done:
             self._done = done
             for number in [one for one in self._kept if one <= done]:

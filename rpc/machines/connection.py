@@ -74,7 +74,7 @@ class MirrorOwner(Protocol):
         """A piece of a payload has come."""
 
     def heard(self) -> None:
-        """Anything has come."""
+        """A message has come."""
 
 
 class Connection:

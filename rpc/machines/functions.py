@@ -55,7 +55,7 @@ class OfferedFunctions:
             if inspect.isawaitable(answer):
                 answer = await answer
             value.value.CopyFrom(to_scalar(answer))
-        except Exception as error:  # noqa: BLE001 - it is the caller's to hear
+        except Exception as error:  # noqa: BLE001 - the caller gets it
             value.fault.CopyFrom(fault_of(error))
         finally:
             self._running -= 1

@@ -53,7 +53,7 @@ class Mutations:
         mirror: its id.
         source: the machine.
         access: what the mirror may do.
-        kept: the outcomes that it may not have got before.
+        kept: the outcomes of earlier calls that it has not acknowledged.
     """
 
     def __init__(

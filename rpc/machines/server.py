@@ -52,7 +52,7 @@ class Server:
     """Serves one machine to any number of clients.
 
     Args:
-        machine: the machine; a `RemoteMachine` is served again, as a replica.
+        machine: the machine, of this process.
         host: a started `grid.Server`, or the context of an actor.
         name: of the mailbox, unique in the namespace; by default the machine's id.
         interval: seconds between pushes to a mirror that does not say otherwise;
@@ -81,8 +81,13 @@ class Server:
         on_payload: Callable[[Payload], Awaitable[None] | None] | None = None,
         payload_limit: int = 64 * 1024 * 1024,
     ) -> None:
+        if not isinstance(machine, Machine):
+            raise InvalidArgument(
+                f"machine must be a Machine of this process, not {type(machine).__name__}",
+                argument="machine",
+            )
         if not interval >= 0:
-            raise InvalidArgument(f"interval is 0 seconds or more, not {interval!r}")
+            raise InvalidArgument(f"interval must be 0 seconds or more, not {interval!r}")
         self.machine = machine
         self.name = machine.id if name is None else name
         self.mach: Machine[ServerStates] = Machine(ServerStates, id=f"rs-{self.name}")

@@ -56,7 +56,7 @@ class SourceMachine:
     """The machine that is served.
 
     Args:
-        machine: a machine, or a remote one that is served again.
+        machine: a machine of this process.
         changed: called on the event loop, once for any number of changes, with the
             transitions since then while `keep_steps` is set.
         schema_changed: called on the event loop after a change of the schema.

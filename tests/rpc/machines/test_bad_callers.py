@@ -12,7 +12,7 @@ from grid.client.client import Client as GridClient
 from grid.errors import RequestFailed
 from grid.server.server import Server as Peer
 from grid.testing import wait_until
-from machine import Machine
+from machine import InvalidArgument, Machine
 from rpc.machine_pb2 import Hello, Mutation, Outcome, Packed, Scalar, Subscribe, ToSource, Values
 from rpc.machines.access import Access, Visitor
 from rpc.machines.backoff import Backoff, RetryPolicy
@@ -297,6 +297,15 @@ async def test_payloads_that_are_refused_fail_at_their_sender(
             await send(Payload("good", bytes(90_000)))
         assert (await client.machine.add("A")).executed
         assert client.mach.tick("Connected") == 1
+
+
+async def test_a_remote_machine_is_not_served_again(
+    grid_server: Peer, grid_client: GridClient
+) -> None:
+    async with Server(machine_of(), grid_server), Client[Any](grid_client, "lights") as client:
+        remote: Any = client.machine
+        with pytest.raises(InvalidArgument, match="a Machine of this process, not RemoteMachine"):
+            Server(remote, grid_server, name="again")
 
 
 async def test_a_rule_that_raises_refuses_one_client(
