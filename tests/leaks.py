@@ -54,6 +54,7 @@ class LeakCheck:
         self._late: dict[str, str] = {}
         self._ages: dict[str, int] = {}
         self._shared: set[str] = set()
+        self._keys: set[str] = set()
 
     def pytest_sessionstart(self) -> None:
         """Start what the process shares, gRPC's thread and uvloop's pipe; register machines."""
@@ -95,7 +96,9 @@ class LeakCheck:
         if self._shared == _shared_threads():  # a thread that came to stay has sockets of its own
             self._late |= {one: f"left by {item.nodeid}" for one in self._left() if _is_socket(one)}
         if isinstance(etcd, Etcd) and nextitem is not None:
-            left += [f"key without a lease: {key}" for key in keys_without_lease(etcd.endpoint)]
+            keys = keys_without_lease(etcd.endpoint)
+            left += [f"key without a lease: {key}" for key in keys - self._keys]
+            self._keys = keys  # told once, not by each test to come
         if left:
             pytest.fail("\n".join(["the test leaves", *left]), pytrace=False)
 

@@ -122,7 +122,7 @@ async def test_what_is_wrong_before_it_is_written_is_told(
     key = f"{grid_namespace}.mailbox.go"
     await client._etcd.put(key, encode_registration(key, "127.0.0.1:1", "p"))
     with pytest.raises(PeerUnreachable):
-        await client.tell("go", EchoMsg(), timeout=1)
+        await client.tell("go", EchoMsg(), timeout=5)
     await client._etcd.delete(key)
 
 
