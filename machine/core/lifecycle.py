@@ -380,7 +380,8 @@ class Lifecycle(Engine):
         if self._m_open_waits is not None:
             self._m_open_waits.close(MachineDisposed(self.id))
         self._m_call_on_dispose()
-        gone, self._m_gone = self._m_gone, ()
+        with setup_lock:
+            gone, self._m_gone = self._m_gone or (), None
         for wait in gone:
             wait._resolve()
 

@@ -5,7 +5,7 @@
 ==================  ===============================================================
 `_m_open_waits`     the open waits, made when the first one is
 `_m_contexts`       the contexts by the positions of their states; -1 is the machine
-`_m_gone`           the waits for the machine's end
+`_m_gone`           the waits for the machine's end; None after it
 `_m_tracers`        the guarded tracers
 `_m_unobserved`     True while mutations may take a short way that tells no observer
 `_m_thread`         the thread that drains the queue, or 0
@@ -80,7 +80,7 @@ class When(View):
         self._m_unobserved = True
         self._m_open_waits: OpenWaits | None = None
         self._m_contexts: dict[int, StateContext] | None = None
-        self._m_gone: tuple[Wait, ...] = ()
+        self._m_gone: tuple[Wait, ...] | None = ()
         self._m_tracers: tuple[GuardedTracer, ...] = ()
         self._m_thread = 0
         self._m_disposing = False
@@ -211,14 +211,12 @@ class When(View):
 
     def when_disposed(self) -> Wait:
         """The machine has been disposed."""
-        if self._m_disposed:
-            return self._m_done()
-        wait = Wait("the end of the machine")
         with setup_lock:
-            self._m_gone = (*self._m_gone, wait)
-        if self._m_disposed:
-            wait._resolve()
-        return wait
+            if self._m_gone is not None:
+                wait = Wait("the end of the machine")
+                self._m_gone = (*self._m_gone, wait)
+                return wait
+        return self._m_done()
 
     def state_ctx(self, state: str) -> StateContext:
         """The context of a state as it is now; expires when the state's clock ticks.

@@ -22,7 +22,7 @@ from machine.core.mutation import Mutation, values_of
 from machine.core.tracer import Tracer
 from machine.core.transition import Transition
 from machine.core.view import Names, zeros
-from machine.core.when import When
+from machine.core.when import When, setup_lock
 from machine.errors import InvalidArgument, MachineDisposed, MachineError
 from machine.rules.kinds import Kind
 from machine.rules.resolution import relations_of
@@ -318,7 +318,8 @@ class RemoteMachine(When, Generic[S]):
             wait._fail(MachineDisposed(self.id))
         for tracer in self._m_tracers:
             tracer.machine_disposed(self)
-        gone, self._m_gone = self._m_gone, ()
+        with setup_lock:
+            gone, self._m_gone = self._m_gone or (), None
         for one in gone:
             one._resolve()
 

@@ -255,6 +255,13 @@ async def fill(etcd: Etcd) -> None:
             for number in itertools.count():
                 await client.put(f"filler/{number}", b"x" * 100_000)
 
+        async def alarmed() -> bool:
+            return bool(
+                (await client._calls.call("Maintenance/Alarm", api_pb2.AlarmRequest())).alarms
+            )
+
+        await wait_until(alarmed, "etcd to refuse what is small, too")
+
 
 async def make_room(etcd: Etcd) -> None:
     """Delete, compact, defragment and disarm the alarm, as an operator would."""

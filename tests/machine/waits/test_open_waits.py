@@ -19,6 +19,7 @@ from machine import (
     helpers,
 )
 from machine.waits.open_waits import OpenWaits
+from machine.waits.wait import Wait
 from tests.machine.thread_kit import LIMITS, THREADS, in_threads, make, switching_often
 
 
@@ -102,6 +103,18 @@ def test_the_first_waits_of_many_threads_are_all_seen() -> None:
 
     with switching_often():
         in_threads(race, THREADS + 1)
+
+
+def test_the_end_of_a_machine_comes_after_the_functions_called_for_it() -> None:
+    machine = make()
+    waits: list[Wait] = []
+    ended: list[bool] = []
+    machine.on_dispose(lambda: waits.append(machine.when_disposed()))
+    machine.on_dispose(lambda: ended.append(waits[0].done))
+    machine.dispose()
+    assert ended == [False]
+    assert waits[0].done
+    assert machine.when_disposed().done
 
 
 def test_threads_and_tasks_wait_for_each_other() -> None:
