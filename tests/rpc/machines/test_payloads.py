@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rpc.machine_pb2 import Payload as Piece
@@ -11,6 +11,7 @@ from rpc.machines.errors import PayloadTooLarge, ProtocolError
 from rpc.machines.payloads import PIECE, Assembler, Payload, pieces_of
 
 
+@settings(deadline=None)  # megabytes, on a machine that may be busy
 @given(st.lists(st.integers(0, 3 * PIECE), min_size=1, max_size=4), st.randoms())
 def test_payloads_arrive_whole_however_their_pieces_mix(sizes: list[int], random: object) -> None:
     sent = [Payload(f"p{at}", bytes([at]) * size, {"at": str(at)}) for at, size in enumerate(sizes)]
