@@ -78,7 +78,7 @@ class Engine(Failures):
             if not tx.accepted:
                 return False
             if bound is not None:
-                plan = bound[0].plan(move)
+                plan = bound[0].plans.get(move) or bound[0].plan(move)  # known is the usual case
                 self._m_since = _NEVER  # until the first handler begins
                 _watched[self._m_busy] = self
                 if watchdog.asleep:

@@ -64,7 +64,11 @@ class Plan:
 
 
 class HandlerTable:
-    """Groups of handlers in their order, by the places of the handlers."""
+    """Groups of handlers in their order, by the places of the handlers.
+
+    Attributes:
+        plans: the plans made so far, by their moves.
+    """
 
     def __init__(self, groups: Sequence[HandlerGroup]) -> None:
         self._groups = tuple(groups)  # so that their ids, which are keys, are not used again
@@ -73,19 +77,19 @@ class HandlerTable:
             for handler in group.handlers:
                 self._table.setdefault(handler.place, []).append((handler, number))
         self._pairs = any(place[0] is Role.BETWEEN for place in self._table)
-        self._plans: dict[Move, Plan] = {}
+        self.plans: dict[Move, Plan] = {}
 
     def plan(self, move: Move) -> Plan:
         """Return the handlers of a move."""
-        found = self._plans.get(move)
+        found = self.plans.get(move)
         if found is None:
-            if len(self._plans) >= _MAX_PLANS:  # of moves that the memo may have dropped
-                self._plans.clear()
+            if len(self.plans) >= _MAX_PLANS:  # of moves that the memo may have dropped
+                self.plans.clear()
             found = Plan(
                 [call for place in _negotiation(move, self._pairs) for call in self._at(place)],
                 [call for at, place in _finals(move) for call in self._at(place, at)],
             )
-            self._plans[move] = found
+            self.plans[move] = found
         return found
 
     def _at(self, place: Place, position: int = 0) -> list[Call]:
