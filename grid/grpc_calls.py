@@ -17,6 +17,7 @@ import sys
 from collections.abc import Awaitable, Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
+import grpc
 import grpc.aio
 
 __all__ = ["ChannelCalls"]
@@ -86,6 +87,8 @@ class _Whole(Generic[T]):
 
     def _end(self, future: asyncio.Future[Any]) -> None:
         self._abandoned.discard(future)
+        if not future.cancelled():
+            future.exception()  # or asyncio logs that it was never retrieved
         self._operation.close()
 
 
@@ -96,7 +99,8 @@ class ChannelCalls:
         self._channel = channel
         self._open: set[Any] = set()
         self._ending: list[Any] = []  # they have a status, and had not ended when last looked at
-        self._waiting: set[asyncio.Future[Any]] = set()
+        self._waiting: set[asyncio.Future[Any]] = set()  # for a batch of a call
+        self._watching: set[asyncio.Future[Any]] = set()  # for the state of the channel
 
     def add(self, call: T) -> T:
         """Cancel a call at the latest when the channel is closed; returns the call."""
@@ -115,8 +119,12 @@ class ChannelCalls:
         return await call
 
     async def whole(self, operation: Coroutine[Any, Any, T]) -> T:
-        """The result of an operation, which goes on when this is cancelled."""
+        """The result of a call's operation, which goes on when this is cancelled."""
         return await _Whole(operation, self._waiting)
+
+    async def state_change(self, state: grpc.ChannelConnectivity) -> None:
+        """Wait until the channel has left a state; closing it ends that, too."""
+        await _Whole(self._channel.wait_for_state_change(state), self._watching)
 
     def cancel(self, call: Any) -> None:
         """Cancel a call; its reads and writes raise `CancelledError`. Idempotent."""
@@ -139,9 +147,10 @@ class ChannelCalls:
             self._forget_ended()
             if self._ending:
                 await asyncio.sleep(_PAUSE)
+        # The channel cancels what still waits for a batch of a call, by the public method.
+        await _ended(self._waiting, latest)
         await self._channel.close()
-        if self._waiting:
-            await asyncio.wait(tuple(self._waiting), timeout=max(_PAUSE, latest - loop.time()))
+        await _ended(self._watching, latest)
 
     def _has_status(self, call: Any) -> None:
         self._open.discard(call)
@@ -154,3 +163,9 @@ class ChannelCalls:
 
     def _forget_ended(self) -> None:
         self._ending = [call for call in self._ending if not _has_ended(call)]
+
+
+async def _ended(waiting: set[asyncio.Future[Any]], latest: float) -> None:
+    if waiting:
+        left = latest - asyncio.get_running_loop().time()
+        await asyncio.wait(tuple(waiting), timeout=max(_PAUSE, left))

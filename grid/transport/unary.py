@@ -82,7 +82,7 @@ class _Connection:
         while state is not _READY:
             if state in _FAILED:
                 return False
-            await self._calls.whole(channel.wait_for_state_change(state))
+            await self._calls.state_change(state)
             state = channel.get_state(try_to_connect=True)
         self._was_connected = True
         return True
