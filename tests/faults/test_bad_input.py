@@ -54,9 +54,8 @@ async def test_an_address_nobody_can_dial_is_refused_before_the_port_is_taken(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = grid.Server("t", listen=f"127.0.0.1:{port}", advertise=advertise)
     with pytest.raises((InvalidAddress, InvalidName)):
-        await server.start()
+        await grid.Server("t", listen=f"127.0.0.1:{port}", advertise=advertise).start()
     assert is_free(port)
 
 
