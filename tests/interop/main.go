@@ -17,6 +17,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	grid "github.com/lytics/grid/v3"
@@ -261,15 +262,19 @@ func runPeer(etcd *etcdv3.Client, cfg grid.ServerCfg, listen string, withLeader 
 			emit(object{"event": "started", "name": server.Name(), "address": listener.Addr().String()})
 		}
 	}()
+	var stopping atomic.Bool
 	go serve(func(_ context.Context, c command) object {
 		if c.Op != "stop" {
 			return object{"error": "no such command: " + c.Op}
 		}
+		stopping.Store(true)
 		server.Stop()
 		return object{}
 	})
 	err = <-served
-	check(err)
+	if !stopping.Load() { // the library may call its own stop an error
+		check(err)
+	}
 	emit(object{"event": "served"})
 	running.Wait() // the answer to "stop" is perhaps still to be written
 }
