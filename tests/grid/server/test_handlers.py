@@ -373,11 +373,11 @@ async def test_references_refuse_what_they_cannot_ask(grid_client: grid.Client) 
         grid_client.actor(dict, "x")
     with pytest.raises(InvalidName):
         grid_client.actor(Counter, "a b")
-    nobody = grid_client.actor(Counter, "nobody")
+    missing = grid_client.actor(Counter, "missing")
     with pytest.raises(UnregisteredMailbox):
-        await nobody.add(Int64Value())
+        await missing.add(Int64Value())
     with pytest.raises(AttributeError, match="no handler 'ad'; it has: add, echo"):
-        nobody.ad(Int64Value())  # type: ignore[attr-defined]
+        missing.ad(Int64Value())  # type: ignore[attr-defined]
 
 
 async def test_a_factory_may_make_an_object_with_handlers(

@@ -87,7 +87,7 @@ async def test_a_lock_of_an_address_that_is_deleted_is_put_back(
             return await grid_client._etcd.get(key) is not None
 
         await wait_until(there, "the lock is there again")
-    assert (await grid_client.query("peer"))[0].epoch == epoch  # nobody noticed
+    assert (await grid_client.query("peer"))[0].epoch == epoch  # it kept its registration
     await grid_server.stop()
     assert await grid_client._etcd.get(key) is None
 
