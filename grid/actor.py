@@ -182,10 +182,12 @@ class ActorContext:
     def _timers(self) -> Timers:
         return Timers(self.id, _log)
 
-    async def _end_run(self) -> None:
-        timers = self.__dict__.pop("_timers", None)
-        if timers is not None:
-            await timers.close()
+    def _begin_timers(self) -> None:
+        if "_timers" in self.__dict__:
+            self._timers.open()
+
+    async def _end_timers(self) -> None:
+        await self._timers.close()
 
     @property
     def stopping(self) -> StopSignal:

@@ -28,23 +28,27 @@ class Timer:
 
     __slots__ = ("_task",)
 
-    def __init__(self, task: asyncio.Task[None]) -> None:
-        self._task = task
+    def __init__(self, task: asyncio.Task[None] | None) -> None:
+        self._task = task  # None if the actor had ended when it was asked for
 
     def __repr__(self) -> str:
-        return f"<Timer {self._task.get_name()} {'active' if self.active else 'over'}>"
+        name = self._task.get_name() if self._task is not None else "of an actor that had ended"
+        return f"<Timer {name} {'active' if self.active else 'over'}>"
 
     @property
     def active(self) -> bool:
         """True while a call is still to come, or runs."""
-        return not self._task.done()
+        return self._task is not None and not self._task.done()
 
     def cancel(self) -> None:
         """Call nothing more. A call that runs is cancelled, unless it is this one's own."""
-        if self._task is not asyncio.current_task():
-            self._task.cancel()
+        task = self._task
+        if task is None:
+            return
+        if task is not asyncio.current_task():
+            task.cancel()
         else:
-            self._task.get_loop().call_soon(self._task.cancel)
+            task.get_loop().call_soon(task.cancel)
 
 
 class Turns:
@@ -102,6 +106,7 @@ class Timers:
         self._owner = owner
         self._log = log
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     def start(self, seconds: float, call: Call, *, again: bool) -> Timer:
         """Call a function after some seconds, and if `again` is true after each as many more.
@@ -115,14 +120,22 @@ class Timers:
             raise InvalidArgument("the time of a timer", seconds, wanted)
         if not callable(call):
             raise InvalidArgument("the call of a timer", call, "a function without arguments")
+        if self._closed:
+            return Timer(None)
         name = f"timer {getattr(call, '__name__', repr(call))} of {self._owner}"
         task = asyncio.create_task(self._run(seconds, call, again), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return Timer(task)
 
+    def open(self) -> None:
+        """Take timers again, after `close`; the turn of a call that was cut short is over."""
+        self._closed = False
+        self.turns = Turns()
+
     async def close(self) -> None:
-        """Cancel all timers, and wait until calls that run have ended."""
+        """Cancel all timers, wait until calls that run have ended, and start no more."""
+        self._closed = True
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()

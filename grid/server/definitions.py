@@ -63,6 +63,7 @@ class Definition:
         if made is None:
             raise NilActor(self.type)
         if isinstance(made, Actor):
+            self._check_one_by_one()
             return made.act
         table = made if isinstance(made, HandlerTable) else table_of(type(made))
         if len(table):
@@ -74,8 +75,15 @@ class Definition:
                 f"the factory of {self.type!r} returned {made!r}, "
                 "which has no act(ctx) and no @grid.handler"
             )
+        self._check_one_by_one()
         act: Act | BlockingAct = made
         return act
+
+    def _check_one_by_one(self) -> None:
+        if self.concurrency != 1:
+            raise InvalidArgument(
+                "concurrency", self.concurrency, "1 for an actor without handlers"
+            )
 
 
 def check_definition(type: str, mailbox: int | None, concurrency: int = 1) -> None:  # noqa: A002

@@ -41,6 +41,9 @@ _log = logging.getLogger("grid.actor")
 
 _LOG_PAUSE = 1.0  # seconds between errors of one actor that are logged with their traceback
 
+# All that a handler may raise, but `GeneratorExit`, by which Python closes its caller.
+_ERRORS = (Exception, asyncio.CancelledError, SystemExit, KeyboardInterrupt)
+
 Call = Callable[[Request[Any]], Awaitable[Any]]
 
 
@@ -138,7 +141,7 @@ class HandlerActor:
                         request.respond(reply)
                     else:
                         _respond(request, declared, reply)
-                except BaseException as error:
+                except _ERRORS as error:
                     if isinstance(error, asyncio.CancelledError) and being_cancelled():
                         raise
                     self._failed(request, declared, error)
@@ -177,7 +180,7 @@ class HandlerActor:
     async def _answer(self, request: Request[Any], declared: Declaration, call: Call) -> None:
         try:
             _respond(request, declared, await call(request))
-        except BaseException as error:
+        except _ERRORS as error:
             if isinstance(error, asyncio.CancelledError) and being_cancelled():
                 raise
             self._failed(request, declared, error)
@@ -185,7 +188,7 @@ class HandlerActor:
     async def _stream(self, request: Request[Any], declared: Declaration, call: Call) -> None:
         try:
             await call(request)
-        except BaseException as error:
+        except _ERRORS as error:
             if isinstance(error, asyncio.CancelledError) and being_cancelled():
                 raise
             self._failed(request, declared, error)

@@ -18,7 +18,7 @@ from typing import cast
 from grid import trace_context
 from grid.actor import ActorContext
 from grid.deadline import now
-from grid.errors import GridError, LeaseLost
+from grid.errors import GridError
 from grid.errors.classification import is_of_request
 from grid.mailbox.mailbox import Mailbox
 from grid.server.definitions import Act, BlockingAct, is_blocking
@@ -68,17 +68,16 @@ class ActorRuns:
             try:
                 if following is None:
                     following = self._make()
+                self._context._begin_timers()
                 try:
                     await self._run_once(following)
                 finally:
-                    await self._context._end_run()
+                    await self._context._end_timers()
                 error = None
-            except LeaseLost:
-                raise  # the name is another one's
             except Exception as failure:  # noqa: BLE001 - it is reported here, or raised
                 error = failure
             pause = None
-            if not self._context._stopping:
+            if not self._context._stopping:  # which is set, too, when the name is lost
                 pause = self._restarts.pause(failed=error is not None, at=now())
             if pause is None:
                 if error is not None:

@@ -94,6 +94,27 @@ async def test_actors_with_a_loop_of_their_own_have_timers(
     await grid_client.request("loop", EchoMsg())
 
 
+async def test_no_timer_outlives_its_actor(
+    grid_server: grid.Server, grid_client: grid.Client
+) -> None:
+    held: list[grid.ActorContext] = []
+
+    @grid_server.actor("short")
+    async def short(ctx: grid.ActorContext) -> None:
+        held.append(ctx)
+
+    await grid_client.start_actor("short")
+
+    async def gone() -> bool:
+        return not await grid_client.query("actor")
+
+    await wait_until(gone, "it has ended")
+    timer = held[0].every(0.001, lambda: held.clear())
+    assert not timer.active
+    timer.cancel()
+    assert "had ended" in repr(timer)
+
+
 async def test_an_error_of_a_call_is_logged_and_ends_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

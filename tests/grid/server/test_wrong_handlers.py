@@ -153,3 +153,13 @@ def test_wrong_arguments_are_refused(grid_namespace: str) -> None:
 
         @greeter
         async def other(message: EchoMsg) -> None: ...
+
+
+async def test_concurrency_of_what_a_factory_makes_needs_handlers(
+    grid_server: grid.Server, grid_client: grid.Client
+) -> None:
+    async def loop(ctx: grid.ActorContext) -> None: ...
+
+    grid_server.define("loop", lambda _: loop, concurrency=2)
+    with pytest.raises(InvalidArgument, match="concurrency must be 1"):
+        await grid_client.start_actor("loop")
