@@ -45,10 +45,11 @@ class Timer:
         task = self._task
         if task is None:
             return
-        if task is not asyncio.current_task():
-            task.cancel()
-        else:
+        is_own = task is asyncio.current_task()
+        if is_own:
             task.get_loop().call_soon(task.cancel)
+        else:
+            task.cancel()
 
 
 class Turns:
