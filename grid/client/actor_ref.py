@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
@@ -14,10 +14,19 @@ from grid.handlers import Declaration, HandlerKind, HandlerTable, table_of
 from grid.registry.names import check_name
 from grid.wire_pb2 import Ack
 
-if TYPE_CHECKING:
-    from grid.client.sender import Messaging
+__all__ = ["ActorRef", "Caller", "HandlerCalls"]
 
-__all__ = ["ActorRef", "HandlerCalls"]
+
+class Caller(Protocol):
+    """The two calls of a client that a reference makes."""
+
+    @property
+    def request(self) -> Callable[..., Any]:
+        """`Client.request`."""
+
+    @property
+    def stream(self) -> Callable[..., Any]:
+        """`Client.stream`."""
 
 
 class HandlerCalls(ABC):
@@ -31,11 +40,12 @@ class HandlerCalls(ABC):
         InvalidName: the name breaks the rule.
     """
 
-    def __init__(self, cls: type, name: str) -> None:
+    def __init__(self, client: Caller, cls: type, name: str) -> None:
         table = table_of(cls) if isinstance(cls, type) else HandlerTable("")
         if not len(table):
             raise InvalidArgument("an actor's class", cls, "a class with a @grid.handler")
         check_name(name, "mailbox")
+        self._client = client
         self._class = cls
         self._name = name
         self._table = table
@@ -54,17 +64,6 @@ class HandlerCalls(ABC):
         setattr(self, name, call)
         return call
 
-    @abstractmethod
-    def _call(self, declared: Declaration) -> Callable[..., Any]: ...
-
-
-class ActorRef(HandlerCalls):
-    """An actor seen from a client: each handler of its class as a method."""
-
-    def __init__(self, client: Messaging, cls: type, name: str) -> None:
-        super().__init__(cls, name)
-        self._client = client
-
     def _call(self, declared: Declaration) -> Callable[..., Any]:
         if declared.kind is HandlerKind.ITEMS:
             return self._items
@@ -73,6 +72,16 @@ class ActorRef(HandlerCalls):
         if declared.may_be_empty:
             return self._request_or_nothing
         return functools.partial(self._client.request, self._name, reply=declared.reply)
+
+    @abstractmethod
+    def _request_or_nothing(self, message: Message, **options: Any) -> Any: ...
+
+    @abstractmethod
+    def _items(self, message: Message) -> Any: ...
+
+
+class ActorRef(HandlerCalls):
+    """An actor seen from a client: each handler of its class as a method."""
 
     async def _request_or_nothing(self, message: Message, **options: Any) -> Message | None:
         reply = await self._client.request(self._name, message, **options)

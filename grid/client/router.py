@@ -296,13 +296,10 @@ class Router:
 
     def _has_left(self, owner: Registration) -> None:
         self._note_loss(owner.key)
-        # Its address may be a black hole, where a dial ends only with its time. But names come
-        # and go on a peer that is there, which has a mailbox of its own name.
-        namespace, kind, _ = owner.key.split(".")
-        peer = self._mailboxes.find(f"{namespace}.{kind}.{owner.peer}")
-        if peer is None or peer.address != owner.address:
-            self._transport.moved(owner.address)
+        # Names come and go on a peer that is there; with its last name it has left.
         if not any(directory.has(owner.address) for directory in self._directories):
+            # Its address may be a black hole, where a dial ends only with its time.
+            self._transport.moved(owner.address)
             self._destinations.pop(owner.address, None)
             self._local.forget_stopped()
             self._transport.forget(owner.address)
