@@ -123,16 +123,17 @@ class LeakCheck:
     def _leaks(self, late: set[str]) -> list[str]:
         """Leaks of the test except for its sockets, and the late sockets of earlier tests."""
         give_up_at = time.monotonic() + PATIENCE
-        collected = False
+        pause = _POLL
         while True:
             open_now = {f"file descriptor: {one}" for one in _open_files()} if late else set()
             left = sorted({one for one in self._left() if not _is_socket(one)} | late & open_now)
             if not left or time.monotonic() > give_up_at:
                 return left
-            if not collected:
-                gc.collect()
-                collected = True
-            time.sleep(_POLL)
+            # Once is not enough: `collect` does nothing while another thread collects, and leaves
+            # what a finalizer held at that moment for the next time.
+            gc.collect()
+            time.sleep(pause)
+            pause = min(2 * pause, 1.0)
 
     def _left(self) -> list[str]:
         now = self._now()
