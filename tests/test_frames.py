@@ -145,9 +145,9 @@ def toggling(machine: Machine[Any]) -> Callable[[], object]:
 
 MUTATIONS: dict[str, tuple[Callable[[], Machine[Any]], float]] = {
     "plain": (lambda: Machine(TOGGLE), 2),
-    "two handlers": (lambda: Machine(TOGGLE, handlers=Handlers()), 9),
+    "two handlers": (lambda: Machine(TOGGLE, handlers=Handlers()), 6),
     "ten states, two of them auto": (lambda: Machine(TEN), 2),
-    "with a tracer": (lambda: Machine(TOGGLE, tracers=[Tracer()]), 17),
+    "with a tracer": (lambda: Machine(TOGGLE, tracers=[Tracer()]), 14),
 }
 
 
@@ -168,7 +168,7 @@ def test_frames_of_a_wait() -> None:
         machine.add("Idle")
 
     frames = counted_here(wait)
-    assert frames.each() <= 55, frames.explained()
+    assert frames.each() <= 53, frames.explained()
 
 
 async def test_frames_of_an_async_handler() -> None:
@@ -189,7 +189,7 @@ async def test_frames_of_an_async_handler() -> None:
         machine.add("Idle")
 
     frames = await counted(toggle)
-    assert frames.each() <= 24, frames.explained()
+    assert frames.each() <= 19, frames.explained()
 
 
 def test_a_frame_more_is_noticed() -> None:

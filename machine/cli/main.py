@@ -30,6 +30,7 @@ examples:
   python -m machine draw app.states:Door --format svg -o door.svg
   echo 'Open -Closed; Closed* -Open' | python -m machine draw - --active Open
   python -m machine run app.door:Door
+  python -m machine why app.door:Door +Open
 
 exit codes: 0 all is well, 1 there are warnings or failed lines, 2 it could not be done"""
 
@@ -55,6 +56,22 @@ examples:
 Lines like +A,B  -A  =A,B  ?A  !message  inspect  story A; `help` lists them all.
 exit codes: 0 all lines were understood, 1 some were not (or, with --strict, were canceled),
 2 the schema is invalid or cannot be read"""
+
+_ASK = {
+    "initial": """\
+examples:
+  python -m machine initial app.door:Door""",
+    "possible": """\
+examples:
+  python -m machine possible door.txt
+  python -m machine possible app.door:Door --active Open -o json""",
+    "why": """\
+examples:
+  python -m machine why door.txt +Open
+  python -m machine why app.door:Door --active Locked -o json -- -Locked
+
+exit codes: 0 it would be accepted, 1 it would not, 2 it could not be asked""",
+}
 
 _SUFFIXES = {
     ".svg": "svg",
@@ -94,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="lint|draw|run")
+    commands = parser.add_subparsers(required=True, metavar="lint|draw|run|initial|possible|why")
     one = _command(commands, "lint", "find relations that are valid and mislead", _LINT)
     one.add_argument("-o", "--output", choices=("text", "json"), default="text")
     one.add_argument(
@@ -118,7 +135,24 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("-o", "--output", choices=("text", "jsonl"), default="text")
     one.add_argument("--strict", action="store_true", help="exit 1 if a mutation was canceled")
     one.set_defaults(does=_run)
+    _add_questions(commands)
     return parser
+
+
+def _add_questions(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    abouts = {
+        "initial": "the states that are active in a new machine",
+        "possible": "the states that could be added",
+        "why": "whether a mutation would be accepted, and why not",
+    }
+    for name, about in abouts.items():
+        one = _command(commands, name, about, _ASK[name])
+        if name == "why":
+            one.add_argument("mutation", metavar="MUTATION", help="+A,B or -A,B")
+        if name != "initial":
+            _add_active(one, "states to set before")
+        one.add_argument("-o", "--output", choices=("text", "json"), default="text")
+        one.set_defaults(does=_ask, question=name)
 
 
 def _command(
@@ -236,3 +270,19 @@ def _run(options: argparse.Namespace) -> int:
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(f"cannot read {options.script}: {error}") from error
     return run(loaded, lines, active, jsonl=options.output == "jsonl", strict=options.strict)
+
+
+# -- questions ---------------------------------------------------------------------------
+
+
+def _ask(options: argparse.Namespace) -> int:
+    from machine.cli import ask
+
+    loaded = load(options.schema)
+    as_json = options.output == "json"
+    if options.question == "initial":
+        return ask.initial(loaded, as_json=as_json)
+    active = None if options.active is None else _known(options.active, loaded.schema.names)
+    if options.question == "possible":
+        return ask.possible(loaded, active, as_json=as_json)
+    return ask.why(loaded, options.mutation, active, as_json=as_json)

@@ -1,23 +1,17 @@
-"""`run`: a machine to try out, line by line, from the keyboard, a pipe or a script.
-
-The machine has an event loop in a thread of its own, so that its async handlers work on while the
-prompt waits for the next line.
-"""
+"""`run`: a machine to try out, line by line, from the keyboard, a pipe or a script."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
-import logging
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from machine.cli.load import CommandError, Loaded
+from machine.cli.trial import described, trial
 from machine.core.machine import Machine
 from machine.core.tracer import Tracer
 from machine.core.transition import Transition
@@ -66,7 +60,7 @@ class _Listener(Tracer):
                 "auto": mutation.auto,
                 "check": mutation.check,
                 "accepted": tx.accepted,
-                "error": None if tx.error is None else _described(tx.error),
+                "error": None if tx.error is None else described(tx.error),
                 "steps": [
                     {"kind": one.kind.value, "state": one.state, "other": list(one.other)}
                     for one in tx.steps
@@ -91,8 +85,7 @@ def run(
     strict: bool = False,
 ) -> int:
     """Carry out lines until there are no more; return the exit code."""
-    with _quiet(), _loop() as loop:
-        machine = _made(loaded, loop)
+    with trial(loaded) as machine:
         prompt = _Prompt(machine, jsonl)
         if active is not None:
             prompt.line(f"={','.join(active)}", echo=False)
@@ -102,51 +95,7 @@ def run(
                 prompt.line(line.strip(), echo=not interactive)
         except _Quit:
             pass
-        with contextlib.suppress(MachineError):
-            machine.dispose()
     return 1 if prompt.failed or (strict and prompt.canceled) else 0
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No log of the machine: errors are printed with the lines that led to them."""
-    log = logging.getLogger("machine")
-    before = log.level
-    log.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
-
-
-@contextlib.contextmanager
-def _loop() -> Iterator[asyncio.AbstractEventLoop]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="machine", daemon=True)
-    thread.start()
-    try:
-        yield loop
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(2.0)
-        if not thread.is_alive():
-            with contextlib.suppress(RuntimeError):
-                for task in asyncio.all_tasks(loop):
-                    task.cancel()
-                loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.close()
-
-
-def _made(loaded: Loaded, loop: asyncio.AbstractEventLoop) -> Machine[Any]:
-    async def make() -> Machine[Any]:
-        return loaded.make()
-
-    try:
-        return asyncio.run_coroutine_threadsafe(make(), loop).result()
-    except MachineError:
-        raise
-    except Exception as error:
-        raise CommandError(f"the machine cannot be made: {_described(error)}") from error
 
 
 def _typed(machine: Machine[Any]) -> Iterator[str]:
@@ -168,10 +117,6 @@ def _typed(machine: Machine[Any]) -> Iterator[str]:
         except EOFError:
             print()
             return
-
-
-def _described(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 class _Prompt:

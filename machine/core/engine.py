@@ -47,6 +47,7 @@ __all__ = ["Engine"]
 _log = logging.getLogger("machine")
 _watched = watchdog.busy
 _unwatch = watchdog.busy.pop
+_new = object.__new__
 _NEVER = float("inf")
 _MAX_FAILURES = 10  # of handlers of Auto states, one after another, before it gives up
 
@@ -66,7 +67,10 @@ class Engine(Failures):
             move = self._m_relations.move(self._m_config, mutation.kind, called, mutation.auto)
         self._m_transitions += 1
         before = self._m_ticks
-        tx = self._m_transition = Transition(self, mutation, move, before, self._m_transitions)
+        tx = _new(Transition)  # inlined: its __init__ costs as much as a handler's call
+        tx.machine, tx.mutation, tx.move = self, mutation, move
+        tx.accepted, tx.number, tx.ticks_before = move.accepted, self._m_transitions, before
+        self._m_transition = tx
         if mutation.check and not tx.accepted:
             tx.accepted = any(self._m_relations.multi[at] for at in move.called)
         tracers, bound, plan = self._m_tracers, self._m_bound, None
@@ -209,7 +213,7 @@ class Engine(Failures):
             now = clock()
             if now - began > limit:
                 self._m_overran(tx, call, now - began, answer)
-            if answer is True or (answer is None and call.none_accepts):
+            if (answer is None and call.none_accepts) or answer is True:
                 continue
             if final:
                 self._m_start(tx, call, answer, owners[call.group])

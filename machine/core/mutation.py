@@ -68,6 +68,8 @@ class Mutation:
     """
 
     # Class attributes, as most mutations have none of these.
+    args: object = None
+    source: Source | None = None
     auto: bool = False
     check: bool = False
     cause: Mutation | None = None

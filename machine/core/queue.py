@@ -38,6 +38,8 @@ from machine.waits.wait import Wait
 
 __all__ = ["Queue", "loop_of"]
 
+_new = object.__new__
+_this_thread = threading.get_ident
 _queueing = threading.Lock()  # over changes of queues, of any machine
 
 
@@ -75,13 +77,14 @@ class Queue(Base):
         nested = self._m_transition is not None
         if nested and kind is Kind.REMOVE and not self._m_queue and self.not_(*names):
             return self._m_without_effect(kind, names, args)
-        mutation = Mutation(kind, names, args)
-        mutation._move = move
+        mutation = _new(Mutation)  # inlined: its __init__ costs as much as a handler's call
+        mutation.kind, mutation.called, mutation._move = kind, names, move
         if source is not None:
             mutation.source = source_of(source)
-        if args is not None or (
-            move is None and not self._m_relations.needs_args.isdisjoint(names)
-        ):
+        if args is not None:
+            mutation.args = args
+            self._m_check_args(mutation)
+        elif move is None and not self._m_relations.needs_args.isdisjoint(names):
             self._m_check_args(mutation)
         if self._m_busy.acquire(False):
             if not self._m_queue:
@@ -181,7 +184,7 @@ class Queue(Base):
         running = self._m_transition
         if running is None:
             return
-        if self._m_thread != threading.get_ident():
+        if self._m_thread != _this_thread():
             mutation._context = contextvars.copy_context()
             return
         if mutation.cause is None:
@@ -192,7 +195,7 @@ class Queue(Base):
     @property
     def in_handler(self) -> bool:
         """True on the thread that carries out a transition of this machine, as in its handlers."""
-        return self._m_thread == threading.get_ident() and self._m_transition is not None
+        return self._m_thread == _this_thread() and self._m_transition is not None
 
     # -- draining ------------------------------------------------------------------------
 
@@ -201,7 +204,7 @@ class Queue(Base):
         interrupt: BaseException | None = None
         executed = False
         rejected: Result = CANCELED
-        self._m_thread = threading.get_ident()
+        self._m_thread = _this_thread()
         try:
             try:
                 executed = self._m_perform(mutation)
@@ -232,7 +235,7 @@ class Queue(Base):
         """Work the queue off, unless another thread does."""
         interrupt: BaseException | None = None
         while self._m_queue and self._m_busy.acquire(False):
-            self._m_thread = threading.get_ident()
+            self._m_thread = _this_thread()
             try:
                 while self._m_queue:
                     interrupt = self._m_next(interrupt)

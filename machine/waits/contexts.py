@@ -129,20 +129,8 @@ class StateContext:
         """
         running, machine = events._get_running_loop(), self._machine
         home = machine._m_loop
-        if running is not None and (home is None or not home.is_running()):
-            home = machine._m_loop = running
-            machine._m_adopted = True
-        if home is None or home.is_closed():
-            work.close()
-            ended = (
-                "this machine has seen none" if home is None else "that of the machine is closed"
-            )
-            raise NoEventLoop(
-                f"the async handler {name} needs an event loop, and {ended}",
-                machine=machine.id,
-                state=self.state,
-                hint="Make the machine inside a running loop, or use a plain handler.",
-            )
+        if home is None or home is not running:
+            home = self._home(running, work, name)
         self._worked = True
         if home is running and machine._m_starting is not None:
             machine._m_starting.append((home, partial(self._begin, home, work, name, True, True)))
@@ -150,6 +138,27 @@ class StateContext:
             self._begin(home, work, name, True)
         else:
             home.call_soon_threadsafe(self._begin, home, work, name, True)
+
+    def _home(
+        self, running: asyncio.AbstractEventLoop | None, work: Coroutine[Any, Any, Any], name: str
+    ) -> asyncio.AbstractEventLoop:
+        """Return the home loop, where it is not the running one; that may become it."""
+        machine = self._machine
+        home = machine._m_loop
+        if running is not None and (home is None or not home.is_running()):
+            machine._m_loop = running
+            machine._m_adopted = True
+            return running
+        if home is not None and not home.is_closed():
+            return home
+        work.close()
+        ended = "this machine has seen none" if home is None else "that of the machine is closed"
+        raise NoEventLoop(
+            f"the async handler {name} needs an event loop, and {ended}",
+            machine=machine.id,
+            state=self.state,
+            hint="Make the machine inside a running loop, or use a plain handler.",
+        )
 
     def _begin(
         self,

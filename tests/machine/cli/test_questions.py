@@ -1,5 +1,6 @@
 """Questions in `python -m machine run`: what is initial, what is possible, and why not."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,43 @@ def test_the_initial_states(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     Path("lamp.txt").write_text("Off^ -On\nOn^ -Off\n")
     assert main(["lint", "lamp.txt"]) == 2
     assert "cannot be active together" in capsys.readouterr().err
+
+
+def test_questions_as_commands(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("shop.txt").write_text("Cart^ -Shipped\nPaid\nShipped ?Paid -Cart\n")
+
+    def asked(*words: str) -> tuple[int, str]:
+        code = main(list(words))
+        return code, capsys.readouterr().out
+
+    assert asked("initial", "shop.txt") == (0, "Cart\n")
+    assert asked("possible", "shop.txt") == (0, "Paid\n")
+    assert asked("possible", "shop.txt", "--active", "Cart,Paid", "-o", "json") == (
+        0,
+        '["Shipped"]\n',
+    )
+    assert asked("why", "shop.txt", "+Shipped") == (1, "no: relations: Shipped requires Paid\n")
+    assert asked("why", "shop.txt", "+Shipped", "--active", "Paid") == (0, "yes\n")
+    code, text = asked("why", "shop.txt", "+Shipped", "-o", "json")
+    assert (code, json.loads(text)) == (
+        1,
+        {
+            "mutation": "+Shipped",
+            "accepted": False,
+            "rejected_by": "relations",
+            "why": "Shipped requires Paid",
+        },
+    )
+    assert asked("why", "shop.txt", "--active", "Paid", "--", "-Paid") == (0, "yes\n")
+
+
+def test_questions_that_cannot_be_asked(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("shop.txt").write_text("Cart^ -Shipped\nPaid\nShipped ?Paid -Cart\n")
+    for words, text in [
+        (["why", "shop.txt", "Shipped"], "'Shipped' is no mutation; ask like +Cart"),
+        (["why", "shop.txt", "+Shippd"], "did you mean 'Shipped'"),
+        (["possible", "shop.txt", "--active", "Cart,Shipped,Paid"], "cannot be active together"),
+        (["possible", "shop.txt", "--active", "Kart"], "did you mean 'Cart'"),
+    ]:
+        assert main(words) == 2
+        assert text in capsys.readouterr().err
