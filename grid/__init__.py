@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from grid.actor import Actor, ActorContext, StopSignal
     from grid.client.broadcast import BroadcastResult, Group, Outcome
     from grid.client.client import Client
+    from grid.client.reports import ActorReport, ActorState
     from grid.client.retry import Retry
     from grid.codec import Codec, register
     from grid.errors import GridError
@@ -56,7 +57,9 @@ __all__ = [
     "Ack",
     "Actor",
     "ActorContext",
+    "ActorReport",
     "ActorStart",
+    "ActorState",
     "ActorStop",
     "BreakerPolicy",
     "BreakerState",
@@ -106,6 +109,7 @@ _HOMES = {
     "actor": ("Actor", "ActorContext", "StopSignal"),
     "client.broadcast": ("BroadcastResult", "Group", "Outcome"),
     "client.client": ("Client",),
+    "client.reports": ("ActorReport", "ActorState"),
     "client.retry": ("Retry",),
     "codec": ("Codec", "register"),
     "errors": ("GridError",),

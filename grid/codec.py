@@ -66,7 +66,8 @@ class Codec:
             name = cls.DESCRIPTOR.name
             self.register(cls, name=_GO + name, accept=[_GO_BEFORE_V3_1_1 + name])
         # The grid's own messages are not in the default pool, where `type_of` looks.
-        self.register(wire_pb2.ActorStop)
+        for own in (wire_pb2.ActorStop, wire_pb2.ActorReportsQuery, wire_pb2.ActorReports):
+            self.register(own)
         # Go programs register it themselves, so it goes out under its full name unless asked
         # under the Go one.
         name = wire_pb2.EchoMsg.DESCRIPTOR.name

@@ -51,6 +51,42 @@ class ActorStop(_message.Message):
     grace_ms: int
     def __init__(self, name: _Optional[str] = ..., grace_ms: _Optional[int] = ...) -> None: ...
 
+class ActorReportsQuery(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ActorReports(_message.Message):
+    __slots__ = ("actors",)
+    ACTORS_FIELD_NUMBER: _ClassVar[int]
+    actors: _containers.RepeatedCompositeFieldContainer[ActorReport]
+    def __init__(self, actors: _Optional[_Iterable[_Union[ActorReport, _Mapping]]] = ...) -> None: ...
+
+class ActorReport(_message.Message):
+    __slots__ = ("name", "type", "state", "restarts", "error", "error_ms")
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        RUNNING: _ClassVar[ActorReport.State]
+        RESTARTING: _ClassVar[ActorReport.State]
+        STOPPING: _ClassVar[ActorReport.State]
+        FAILED: _ClassVar[ActorReport.State]
+    RUNNING: ActorReport.State
+    RESTARTING: ActorReport.State
+    STOPPING: ActorReport.State
+    FAILED: ActorReport.State
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    RESTARTS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    ERROR_MS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    type: str
+    state: ActorReport.State
+    restarts: int
+    error: str
+    error_ms: int
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[ActorReport.State, str]] = ..., restarts: _Optional[int] = ..., error: _Optional[str] = ..., error_ms: _Optional[int] = ...) -> None: ...
+
 class Ack(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

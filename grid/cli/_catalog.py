@@ -37,7 +37,15 @@ COMMANDS = {
         CommandEntry("dev", "_dev", "Run", "Run etcd and peers of an app on this machine."),
         CommandEntry("serve", "_serve", "Run", "Run one peer until SIGTERM or Ctrl-C."),
         CommandEntry("peers", "_listing", "Look", "List the peers, and whether they serve."),
-        CommandEntry("actors", "_listing", "Look", "List the actors, their types and peers."),
+        CommandEntry(
+            "actors", "_listing", "Look", "List the actors, their types, states and peers."
+        ),
+        CommandEntry(
+            "kept",
+            "_listing",
+            "Look",
+            "List the kept actors, and the missing ones.",
+        ),
         CommandEntry("mailboxes", "_listing", "Look", "List the names that accept messages."),
         CommandEntry(
             "leader", "_listing", "Look", "Show the leader; exit code 3 if there is none."

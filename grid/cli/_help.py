@@ -36,8 +36,7 @@ def root_help(guests: Iterable[str] = ()) -> str:
     lines = [
         "Usage: grid [OPTIONS] COMMAND ...",
         "",
-        *_wrap("Actors and mailboxes with unique names, across processes.", "  "),
-        *_wrap("Data goes to stdout, everything else to stderr.", "  "),
+        *_wrap("Actors and mailboxes with unique names; data on stdout, all else on stderr.", "  "),
     ]
     width = max(map(len, COMMANDS)) + 2
     for panel in PANELS:

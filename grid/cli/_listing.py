@@ -1,18 +1,29 @@
-"""`grid peers`, `actors`, `mailboxes` and `leader`: lists of names and their owners."""
+"""`grid peers`, `actors`, `mailboxes`, `kept` and `leader`: names and their owners."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from grid.cli._exits import NotFound
+from grid.cli._exits import BadInput, NotFound
 from grid.cli._options import Connection, Output, option
-from grid.cli._output import Format, print_row, print_rows, say
-from grid.cli._rows import COLUMNS, row_of
+from grid.cli._output import Column, Format, print_row, print_rows, say
+from grid.cli._rows import ACTOR_REPORT, COLUMNS, row_of
 from grid.registry.names import Kind
 
-__all__ = ["actors", "leader", "mailboxes", "peers"]
+__all__ = ["actors", "kept", "leader", "mailboxes", "peers"]
 
 Watch = Annotated[bool, option("--watch", "-w", help="print changes until Ctrl-C")]
+Failed = Annotated[
+    bool, option("--failed", help="also list actors that ended by an error, and are gone")
+]
+
+_KEPT = (
+    Column("TYPE", "type"),
+    Column("KEEP", "keep"),
+    Column("RUNNING", "running"),
+    Column("MISSING", "missing"),
+)
+_LONGEST_ERROR = 60  # characters of an error in a table that is not wide
 
 
 async def peers(
@@ -28,14 +39,32 @@ async def peers(
 
 
 async def actors(
-    connection: Connection, watch: Watch = False, output: Output = Format.TABLE
+    connection: Connection,
+    watch: Watch = False,
+    failed: Failed = False,
+    output: Output = Format.TABLE,
 ) -> None:
-    """List the actors, their types and peers.
+    """List the actors, their types, states and peers.
 
     $ grid actors
-    $ grid actors -o wide
+    $ grid actors --failed -o wide
+    $ grid actors -o json | jq '.[] | select(.restarts > 0) | .name, .error'
     """
-    await _list(connection, Kind.ACTOR, watch, output)
+    from grid.cli._reports import actor_rows
+
+    if watch:
+        if failed:
+            raise BadInput("--failed does not go with --watch, which follows names")
+        await _list(connection, Kind.ACTOR, watch, output)
+        return
+    async with connection.client() as client:
+        rows = await actor_rows(client, await client.query(Kind.ACTOR), failed=failed)
+        if not rows:
+            say(f"no actors in {connection.where}", style="dim")
+        if output in (Format.TABLE, Format.WIDE):
+            for row in rows:
+                row["error_line"] = _one_line(row["error"], wide=output is Format.WIDE)
+        print_rows(rows, ACTOR_REPORT, output)
 
 
 async def mailboxes(
@@ -47,6 +76,29 @@ async def mailboxes(
     $ grid mailboxes -o jsonl | wc -l
     """
     await _list(connection, Kind.MAILBOX, watch, output)
+
+
+async def kept(connection: Connection, output: Output = Format.TABLE) -> None:
+    """List the kept actors, and the missing ones.
+
+    $ grid kept
+    $ grid kept -o json | jq -e 'all(.missing == [])'
+    """
+    from grid.registry.keeping import declared
+    from grid.registry.keeping import kept as kept_names
+
+    async with connection.client() as client:
+        peers = await client.query(Kind.PEER)
+        there = {one.name: one.type for one in await client.query(Kind.ACTOR)}
+    rows = []
+    for type_, amount in sorted(declared(peers).items()):
+        names = kept_names(type_, amount, peers)
+        missing = [name for name in names if there.get(name) != type_]
+        running = len(names) - len(missing)
+        rows.append({"type": type_, "keep": amount, "running": running, "missing": missing})
+    if not rows:
+        say(f"no kept actors in {connection.where}", style="dim")
+    print_rows(rows, _KEPT, output)
 
 
 async def leader(connection: Connection, output: Output = Format.TABLE) -> None:
@@ -82,3 +134,8 @@ async def _list(connection: Connection, kind: Kind, watch: bool, output: Format)
 
 def _plural(kind: Kind) -> str:
     return "mailboxes" if kind is Kind.MAILBOX else f"{kind}s"
+
+
+def _one_line(error: str | None, *, wide: bool) -> str:
+    line = " ".join((error or "").split())
+    return line if wide or len(line) <= _LONGEST_ERROR else f"{line[:_LONGEST_ERROR]}..."

@@ -10,7 +10,7 @@ from grid.registry.names import Kind
 if TYPE_CHECKING:
     from grid.registry.entities import Entity
 
-__all__ = ["COLUMNS", "row_of"]
+__all__ = ["ACTOR_REPORT", "COLUMNS", "row_of"]
 
 _PEER = (
     Column("NAME", "name"),
@@ -27,6 +27,15 @@ _ACTOR = (
     Column("ADDRESS", "address"),
     Column("EPOCH", "epoch"),
     Column("LEASE", "lease", wide=True),
+)
+# The actors as they are listed: with what their peers report.
+ACTOR_REPORT = (
+    *_ACTOR[:2],
+    Column("STATE", "state"),
+    Column("RESTARTS", "restarts"),
+    *_ACTOR[2:],
+    Column("LAST ERROR", "error_line"),
+    Column("ERROR AT", "error_at", wide=True),
 )
 _MAILBOX = (
     Column("NAME", "name"),

@@ -11,7 +11,7 @@ from typing import Self
 
 from grid.etcd import Change, EtcdClient, KeyValue, Watch
 from grid.registry.names import Kind, prefix
-from grid.registry.registration import MalformedRegistration, decode_registration
+from grid.registry.registration import Amount, MalformedRegistration, decode_registration
 
 __all__ = ["Entity", "EntityEvent", "EntityFound", "EntityLost", "EntityWatch", "Kind", "entities"]
 
@@ -32,6 +32,7 @@ class Entity:
         annotations: what a peer says of itself; empty for the others.
         type: the type of an actor, or of a mailbox that was opened with one; else empty.
         types: the actor types that a peer defined when it joined; empty for other kinds.
+        keep: how many actors of a type there shall always be, as a peer declares it.
     """
 
     kind: Kind
@@ -43,6 +44,7 @@ class Entity:
     annotations: tuple[str, ...] = ()
     type: str = ""
     types: tuple[str, ...] = ()
+    keep: tuple[tuple[str, Amount], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ def entity_of(kind: Kind, stored: KeyValue, start: int) -> Entity | None:
         found.annotations,
         found.type,
         found.types,
+        found.keep,
     )
 
 

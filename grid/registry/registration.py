@@ -10,12 +10,23 @@ import json
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from grid.etcd import KeyValue
 
-__all__ = ["MalformedRegistration", "Registration", "decode_registration", "encode_registration"]
+__all__ = [
+    "EACH_PEER",
+    "Amount",
+    "MalformedRegistration",
+    "Registration",
+    "decode_registration",
+    "encode_registration",
+    "is_amount",
+]
+
+EACH_PEER: Literal["each-peer"] = "each-peer"
+Amount = int | Literal["each-peer"]  # of actors of one type that a namespace shall always have
 
 
 class MalformedRegistration(ValueError):
@@ -37,6 +48,8 @@ class Registration:
         socket: the host and path of the peer's unix socket; empty for none.
         type: the type of an actor, or of a mailbox that was opened with one; else empty.
         types: the actor types that a peer defined when it joined; empty for other kinds.
+        keep: how many actors of a type there shall always be, as a peer declares it:
+            `(type, amount)`; see `grid.registry.keeping`.
     """
 
     key: str
@@ -49,6 +62,7 @@ class Registration:
     socket: str = ""
     type: str = ""
     types: tuple[str, ...] = ()
+    keep: tuple[tuple[str, Amount], ...] = ()
 
 
 def encode_registration(
@@ -61,6 +75,7 @@ def encode_registration(
     socket: str = "",
     type: str = "",  # noqa: A002
     types: Iterable[str] = (),
+    keep: Iterable[tuple[str, Amount]] = (),
 ) -> bytes:
     """The value to store for a name; annotations are sorted, None is `null`.
 
@@ -80,6 +95,8 @@ def encode_registration(
         value["type"] = type
     if types := sorted(types):
         value["types"] = types
+    if amounts := dict(sorted(keep)):
+        value["keep"] = amounts
     return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -108,7 +125,22 @@ def decode_registration(stored: KeyValue) -> Registration:
         _shared(stored.key, value, "socket"),
         _shared(stored.key, value, "type"),
         _texts(stored.key, value, "types"),
+        _amounts(value.get("keep")),
     )
+
+
+def _amounts(keep: Any) -> tuple[tuple[str, Amount], ...]:
+    # Left out, not refused, where it says nothing to this version: the peer is there all the same.
+    if not isinstance(keep, dict):
+        return ()
+    return tuple((type_, amount) for type_, amount in keep.items() if is_amount(amount))
+
+
+def is_amount(amount: object) -> bool:
+    """True for a whole number from 1, and for `"each-peer"`."""
+    if isinstance(amount, int) and not isinstance(amount, bool):
+        return amount >= 1
+    return amount == EACH_PEER
 
 
 def _shared(key: str, value: dict[str, Any], field: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -29,10 +29,13 @@ from grid.errors import (
 from grid.errors.classification import text_of
 from grid.mailbox.mailbox import Mailbox
 from grid.registry.names import Kind, check_actor_type, full_name
+from grid.registry.registration import Amount
 from grid.server.definitions import Act, BlockingAct, Definition
 from grid.server.peer import Peer
+from grid.server.reports import FailedActors, report_of
 from grid.server.restarts import Restarts
 from grid.server.runs import ActorRuns
+from grid.wire_pb2 import ActorReport
 
 if TYPE_CHECKING:
     from grid.client.client import Client
@@ -74,6 +77,7 @@ class ActorRunner:
         self._client = client
         self._definitions = {one.type: one for one in definitions}
         self._actors: dict[str, _Actor] = {}
+        self._failed = FailedActors()
         self._freeing: set[asyncio.Task[None]] = set()
         self._ending = False
         self._hurried = asyncio.Event()
@@ -91,12 +95,25 @@ class ActorRunner:
             await self._defined.wait()
 
     def types(self) -> list[str]:
-        """The actor types that are defined here."""
-        return list(self._definitions)
+        """The actor types that are offered here."""
+        return [one.type for one in self._definitions.values() if not one.internal]
+
+    def keep(self) -> list[tuple[str, Amount]]:
+        """The types of which there shall always be some, and how many."""
+        every = self._definitions.values()
+        return [(one.type, one.keep) for one in every if one.keep is not None]
 
     def names(self) -> list[str]:
         """The names of the actors that run here."""
         return list(self._actors)
+
+    def reports(self) -> Iterator[ActorReport]:
+        """Reports of the actors that do not just run, and of the last ones that failed."""
+        for actor in self._actors.values():
+            report = report_of(actor.context, actor.runs)
+            if report is not None:
+                yield report
+        yield from self._failed
 
     # -- start ---------------------------------------------------------------
 
@@ -116,7 +133,7 @@ class ActorRunner:
         key = full_name(self._peer.namespace, Kind.ACTOR, name)
         definition = self._definitions.get(type)
         if definition is None:
-            raise UnknownActorType(type, sorted(self._definitions))
+            raise UnknownActorType(type, sorted(self.types()))
         mailbox = None
         if definition.mailbox is not None:
             mailbox = self._peer.new_mailbox(name, definition.mailbox)
@@ -198,12 +215,15 @@ class ActorRunner:
         actor.acting = asyncio.create_task(runs.run(act), name=f"actor {name}")
         actor.life = asyncio.create_task(self._live(actor), name=f"life of actor {name}")
         self._actors[name] = actor
+        self._failed.forget(name)
         return actor.life
 
     async def _live(self, actor: _Actor) -> None:
         context = actor.context
         await asyncio.wait([actor.acting])
-        _report(actor)
+        _log_end(actor)
+        if not actor.acting.cancelled() and actor.acting.exception() is not None:
+            self._failed.add(context, actor.runs)
         try:
             await self._free(context.id, context.epoch, *actor.mailboxes)
         except GridError as error:
@@ -331,7 +351,7 @@ def _make(definition: Definition, data: bytes) -> Act | BlockingAct:
         raise FactoryFailed(f"{type(error).__name__}: {text_of(error)}") from error
 
 
-def _report(actor: _Actor) -> None:
+def _log_end(actor: _Actor) -> None:
     context = actor.context
     if actor.acting.cancelled():
         _log.info("actor %s was cancelled: %s", context.id, context._stopping.reason or "by itself")

@@ -1,4 +1,4 @@
-"""A peer's own mailbox: starts and stops of actors, by message.
+"""A peer's own mailbox: starts, stops and reports of actors, by message.
 
 Each is handled in a task of its own, so that a slow factory or a long stop
 does not hold up the others; how many are under way is bounded, and what waits
@@ -16,7 +16,7 @@ from grid.errors import GridError, RequestFailed
 from grid.mailbox.mailbox import Mailbox
 from grid.mailbox.request import Request, refuse
 from grid.server.actors import ActorRunner
-from grid.wire_pb2 import ActorStart, ActorStop
+from grid.wire_pb2 import ActorReports, ActorReportsQuery, ActorStart, ActorStop
 
 __all__ = ["serve_control"]
 
@@ -26,7 +26,7 @@ _MAX_CONCURRENT = 256
 
 
 async def serve_control(mailbox: Mailbox, runner: ActorRunner, *, grace: float) -> None:
-    """Serve starts and stops until the mailbox ends.
+    """Serve starts, stops and questions for reports until the mailbox ends.
 
     Args:
         mailbox: the peer's mailbox.
@@ -59,9 +59,12 @@ async def _handle(request: Request[Message], runner: ActorRunner, grace: float) 
         elif isinstance(message, ActorStop):
             wanted = message.grace_ms / 1000 if message.HasField("grace_ms") else grace
             await runner.stop(message.name, wanted)
+        elif isinstance(message, ActorReportsQuery):
+            request.respond(ActorReports(actors=runner.reports()))
         else:
             name = message.DESCRIPTOR.full_name
-            text = f"grid: a peer's mailbox takes ActorStart and ActorStop, not {name}"
+            taken = "ActorStart, ActorStop and ActorReportsQuery"
+            text = f"grid: a peer's mailbox takes {taken}, not {name}"
             raise RequestFailed(text, "UNIMPLEMENTED")
     except GridError as error:
         if not request.done:

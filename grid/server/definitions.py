@@ -12,6 +12,7 @@ from grid.errors import InvalidActorType, InvalidArgument, NilActor
 from grid.handlers import HandlerTable, table_of
 from grid.mailbox.mailbox import check_size
 from grid.registry.names import check_actor_type
+from grid.registry.registration import Amount
 from grid.server.handling import HandlerActor, check_handlers
 from grid.server.restarts import NEVER, Restart
 from grid.sync.actors import BlockingContext
@@ -44,6 +45,8 @@ class Definition:
             own name; None for no mailbox.
         concurrency: how many requests an actor made of handlers serves at once.
         restart: when an actor that ended is started again.
+        keep: how many of its actors there shall always be; None for as many as are started.
+        internal: True for a definition of the grid's own, which is not offered to others.
     """
 
     type: str
@@ -51,6 +54,8 @@ class Definition:
     mailbox: int | None = None
     concurrency: int = 1
     restart: Restart = NEVER
+    keep: Amount | None = None
+    internal: bool = False
 
     def make(self, data: bytes) -> Act | BlockingAct:
         """A new actor's function.

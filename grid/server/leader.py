@@ -76,12 +76,19 @@ class Backoff:
         return pause
 
 
-async def lead(etcd: EtcdClient, key: str, runner: ActorRunner) -> None:
-    """Compete for the leader's key until cancelled."""
+async def lead(etcd: EtcdClient, key: str, runner: ActorRunner, type: str = LEADER) -> None:  # noqa: A002
+    """Compete for a key until cancelled: the leader's, or that of another type of one actor.
+
+    Args:
+        etcd: where the key is watched.
+        key: the full name of the actor, whose name is its type.
+        runner: starts it.
+        type: its type.
+    """
     vacancy = Vacancy()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_watch(etcd, key, vacancy))
-        tasks.create_task(_compete(key, runner, vacancy))
+        tasks.create_task(_compete(key, runner, vacancy, type))
 
 
 async def _watch(etcd: EtcdClient, key: str, vacancy: Vacancy) -> None:
@@ -91,24 +98,24 @@ async def _watch(etcd: EtcdClient, key: str, vacancy: Vacancy) -> None:
                 async for batch in watch:
                     vacancy.seen(batch)
         except EtcdError as error:
-            _log.warning("the leader's key cannot be watched: %s", error)
+            _log.warning("%s cannot be watched: %s", key, error)
         await asyncio.sleep(_REST)
 
 
-async def _compete(key: str, runner: ActorRunner, vacancy: Vacancy) -> None:
+async def _compete(key: str, runner: ActorRunner, vacancy: Vacancy, type: str) -> None:  # noqa: A002
     backoff = Backoff()
     while True:
         await vacancy.wait()
-        await runner.wait_defined(LEADER)
+        await runner.wait_defined(type)
         began = now()
         try:
-            life = await runner.start(LEADER, LEADER, b"")
-            _log.info("this peer has the leader")
+            life = await runner.start(type, type, b"")
+            _log.info("this peer has the %s", type)
             await asyncio.shield(life)
         except GridError as error:
             if isinstance(error, AlreadyRegistered) and error.key == key:
                 vacancy.taken(error.epoch)
                 continue
             # Its mailbox's name may be taken while its own is free.
-            _log.warning("the leader did not start: %s", error)
+            _log.warning("the %s did not start: %s", type, error)
         await asyncio.sleep(backoff.after(now() - began) * random.uniform(0.9, 1.1))

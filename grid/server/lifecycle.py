@@ -45,7 +45,7 @@ from grid.server.actors import ActorRunner
 from grid.server.config import ServerConfig
 from grid.server.control import serve_control
 from grid.server.definitions import Definition
-from grid.server.leader import LEADER, lead
+from grid.server.elections import start_elections
 from grid.server.location import Location
 from grid.server.peer import Peer
 from grid.server.statistics import ServerStatistics
@@ -104,7 +104,7 @@ class Lifecycle:
             self.peer.dispatcher.interception = interception
         self.runner = ActorRunner(self.peer, lambda: self.client, definitions)
         self._membership_tasks: list[asyncio.Task[None]] = []
-        self._leadership: asyncio.Task[None] | None = None
+        self._leaderships: list[asyncio.Task[None]] = []
         self._keeper: asyncio.Task[None] | None = None
         self._starting: asyncio.Task[None] | None = None
         self._undoing: asyncio.Task[None] | None = None
@@ -215,10 +215,8 @@ class Lifecycle:
         if config.advertise is not None:
             self._look_after(self._watch_location(membership.lease), "location")
         if config.allow_leadership:
-            key = full_name(config.namespace, Kind.ACTOR, LEADER)
-            leading = lead(self._etcd, key, self.runner)
-            self._leadership = asyncio.create_task(leading, name="leadership")
-            self._membership_tasks.append(self._leadership)
+            self._leaderships = start_elections(self._etcd, config.namespace, self.runner)
+            self._membership_tasks.extend(self._leaderships)
         _log.info("peer %s serves %s at %s", peer.name, peer.namespace, peer.address)
 
     def _look_after(self, upkeep: Coroutine[Any, Any, None], name: str) -> None:
@@ -237,7 +235,7 @@ class Lifecycle:
         while True:
             try:
                 return await self.peer.claim_own_name(
-                    self._config.annotations, _CONTROL_SIZE, self.runner.types()
+                    self._config.annotations, _CONTROL_SIZE, self.runner.types(), self.runner.keep()
                 )
             except AlreadyRegistered as error:
                 if not membership.lease.valid:
@@ -330,8 +328,8 @@ class Lifecycle:
             self.peer.dispatcher.state = State.DRAINING
         await self._service.set_serving(False)
         _log.info("peer %s drains", self.peer.name)
-        if self._leadership is not None:
-            self._leadership.cancel()  # another peer shall have the leader, not this one again
+        for leadership in self._leaderships:
+            leadership.cancel()  # another peer shall have the leader, not this one again
         for mailbox in self.peer.dispatcher.mailboxes():
             mailbox._drain()
         stuck = await self._end_actors(grace)

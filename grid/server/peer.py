@@ -10,7 +10,7 @@ from grid.mailbox.dispatcher import Dispatcher
 from grid.mailbox.mailbox import Mailbox
 from grid.registry.membership import Membership
 from grid.registry.names import Kind, full_name, prefix
-from grid.registry.registration import encode_registration
+from grid.registry.registration import Amount, encode_registration
 from grid.transport.protocol import VERSION
 
 __all__ = ["Peer"]
@@ -51,11 +51,15 @@ class Peer:
         return await self.joined().claims.claim(self._values(keys, type))
 
     async def claim_own_name(
-        self, annotations: tuple[str, ...], size: int, types: Iterable[str] = ()
+        self,
+        annotations: tuple[str, ...],
+        size: int,
+        types: Iterable[str] = (),
+        keep: Iterable[tuple[str, Amount]] = (),
     ) -> Mailbox:
         """Take the peer's name, with what it says of itself, and its mailbox with it."""
         key = full_name(self.namespace, Kind.PEER, self.name)
-        value = self._registration(key, annotations or None, types=types)
+        value = self._registration(key, annotations or None, types=types, keep=keep)
         mailbox = self.new_mailbox(self.name, size)
         await self._claim_with({key: value, **self._values((mailbox.key,))}, mailbox)
         return mailbox
@@ -107,6 +111,7 @@ class Peer:
         *,
         type: str = "",  # noqa: A002
         types: Iterable[str] = (),
+        keep: Iterable[tuple[str, Amount]] = (),
     ) -> bytes:
         return encode_registration(
             key,
@@ -117,6 +122,7 @@ class Peer:
             socket=self._socket,
             type=type,
             types=types,
+            keep=keep,
         )
 
     async def _claim_with(self, values: dict[str, bytes], mailbox: Mailbox) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 import traceback
 from collections.abc import Callable
 from typing import cast
@@ -19,7 +20,7 @@ from grid import trace_context
 from grid.actor import ActorContext
 from grid.deadline import now
 from grid.errors import GridError
-from grid.errors.classification import is_of_request
+from grid.errors.classification import is_of_request, text_of
 from grid.mailbox.mailbox import Mailbox
 from grid.server.definitions import Act, BlockingAct, is_blocking
 from grid.server.restarts import Restarts
@@ -30,6 +31,7 @@ __all__ = ["ActorRuns"]
 _log = logging.getLogger("grid.actor")
 
 _SAY_AGAIN_AFTER = 1.0  # seconds between warnings of requests that failed in one actor
+_LONGEST_TEXT = 500  # characters of an error that are kept
 
 
 class ActorRuns:
@@ -44,6 +46,9 @@ class ActorRuns:
 
     Attributes:
         blocking: True while the code runs in a thread.
+        restarting: True between two runs.
+        error: text of what the last run that failed ended by; empty for none.
+        error_at: when that was, in seconds of Unix time.
     """
 
     def __init__(
@@ -60,6 +65,14 @@ class ActorRuns:
         self._restarts = restarts
         self._make = make
         self.blocking = False
+        self.restarting = False
+        self.error = ""
+        self.error_at = 0.0
+
+    @property
+    def restarts(self) -> int:
+        """Restarts so far."""
+        return self._restarts.count
 
     async def run(self, act: Act | BlockingAct) -> None:
         """Run the actor until it ends for good; raises what its last run ended by."""
@@ -76,6 +89,7 @@ class ActorRuns:
                 error = None
             except Exception as failure:  # noqa: BLE001 - it is reported here, or raised
                 error = failure
+                self._remember(failure)
             pause = None
             if not self._context._stopping:  # which is set, too, when the name is lost
                 pause = self._restarts.pause(failed=error is not None, at=now())
@@ -87,9 +101,16 @@ class ActorRuns:
             if error is not None:
                 traceback.clear_frames(error.__traceback__)  # they may hold requests
             following, error = None, None
+            self.restarting = True
             await self._close_opened()
             if await self._stopped_within(pause):
                 return
+            self.restarting = False
+
+    def _remember(self, error: Exception) -> None:
+        text = f"{type(error).__name__}: {text_of(error)}"
+        self.error = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
+        self.error_at = time.time()
 
     def _report(self, error: BaseException | None, pause: float) -> None:
         _log.log(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 from grid.aio import Opening
 from grid.client.client import Client
@@ -15,38 +15,27 @@ from grid.environment import default_etcd, default_namespace
 from grid.errors import InvalidArgument, ServerNotRunning
 from grid.etcd import EtcdConfig
 from grid.forks import check_grpc
-from grid.handlers import HandlerTable, declaration_of
 from grid.interceptors import Filter, IncomingCall, Interceptor
 from grid.mailbox.dispatcher import State
 from grid.mailbox.interception import IncomingInterception
 from grid.mailbox.mailbox import Mailbox
 from grid.process import stoppable_as_first_process
 from grid.server.config import ServerConfig, check_annotations
-from grid.server.definitions import (
-    DEFAULT_MAILBOX,
-    Definition,
-    check_definition,
-    factory_of,
-    is_made_of_handlers,
-)
+from grid.server.decorators import Definitions
+from grid.server.definitions import Definition
 from grid.server.foreground import (
     completed_before,
     run_alone,
     stop_signals,
     warn_of_paused_loop,
 )
-from grid.server.handling import check_handlers
 from grid.server.lifecycle import Lifecycle
-from grid.server.restarts import Restart, RestartWhen, restart_policy
 from grid.server.statistics import ServerStatistics
 
 __all__ = ["Server"]
 
-T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-class Server:
+class Server(Definitions):
     """A peer: it owns names under one lease, serves mailboxes and runs actors.
 
     Use it as `async with Server("shop") as server:`, or call `serve()` to run
@@ -126,115 +115,12 @@ class Server:
         stoppable_as_first_process()
         self._codec = codec
         self._interception = IncomingInterception(filters, interceptors)
-        self._definitions: dict[str, Definition] = {}
+        super().__init__()
         self._lifecycle: Lifecycle | None = None
 
     def __repr__(self) -> str:
         state = self._lifecycle.peer.dispatcher.state if self._lifecycle else "not started"
         return f"<Server {self.config.namespace} {state}>"
-
-    # -- definitions -----------------------------------------------------------
-
-    def actor(
-        self,
-        type: str,  # noqa: A002
-        *,
-        mailbox: int | None = None,
-        concurrency: int = 1,
-        restart: Restart | RestartWhen | None = None,
-    ) -> Callable[[T], T]:
-        """Decorator: actors of this type are made by this class or function.
-
-        Args:
-            type: the name that starts ask for.
-            mailbox: give each actor a mailbox of its own name that holds at most
-                this number of requests, claimed together with the name; by default
-                of 64 for a class with handlers.
-            concurrency: how many requests an actor made of handlers serves at once;
-                with 1 it serves them in their order of arrival.
-            restart: when an actor that ended is started again: a `Restart` or its `when`.
-
-        Raises:
-            InvalidActorType: the type breaks the rule of names.
-            InvalidArgument: the type is defined already (`define` replaces one), a
-                mailbox cannot be of that size, or a handler's signature is wrong.
-        """
-        check_definition(type, mailbox, concurrency)
-        policy = restart_policy(restart)
-        if type in self._definitions:
-            raise InvalidArgument("the type of an actor", type, "one that is not defined yet")
-
-        def decorate(target: T) -> T:
-            size = mailbox
-            if is_made_of_handlers(target):
-                size = mailbox or DEFAULT_MAILBOX
-            elif concurrency != 1:
-                raise InvalidArgument("concurrency", concurrency, "1 for an actor without handlers")
-            factory = factory_of(target)
-            self.define(type, factory, mailbox=size, concurrency=concurrency, restart=policy)
-            return target
-
-        return decorate
-
-    def handlers(
-        self,
-        type: str,  # noqa: A002
-        *,
-        mailbox: int = DEFAULT_MAILBOX,
-        concurrency: int = 1,
-        restart: Restart | RestartWhen | None = None,
-    ) -> Callable[[F], F]:
-        """Define an actor of functions; the result is the decorator that adds one.
-
-            greeter = server.handlers("greeter")
-
-            @greeter
-            async def greet(hello: Hello) -> Greeting: ...
-
-        See `grid.handler` for their signature, and `actor` for arguments and errors.
-        """
-        table = HandlerTable(type)
-        self.actor(type, mailbox=mailbox, concurrency=concurrency, restart=restart)(table)
-
-        def add(function: F) -> F:
-            declared = declaration_of(function, owner=type)
-            check_handlers((declared,))
-            table.add(declared)
-            return function
-
-        return add
-
-    def define(
-        self,
-        type: str,  # noqa: A002
-        factory: Callable[[bytes], Any],
-        *,
-        mailbox: int | None = None,
-        concurrency: int = 1,
-        restart: Restart | RestartWhen | None = None,
-    ) -> None:
-        """Define a type by a factory, from the start's bytes to an actor.
-
-        It can be done while the server runs, and again to replace it.
-
-        Args:
-            type: the name that starts ask for.
-            factory: returns an actor, a function of the context, or an object with handlers.
-            mailbox: see `actor`; what the factory makes is not known before.
-            concurrency: see `actor`.
-            restart: see `actor`; the factory makes the actor again.
-
-        Raises:
-            InvalidActorType: the type breaks the rule of names.
-            InvalidArgument: a mailbox cannot be of that size.
-        """
-        check_definition(type, mailbox, concurrency)
-        if not callable(factory):
-            raise InvalidArgument("factory", factory, "a function of the start's bytes")
-        definition = Definition(type, factory, mailbox, concurrency, restart_policy(restart))
-        self._definitions[type] = definition
-        if self._lifecycle is not None:
-            self._lifecycle.runner.define(definition)
 
     # -- what it is while it runs ------------------------------------------------
 
@@ -393,6 +279,14 @@ class Server:
         if stopping.is_set() and self._lifecycle is not None:
             self._lifecycle.hurry()
         stopping.set()
+
+    def _define(self, definition: Definition) -> None:
+        if self._lifecycle is not None:
+            if definition.keep is not None:  # which a peer says when it joins
+                wanted = "declared before the server starts"
+                raise InvalidArgument("keep", definition.keep, wanted)
+            self._lifecycle.runner.define(definition)
+        super()._define(definition)
 
     def _started(self) -> Lifecycle:
         if self._lifecycle is None or self.state in (State.STARTING, State.STOPPED):

@@ -21,6 +21,7 @@ from google.protobuf.message import Message
 from grid import client as _client
 from grid.aio import Portal
 from grid.client.broadcast import BroadcastResult, Group
+from grid.client.reports import ActorReport
 from grid.client.retry import Retry
 from grid.codec import Codec, default_codec
 from grid.errors import ClientClosed
@@ -311,6 +312,10 @@ class Client:
     ) -> None:
         """As `grid.Client.stop_actor`."""
         self._call(self._client.stop_actor(name, grace=grace, timeout=timeout))
+
+    def actor_reports(self, peer: str, *, timeout: float | None = None) -> list[ActorReport]:
+        """As `grid.Client.actor_reports`."""
+        return self._call(self._client.actor_reports(peer, timeout=timeout))
 
     def query(self, kind: Kind | str, *, timeout: float | None = None) -> list[Entity]:
         """As `grid.Client.query`."""

@@ -61,6 +61,20 @@ async def angry(ctx: grid.ActorContext) -> None:
         request.fail(RequestFailed("not today"))
 
 
+@server.actor("fragile", mailbox=8, restart=grid.Restart(pause=0.01, limit=1))
+async def fragile(ctx: grid.ActorContext) -> None:
+    """Fails at each request; the second time for good."""
+    async for request in ctx.mailbox:
+        request.ack()
+        raise OSError("no\ndisk")
+
+
+@server.actor("steady", keep=2)
+async def steady(ctx: grid.ActorContext) -> None:
+    """Is kept."""
+    await ctx.stopping.wait()
+
+
 @server.actor("stubborn")
 async def stubborn(ctx: grid.ActorContext) -> None:
     """Takes its time to end."""

@@ -122,6 +122,7 @@ def test_options_of_the_connection_stand_before_the_command_or_after_it() -> Non
         ("peers",),
         ("actors",),
         ("mailboxes",),
+        ("kept",),
         ("leader",),
     ],
     ids=lambda typed: typed[0],

@@ -37,7 +37,9 @@ def test_peers_as_json(there: Env) -> None:
 def test_actors_and_mailboxes_as_json(there: Env) -> None:
     actors = {one["name"]: one for one in data(grid("actors", "-o", "json", env=there))}
     assert {"about", "angry", "echo", "leader", "mute"} <= set(actors)
-    assert set(actors["echo"]) == {"name", "type", "peer", "address", "epoch", "lease"}
+    registered = {"name", "type", "peer", "address", "epoch", "lease"}
+    assert set(actors["echo"]) == registered | {"state", "restarts", "error", "error_at"}
+    assert (actors["echo"]["state"], actors["echo"]["restarts"]) == ("running", 0)
     assert {actors[name]["type"] for name in ("echo", "leader")} == {"echo", "leader"}
     mailboxes = [one["name"] for one in data(grid("mailboxes", "-o", "json", env=there))]
     assert {"echo", "peer-1", "peer-2"} <= set(mailboxes)

@@ -1,0 +1,266 @@
+"""Actors from the outside: references to them, starts, stops and reports."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Literal, TypeVar, cast
+
+from grid.client.actor_ref import ActorRef
+from grid.client.arguments import annotations_of, check_bytes
+from grid.client.reports import ActorReport, reports_of
+from grid.client.router import from_etcd, read_registration
+from grid.client.sender import Messaging
+from grid.deadline import FOREVER, Deadline, within
+from grid.errors import (
+    AlreadyRegistered,
+    GridError,
+    InvalidArgument,
+    NotDelivered,
+    RequestFailed,
+    UnknownActor,
+    UnregisteredMailbox,
+)
+from grid.etcd import KeyValue
+from grid.registry.names import Kind, check_actor_type, full_name
+from grid.registry.registration import (
+    MalformedRegistration,
+    Registration,
+    decode_registration,
+)
+from grid.registry.ring import Ring
+from grid.wire_pb2 import Ack, ActorReports, ActorReportsQuery, ActorStart, ActorStop
+
+__all__ = ["ActorCalls"]
+
+A = TypeVar("A")
+
+_MAX_STARTS = 256  # starts of actors that are under way at once; the others wait
+
+
+class ActorCalls(Messaging):
+    """Calls about actors; see `Client`."""
+
+    _ring = Ring(())  # of the peers that were there at the last start
+
+    @cached_property
+    def _starting(self) -> asyncio.Semaphore:
+        return asyncio.Semaphore(_MAX_STARTS)
+
+    def actor(self, cls: type[A], name: str) -> A:
+        """A typed reference to an actor of a class with handlers.
+
+            greeter = client.actor(Greeter, "bob")
+            greeting = await greeter.greet(Hello())
+
+        Each handler is a method that sends its message; type checkers see its message and its
+        answer. Nothing is asked yet: whether the name is there shows at the first call. Calls
+        take the options of `request` or `stream` and raise as these do.
+
+        Args:
+            cls: the class that the actor is made of.
+            name: the actor's name.
+
+        Raises:
+            InvalidName: the name breaks the rule.
+            InvalidArgument: the class has no handlers.
+        """
+        return cast("A", ActorRef(self, cls, name))
+
+    async def start_actor(
+        self,
+        type: str,  # noqa: A002
+        *,
+        name: str | None = None,
+        peer: str | None = None,
+        data: bytes = b"",
+        annotations: Iterable[str] = (),
+        if_exists: Literal["fail", "return"] = "fail",
+        timeout: float | None = None,
+    ) -> str:
+        """Start an actor; it holds its name and runs when this returns.
+
+        Args:
+            type: the definition to start it by.
+            name: its name; by default its type.
+            peer: the peer to start it on; by default one is chosen by hashing
+                the name over the live peers that define the type, and the next
+                one if it cannot be reached, so equal names go to equal peers.
+            data: opaque bytes for its factory.
+            annotations: choose among the peers that carry all of these.
+            if_exists: `"return"` returns the peer of an actor of this type that has
+                the name already, wherever it runs, so that of many clients which
+                start it at once one starts it and all succeed.
+            timeout: seconds for all of it; by default the client's.
+
+        Returns:
+            The name of the peer it runs on.
+
+        Raises:
+            InvalidActorType, InvalidName, InvalidArgument: before any I/O.
+            AlreadyRegistered: the name has an owner, which keeps it.
+            UnknownActorType, FactoryFailed, NilActor: the peer has no such actor
+                (of a Go peer a failed factory is a `RequestFailed`).
+            UnregisteredMailbox: there is no such peer, or none at all.
+            What `request` raises. After `OutcomeUnknown` or `DeadlineExceeded`
+            the actor may run: look with `query`.
+        """
+        self._check_open()
+        check_actor_type(type)
+        name = type if name is None else name
+        full_name(self.namespace, Kind.ACTOR, name)
+        check_bytes("data", data)
+        wanted = annotations_of(annotations)
+        if if_exists not in ("fail", "return"):
+            raise InvalidArgument("if_exists", if_exists, '"fail" or "return"')
+        start = ActorStart(type=type, name=name, data=data)
+        deadline = Deadline.after(self.timeout if timeout is None else timeout)
+        await within(deadline, f"the start of {name!r}", self._starting.acquire())
+        try:
+            if if_exists == "return":
+                return await self._start_once(start, peer, wanted, deadline)
+            return await self._start(start, peer, wanted, deadline)
+        finally:
+            self._starting.release()
+
+    async def _start_once(
+        self, start: ActorStart, peer: str | None, annotations: tuple[str, ...], deadline: Deadline
+    ) -> str:
+        for last in (False, False, True):
+            try:
+                return await self._start(start, peer, annotations, deadline)
+            except AlreadyRegistered as error:
+                holder = await self._holder(start.name, deadline)
+                if holder is None:
+                    if last:  # a mailbox of that name, or an actor that ends again and again
+                        raise
+                elif not holder.type or holder.type == start.type:  # Go peers do not say
+                    return holder.peer
+                else:
+                    error.add_note(f"it is an actor of type {holder.type!r}, not {start.type!r}")
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    async def _start(
+        self, start: ActorStart, peer: str | None, annotations: tuple[str, ...], deadline: Deadline
+    ) -> str:
+        if peer is not None:
+            key = full_name(self.namespace, Kind.PEER, peer)
+            found = self._peers.find(key) or await read_registration(self._peers, key, deadline)
+            await self._start_on(found, start, deadline)
+            return peer
+        failure: GridError = UnregisteredMailbox("a peer" + _with(annotations), self.namespace)
+        for candidate in await self._placement(start, annotations, deadline):
+            try:
+                await self._start_on(candidate, start, deadline)
+            except NotDelivered as error:
+                failure = error
+            else:
+                return candidate.peer
+        raise failure
+
+    async def stop_actor(
+        self, name: str, *, grace: float | None = None, timeout: float | None = None
+    ) -> None:
+        """Stop an actor; its names are free when this returns.
+
+        Args:
+            name: the actor's name.
+            grace: seconds it may go on to finish before it is cancelled; by
+                default its peer's.
+            timeout: seconds for all of it; by default the client's, and never
+                less than `grace` needs.
+
+        Raises:
+            UnknownActor: no actor of that name runs.
+            ActorStillRunning: it did not end, and keeps its names.
+            RequestFailed: a Go peer has it, and cannot stop actors by message.
+            What `request` raises. Stopping again is safe.
+        """
+        self._check_open()
+        key = full_name(self.namespace, Kind.ACTOR, name)
+        stop = ActorStop(name=name)
+        if grace is not None:
+            if not isinstance(grace, int | float) or not 0 <= grace <= FOREVER:
+                raise InvalidArgument("grace", grace, "a number of seconds")
+            stop.grace_ms = int(grace * 1000)
+        stored = await self._etcd.get(key, timeout=timeout)
+        found = _registration(stored)
+        if found is None:
+            raise UnknownActor(name)
+        if not found.session:
+            raise RequestFailed(
+                f"grid: {name!r} runs on the Go peer {found.peer!r}, and Go peers cannot stop an "
+                "actor by message: send it a message of its own, or stop the peer",
+                "UNIMPLEMENTED",
+            )
+        seconds = timeout if timeout is not None else max(self.timeout, (grace or 0.0) + 5.0)
+        await self.request(found.peer, stop, reply=Ack, timeout=seconds, idempotent=True)
+
+    async def actor_reports(self, peer: str, *, timeout: float | None = None) -> list[ActorReport]:
+        """Reports of a peer's actors: states, restarts and errors.
+
+        An actor that runs, has never been restarted and has never failed has none. The last
+        actors that ended by an error have one for a while.
+
+        Raises:
+            RequestFailed: a Go peer, or one of an older version, has no reports.
+            UnregisteredMailbox: there is no such peer.
+            What `request` raises. Asking again is safe.
+        """
+        query = ActorReportsQuery()
+        found = await self.request(
+            peer, query, reply=ActorReports, timeout=timeout, idempotent=True
+        )
+        return reports_of(peer, found)
+
+    async def _start_on(self, peer: Registration, start: ActorStart, deadline: Deadline) -> None:
+        if not peer.session:
+            await self._check_free(start.name, deadline)
+        # Starts of many clients at once may fill the peer's mailbox; they wait for their turn.
+        await self.request(peer.peer, start, reply=Ack, timeout=deadline.remaining(), wait=True)
+
+    async def _check_free(self, name: str, deadline: Deadline) -> None:
+        # A Go peer that is asked for a name it runs refuses, and deletes the live name.
+        holder = await self._holder(name, deadline)
+        if holder is not None:
+            raise AlreadyRegistered(holder.key, holder.peer, holder.address, holder.epoch)
+
+    async def _holder(self, name: str, deadline: Deadline) -> Registration | None:
+        key = full_name(self.namespace, Kind.ACTOR, name)
+        reading = self._etcd.get(key, timeout=deadline.remaining())
+        what = f"resolving {name!r}"
+        return _registration(await from_etcd(self._etcd, deadline, what, reading))
+
+    async def _placement(
+        self, start: ActorStart, annotations: tuple[str, ...], deadline: Deadline
+    ) -> list[Registration]:
+        wanted = set(annotations)
+        for fresh in (False, True):  # a view without such a peer may lag behind
+            reading = self._peers.all(fresh=fresh)
+            peers = await from_etcd(self._etcd, deadline, "listing the peers", reading)
+            found = {peer.peer: peer for peer in peers if wanted <= set(peer.annotations)}
+            if found:
+                break
+        if self._ring.members != tuple(sorted(found)):
+            self._ring = Ring(found)  # its points cost a hash each: kept while the peers stay
+        owners = [found[owner] for owner in self._ring.owners(start.name)]
+        if not any(start.type in one.types for one in owners):
+            return owners  # it may have been defined after its peer joined
+        # Go peers do not say what they define.
+        return [one for one in owners if not one.session or start.type in one.types]
+
+
+def _registration(stored: KeyValue | None) -> Registration | None:
+    if stored is None:
+        return None
+    try:
+        return decode_registration(stored)
+    except MalformedRegistration:
+        return None
+
+
+def _with(annotations: Iterable[str]) -> str:
+    listed = ", ".join(annotations)
+    return f" with {listed}" if listed else ""

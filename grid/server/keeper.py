@@ -1,0 +1,183 @@
+"""The keeper: an actor on one of the peers that starts kept actors, and starts them again.
+
+It is elected as the leader is, among the peers that declare kept actors and may lead, so that it
+is there whether or not the application has a leader of its own. It watches the peers and the
+names of kept actors, and takes the steps that `grid.registry.keeping` decides. Two keepers, should
+a frozen one wake up, do no harm: a name has one owner, whoever starts it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+
+from grid.actor import ActorContext
+from grid.deadline import now
+from grid.errors import (
+    AlreadyRegistered,
+    EtcdError,
+    GridError,
+    NotDelivered,
+    UnknownActor,
+    UnknownActorType,
+)
+from grid.etcd import EtcdClient
+from grid.registry.entities import Entity, entity_of
+from grid.registry.keeping import Pacing, Start, declared, steps
+from grid.registry.names import Kind, prefix
+
+__all__ = ["KEEPER", "Keeper"]
+
+_log = logging.getLogger("grid.keeper")
+
+KEEPER = "grid-keeper"
+
+_REST = 1.0  # seconds between a watch that failed and the next
+_AVOID = 5.0  # seconds for which a peer that could not be reached is left alone
+_SOON = 0.5  # seconds from a step to the next look
+_LONGEST_LOOK = 30.0  # seconds between looks without a change
+_MAX_CONCURRENT = 32  # starts and stops under way
+
+
+class _Followed:
+    """The entities under a prefix, kept current by a watch."""
+
+    def __init__(self, etcd: EtcdClient, kind: Kind, start: str, more: str = "") -> None:
+        self.entities: dict[str, Entity] = {}
+        self.loaded = False
+        self._etcd = etcd
+        self._kind = kind
+        self._start = start
+        self._prefix = start + more
+
+    async def follow(self, changed: asyncio.Event) -> None:
+        """Keep them current, and set the event at each change, until cancelled."""
+        while True:
+            try:
+                async with self._etcd.watch(self._prefix) as watch:
+                    async for batch in watch:
+                        if batch.snapshot:
+                            self.entities.clear()
+                        for change in batch.changes:
+                            self.entities.pop(change.key, None)
+                            if change.current is not None:
+                                found = entity_of(self._kind, change.current, len(self._start))
+                                if found is not None:
+                                    self.entities[change.key] = found
+                        self.loaded = True
+                        changed.set()
+            except EtcdError as error:
+                _log.warning("going on with what was known of %s: %s", self._prefix, error)
+            await asyncio.sleep(_REST)
+
+
+class Keeper:
+    """The actor that keeps others.
+
+    Args:
+        etcd: where peers and names are watched.
+    """
+
+    def __init__(self, etcd: EtcdClient) -> None:
+        self._etcd = etcd
+        self._changed = asyncio.Event()
+        self._pacing = Pacing()
+        self._avoided: dict[str, float] = {}  # peers, and until when
+        self._said: set[str] = set()
+        self._actors: dict[str, tuple[_Followed, asyncio.Task[None]]] = {}
+        self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
+
+    async def act(self, ctx: ActorContext) -> None:
+        """Keep the declared actors until cancelled."""
+        peers = _Followed(self._etcd, Kind.PEER, prefix(ctx.namespace, Kind.PEER))
+        following = asyncio.create_task(peers.follow(self._changed), name="keeper: peers")
+        try:
+            while True:
+                pause = _LONGEST_LOOK
+                if peers.loaded:
+                    there = list(peers.entities.values())
+                    self._follow_types(ctx.namespace, declared(there))
+                    pause = await self._look(ctx, there)
+                await self._change_within(pause)
+        finally:
+            tasks = [following, *(task for _, task in self._actors.values())]
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def _change_within(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._changed.wait(), seconds)
+        except TimeoutError:
+            return
+        self._changed.clear()
+
+    def _follow_types(self, namespace: str, types: Collection[str]) -> None:
+        # One watch for each, not one for all actors: of those there may be a million.
+        for one in types:
+            if one not in self._actors:
+                start = prefix(namespace, Kind.ACTOR)
+                followed = _Followed(self._etcd, Kind.ACTOR, start, f"{one}-")
+                following = followed.follow(self._changed)
+                task = asyncio.create_task(following, name=f"keeper: actors {one}-")
+                self._actors[one] = followed, task
+
+    async def _look(self, ctx: ActorContext, peers: list[Entity]) -> float:
+        """Take the steps that are due; seconds until the next look without a change."""
+        followed = [one for one, _ in self._actors.values()]
+        if not all(one.loaded for one in followed):
+            return _LONGEST_LOOK
+        at = now()
+        self._avoided = {peer: until for peer, until in self._avoided.items() if until > at}
+        actors = [actor for one in followed for actor in one.entities.values()]
+        todo = steps(peers, actors, self._avoided.keys())
+        self._say(todo.blocked, "the name %r is kept, but an actor of another type has it")
+        self._say(
+            [one.name for one in todo.starts if not one.peer],
+            "%r cannot be started now: no peer that defines its type can be reached",
+        )
+        waits = [until - at for until in self._avoided.values()]
+        doing = [self._stop(ctx, name) for name in todo.stops]
+        for one in todo.starts:
+            wait = self._pacing.wait(one.name, at)
+            if wait > 0:
+                waits.append(wait)
+            elif one.peer:
+                self._pacing.started(one.name, at)
+                doing.append(self._start(ctx, one))
+        if doing:
+            await asyncio.gather(*doing)
+            waits.append(_SOON)
+        return min([_LONGEST_LOOK, *waits])
+
+    def _say(self, names: Collection[str], text: str) -> None:
+        for name in names:
+            line = text % name
+            if line not in self._said:
+                self._said.add(line)
+                _log.warning("%s", line)
+
+    async def _start(self, ctx: ActorContext, one: Start) -> None:
+        async with self._slots:
+            try:
+                await ctx.client.start_actor(one.type, name=one.name, peer=one.peer)
+            except AlreadyRegistered:
+                return  # the watch will tell
+            except GridError as error:
+                if isinstance(error, NotDelivered | UnknownActorType):
+                    self._avoided[one.peer] = now() + _AVOID
+                _log.warning("%r did not start on %s: %s", one.name, one.peer, error)
+            else:
+                _log.info("%r was started on %s", one.name, one.peer)
+
+    async def _stop(self, ctx: ActorContext, name: str) -> None:
+        async with self._slots:
+            try:
+                await ctx.client.stop_actor(name)
+            except UnknownActor:
+                return
+            except GridError as error:
+                _log.warning("%r, which is not kept, did not stop: %s", name, error)
+            else:
+                _log.info("%r, which is not kept, was stopped", name)
