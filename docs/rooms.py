@@ -41,7 +41,7 @@ PACKAGES: dict[str, frozenset[str]] = {
 # From the ground up. The last floor is the face (`import grid`) with the tools around it.
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "grid": (
-        ("errors", "descriptor_pool", "process", "wire_pb2", "trace_context"),
+        ("errors", "descriptor_pool", "numbers", "process", "wire_pb2", "trace_context"),
         ("aio", "codec", "deadline", "forks", "grpc_calls", "timers"),
         ("interceptors", "etcd"),
         ("environment", "embedded"),

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from grid.aio import Opening
+from grid.aio import Opening, check_loop
 from grid.deadline import Deadline
 from grid.mailbox.mailbox import Mailbox
 from grid.timers import Timer, Timers
@@ -46,9 +46,10 @@ class Actor(Protocol):
 class StopSignal:
     """Set when the actor shall end. True in a condition once it is set."""
 
-    __slots__ = ("_event", "_is_set", "reason")
+    __slots__ = ("_event", "_is_set", "_loop", "reason")
 
     def __init__(self) -> None:
+        self._loop = asyncio._get_running_loop()
         self._is_set = False
         self._event: asyncio.Event | None = None  # made when first waited for: few do
         self.reason = ""
@@ -64,7 +65,8 @@ class StopSignal:
         return self._is_set
 
     async def wait(self) -> None:
-        """Return once the actor shall end."""
+        """Return once the actor shall end; raises `WrongEventLoop` on another loop than its own."""
+        check_loop(self._loop, "actor")
         if not self._is_set:
             if self._event is None:
                 self._event = asyncio.Event()
@@ -168,7 +170,9 @@ class ActorContext:
 
         Raises:
             InvalidArgument: `seconds` is no number of seconds, or `call` is not callable.
+            WrongEventLoop: this is not the actor's loop.
         """
+        check_loop(self._stopping._loop, "actor")
         return self._timers.start(seconds, call, again=False)
 
     def every(self, seconds: float, call: Callable[[], Awaitable[object] | object]) -> Timer:
@@ -176,6 +180,7 @@ class ActorContext:
 
         A call that comes due while the one before it still runs is skipped.
         """
+        check_loop(self._stopping._loop, "actor")
         return self._timers.start(seconds, call, again=True)
 
     @cached_property

@@ -1,7 +1,7 @@
 """Small parts of asyncio that the standard library lacks.
 
 `Opening` is what an async `open` returns, to be awaited or entered. `Portal` is
-the one way from other threads into an event loop.
+the one way from other threads into an event loop, and `check_loop` refuses the others.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from threading import Lock
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from grid.errors import ForkedProcess
+from grid.errors import ForkedProcess, WrongEventLoop
 
-__all__ = ["Opening", "Portal", "being_cancelled", "run"]
+__all__ = ["Opening", "Portal", "being_cancelled", "check_loop", "run"]
 
 T = TypeVar("T")
 C = TypeVar("C", bound=AbstractAsyncContextManager[Any])
@@ -41,6 +41,20 @@ def being_cancelled() -> bool:
     """
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def check_loop(loop: asyncio.AbstractEventLoop | None, owner: str) -> None:
+    """Raise `WrongEventLoop` unless this runs on that loop; any will do if it is None.
+
+    A future of one loop that is awaited on another raises a bare RuntimeError, and one that is
+    completed in another thread does not wake its loop, so that its waiter hangs.
+
+    Args:
+        loop: the loop of an object.
+        owner: the object in a word, for the error's text.
+    """
+    if loop is not None and asyncio._get_running_loop() is not loop:
+        raise WrongEventLoop(owner)
 
 
 class Opening(Generic[C]):

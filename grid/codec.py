@@ -30,6 +30,7 @@ from google.protobuf.message import DecodeError, EncodeError, Message
 
 from grid import wire_pb2
 from grid.errors import (
+    InvalidArgument,
     MessageTooLarge,
     UndecodableMessage,
     UnknownMessageType,
@@ -86,10 +87,15 @@ class Codec:
 
         Raises:
             UnsupportedMessage: it is not a protobuf message class.
+            InvalidArgument: a name is not a string.
             ValueError: one of the names already means another class.
         """
         full_name = _full_name(message)
-        names = tuple(dict.fromkeys([name or full_name, full_name, *accept]))
+        given = [name or full_name, full_name, *_listed(accept)]
+        for one in given:
+            if not isinstance(one, str):
+                raise InvalidArgument("name of a message type", one, "a string")
+        names = tuple(dict.fromkeys(given))
         for one in names:
             known = self._types.get(one)
             if known is not None and known.DESCRIPTOR.full_name != full_name:
@@ -173,6 +179,12 @@ def _full_name(message: type[Message]) -> str:
     if not (isinstance(message, type) and issubclass(message, Message)):
         raise UnsupportedMessage(getattr(message, "__name__", repr(message)))
     return str(message.DESCRIPTOR.full_name)
+
+
+def _listed(names: Iterable[str]) -> Iterable[str]:
+    if isinstance(names, str | bytes) or not isinstance(names, Iterable):
+        raise InvalidArgument("accept", names, "a list of strings")
+    return names
 
 
 def _likeness(name: str, request: str) -> tuple[bool, bool]:

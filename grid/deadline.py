@@ -14,12 +14,11 @@ from functools import partial
 from typing import TypeVar
 
 from grid.errors import DeadlineExceeded, GridError, InvalidArgument
+from grid.numbers import FOREVER, is_number
 
 __all__ = ["FOREVER", "Deadline", "check_timeout", "now", "request_overdue", "within"]
 
 T = TypeVar("T")
-
-FOREVER = 1e9  # seconds; gRPC and event loops take no endless time
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -30,8 +29,12 @@ now: Callable[[], float] = partial(time.clock_gettime, _CLOCK)
 
 
 def check_timeout(seconds: float) -> float:
-    """The seconds themselves; raises `InvalidArgument` if they are not a number."""
-    if not isinstance(seconds, int | float) or seconds != seconds:
+    """The seconds themselves; raises `InvalidArgument` if they are not a number.
+
+    Infinity is endless. Below 0 the time is over, as it is for a caller that worked out how much
+    was left.
+    """
+    if not is_number(seconds):
         raise InvalidArgument("timeout", seconds, "a number of seconds")
     return seconds
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from threading import get_ident
 from types import TracebackType
 from typing import Self
 
 from google.protobuf.message import Message
 
+from grid.aio import check_loop
 from grid.codec import Codec
-from grid.errors import GridError, StreamClosed, WrongEventLoop
+from grid.errors import GridError, StreamClosed
 from grid.errors.classification import from_actor, mark_of_request
 from grid.transport.stream_end import StreamEnd
 
@@ -28,7 +28,7 @@ class Stream:
     lost, both sides get `OutcomeUnknown` at once; it cannot be resumed.
     """
 
-    __slots__ = ("_accepted", "_codec", "_end", "_like", "_loop", "_thread")
+    __slots__ = ("_accepted", "_codec", "_end", "_like", "_loop")
 
     def __init__(
         self, end: StreamEnd, codec: Codec, like: str = "", *, accepted: bool = False
@@ -38,7 +38,6 @@ class Stream:
         self._codec = codec
         self._like = like
         self._loop = asyncio.get_running_loop()
-        self._thread = get_ident()
 
     def __repr__(self) -> str:
         return f"<Stream {'over' if self._end.over else 'open'}>"
@@ -60,8 +59,7 @@ class Stream:
             GridError: the reason for which the other side closed the stream.
             OutcomeUnknown: the connection was lost.
         """
-        if get_ident() != self._thread:
-            raise WrongEventLoop("stream")
+        check_loop(self._loop, "stream")
         end = self._end
         try:
             name, data = self._codec.encode(message, limit=end.largest(), like=self._like)
@@ -75,8 +73,7 @@ class Stream:
         return self
 
     async def __anext__(self) -> Message:
-        if get_ident() != self._thread:
-            raise WrongEventLoop("stream")
+        check_loop(self._loop, "stream")
         try:
             item = await self._end.receive()
             if item is not None:
@@ -99,8 +96,7 @@ class Stream:
 
     def finish(self) -> None:
         """Send nothing more. The other side's iteration ends; it may still send."""
-        if get_ident() != self._thread:
-            raise WrongEventLoop("stream")
+        check_loop(self._loop, "stream")
         self._end.finish()
 
     async def close(self, reason: str | GridError | None = None) -> None:
@@ -110,8 +106,7 @@ class Stream:
             reason: why, if it is not the normal end; the other side's iteration
                 raises it, a text as `StreamClosed`, another error as `RequestFailed`.
         """
-        if get_ident() != self._thread:
-            raise WrongEventLoop("stream")
+        check_loop(self._loop, "stream")
         if isinstance(reason, str):
             reason = StreamClosed(reason)
         elif reason is not None and not isinstance(reason, StreamClosed):

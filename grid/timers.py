@@ -15,8 +15,8 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from grid.deadline import FOREVER
 from grid.errors import InvalidArgument
+from grid.numbers import check_seconds
 
 __all__ = ["Timer", "Timers"]
 
@@ -115,10 +115,7 @@ class Timers:
         Raises:
             InvalidArgument: the seconds are no such number, or the function cannot be called.
         """
-        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-        if not number or not 0 <= seconds <= FOREVER or (again and seconds == 0):
-            wanted = "a number of seconds" + (" above 0" if again else "")
-            raise InvalidArgument("the time of a timer", seconds, wanted)
+        check_seconds("the time of a timer", seconds, zero=not again)
         if not callable(call):
             raise InvalidArgument("the call of a timer", call, "a function without arguments")
         if self._closed:

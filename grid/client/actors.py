@@ -12,7 +12,7 @@ from grid.client.arguments import annotations_of, check_bytes
 from grid.client.reports import ActorReport, reports_of
 from grid.client.router import from_etcd, read_registration
 from grid.client.sender import Messaging
-from grid.deadline import FOREVER, Deadline, within
+from grid.deadline import Deadline, within
 from grid.errors import (
     AlreadyRegistered,
     GridError,
@@ -23,6 +23,7 @@ from grid.errors import (
     UnregisteredMailbox,
 )
 from grid.etcd import KeyValue
+from grid.numbers import check_seconds
 from grid.registry.names import Kind, check_actor_type, full_name
 from grid.registry.registration import (
     MalformedRegistration,
@@ -182,9 +183,7 @@ class ActorCalls(Messaging):
         key = full_name(self.namespace, Kind.ACTOR, name)
         stop = ActorStop(name=name)
         if grace is not None:
-            if not isinstance(grace, int | float) or not 0 <= grace <= FOREVER:
-                raise InvalidArgument("grace", grace, "a number of seconds")
-            stop.grace_ms = int(grace * 1000)
+            stop.grace_ms = int(check_seconds("grace", grace) * 1000)
         stored = await self._etcd.get(key, timeout=timeout)
         found = _registration(stored)
         if found is None:

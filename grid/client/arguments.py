@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from google.protobuf.message import Message
+
 from grid.client.broadcast import Group
 from grid.client.retry import Retry
-from grid.deadline import check_timeout
+from grid.codec import Codec
 from grid.errors import InvalidArgument, MessageTooLarge
+from grid.numbers import check_count, check_seconds
 from grid.registry.names import Kind, check_name
+from grid.transport.breaker import BreakerPolicy
 from grid.wire_pb2 import Delivery
 
 __all__ = [
@@ -16,8 +20,8 @@ __all__ = [
     "check_bytes",
     "check_group",
     "check_metadata",
-    "check_positive",
-    "check_retry",
+    "check_options",
+    "check_reply",
     "kind_of",
 ]
 
@@ -34,17 +38,28 @@ def check_metadata(metadata: Mapping[str, str]) -> None:
         raise MessageTooLarge(size, _METADATA_BYTES, "metadata")
 
 
-def check_positive(timeout: float) -> float:
-    """The seconds themselves; raises `InvalidArgument` unless they are above 0."""
-    if check_timeout(timeout) <= 0:
-        raise InvalidArgument("timeout", timeout, "a number of seconds above 0")
-    return timeout
-
-
-def check_retry(retry: Retry) -> None:
-    """Raise `InvalidArgument` unless it is a `Retry`."""
+def check_options(
+    timeout: float,
+    retry: Retry,
+    sessions_per_peer: int,
+    breaker: BreakerPolicy | None,
+    codec: Codec,
+) -> None:
+    """Raise `InvalidArgument` for an option of a client that is wrong by itself."""
+    check_seconds("timeout", timeout, zero=False, endless=True)
     if not isinstance(retry, Retry):
         raise InvalidArgument("retry", retry, "a grid.Retry, e.g. Retry(attempts=3)")
+    check_count("sessions_per_peer", sessions_per_peer)
+    if not isinstance(breaker, BreakerPolicy | None):
+        raise InvalidArgument("breaker", breaker, "a BreakerPolicy")
+    if not isinstance(codec, Codec):
+        raise InvalidArgument("codec", codec, "a grid.Codec")
+
+
+def check_reply(reply: type[Message]) -> None:
+    """Raise `InvalidArgument` unless it is a class of protobuf messages."""
+    if not isinstance(reply, type) or not issubclass(reply, Message):
+        raise InvalidArgument("reply", reply, "a protobuf message's class, e.g. EchoMsg")
 
 
 def check_group(group: Group) -> None:

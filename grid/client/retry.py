@@ -30,7 +30,6 @@ from grid.deadline import Deadline
 from grid.errors import (
     BreakerOpen,
     GridError,
-    InvalidArgument,
     NotDelivered,
     OutcomeUnknown,
     PeerBusy,
@@ -38,6 +37,7 @@ from grid.errors import (
     UnknownMailbox,
     UnregisteredMailbox,
 )
+from grid.numbers import check_count, check_seconds
 
 __all__ = ["Retry", "may_resend", "resend"]
 
@@ -68,13 +68,10 @@ class Retry:
     longest_pause: float = 1.0
 
     def __post_init__(self) -> None:
-        attempts = self.attempts
-        if attempts is not None and (not isinstance(attempts, int) or attempts < 1):
-            raise InvalidArgument("attempts", attempts, "1 or more, or None")
+        if self.attempts is not None:
+            check_count("attempts", self.attempts)
         for name in ("first_pause", "longest_pause"):
-            seconds = getattr(self, name)
-            if not isinstance(seconds, int | float) or not seconds >= 0:
-                raise InvalidArgument(name, seconds, "a number of seconds")
+            check_seconds(name, getattr(self, name))
 
 
 def may_resend(error: GridError, policy: Retry, *, idempotent: bool, wait: bool) -> bool:

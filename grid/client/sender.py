@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from grid import trace_context
 from grid.aio import Opening
-from grid.client.arguments import check_group, check_metadata, check_positive, check_retry
+from grid.client.arguments import check_group, check_metadata, check_options, check_reply
 from grid.client.broadcast import BroadcastResult, Group, collect
 from grid.client.interception import of_type, outgoing_interception
 from grid.client.retry import Retry
@@ -24,8 +24,7 @@ from grid.environment import default_etcd, default_namespace
 from grid.errors import (
     ClientClosed,
     IncompleteBroadcast,
-    InvalidArgument,
-    UnexpectedReply,
+    InvalidName,
     WrongEventLoop,
 )
 from grid.etcd import EtcdClient, EtcdConfig
@@ -67,18 +66,13 @@ class Messaging:
     ) -> None:
         check_grpc()
         self.namespace = default_namespace(namespace)
-        self.timeout = check_positive(timeout)
+        check_options(timeout, retry, sessions_per_peer, breaker, codec)
+        self.timeout = timeout
         self._mailbox_prefix = prefix(self.namespace, Kind.MAILBOX)
         self._owns_etcd = not isinstance(etcd, EtcdClient)
         self._etcd = etcd if isinstance(etcd, EtcdClient) else EtcdClient(default_etcd(etcd))
         self._limit = max_message_bytes
         self._codec = codec
-        if not isinstance(codec, Codec):
-            raise InvalidArgument("codec", codec, "a grid.Codec")
-        if not isinstance(sessions_per_peer, int) or sessions_per_peer < 1:
-            raise InvalidArgument("sessions_per_peer", sessions_per_peer, "1 or more")
-        if not isinstance(breaker, BreakerPolicy | None):
-            raise InvalidArgument("breaker", breaker, "a BreakerPolicy")
         self._settings = SessionSettings(
             max_message_bytes=max_message_bytes, compression=compression, checksum=checksum
         )
@@ -91,7 +85,6 @@ class Messaging:
         )
         self._mailboxes = Directory(self._etcd, self.namespace, Kind.MAILBOX)
         self._peers = Directory(self._etcd, self.namespace, Kind.PEER)
-        check_retry(retry)
         self._router = Router(
             self._mailboxes, self._peers, self._transport, retry, largest=max_message_bytes
         )
@@ -121,7 +114,7 @@ class Messaging:
 
     async def close(self) -> None:
         """End everything under way and let go of all connections. Idempotent."""
-        if self._loop is not None and self._loop.is_running():
+        if self._loop is not None and not self._loop.is_closed():
             self._check_loop()  # or it would be half closed
         self._closed = True
         await self._mailboxes.close()
@@ -198,12 +191,17 @@ class Messaging:
             EtcdUnavailable: the name cannot be resolved.
         """
         self._check_open()
+        if reply is not None:
+            check_reply(reply)
         if self._interception is not None:
             seconds = self.timeout if timeout is None else check_timeout(timeout)
             return await self._interception.request(
                 name, message, seconds, metadata, reply=reply, idempotent=idempotent, wait=wait
             )
-        key = self._keys.get(name) or self._key(name)
+        try:
+            key = self._keys.get(name) or self._key(name)
+        except TypeError:  # it is not hashable
+            raise InvalidName(name, Kind.MAILBOX) from None
         type_name, data = self._encode(message, metadata)
         if metadata:
             metadata = dict(metadata)  # it may wait here, and the caller may use its own again
@@ -217,9 +215,7 @@ class Messaging:
             wait=wait,
         )
         answer = self._codec.decode(answered, payload)
-        if reply is not None and not isinstance(answer, reply):
-            raise UnexpectedReply(reply.DESCRIPTOR.full_name, answer.DESCRIPTOR.full_name)
-        return answer
+        return answer if reply is None else of_type(reply, answer)
 
     def send(
         self,
@@ -240,6 +236,8 @@ class Messaging:
         are interceptors or filters, each is a task, and raises nothing here.
         """
         self._check_open()
+        if reply is not None:
+            check_reply(reply)
         seconds = self.timeout if timeout is None else check_timeout(timeout)
         if self._interception is not None:
             return self._interception.send(
@@ -381,7 +379,10 @@ class Messaging:
     def _outgoing(
         self, name: str, message: Message, metadata: Mapping[str, str] | None
     ) -> Outgoing:
-        key = self._keys.get(name) or self._key(name)
+        try:
+            key = self._keys.get(name) or self._key(name)
+        except TypeError:  # it is not hashable
+            raise InvalidName(name, Kind.MAILBOX) from None
         type_name, data = self._encode(message, metadata)
         if metadata:
             metadata = dict(metadata)  # it may wait here, and the caller may use its own again

@@ -33,6 +33,7 @@ from typing import Self
 from grid.embedded._binary import find_etcd
 from grid.embedded._folder import explain, lock_folder
 from grid.errors import AddressInUse, EmbeddedEtcdFailed
+from grid.numbers import check_seconds
 
 __all__ = ["Etcd", "find_etcd"]
 
@@ -73,7 +74,7 @@ class Etcd:
         self._given_dir = None if data_dir is None else Path(data_dir)
         self._given_port = port
         self._args = tuple(args)
-        self._timeout = timeout
+        self._timeout = check_seconds("timeout", timeout, zero=False)
         self._dir: Path | None = None
         self._ports: tuple[int, int, int] | None = None
         self._guard: subprocess.Popen[bytes] | None = None

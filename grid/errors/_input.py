@@ -182,16 +182,18 @@ class ClientClosed(GridError):
 class WrongEventLoop(GridError, RuntimeError):
     """The call belongs on the event loop that its object was first used on.
 
-    Nothing was sent. Make a client for each loop; from other threads use `grid.sync`, or
+    Nothing was done. Make a client for each loop; from other threads use `grid.sync`, or
     `asyncio.run_coroutine_threadsafe`.
     """
 
     owner: str
 
     def __init__(self, owner: str = "client") -> None:
+        way = "call it there, from other threads by asyncio.run_coroutine_threadsafe"
+        if owner == "client":
+            way = "make another one for this loop, and from other threads use grid.sync"
         super().__init__(
-            f"grid: the {owner} belongs to the event loop it was first used on; "
-            "make another one for this loop, and from other threads use grid.sync",
+            f"grid: the {owner} belongs to the event loop it was first used on; {way}",
             owner=owner,
         )
 

@@ -20,6 +20,7 @@ import asyncio
 import random
 from typing import Any
 
+from grid.aio import check_loop
 from grid.deadline import Deadline, now
 from grid.errors import ClientClosed, EtcdUnavailable, GridError
 from grid.etcd import api_pb2
@@ -50,6 +51,16 @@ class EtcdCalls:
         self._login_lock = asyncio.Lock()
         self._failure: CallFailed | None = None  # the last one, until a call succeeds
         self.closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def check_loop(self, *, closing: bool = False) -> None:
+        """Raise `WrongEventLoop` unless this runs on the loop of the first call.
+
+        Args:
+            closing: allow it also where that loop is closed.
+        """
+        if not closing or (self._loop is not None and not self._loop.is_closed()):
+            check_loop(self._loop, "client of etcd")
 
     # -- calls ----------------------------------------------------------------
 
@@ -136,6 +147,9 @@ class EtcdCalls:
         """The channel to an endpoint, the current one unless named."""
         if self.closed:
             raise ClientClosed
+        self.check_loop()
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
         name = endpoint or self.rotation.current
         channel = self._channels.get(name)
         if channel is None:

@@ -22,6 +22,7 @@ from grid.etcd._config import EtcdConfig
 from grid.etcd._lease import Lease
 from grid.etcd._model import KeyValue, Snapshot, encode_key, key_value, prefix_range
 from grid.etcd._watch import Watch
+from grid.numbers import check_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -88,6 +89,7 @@ class EtcdClient:
         EtcdOutOfSpace: etcd takes no writes.
         EtcdError: any other refusal.
         ClientClosed: the client was closed, before or meanwhile.
+        WrongEventLoop: its first call was on another event loop.
         OSError: a file of the TLS configuration cannot be read.
     """
 
@@ -207,9 +209,7 @@ class EtcdClient:
 
         A resend may leave a lease without keys behind, which ends by itself.
         """
-        if not 0 < ttl <= 9_000_000_000:
-            raise ValueError(f"etcd: ttl must be above 0, not {ttl!r}")
-        request = api_pb2.LeaseGrantRequest(TTL=math.ceil(ttl))
+        request = api_pb2.LeaseGrantRequest(TTL=math.ceil(check_seconds("ttl", ttl, zero=False)))
         sent, response = await self._calls.timed_call("Lease/LeaseGrant", request, timeout)
         lease = Lease(self._calls, response.ID, float(response.TTL), sent, self._unrevoked.add)
         self._leases.add(lease)
@@ -267,6 +267,7 @@ class EtcdClient:
         """
         if self._calls.closed:
             raise ClientClosed
+        check_seconds("patience", patience, zero=False, endless=True)
         read: Callable[[float], Coroutine[Any, Any, Snapshot]]
         if exact:
             start, end = encode_key(prefix), b""
@@ -315,6 +316,7 @@ class EtcdClient:
         Calls that still run raise `ClientClosed`, watches end, and leases are
         abandoned: revoke them first if their keys are to go at once.
         """
+        self._calls.check_loop(closing=True)
         for lease in list(self._leases):
             await lease.abandon("the client was closed")
         for watch in list(self._watches):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from grid.errors import InvalidAddress
+from grid.numbers import check_seconds
 
 __all__ = ["EtcdConfig"]
 
@@ -34,8 +35,8 @@ class EtcdConfig:
     Raises:
         InvalidAddress: an endpoint is not an address, or there is none.
         ValueError: only one of a pair (cert and key, user and password) is
-            given, a certificate is given without TLS, or `timeout` is not
-            above 0.
+            given, or a certificate is given without TLS.
+        InvalidArgument: `timeout` is not above 0.
     """
 
     endpoints: tuple[str, ...]
@@ -71,8 +72,7 @@ class EtcdConfig:
             raise ValueError("etcd: user and password go together")
         if self.cert is not None and not self.tls:
             raise ValueError("etcd: a client certificate needs TLS: use https:// or give ca")
-        if self.timeout <= 0:
-            raise ValueError(f"etcd: timeout must be above 0, not {self.timeout!r}")
+        check_seconds("timeout of etcd", self.timeout, zero=False, endless=True)
 
     @classmethod
     def parse(cls, text: str, **options: Any) -> Self:

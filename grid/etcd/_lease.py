@@ -94,6 +94,7 @@ class Lease:
 
     async def wait_lost(self) -> str:
         """Wait until the lease is over; why it is. Cancelling changes nothing."""
+        self._calls.check_loop()
         await self._ended.wait()
         return self._reason
 
@@ -123,6 +124,7 @@ class Lease:
 
     async def abandon(self, reason: str = "abandoned") -> None:
         """Stop keeping the lease alive; its keys go when the TTL is over; idempotent."""
+        self._calls.check_loop(closing=True)
         self._end(reason)
         task, self._task = self._task, None
         if task is not None and task is not asyncio.current_task():

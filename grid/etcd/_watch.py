@@ -118,6 +118,7 @@ class Watch:
         return self
 
     async def __anext__(self) -> WatchBatch:
+        self._calls.check_loop()
         while not self._closed:
             try:
                 batch = await self._step()
@@ -129,6 +130,7 @@ class Watch:
 
     async def close(self) -> None:
         """End the watch and the iteration over it; idempotent."""
+        self._calls.check_loop(closing=True)
         self._closed = True
         self._on_close(self)
         if self._connecting is not None:

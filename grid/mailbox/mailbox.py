@@ -28,11 +28,11 @@ from weakref import WeakSet
 from google.protobuf.message import Message
 
 from grid import trace_context
+from grid.aio import check_loop
 from grid.codec import Codec
 from grid.deadline import now
 from grid.errors import (
     GridError,
-    InvalidArgument,
     MailboxClosed,
     ReceiverBusy,
     RequestDropped,
@@ -41,6 +41,7 @@ from grid.errors import (
 )
 from grid.mailbox.request import Request
 from grid.mailbox.statistics import MailboxStatistics
+from grid.numbers import check_count
 from grid.transport.answer import Answer
 from grid.transport.stream_end import StreamEnd
 
@@ -147,6 +148,8 @@ class Mailbox:
         return self
 
     async def __anext__(self) -> Request[Message]:
+        if asyncio._get_running_loop() is not self._loop:  # not `check_loop`: a frame each
+            raise WrongEventLoop("mailbox")
         while True:
             while self._queue:
                 request = self._queue.popleft()
@@ -168,6 +171,7 @@ class Mailbox:
 
         Raises:
             LeaseLost: the peer lost its lease, and this mailbox its name.
+            WrongEventLoop: this is not the mailbox's loop.
         """
         return await anext(self, None)
 
@@ -175,7 +179,12 @@ class Mailbox:
         """Answer what is left, end the iteration and the streams, and free the name.
 
         Calling it again is harmless. Cancelling it does not keep the name.
+
+        Raises:
+            WrongEventLoop: this is not the mailbox's loop.
         """
+        if not (self._closed and self._released):
+            check_loop(self._loop, "mailbox")
         if not self._closed:
             self._end(None)
         if not self._released:
@@ -194,8 +203,6 @@ class Mailbox:
         await self.close()
 
     async def _arrival(self) -> None:
-        if get_ident() != self._thread:
-            raise WrongEventLoop("mailbox")
         reader = self._loop.create_future()
         self._readers[reader] = None
         try:
@@ -308,6 +315,4 @@ class Mailbox:
 
 def check_size(size: int) -> int:
     """The size itself, if it is a number of requests; else raises `InvalidArgument`."""
-    if not isinstance(size, int) or size < 0:
-        raise InvalidArgument("the size of a mailbox", size, "0 or more")
-    return size
+    return check_count("the size of a mailbox", size, 0)

@@ -6,6 +6,7 @@ without an answer is answered with `RequestDropped`, so that its caller does not
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from threading import get_ident
@@ -13,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
+from grid.aio import check_loop
 from grid.codec import Codec
 from grid.deadline import Deadline, now
 from grid.errors import AlreadyResponded, GridError, InvalidArgument, StreamClosed
@@ -33,6 +35,7 @@ class Receiver(Protocol):
     name: str
     _codec: Codec
     _limit: int
+    _loop: asyncio.AbstractEventLoop
     _thread: int
 
     def _call(self, function: Callable[..., object], *arguments: object) -> None: ...
@@ -96,7 +99,7 @@ class Request(Generic[M]):
 
         Any number may wait; a request that is let go of is not kept by it.
         """
-        return until_done(self._answer)
+        return _until_done(self._answer, self._mailbox._loop)
 
     def respond(self, message: Message) -> None:
         """Answer with a message. Returns at once; nothing to await.
@@ -171,7 +174,9 @@ class Request(Generic[M]):
             InvalidArgument: the caller did not ask for a stream.
             AlreadyResponded: it was accepted or refused before.
             StreamClosed: the caller no longer waits.
+            WrongEventLoop: this is not the mailbox's loop; the request is still open.
         """
+        check_loop(self._mailbox._loop, "request")
         if not self._answer.opens_stream:
             self._failure = f"grid: {self._mailbox.name!r} takes streams: open one"
             wanted = InvalidArgument("the accepted", self._type_name, "a request for a stream")
@@ -187,6 +192,11 @@ class Request(Generic[M]):
     def _check_open(self) -> None:
         if not self._answer.cancelled:
             raise mark_of_request(AlreadyResponded())
+
+
+async def _until_done(answer: Answer, loop: asyncio.AbstractEventLoop) -> bool:
+    check_loop(loop, "request")
+    return await until_done(answer)
 
 
 class _Given:

@@ -65,12 +65,15 @@ def check_actor_type(type: str) -> str:  # noqa: A002
     return type
 
 
-@lru_cache(maxsize=1024)
 def check_namespace(namespace: str) -> str:
     """The namespace itself, if it keeps the rule; else raises `InvalidNamespace`."""
-    if not _is_name(namespace):
+    # The cache of the rule cannot take what is not hashable.
+    if not isinstance(namespace, str) or not _is_namespace(namespace):
         raise InvalidNamespace(namespace)
     return namespace
+
+
+_is_namespace = lru_cache(maxsize=1024)(_is_name)
 
 
 def full_name(namespace: str, kind: Kind, name: str) -> str:

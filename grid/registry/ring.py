@@ -13,6 +13,9 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
+from grid.errors import InvalidArgument
+from grid.numbers import check_count
+
 __all__ = ["Ring"]
 
 
@@ -22,10 +25,17 @@ class Ring:
     Args:
         members: their names; order and repeats do not matter.
         points: how many points each has; more spreads keys more evenly.
+
+    Raises:
+        InvalidArgument: a member, or later a key, is not a string; points are not 1 or more.
     """
 
     def __init__(self, members: Iterable[str], *, points: int = 128) -> None:
-        self.members = tuple(sorted(set(members)))
+        given = tuple(members)
+        for member in given:
+            _check_text("member of a ring", member)
+        self.members = tuple(sorted(set(given)))
+        check_count("points of a ring", points)
         circle = sorted(
             (_hash(f"{member}#{i}"), member) for member in self.members for i in range(points)
         )
@@ -46,6 +56,7 @@ class Ring:
 
     def owners(self, key: str) -> Iterator[str]:
         """All members in the order of their claim to a key; the owner comes first."""
+        _check_text("key of a ring", key)
         start = bisect_right(self._points, _hash(key))
         seen: set[str] = set()
         for i in range(len(self._owners)):
@@ -53,6 +64,11 @@ class Ring:
             if member not in seen:
                 seen.add(member)
                 yield member
+
+
+def _check_text(what: str, text: object) -> None:
+    if not isinstance(text, str):
+        raise InvalidArgument(what, text, "a string")
 
 
 def _hash(text: str) -> int:

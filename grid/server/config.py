@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Literal
 
-from grid.deadline import FOREVER
 from grid.errors import InvalidAddress, InvalidArgument
 from grid.etcd import EtcdConfig
+from grid.numbers import check_count, check_seconds
 from grid.registry.membership import check_lease
 from grid.registry.names import Kind, check_name, check_namespace, default_peer_name
 from grid.transport.addresses import advertised_address, split_address
@@ -65,14 +65,13 @@ class ServerConfig:
         self._check_types()
         check_namespace(self.namespace)
         for name in ("lease", "drain_timeout"):
-            _check_seconds(name, getattr(self, name))
+            check_seconds(name, getattr(self, name))
         check_lease(self.lease)
         split_address(self.listen)
         _check_advertise(self.advertise)
         if self.name is not None:
             check_name(self.name, Kind.PEER)
-        if self.max_message_bytes < 1:
-            raise InvalidArgument("max_message_bytes", self.max_message_bytes, "1 or more")
+        check_count("max_message_bytes", self.max_message_bytes)
         check_annotations(self.annotations)
         _ = self.session_settings
         if self.reflection and find_spec("grpc_reflection") is None:
@@ -94,8 +93,7 @@ class ServerConfig:
     def _check_types(self) -> None:
         for name, (types, expected) in _TYPES.items():
             value = getattr(self, name)
-            # A bool is an int to Python, and no number of bytes to a reader.
-            if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            if not isinstance(value, types):
                 raise InvalidArgument(name, value, expected)
 
 
@@ -107,7 +105,6 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "advertise": ((str, _NONE), "host[:port], 'auto' or None"),
     "name": ((str, _NONE), "a string or None"),
     "allow_leadership": ((bool,), "True or False"),
-    "max_message_bytes": ((int,), "a number of bytes"),
     "reflection": ((bool,), "True or False"),
     "unix_socket": ((bool, _NONE), "True, False or None"),
     "compression": ((str, _NONE), "'zstd', 'gzip', 'auto' or None"),
@@ -131,9 +128,3 @@ def check_annotations(annotations: Iterable[str]) -> tuple[str, ...]:
 def _check_advertise(advertise: str | None) -> None:
     if advertise is not None and (not advertise or any(map(str.isspace, advertise))):
         raise InvalidAddress(advertise, "must be host[:port] without blanks")
-
-
-def _check_seconds(name: str, seconds: Any) -> None:
-    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if not number or not 0 <= seconds <= FOREVER:
-        raise InvalidArgument(name, seconds, "a number of seconds")

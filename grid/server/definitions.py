@@ -11,6 +11,7 @@ from grid.actor import Actor, ActorContext
 from grid.errors import InvalidActorType, InvalidArgument, NilActor
 from grid.handlers import HandlerTable, table_of
 from grid.mailbox.mailbox import check_size
+from grid.numbers import check_count
 from grid.registry.names import check_actor_type
 from grid.registry.registration import Amount
 from grid.server.handling import HandlerActor, check_handlers
@@ -100,8 +101,7 @@ def check_definition(type: str, mailbox: int | None, concurrency: int = 1) -> No
     check_actor_type(type)
     if mailbox is not None:
         check_size(mailbox)
-    if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:
-        raise InvalidArgument("concurrency", concurrency, "a whole number from 1")
+    check_count("concurrency", concurrency)
 
 
 def is_made_of_handlers(target: Any) -> bool:

@@ -171,6 +171,8 @@ class Lifecycle:
 
     async def stop(self, grace: float) -> None:
         """Drain and leave, once; further callers wait for the same end."""
+        if self._stopping is None or not self._stopping.done():
+            self.peer.check_loop()
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._stop(grace), name="drain")
         await asyncio.shield(self._stopping)

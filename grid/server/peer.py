@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
+from grid.aio import check_loop
 from grid.codec import Codec
-from grid.errors import ServerNotRunning
+from grid.errors import InvalidArgument, ServerNotRunning
 from grid.mailbox.dispatcher import Dispatcher
 from grid.mailbox.mailbox import Mailbox
 from grid.registry.membership import Membership
@@ -36,6 +38,11 @@ class Peer:
         self._socket = socket
         self.dispatcher = Dispatcher(codec)
         self.membership: Membership | None = None
+        self._loop = asyncio.get_running_loop()
+
+    def check_loop(self) -> None:
+        """Raise `WrongEventLoop` unless this runs on the loop that the server was started on."""
+        check_loop(self._loop, "server")
 
     def joined(self) -> Membership:
         """The current membership; raises `ServerNotRunning` without one."""
@@ -82,7 +89,10 @@ class Peer:
 
     async def open_mailbox(self, name: str, size: int, type: str = "") -> Mailbox:  # noqa: A002
         """A mailbox under its name. Cancelling it leaves no name behind."""
+        self.check_loop()
         self.joined()
+        if not isinstance(type, str):
+            raise InvalidArgument("the type of a mailbox", type, "a string")
         mailbox = self.new_mailbox(name, size)
         await self._claim_with({mailbox.key: self._registration(mailbox.key, type=type)}, mailbox)
         return mailbox

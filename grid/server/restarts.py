@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from grid.errors import InvalidArgument
+from grid.numbers import check_count, check_seconds, check_share
 
 __all__ = ["NEVER", "Restart", "RestartWhen", "Restarts", "restart_policy"]
 
@@ -55,14 +56,10 @@ class Restart:
     def __post_init__(self) -> None:
         if self.when not in _WHEN:
             raise InvalidArgument("restart", self.when, f"one of {', '.join(_WHEN)}")
-        if isinstance(self.limit, bool) or not isinstance(self.limit, int) or self.limit < 1:
-            raise InvalidArgument("limit of restarts", self.limit, "a whole number from 1")
+        check_count("limit of restarts", self.limit)
         for name in ("within", "pause", "longest_pause"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0 <= value < float("inf"):
-                raise InvalidArgument(f"{name} of restarts", value, "a number of seconds")
-        if not isinstance(self.jitter, int | float) or not 0 <= self.jitter <= 1:
-            raise InvalidArgument("jitter of restarts", self.jitter, "a number from 0 to 1")
+            check_seconds(f"{name} of restarts", getattr(self, name))
+        check_share("jitter of restarts", self.jitter)
         if self.requests not in ("wait", "fail"):
             raise InvalidArgument("requests of restarts", self.requests, '"wait" or "fail"')
 

@@ -163,6 +163,7 @@ class Server(Definitions):
             InvalidName: the name breaks the rule.
             AlreadyRegistered: the name has an owner.
             ServerNotRunning, LeaseLost, EtcdUnavailable: it cannot be claimed now.
+            WrongEventLoop: the server was started on another event loop.
         """
         peer = self._started().peer
         return Opening(lambda: peer.open_mailbox(name, size, type))
@@ -199,8 +200,10 @@ class Server(Definitions):
                 or the name.
             EtcdUnavailable: etcd does not answer.
             ServerNotRunning: it was stopped meanwhile.
+            WrongEventLoop: it was started on another event loop.
         """
         if self._lifecycle is not None:
+            self._lifecycle.peer.check_loop()
             raise RuntimeError("a server starts once; make a new one")
         check_grpc()
         warn_of_paused_loop()
@@ -221,6 +224,9 @@ class Server(Definitions):
         `drain_timeout`, and goes on when the caller is cancelled. If an actor
         does not end even when cancelled, the lease is left to run out, so that
         its name is not free while it runs. A start that is under way is undone.
+
+        Raises:
+            WrongEventLoop: this is not the event loop of the start.
         """
         if self._lifecycle is not None:
             await self._lifecycle.stop(self.config.drain_timeout)

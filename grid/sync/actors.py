@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from grid import trace_context
 from grid.actor import ActorContext, StopSignal
 from grid.aio import Portal
-from grid.deadline import Deadline
+from grid.deadline import Deadline, check_timeout
 from grid.mailbox.mailbox import Mailbox
 from grid.mailbox.request import Request
 from grid.sync.client import Client
@@ -151,6 +151,8 @@ class BlockingContext:
 
     def wait_stopping(self, timeout: float | None = None) -> bool:
         """Wait until the actor shall end, at most `timeout` seconds; True if it shall."""
+        if timeout is not None:
+            check_timeout(timeout)
 
         async def stopping() -> bool:
             try:

@@ -10,6 +10,7 @@ from typing import Self
 from google.protobuf.message import Message
 
 from grid.aio import Portal
+from grid.deadline import check_timeout
 from grid.errors import DeadlineExceeded, GridError
 from grid.stream import Stream
 
@@ -49,6 +50,8 @@ class BlockingStream:
             GridError: the reason for which it was closed.
             OutcomeUnknown: the connection was lost.
         """
+        if timeout is not None:
+            check_timeout(timeout)
         return self._portal.call(self._receive(timeout))
 
     def finish(self) -> None:

@@ -12,6 +12,7 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable
 
+from grid.deadline import check_timeout
 from grid.testing.fault_proxy import FaultProxy
 
 __all__ = ["FaultProxy", "wait_until"]
@@ -36,7 +37,7 @@ async def wait_until(
     Raises:
         AssertionError: the condition did not become true in time.
     """
-    give_up_at = time.monotonic() + timeout
+    give_up_at = time.monotonic() + check_timeout(timeout)
     poll = _FIRST_POLL
     while True:
         result = condition()

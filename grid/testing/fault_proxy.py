@@ -19,6 +19,8 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self
 
+from grid.numbers import check_seconds
+
 __all__ = ["FaultProxy"]
 
 _CHUNK = 1 << 16  # bytes per read
@@ -101,7 +103,7 @@ class FaultProxy:
 
     def delay(self, seconds: float) -> None:
         """Forward everything `seconds` later, in each direction."""
-        self._seconds = seconds
+        self._seconds = check_seconds("delay", seconds)
 
     def heal(self) -> None:
         """Forward normally again; data held by a black hole is delivered."""

@@ -15,10 +15,10 @@ on a clock that does not go back.
 from __future__ import annotations
 
 import enum
-import math
 from dataclasses import dataclass
 
-from grid.errors import BreakerOpen, InvalidArgument
+from grid.errors import BreakerOpen
+from grid.numbers import check_count, check_seconds
 
 __all__ = ["Breaker", "BreakerPolicy", "BreakerState", "Permit"]
 
@@ -51,10 +51,8 @@ class BreakerPolicy:
 
     def __post_init__(self) -> None:
         for name, count in (("failures", self.failures), ("probes", self.probes)):
-            if not isinstance(count, int) or count < 1:
-                raise InvalidArgument(f"{name} of a breaker", count, "1 or more")
-        if not isinstance(self.rest, int | float) or not 0 < self.rest < math.inf:
-            raise InvalidArgument("rest of a breaker", self.rest, "a number of seconds above 0")
+            check_count(f"{name} of a breaker", count)
+        check_seconds("rest of a breaker", self.rest, zero=False)
 
 
 class Permit:

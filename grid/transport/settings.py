@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from grid.errors import InvalidArgument
+from grid.numbers import check_count
 from grid.transport.compression import available
 from grid.wire_pb2 import Hello
 
@@ -44,9 +45,7 @@ class SessionSettings:
     def __post_init__(self) -> None:
         """Raise `InvalidArgument` for a value that cannot work."""
         for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise InvalidArgument(name, value, f"{least} or more")
+            check_count(name, getattr(self, name), least)
         if not isinstance(self.checksum, bool):
             raise InvalidArgument("checksum", self.checksum, "True or False")
         if self.compression not in (None, "auto", "zstd", "gzip"):

@@ -72,7 +72,8 @@ class Options:
                         f"{field.name} must be callable, not {describe_kind(value)}",
                         argument=field.name,
                     )
-            elif isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            # Not a comparison with <= alone: NaN compares with nothing.
+            elif isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
                 raise InvalidArgument(
                     f"{field.name} must be a number above 0, not {value!r}", argument=field.name
                 )

@@ -1,5 +1,6 @@
 """Wrong arguments are refused where they are given, before any I/O, with what is wanted."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 import grid
 from grid.errors import GridError, InvalidArgument, InvalidName, MessageTooLarge, WrongEventLoop
-from grid.wire_pb2 import EchoMsg
+from grid.wire_pb2 import ActorStop, EchoMsg
 
 WRONG: Any = {
     "annotations": (lambda c: c.start_actor("a", annotations="gpu"), "list of strings"),
@@ -79,6 +80,55 @@ def test_a_wrong_argument_of_a_client(arguments: Any) -> None:
 def test_a_wrong_retry(arguments: Any) -> None:
     with pytest.raises(InvalidArgument):
         grid.Retry(**arguments)
+
+
+class Greeter:
+    @grid.handler
+    async def greet(self, hello: EchoMsg) -> EchoMsg:
+        return hello
+
+    @grid.handler
+    async def maybe(self, stop: ActorStop) -> EchoMsg | None:
+        return None
+
+
+@pytest.mark.parametrize("reply", [5, "EchoMsg", EchoMsg(), int, object, [EchoMsg], ()], ids=repr)
+@pytest.mark.parametrize("intercepted", [False, True], ids=["plain", "intercepted"])
+async def test_a_wrong_type_of_reply_is_refused_before_anything_is_sent(
+    reply: Any, intercepted: bool, grid_server: grid.Server
+) -> None:
+    options: Any = {"etcd": grid_server.config.etcd, "interceptors": [_pass_on] * intercepted}
+    namespace = grid_server.config.namespace
+    async with grid_server.open_mailbox("bob") as mailbox:
+        async with grid.Client(namespace, **options) as client:
+            bob: Any = client.actor(Greeter, "bob")
+            for call in (
+                lambda: client.request("bob", EchoMsg(), reply=reply),
+                lambda: client.send("bob", EchoMsg(), reply=reply),
+                lambda: bob.greet(EchoMsg(), reply=reply),
+                lambda: bob.maybe(ActorStop(), reply=reply),
+            ):
+                with pytest.raises(InvalidArgument, match="reply must be a protobuf message"):
+                    await call()
+
+        def blocking() -> None:
+            with grid.sync.Client(namespace, **options) as client:
+                bob: Any = client.actor(Greeter, "bob")
+                for call in (
+                    lambda: client.request("bob", EchoMsg(), reply=reply),
+                    lambda: client.send("bob", EchoMsg(), reply=reply).result(),
+                    lambda: bob.greet(EchoMsg(), reply=reply),
+                    lambda: bob.maybe(ActorStop(), reply=reply),
+                ):
+                    with pytest.raises(InvalidArgument, match="reply must be a protobuf message"):
+                        call()
+
+        await asyncio.to_thread(blocking)
+        assert mailbox.statistics().received == 0
+
+
+async def _pass_on(call: grid.OutgoingCall, proceed: grid.Proceed[grid.OutgoingCall]) -> Any:
+    return await proceed(call)
 
 
 async def test_metadata_over_its_limit_is_not_called_a_message() -> None:

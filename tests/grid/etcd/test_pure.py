@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from grid.errors import (
     EtcdPermissionDenied,
     EtcdUnavailable,
     InvalidAddress,
+    InvalidArgument,
     LeaseLost,
 )
 from grid.etcd import EtcdConfig, KeyValue, Snapshot
@@ -63,12 +65,17 @@ def test_mixed_schemes_are_refused() -> None:
         {"user": "u"},
         {"password": "p"},
         {"cert": "c", "key": "k"},
-        {"timeout": 0},
     ],
 )
 def test_incomplete_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="etcd: "):
         EtcdConfig.parse("a:1", **options)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, True, "1", math.nan])
+def test_a_timeout_is_above_zero(timeout: Any) -> None:
+    with pytest.raises(InvalidArgument, match="timeout of etcd must be a number of sec"):
+        EtcdConfig.parse("a:1", timeout=timeout)
 
 
 def test_the_password_is_not_shown() -> None:
