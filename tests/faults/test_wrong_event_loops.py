@@ -103,7 +103,7 @@ USES: dict[type, Uses] = {
     grid.Client: {
         "__aenter__": lambda h: h.client.__aenter__(),
         "__aexit__": lambda h: h.client.__aexit__(None, None, None),
-        "actor_reports": lambda h: h.client.actor_reports(),
+        "actor_reports": lambda h: h.client.actor_reports(h.server.name),
         "broadcast": lambda h: h.client.broadcast(grid.Group("m"), MESSAGE),
         "check": lambda h: h.client.check(h.server.name),
         "close": lambda h: h.client.close(),
