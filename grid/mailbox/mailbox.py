@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from threading import get_ident
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 from weakref import WeakSet
 
 from google.protobuf.message import Message
@@ -46,6 +46,11 @@ from grid.transport.answer import Answer
 from grid.transport.stream_end import StreamEnd
 
 __all__ = ["Mailbox", "check_size"]
+
+
+# The queue of a mailbox that got nothing yet: an empty deque weighs 700 bytes, and a name that
+# waits for its first request is the usual actor.
+_NONE_YET = cast("deque[Request[Message]]", ())
 
 
 class Mailbox:
@@ -103,7 +108,7 @@ class Mailbox:
         self._codec = codec
         self._limit = limit
         self._release = release
-        self._queue: deque[Request[Message]] = deque()
+        self._queue = _NONE_YET
         self._readers: dict[asyncio.Future[None], None] = {}  # the longest waiting first
         self._woken = 0
         self._received = 0
@@ -232,6 +237,8 @@ class Mailbox:
             raise MailboxClosed(self.name)
         if len(self._queue) >= self.size + len(self._readers) + self._woken:
             self._make_room(0)
+        if self._queue is _NONE_YET:
+            self._queue = deque()
         self._received += 1
         answer._holder = self._unanswered
         self._unanswered.add(answer)
@@ -278,7 +285,7 @@ class Mailbox:
         self._lost = error
         for request in self._queue:
             request._answer.reject(MailboxClosed(self.name))
-        self._queue.clear()
+        self._queue = _NONE_YET
         for answer in tuple(self._unanswered):
             answer.reject(RequestDropped(self.name))
         for stream in tuple(self._streams or ()):

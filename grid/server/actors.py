@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from grid.actor import ActorContext
@@ -186,12 +187,6 @@ class ActorRunner:
         act: Act | BlockingAct,
     ) -> asyncio.Task[None]:
         mailboxes = [] if mailbox is None else [mailbox]
-
-        async def open_mailbox(name: str, size: int, type: str) -> Mailbox:  # noqa: A002
-            opened = await self._peer.open_mailbox(name, size, type)
-            mailboxes.append(opened)
-            return opened
-
         context = ActorContext(
             name=name,
             id=key,
@@ -202,14 +197,14 @@ class ActorRunner:
             data=data,
             client=self._client(),
             mailbox=mailbox,
-            open_mailbox=lambda *given: Opening(lambda: open_mailbox(*given)),
+            open_mailbox=partial(self._opening, mailboxes),  # closures would weigh more
         )
         runs = ActorRuns(
             context,
             mailbox,
             mailboxes,
             Restarts(definition.restart),
-            lambda: _make(definition, data),
+            partial(_make, definition, data),
         )
         actor = _Actor(context, mailboxes, runs)
         actor.acting = asyncio.create_task(runs.run(act), name=f"actor {name}")
@@ -217,6 +212,20 @@ class ActorRunner:
         self._actors[name] = actor
         self._failed.forget(name)
         return actor.life
+
+    def _opening(
+        self,
+        mailboxes: list[Mailbox],
+        name: str,
+        size: int,
+        type: str,  # noqa: A002
+    ) -> Opening[Mailbox]:
+        async def opened() -> Mailbox:
+            mailbox = await self._peer.open_mailbox(name, size, type)
+            mailboxes.append(mailbox)
+            return mailbox
+
+        return Opening(opened)
 
     async def _live(self, actor: _Actor) -> None:
         context = actor.context

@@ -10,7 +10,6 @@ supervisors (https://www.erlang.org/doc/system/sup_princ.html).
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -89,11 +88,13 @@ class Restarts:
         count: restarts so far.
     """
 
+    __slots__ = ("_random", "_recent", "count", "policy")
+
     def __init__(self, policy: Restart, random: Callable[[], float] = random.random) -> None:
         self.policy = policy
         self.count = 0
         self._random = random
-        self._recent: deque[float] = deque()
+        self._recent: tuple[float, ...] = ()  # a deque would weigh 700 bytes in each actor
 
     def pause(self, *, failed: bool, at: float) -> float | None:
         """Seconds until the next run; None if the actor stays ended.
@@ -102,14 +103,13 @@ class Restarts:
             failed: whether it ended by an error.
             at: when it ended, in seconds of any clock.
         """
-        policy, recent = self.policy, self._recent
+        policy = self.policy
         if policy.when == "never" or (policy.when == "on-failure" and not failed):
             return None
-        while recent and recent[0] <= at - policy.within:
-            recent.popleft()
+        recent = tuple(one for one in self._recent if one > at - policy.within)
         if len(recent) >= policy.limit:
             return None
         pause = min(policy.pause * 2.0 ** min(len(recent), 64), policy.longest_pause)
-        recent.append(at)
+        self._recent = (*recent, at)
         self.count += 1
         return pause * (1 - policy.jitter * self._random())

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 from grid import trace_context
@@ -50,6 +50,18 @@ class ActorRuns:
         error: text of what the last run that failed ended by; empty for none.
         error_at: when that was, in seconds of Unix time.
     """
+
+    __slots__ = (
+        "_context",
+        "_mailbox",
+        "_mailboxes",
+        "_make",
+        "_restarts",
+        "blocking",
+        "error",
+        "error_at",
+        "restarting",
+    )
 
     def __init__(
         self,
@@ -148,6 +160,11 @@ class ActorRuns:
         while True:
             try:
                 await self._act(act)
+            except (SystemExit, KeyboardInterrupt) as error:
+                # asyncio would hand them to the loop, and the peer with all its actors would end.
+                raise RuntimeError(
+                    f"the actor raised {error!r}; to end, an actor returns"
+                ) from error
             except (GridError, BaseExceptionGroup) as error:
                 # No caller may end an actor: not by a stream that it takes none of, not by leaving
                 # in the midst of one. Without another request read it would fail for ever.
@@ -170,14 +187,10 @@ class ActorRuns:
         # The number of requests that it has read from its mailboxes.
         return sum(mailbox._received - len(mailbox) for mailbox in self._mailboxes)
 
-    async def _act(self, act: Act | BlockingAct) -> None:
+    def _act(self, act: Act | BlockingAct) -> Awaitable[object]:
+        # No coroutine of its own: it would stay, and weigh, as long as the actor.
         trace_context.hand_out({})  # what it does is not part of its start
         self.blocking = is_blocking(act)
-        try:
-            if self.blocking:
-                await run_blocking(cast("BlockingAct", act), self._context)
-            else:
-                await cast("Act", act)(self._context)
-        except (SystemExit, KeyboardInterrupt) as error:
-            # asyncio would hand them to the loop, and the peer with all its actors would end.
-            raise RuntimeError(f"the actor raised {error!r}; to end, an actor returns") from error
+        if self.blocking:
+            return run_blocking(cast("BlockingAct", act), self._context)
+        return cast("Act", act)(self._context)
