@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo "docker compose" || echo docker-compose)
 
 # All extras: the tests need each of them.
-EXTRAS := embedded,otel,png,prometheus,reflection,test,yaml,zstd
+EXTRAS := embedded,nats,otel,png,prometheus,redis,reflection,test,yaml,zstd
 # The generator is pinned low: code made by it loads under every protobuf from 5.27 on.
 PROTOC_PIN := grpcio-tools==1.66.2 setuptools==75.8.0
 CORE_TESTS := tests/faults tests/grid/client tests/grid/mailbox tests/grid/registry \
@@ -28,6 +28,8 @@ DEBUG_TESTS := tests/grid/client tests/grid/mailbox tests/grid/server tests/grid
 UNTRACED := --ignore=tests/bench --ignore=tests/compose
 TESTS ?=
 PROTOS := $(shell find protos -name '*.proto')
+# Those whose services get clients and servers of the grid.
+SERVICES := $(shell grep -rl --include='*.proto' 'rpc/options.proto"' protos/examples protos/tests)
 
 # Tests start hundreds of processes, which would compile the packages each time.
 unexport PYTHONDONTWRITEBYTECODE
@@ -101,8 +103,10 @@ test-etcd: install ## Run the tests that face etcd on a current one: GRID_TEST_E
 	.venv-proto/bin/python -m pip install --quiet $(PROTOC_PIN)
 	@touch $@
 
-proto: .venv-proto/.installed ## Regenerate the protobuf code from protos/
+proto: install .venv-proto/.installed ## Regenerate the protobuf code from protos/
 	.venv-proto/bin/python -m grpc_tools.protoc -I protos --python_out=. --pyi_out=. $(PROTOS)
+	.venv-proto/bin/python -m grpc_tools.protoc -I protos --grid_out=. \
+	  --plugin=protoc-gen-grid=$(BIN)/protoc-gen-grid $(SERVICES)
 	.venv-proto/bin/python protos/isolate.py $(patsubst protos/%.proto,%_pb2.py,$(filter protos/grid/%,$(PROTOS)))
 
 lint: install ## Check style and spelling

@@ -80,7 +80,14 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("helpers",),
         ("", "cli", "testing", "__main__"),
     ),
-    "rpc": (("machine_pb2",), ("machines",), ("cli",), ("",)),
+    "rpc": (
+        ("machine_pb2", "options_pb2", "psrpc_pb2", "service_pb2"),
+        ("machines", "buses"),
+        ("services",),
+        ("cli",),
+        ("",),
+        ("generator",),
+    ),
     "node": (("",),),
 }
 
@@ -126,8 +133,14 @@ def sources(*folders: str, generated: bool = False) -> Iterator[Path]:
     """Python files below folders of the repository, generated code left out."""
     for folder in folders:
         for path in sorted((ROOT / folder).rglob("*.py")):
-            if generated or not path.stem.endswith(("_pb2", "_pb2_grpc")):
+            if generated or not _is_generated(path):
                 yield path
+
+
+def _is_generated(path: Path) -> bool:
+    if path.stem.endswith("_grid"):  # beside the messages of the same file
+        return path.with_name(f"{path.stem.removesuffix('_grid')}_pb2.py").exists()
+    return path.stem.endswith(("_pb2", "_pb2_grpc"))
 
 
 @functools.cache

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from grid.aio import Opening, check_loop
 from grid.deadline import Deadline
-from grid.mailbox.mailbox import Mailbox
+from grid.mailbox.mailbox import Groups, Mailbox
 from grid.timers import Timer, Timers
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class ActorContext:
         data: bytes,
         client: Client,
         mailbox: Mailbox | None,
-        open_mailbox: Callable[[str, int, str], Opening[Mailbox]],
+        open_mailbox: Callable[[str, int, str, Groups | None], Opening[Mailbox]],
     ) -> None:
         self.name = name
         self.id = id
@@ -221,6 +221,7 @@ class ActorContext:
         *,
         size: int = 64,
         type: str = "",  # noqa: A002
+        groups: Groups | None = None,
     ) -> Opening[Mailbox]:
         """A mailbox that closes with the actor; its own name by default.
 
@@ -230,10 +231,12 @@ class ActorContext:
             name: its name.
             size: requests that it holds at most while none is read.
             type: registered with the name, for clients that look for mailboxes of a kind.
+            groups: paths of groups that are registered together with the name, each with
+                what it offers; they go with it.
 
         Raises (once entered or awaited):
             InvalidName: the name breaks the rule.
-            AlreadyRegistered: the name has an owner.
+            AlreadyRegistered: the name or a path has an owner.
             LeaseLost, EtcdUnavailable: it cannot be claimed now.
         """
-        return self._open_mailbox(self.name if name is None else name, size, type)
+        return self._open_mailbox(self.name if name is None else name, size, type, groups)

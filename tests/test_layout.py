@@ -78,6 +78,17 @@ PURE = (
     "rpc/machines/mirror.py",
     "rpc/machines/payloads.py",
     "rpc/machines/values.py",
+    "rpc/buses/members.py",
+    "rpc/generator/emit.py",
+    "rpc/generator/model.py",
+    "rpc/generator/names.py",
+    "rpc/generator/reading.py",
+    "rpc/generator/text.py",
+    "rpc/services/codes.py",
+    "rpc/services/errors.py",
+    "rpc/services/failures.py",
+    "rpc/services/selection.py",
+    "rpc/services/specification.py",
 )
 IMPURE = frozenset(
     {"asyncio", "datetime", "grpc", "os", "random", "secrets", "socket", "subprocess", "threading"}

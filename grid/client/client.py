@@ -15,6 +15,7 @@ from grid.errors import (
     OutcomeUnknown,
     PeerUnreachable,
 )
+from grid.etcd import EtcdClient
 from grid.registry.entities import Entity, EntityWatch, entities
 from grid.registry.names import Kind, full_name, prefix
 from grid.transport.statistics import ClientStatistics
@@ -52,6 +53,16 @@ class Client(ActorCalls):
             first outermost; for both see `grid.interceptors`.
         codec: the message types it knows; by default those of `grid.register`.
     """
+
+    @property
+    def etcd(self) -> EtcdClient:
+        """The session with etcd that it uses, and closes if it made it."""
+        return self._etcd
+
+    @property
+    def max_message_bytes(self) -> int:
+        """Bytes of the largest message that is sent or accepted."""
+        return self._limit
 
     # -- statistics ---------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from threading import get_ident
 from types import TracebackType
 from typing import Self, cast
@@ -45,7 +45,10 @@ from grid.numbers import check_count
 from grid.transport.answer import Answer
 from grid.transport.stream_end import StreamEnd
 
-__all__ = ["Mailbox", "check_size"]
+__all__ = ["Groups", "Mailbox", "check_size"]
+
+# Paths below `<namespace>.group.` at which a mailbox is found too, each with what it offers there.
+Groups = Mapping[str, Iterable[str]]
 
 
 # The queue of a mailbox that got nothing yet: an empty deque weighs 700 bytes, and a name that
@@ -179,6 +182,17 @@ class Mailbox:
             WrongEventLoop: this is not the mailbox's loop.
         """
         return await anext(self, None)
+
+    async def leave(self) -> None:
+        """Free the name and take nothing new; what was taken in can still be served.
+
+        The iteration ends after what is queued; close the mailbox then. Cancelling it does
+        not keep the name.
+        """
+        self._drain()
+        if not self._released:
+            self._released = True
+            await self._release(self)
 
     async def close(self) -> None:
         """Answer what is left, end the iteration and the streams, and free the name.

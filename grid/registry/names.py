@@ -24,6 +24,7 @@ __all__ = [
     "check_namespace",
     "default_peer_name",
     "full_name",
+    "group_key",
     "peer_name",
     "prefix",
 ]
@@ -91,6 +92,11 @@ def full_name(namespace: str, kind: Kind, name: str) -> str:
 def prefix(namespace: str, kind: Kind) -> str:
     """The prefix of all keys of a kind; the rest of a key is the name."""
     return f"{check_namespace(namespace)}.{kind}."
+
+
+def group_key(namespace: str, path: str) -> str:
+    """The key of a path under which many mailboxes are found; Go peers do not look there."""
+    return f"{check_namespace(namespace)}.group.{path}"
 
 
 def address_lock_key(address: str) -> str:

@@ -28,7 +28,7 @@ from grid.errors import (
     UnknownActorType,
 )
 from grid.errors.classification import text_of
-from grid.mailbox.mailbox import Mailbox
+from grid.mailbox.mailbox import Groups, Mailbox
 from grid.registry.names import Kind, check_actor_type, full_name
 from grid.registry.registration import Amount
 from grid.server.definitions import Act, BlockingAct, Definition
@@ -219,9 +219,10 @@ class ActorRunner:
         name: str,
         size: int,
         type: str,  # noqa: A002
+        groups: Groups | None,
     ) -> Opening[Mailbox]:
         async def opened() -> Mailbox:
-            mailbox = await self._peer.open_mailbox(name, size, type)
+            mailbox = await self._peer.open_mailbox(name, size, type, groups)
             mailboxes.append(mailbox)
             return mailbox
 

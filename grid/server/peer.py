@@ -9,9 +9,9 @@ from grid.aio import check_loop
 from grid.codec import Codec
 from grid.errors import InvalidArgument, ServerNotRunning
 from grid.mailbox.dispatcher import Dispatcher
-from grid.mailbox.mailbox import Mailbox
+from grid.mailbox.mailbox import Groups, Mailbox
 from grid.registry.membership import Membership
-from grid.registry.names import Kind, full_name, prefix
+from grid.registry.names import Kind, full_name, group_key, prefix
 from grid.registry.registration import Amount, encode_registration
 from grid.transport.protocol import VERSION
 
@@ -38,6 +38,7 @@ class Peer:
         self._socket = socket
         self.dispatcher = Dispatcher(codec)
         self.membership: Membership | None = None
+        self._groups: dict[Mailbox, tuple[str, ...]] = {}  # keys that go with a mailbox
         self._loop = asyncio.get_running_loop()
 
     def check_loop(self) -> None:
@@ -87,14 +88,26 @@ class Peer:
             release=self._release_mailbox,
         )
 
-    async def open_mailbox(self, name: str, size: int, type: str = "") -> Mailbox:  # noqa: A002
-        """A mailbox under its name. Cancelling it leaves no name behind."""
+    async def open_mailbox(
+        self,
+        name: str,
+        size: int,
+        type: str = "",  # noqa: A002
+        groups: Groups | None = None,
+    ) -> Mailbox:
+        """A mailbox under its name, and under paths of groups. Cancelling it leaves none behind."""
         self.check_loop()
         self.joined()
         if not isinstance(type, str):
             raise InvalidArgument("the type of a mailbox", type, "a string")
         mailbox = self.new_mailbox(name, size)
-        await self._claim_with({mailbox.key: self._registration(mailbox.key, type=type)}, mailbox)
+        paths = {group_key(self.namespace, path): types for path, types in (groups or {}).items()}
+        values = {mailbox.key: self._registration(mailbox.key, type=type)}
+        for key, types in paths.items():
+            values[key] = self._registration(key, type=name, types=types)
+        await self._claim_with(values, mailbox)
+        if paths:
+            self._groups[mailbox] = tuple(paths)
         return mailbox
 
     async def claim_with(
@@ -144,6 +157,6 @@ class Peer:
         # The name goes first, so that no client resolves it to a peer without it; the closed
         # mailbox answers clients that have resolved it already.
         try:
-            await self.free((mailbox.key,), mailbox.epoch)
+            await self.free((*self._groups.pop(mailbox, ()), mailbox.key), mailbox.epoch)
         finally:
             self.dispatcher.remove(mailbox)

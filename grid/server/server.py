@@ -18,7 +18,7 @@ from grid.forks import check_grpc
 from grid.interceptors import Filter, IncomingCall, Interceptor
 from grid.mailbox.dispatcher import State
 from grid.mailbox.interception import IncomingInterception
-from grid.mailbox.mailbox import Mailbox
+from grid.mailbox.mailbox import Groups, Mailbox
 from grid.process import stoppable_as_first_process
 from grid.server.config import ServerConfig, check_annotations
 from grid.server.decorators import Definitions
@@ -153,20 +153,28 @@ class Server(Definitions):
         """A client of the same grid, which ends with the server."""
         return self._started().client
 
-    def open_mailbox(self, name: str, *, size: int = 64, type: str = "") -> Opening[Mailbox]:  # noqa: A002
+    def open_mailbox(
+        self,
+        name: str,
+        *,
+        size: int = 64,
+        type: str = "",  # noqa: A002
+        groups: Groups | None = None,
+    ) -> Opening[Mailbox]:
         """A mailbox outside of actors: `async with server.open_mailbox("orders") as mailbox:`.
 
         It can be awaited instead; then close it yourself. Cancelling leaves no name behind. The
-        type is registered with the name, for clients that look for mailboxes of a kind.
+        type is registered with the name, for clients that look for mailboxes of a kind, and so
+        are paths of groups, each with what the mailbox offers there.
 
         Raises (once entered or awaited):
             InvalidName: the name breaks the rule.
-            AlreadyRegistered: the name has an owner.
+            AlreadyRegistered: the name or a path has an owner.
             ServerNotRunning, LeaseLost, EtcdUnavailable: it cannot be claimed now.
             WrongEventLoop: the server was started on another event loop.
         """
         peer = self._started().peer
-        return Opening(lambda: peer.open_mailbox(name, size, type))
+        return Opening(lambda: peer.open_mailbox(name, size, type, groups))
 
     # -- life ----------------------------------------------------------------------
 

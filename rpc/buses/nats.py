@@ -1,0 +1,200 @@
+"""The bus of a NATS server, for which the extra `nats` is needed.
+
+Services on it speak the protocol of psrpc, so that Go programs join. By that protocol all
+methods of a service share a subject and a queue group, so a process may win a message of a
+queue that it does not serve: it hands such a message back to the group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+import nats
+from google.protobuf.message import DecodeError
+from nats.aio.client import Client as NatsClient
+from nats.errors import Error as NatsError
+
+from rpc.buses.broker_errors import BrokerUnavailable
+from rpc.buses.bus import DEFAULT_SIZE, BusClosed, Capabilities, Channel, Inflow
+from rpc.buses.flows import Flows
+from rpc.buses.members import sanitized
+from rpc.psrpc_pb2 import Envelope
+
+__all__ = ["NatsBus"]
+
+_log = logging.getLogger("rpc.services")
+
+_GROUP = "bus"
+_HOPS = "Grid-Hops"
+_MOST_HOPS = 50  # times that a message is handed back
+_CONNECTING = 5.0  # seconds
+
+
+class NatsBus:
+    """A bus of a NATS server; see `Bus`.
+
+    Args:
+        nats: its URL (`nats://127.0.0.1:4222`), or a connected client of nats-py, which is not
+            closed with the bus.
+    """
+
+    capabilities = Capabilities()
+
+    def __init__(self, nats: str | NatsClient = "nats://127.0.0.1:4222") -> None:
+        self._owns = isinstance(nats, str)
+        self._name = nats if isinstance(nats, str) else repr(nats)
+        self._client: Any = None if isinstance(nats, str) else nats
+        self._connecting = asyncio.Lock()
+        self._subjects: dict[tuple[str, bool], _Subject] = {}
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<NatsBus {self._name}>"
+
+    async def publish(self, channel: Channel, data: bytes) -> None:
+        """See `Bus.publish`. It returns when the message is in the client's buffer.
+
+        Raises:
+            BrokerUnavailable: the server is not there.
+        """
+        client = await self._connected()
+        try:
+            await client.publish(_subject(channel), data)
+        except (NatsError, OSError) as error:
+            raise BrokerUnavailable(self._name, repr(error)) from error
+
+    async def subscribe(
+        self, channel: Channel, *, queue: bool = False, size: int = DEFAULT_SIZE
+    ) -> Inflow:
+        """See `Bus.subscribe`.
+
+        Raises:
+            BrokerUnavailable: the server is not there.
+        """
+        client = await self._connected()
+        key = (_subject(channel), queue)
+        subject = self._subjects.get(key)
+        if subject is None:
+            subject = self._subjects[key] = _Subject(client, *key, left=self._left)
+        flow = subject.flows.add(channel.route or channel.name, size)
+        subject.only = "" if channel.route else channel.name
+        try:
+            await subject.open()
+        except (NatsError, OSError, TimeoutError) as error:
+            await flow.close()
+            raise BrokerUnavailable(self._name, repr(error)) from error
+        except BaseException:
+            await flow.close()
+            raise
+        return flow
+
+    async def close(self) -> None:
+        """See `Bus.close`."""
+        if self._closed:
+            return
+        self._closed = True
+        for subject in tuple(self._subjects.values()):
+            await subject.flows.close()
+        if self._owns and self._client is not None:
+            with contextlib.suppress(NatsError, OSError):
+                await self._client.close()
+
+    # -- inside ----------------------------------------------------------------
+
+    async def _connected(self) -> Any:
+        if self._closed:
+            raise BusClosed("NATS bus")
+        if self._client is None:
+            async with self._connecting:
+                if self._client is None:
+                    self._client = await self._connect()
+        return self._client
+
+    async def _connect(self) -> Any:
+        try:
+            async with asyncio.timeout(_CONNECTING):
+                return await nats.connect(
+                    self._name,
+                    allow_reconnect=True,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=0.2,
+                    connect_timeout=2,
+                    error_cb=_report,
+                )
+        except (NatsError, OSError, TimeoutError) as error:
+            raise BrokerUnavailable(self._name, repr(error)) from error
+
+    async def _left(self, subject: _Subject) -> None:
+        if self._subjects.get((subject.name, subject.queue)) is subject:
+            del self._subjects[subject.name, subject.queue]
+
+
+class _Subject:
+    """The subscription of one subject, for all routes within it."""
+
+    def __init__(self, client: Any, name: str, queue: bool, *, left: Any) -> None:
+        self.name = name
+        self.queue = queue
+        self.only = ""  # the one channel of a subject without routes
+        self.flows = Flows(self._emptied)
+        self._client = client
+        self._left = left
+        self._opening: asyncio.Task[None] | None = None
+        self._subscription: Any = None
+
+    async def open(self) -> None:
+        """Subscribe; the server knows it when this returns."""
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open(), name=f"subject {self.name}")
+        await asyncio.shield(self._opening)
+
+    async def _open(self) -> None:
+        self._subscription = await self._client.subscribe(
+            self.name, queue=_GROUP if self.queue else "", cb=self._take
+        )
+        await self._client.flush(timeout=_CONNECTING)
+
+    async def _take(self, message: Any) -> None:
+        route = self.only or _route(message.data)
+        if not self.queue:
+            self.flows.put_all(route, message.data)
+        elif not self.flows.put_one(route, message.data) and route not in self.flows:
+            await self._hand_back(message)
+
+    async def _hand_back(self, message: Any) -> None:
+        hops = int((message.headers or {}).get(_HOPS, "0"))
+        if hops >= _MOST_HOPS:
+            _log.warning("%s: nobody serves %s", self.name, _route(message.data))
+            return
+        if hops:
+            await asyncio.sleep(min(0.001 * hops, 0.02))
+        with contextlib.suppress(NatsError, OSError):
+            await self._client.publish(self.name, message.data, headers={_HOPS: str(hops + 1)})
+
+    async def _emptied(self, _: str) -> None:
+        if any(True for _ in self.flows):
+            return
+        await self._left(self)
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
+        if self._subscription is not None:
+            with contextlib.suppress(NatsError, OSError):
+                await self._subscription.unsubscribe()
+
+
+def _subject(channel: Channel) -> str:
+    return channel.subject or f"BUS.{sanitized(channel.name)}"
+
+
+def _route(data: bytes) -> str:
+    try:
+        return str(Envelope.FromString(data).channel)
+    except DecodeError:
+        return ""
+
+
+async def _report(error: Exception) -> None:
+    _log.warning("NATS bus: %r", error)

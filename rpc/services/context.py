@@ -1,0 +1,67 @@
+"""The call that a handler serves: who calls, by when, and with which metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from grid.deadline import Deadline
+from rpc.services.specification import MethodSpec, ServiceSpec
+
+__all__ = ["CallContext"]
+
+
+class CallContext:
+    """A call as its handler sees it.
+
+    Attributes:
+        service: the service's full name.
+        method: the method's name in the .proto.
+        topic: the parameters of the topic it came for; empty for none.
+        client: the id of the caller.
+        member: the id of this server.
+        metadata: what the caller says about the call.
+        deadline: by when the caller wants the answer; None if it did not say.
+    """
+
+    __slots__ = ("client", "deadline", "member", "metadata", "spec", "specification", "topic")
+
+    def __init__(
+        self,
+        specification: ServiceSpec,
+        spec: MethodSpec[Any, Any],
+        topic: tuple[str, ...],
+        client: str,
+        member: str,
+        metadata: Mapping[str, str],
+        deadline: Deadline | None,
+    ) -> None:
+        self.specification = specification
+        self.spec = spec
+        self.topic = topic
+        self.client = client
+        self.member = member
+        self.metadata = metadata
+        self.deadline = deadline
+
+    def __repr__(self) -> str:
+        return f"<CallContext {self.service}.{self.method} of {self.client}>"
+
+    @property
+    def service(self) -> str:
+        """The service's full name."""
+        return self.specification.name
+
+    @property
+    def method(self) -> str:
+        """The method's name in the .proto."""
+        return self.spec.name
+
+    @property
+    def multi(self) -> bool:
+        """True if every server gets the request."""
+        return self.spec.routing == "multi"
+
+    def remaining(self) -> float | None:
+        """Seconds until the caller's deadline, never below 0; None for no deadline."""
+        return None if self.deadline is None else self.deadline.remaining()

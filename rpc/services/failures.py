@@ -1,0 +1,62 @@
+"""Errors of calls whose attempts all failed: each cause has its own. Pure."""
+
+from __future__ import annotations
+
+from grid.errors import (
+    BreakerOpen,
+    GridError,
+    MailboxClosed,
+    OutcomeUnknown,
+    PeerBusy,
+    PeerNotServing,
+    ReceiverBusy,
+)
+from rpc.services.calls import Outgoing
+from rpc.services.errors import (
+    AllDeclined,
+    AllUnreachable,
+    NoServers,
+    OutcomeUnclear,
+    ServiceError,
+)
+
+__all__ = ["Attempts"]
+
+_DECLINED = (ReceiverBusy, PeerBusy, PeerNotServing, MailboxClosed, BreakerOpen)
+
+
+class Attempts:
+    """The members that were asked in vain.
+
+    Attributes:
+        tried: their ids, each with its error.
+        looked_again: the directory was read again since.
+    """
+
+    def __init__(self, service: str, call: Outgoing) -> None:
+        self.tried: dict[str, GridError] = {}
+        self.looked_again = False
+        self._service = service
+        self._call = call
+
+    def failed(self, member: str, error: GridError) -> None:
+        """Note a failure that leaves the call open to another member."""
+        self.tried[member] = error
+
+    def error(self) -> ServiceError:
+        """The error for the caller."""
+        what, tried = self._call.what, self.tried
+        if not tried:
+            topic = f" of topic {self._call.topic}" if self._call.topic else ""
+            return NoServers(f"{what}: no server{topic} is registered")
+        reasons = "; ".join(f"{member}: {error}" for member, error in tried.items())
+        cls: type[AllDeclined | AllUnreachable | OutcomeUnclear]
+        if any(isinstance(one, OutcomeUnknown) for one in tried.values()):
+            cls, said = OutcomeUnclear, "the servers were lost"
+        elif any(isinstance(one, _DECLINED) for one in tried.values()):
+            cls, said = AllDeclined, "no server takes requests now"
+        else:
+            cls, said = AllUnreachable, "no server can be reached"
+        error = cls(f"{what}: {said} ({reasons})", members=tried)
+        error.__cause__ = next(reversed(tried.values()))
+        return error

@@ -1,0 +1,118 @@
+"""A service that tells which server was asked, and how; servers and clients of it on any bus."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import rpc.services as services
+from rpc.services import CallContext, ServiceError, ServiceStream
+from tests.rpc.services.greeting_grid import GreeterBase, GreeterClient, GreeterServer
+from tests.rpc.services.greeting_pb2 import Hello
+
+__all__ = ["Greeter", "Hall", "hall"]
+
+
+class Greeter(GreeterBase):
+    """Answers with capitals; a text with a colon asks for something else."""
+
+    def __init__(self, name: str, affinity: float = 1.0) -> None:
+        self.name = name
+        self.affinity = affinity
+        self.calls: Counter[str] = Counter()
+        self.release = asyncio.Event()
+
+    async def _answer(self, request: Hello, context: CallContext) -> Hello:
+        self.calls[context.method] += 1
+        verb, _, rest = request.text.partition(":")
+        if verb == "fail":
+            raise ServiceError(rest, "as asked", details=[Hello(text="a detail")])
+        if verb == "raise":
+            raise ValueError(rest)
+        if verb == "wait":
+            await self.release.wait()
+        if verb == "wrong":
+            return "no message"  # type: ignore[return-value]
+        return Hello(
+            text=request.text.upper(),
+            server=self.name,
+            topic=context.topic,
+            metadata=context.metadata,
+        )
+
+    greet = regional = in_room = each_in_room = owned = all = _answer
+
+    async def pick(self, request: Hello, context: CallContext) -> Hello:
+        return await self._answer(request, context)
+
+    async def pick_affinity(self, request: Hello, context: CallContext) -> float:
+        self.calls["bid"] += 1
+        if request.text.startswith("wait:"):
+            await self.release.wait()
+        return self.affinity
+
+    async def talk(self, stream: ServiceStream[Hello, Hello], context: CallContext) -> None:
+        self.calls[context.method] += 1
+        async for hello in stream:
+            if hello.text.startswith("fail:"):
+                raise ServiceError(hello.text.partition(":")[2], "as asked")
+            await stream.send(Hello(text=hello.text.upper(), server=self.name))
+
+    async def talk_to_the_best(
+        self, stream: ServiceStream[Hello, Hello], context: CallContext
+    ) -> None:
+        await self.talk(stream, context)
+
+    async def talk_to_the_best_affinity(self, context: CallContext) -> float:
+        return self.affinity
+
+
+class Hall:
+    """Servers and clients on one bus.
+
+    Args:
+        server_bus: makes the bus of a server.
+        client_bus: makes the bus of a client.
+    """
+
+    def __init__(
+        self, server_bus: Callable[[], Any], client_bus: Callable[[], Any], stack: AsyncExitStack
+    ) -> None:
+        self._server_bus = server_bus
+        self._client_bus = client_bus
+        self._stack = stack
+        self.greeters: dict[str, Greeter] = {}
+
+    async def serve(self, name: str, affinity: float = 1.0, **options: Any) -> GreeterServer:
+        """Start a server; its greeter is in `greeters`."""
+        greeter = self.greeters[name] = Greeter(name, affinity)
+        server = GreeterServer(greeter, self._server_bus(), server_id=name, **options)
+        return await self._stack.enter_async_context(server)
+
+    async def client(self, **options: Any) -> GreeterClient:
+        """A client."""
+        return await self._stack.enter_async_context(GreeterClient(self._client_bus(), **options))
+
+    def calls(self, method: str) -> dict[str, int]:
+        """The number of calls of each server."""
+        return {
+            name: greeter.calls[method]
+            for name, greeter in self.greeters.items()
+            if greeter.calls[method]
+        }
+
+
+@asynccontextmanager
+async def hall(server_bus: Callable[[], Any], client_bus: Callable[[], Any]) -> AsyncIterator[Hall]:
+    """A hall whose servers and clients end with the block, the last one first."""
+    async with AsyncExitStack() as stack:
+        yield Hall(server_bus, client_bus, stack)
+
+
+def local_hall() -> Any:
+    """A hall on a local bus."""
+    bus = services.LocalBus()
+    return hall(lambda: bus, lambda: bus)
