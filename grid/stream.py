@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import copy
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -68,6 +70,43 @@ class Stream:
             if not self._accepted:
                 raise
             raise mark_of_request(copy.copy(error)) from error
+
+    def send_nowait(self, message: Message) -> bool:
+        """Send a message if it need not wait; False, and nothing is sent, if `send` would wait.
+
+        Raises as `send` does.
+        """
+        check_loop(self._loop, "stream")
+        try:
+            port = self._end.sendable()
+            if port is None:
+                return False
+            port.send(*self._codec.encode(message, limit=port.largest, like=self._like))
+            return True
+        except GridError as error:
+            if not self._accepted:
+                raise
+            raise mark_of_request(copy.copy(error)) from error
+
+    def hand_to(self, take: Callable[[Message], bool]) -> None:
+        """Call a function with each message that comes while a task waits in `receive`.
+
+        It saves the task's turn of the event loop, for protocols that answer many short
+        messages. What the function does not take (it returns False) `receive` gives to the
+        task, and so does it raise what the function raises. While the task is at work,
+        messages wait for it: they are taken in order, whoever takes them. The function runs
+        in a copy of the present context; it must not block.
+
+        Args:
+            take: the function.
+        """
+        check_loop(self._loop, "stream")
+        run, decode = contextvars.copy_context().run, self._codec.decode
+
+        def taken(name: str, data: bytes) -> bool:
+            return run(take, decode(name, data))
+
+        self._end.hand_to(taken)
 
     def __aiter__(self) -> Self:
         return self

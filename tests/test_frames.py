@@ -1,7 +1,7 @@
 """Python frames on hot paths stay within their budgets: a guard of speed without a clock.
 
-A frame is counted each time a function or a coroutine of the packages `grid` and `machine` is
-entered or resumed, on both sides of a request. Frames of asyncio, of other libraries and of the
+A frame is counted each time a function or a coroutine of the packages `grid`, `machine` and `rpc`
+is entered or resumed, on both sides of a request. Frames of asyncio, of other libraries and of the
 test's own handlers are not counted. The leanest of several rounds counts, so that a heartbeat or a
 keep-alive during a round does not matter. Budgets were measured on Python 3.11, which has the most
 frames: newer versions inline comprehensions. Raise a budget only together with a benchmark.
@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import grid
+import rpc
 from grid.embedded import Etcd
 from grid.wire_pb2 import EchoMsg
 from machine import Machine, Schema
@@ -32,6 +33,7 @@ REQUESTS = {
     ("send", "local"): 38,
     ("send", "session"): 103,
 }
+REMOTE_MUTATIONS = {"local": 144, "session": 230}
 
 
 class Frames:
@@ -47,7 +49,7 @@ class Frames:
 
     def _is_ours(self, frame: FrameType) -> bool:
         name = frame.f_globals.get("__name__", "")
-        return name.partition(".")[0] in {"grid", "machine"}
+        return name.partition(".")[0] in {"grid", "machine", "rpc"}
 
     @contextmanager
     def counting(self) -> Iterator[None]:
@@ -117,6 +119,23 @@ async def test_frames_of_a_request(
         assert frames.each() <= REQUESTS[method, way], frames.explained()
     finally:
         await echo.close()
+
+
+@pytest.mark.parametrize("way", REMOTE_MUTATIONS)
+async def test_frames_of_a_remote_mutation(
+    way: str,
+    grid_server: grid.Server,
+    grid_client: grid.Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    go_over_the_wire(way, monkeypatch)
+    machine: Machine[Any] = Machine("Count!", id="counter")
+    async with (
+        rpc.Server(machine, grid_server),
+        rpc.Client[Any](grid_client, "counter") as remote,
+    ):
+        frames = await counted(lambda: remote.machine.add("Count"))
+    assert frames.each() <= REMOTE_MUTATIONS[way], frames.explained()
 
 
 TOGGLE = Schema.parse("Idle -Busy; Busy -Idle")

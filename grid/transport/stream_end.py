@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from grid.errors import GridError, OutcomeUnknown, StreamClosed
@@ -108,7 +109,9 @@ class LocalPort:
         there, back = cls(two, largest, peer), cls(one, largest, peer)
         there.other, back.other = back, there
         one.bind(there)
-        two.bind(back)
+        # What the opener sends is taken in the loop's next turn, so that no item is handled
+        # inside of its sender's call, and a caller that asks and asks again lets others run.
+        two.bind(back, deferred=True)
 
     def credit(self) -> int:
         """See `StreamPort`."""
@@ -150,13 +153,16 @@ class StreamEnd:
 
     __slots__ = (
         "__weakref__",
+        "_deferred",
         "_error",
+        "_handing_over",
         "_items",
         "_port",
         "_readers",
         "_receiving",
         "_senders",
         "_sending",
+        "_taker",
         "opened",
     )
 
@@ -169,6 +175,9 @@ class StreamEnd:
         self._receiving = True
         self._readers: list[asyncio.Future[None]] = []
         self._senders: list[asyncio.Future[None]] = []
+        self._taker: Callable[[str, bytes], bool] | None = None
+        self._deferred = False
+        self._handing_over = False  # now, or in the loop's next turn
 
     @property
     def over(self) -> bool:
@@ -177,9 +186,15 @@ class StreamEnd:
 
     # -- events of the other side ------------------------------------------------
 
-    def bind(self, port: StreamPort) -> None:
-        """The way to the other side."""
+    def bind(self, port: StreamPort, *, deferred: bool = False) -> None:
+        """Take the way to the other side.
+
+        Args:
+            port: the way.
+            deferred: items are handed over in the loop's next turn; see `hand_to`.
+        """
         self._port = port
+        self._deferred = deferred
 
     def accepted(self) -> None:
         """The other side has taken the stream."""
@@ -190,8 +205,16 @@ class StreamEnd:
         """An item came."""
         if self._receiving:
             self._items.append((name, data))
-            if self._readers:
+            if not self._readers:
+                return
+            if self._taker is None:
                 _wake(self._readers)
+            elif not self._handing_over:
+                self._handing_over = True
+                if self._deferred:
+                    asyncio.get_running_loop().call_soon(self._hand_over)
+                else:
+                    self._hand_over()
 
     def credited(self) -> None:
         """Sending may go on."""
@@ -253,6 +276,42 @@ class StreamEnd:
             self._port.consumed(len(item[1]))
         return item
 
+    def sendable(self) -> StreamPort | None:
+        """The port, if an item may go now; None if `send` would wait. Raises as `send` does."""
+        port = self._port
+        if not self._sending or port is None:
+            port = self._check_sending()
+        return port if port.credit() > 0 else None
+
+    def hand_to(self, taker: Callable[[str, bytes], bool]) -> None:
+        """Give items to a function as they come, while a task waits in `receive`.
+
+        What the function leaves (it returns False) the task gets; so it does an error that
+        the function raises. While the task is busy with an item, later ones wait for it, so
+        that the order stays.
+        """
+        self._taker = taker
+
+    def _hand_over(self) -> None:
+        items, readers, taker, port = self._items, self._readers, self._taker, self._port
+        try:
+            while items and readers and taker is not None:
+                item = items.popleft()
+                try:
+                    taken = taker(*item)
+                except Exception as error:  # noqa: BLE001 - the reader gets it
+                    _wake(readers, error)
+                    return
+                if not taken:
+                    items.appendleft(item)
+                    break
+                if port is not None:
+                    port.consumed(len(item[1]))
+        finally:
+            self._handing_over = False
+        if items:
+            _wake(readers)
+
     def largest(self) -> int:
         """Bytes of the largest item that may be sent. Raises as `send` does."""
         return self._check_sending().largest
@@ -291,8 +350,13 @@ async def _woken(waiting: list[asyncio.Future[None]]) -> None:
         raise
 
 
-def _wake(waiting: list[asyncio.Future[None]]) -> None:
+def _wake(waiting: list[asyncio.Future[None]], error: Exception | None = None) -> None:
     for waiter in waiting:
-        if not waiter.done():
+        if waiter.done():
+            continue
+        if error is None:
             waiter.set_result(None)
+        else:
+            waiter.set_exception(error)
+            error = None  # one of them has it
     waiting.clear()

@@ -76,6 +76,7 @@ class Caller:
         self._subscriptions = Subscriptions(self._unsubscribe)
         self._functions = FunctionCalls(name)
         self._snapshots: list[asyncio.Future[None]] = []
+        self._over: GridError | MachineError | None = None  # why nothing more comes
 
     @property
     def connected(self) -> bool:
@@ -109,6 +110,8 @@ class Caller:
         timeout: float | None = None,
     ) -> Result:
         """Carry a mutation out at the source; its result, after its change has been applied."""
+        if self._over is not None:
+            raise self._over.with_traceback(None)
         message = self._mutation(kind, states, args, source, error)
         mutation = message.mutation
         pending = self._pending
@@ -123,8 +126,10 @@ class Caller:
                 self._on_waiting()  # `resume` sends it
             else:
                 pending.sent(number, self._mirror.epoch)
-                try:  # noqa: SIM105 - a context manager costs on each call
-                    await connection.send(message)
+                try:
+                    if not connection.send_nowait(message):
+                        call.hold_up()
+                        await connection.send(message)
                 except GridError:
                     pass  # the stream breaks; the next one carries it
             call.sending = False
@@ -344,7 +349,8 @@ class Caller:
         self._functions.end(NotConnected(f"{text}; the function may have run"))
 
     def end(self, error: GridError | MachineError) -> None:
-        """Fail everything that waits: nothing more comes."""
+        """Fail everything that waits, and all that is asked for later: nothing more comes."""
+        self._over = error
         for waiting in self._pending.clear():
             if isinstance(waiting, PendingCall):
                 waiting.fail(error)

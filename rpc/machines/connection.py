@@ -12,7 +12,8 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from grid.errors import GridError
+from google.protobuf.message import Message
+
 from rpc.machine_pb2 import (
     Call,
     Fault,
@@ -33,6 +34,7 @@ from rpc.machines.mirror import Change, Decision, Mirror, Resynchronise
 from rpc.machines.payload_exchange import PayloadExchange
 from rpc.machines.payloads import Assembler, Payload, Progress
 from rpc.machines.streams import MirrorStream
+from rpc.machines.work import Work
 
 __all__ = ["Connection", "MirrorOwner"]
 
@@ -89,6 +91,7 @@ class Connection:
 
     Attributes:
         welcomes: how many welcomes have followed the first; the number of the agreed names.
+        start: runs work until the connection ends at the latest.
     """
 
     def __init__(
@@ -110,7 +113,8 @@ class Connection:
         self._sending = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self._again: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._work = Work("mirror", _failed)
+        self.start = self._work.start
 
     async def welcome(self) -> Welcome:
         """The source's first message.
@@ -137,14 +141,16 @@ class Connection:
             GridError: the stream broke.
             MachineError: the source has ended it for good, or breaks the protocol.
         """
+        self._stream.hand_to(self._take)
         try:
             while (message := await self._stream.receive()) is not None:
-                if not isinstance(message, ToMirror):
-                    raise ProtocolError(f"the source sent a {type(message).__name__}")
-                self._owner.heard()
                 self._take(message)
         finally:
             await self._close()
+
+    def send_nowait(self, message: ToSource) -> bool:
+        """Send a message if nothing waits before it; False if `send` has to. Raises as `send`."""
+        return not self._sending.locked() and self._stream.send_nowait(message)
 
     async def send(self, message: ToSource) -> None:
         """Send a message in its turn. Raises as `grid.Stream.send` does."""
@@ -168,36 +174,25 @@ class Connection:
         if self._again is not None:
             self._again.cancel()
         self._payloads.end(NotConnected("the connection ended before the payload had arrived"))
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run work until the connection ends at the latest."""
-        task = self._loop.create_task(work, name="mirror")
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        await self._work.end()
 
     def start_soon(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Start work from any thread; nothing happens once the loop is closed."""
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(lambda: self.start(work()))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, GridError):  # `run` reports those
-            _log.error("work of a mirror failed", exc_info=error)
-
     # -- what comes ------------------------------------------------------------------------
 
-    def _take(self, message: ToMirror) -> None:
+    def _take(self, message: Message) -> bool:
+        if not isinstance(message, ToMirror):
+            raise ProtocolError(f"the source sent a {type(message).__name__}")
+        self._owner.heard()
         kind = message.WhichOneof("kind") or ""
         taker = _TAKERS.get(kind)
         if taker is None:
             raise ProtocolError("the source sent a message of an unknown kind")
         taker(self, getattr(message, kind))
+        return True
 
     def _decide(self, decision: Decision) -> None:
         match decision:
@@ -270,6 +265,10 @@ class Connection:
 
     async def _answer(self, call: Call) -> None:
         await self.send(ToSource(value=await self._functions.answer(call)))
+
+
+def _failed(error: BaseException) -> None:
+    _log.error("work of a mirror failed", exc_info=error)
 
 
 _TAKERS: dict[str, Callable[[Connection, Any], None]] = {

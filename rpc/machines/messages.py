@@ -9,7 +9,7 @@ from machine.core.mutation import Source
 from machine.errors import InvalidArgument, MachineError
 from machine.rules.kinds import Kind
 from machine.schema.schema import EXCEPTION, Schema
-from rpc.machine_pb2 import Fault, Mutation, Origin
+from rpc.machine_pb2 import ClockMsg, Fault, Mutation, Origin, Snapshot, ToMirror
 from rpc.machines.errors import (
     AccessDenied,
     NotPlainData,
@@ -27,6 +27,7 @@ __all__ = [
     "VERSION",
     "check_names",
     "fault_of",
+    "in_frame",
     "microseconds",
     "names_hash",
     "origin_of",
@@ -138,3 +139,10 @@ def source_from(mutation: Mutation) -> Source | None:
         return None
     origin = mutation.origin
     return Source(origin.machine, origin.transition, origin.time)
+
+
+def in_frame(update: ClockMsg | Snapshot) -> ToMirror:
+    """An update as a message of its own."""
+    if isinstance(update, Snapshot):
+        return ToMirror(snapshot=update)
+    return ToMirror(clock=update)

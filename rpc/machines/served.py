@@ -12,13 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
-from grid.errors import GridError
+from google.protobuf.message import Message
+
 from machine.errors import MachineError
 from machine.waits.result import Result
 from rpc.machine_pb2 import (
-    Call,
     ClockMsg,
     Fault,
     Hello,
@@ -27,20 +26,20 @@ from rpc.machine_pb2 import (
     ToMirror,
     ToSource,
 )
-from rpc.machine_pb2 import Payload as Piece
 from rpc.machines.access import Access
 from rpc.machines.calls import KeptOutcomes
 from rpc.machines.errors import NotConnected, ProtocolError, SourceGone
 from rpc.machines.feed import Differences, Feed, Projection, PushTimes
-from rpc.machines.functions import Function, FunctionCalls, OfferedFunctions
-from rpc.machines.messages import fault_of
+from rpc.machines.functions import Function
+from rpc.machines.messages import fault_of, in_frame
 from rpc.machines.mutations import KeptOutcome, Mutations
-from rpc.machines.payload_exchange import PayloadExchange
-from rpc.machines.payloads import Assembler, Payload
+from rpc.machines.payloads import Payload
+from rpc.machines.side_traffic import SideTraffic
 from rpc.machines.source import SourceMachine, TracedStep
 from rpc.machines.source_waits import SourceWaits
 from rpc.machines.streams import MirrorStream
 from rpc.machines.welcomes import projection_for, welcome_for
+from rpc.machines.work import Work
 
 __all__ = ["ServedMirror"]
 
@@ -66,6 +65,7 @@ class ServedMirror:
     Attributes:
         id: of the mirror, as it says.
         pushes: the number of updates that were not part of an outcome.
+        side: its calls and payloads.
         waits: its open waits for arguments.
     """
 
@@ -92,10 +92,19 @@ class ServedMirror:
         self._access = access
         self._epoch = epoch
         self._differences = differences
+        self._work = Work(f"mirror {self.id}", self._failed)
+        self._start = self._work.start
         self._mutations = Mutations(self.id, source, access, kept)
-        self._functions = OfferedFunctions(getters, access.calls)
-        self._calls = FunctionCalls(source.machine.id)
-        self._payloads = PayloadExchange(self.id, Assembler(limit, self.id), on_payload)
+        self.side = SideTraffic(
+            self.id,
+            source.machine.id,
+            getters,
+            access.calls,
+            on_payload,
+            limit,
+            self._send,
+            self._start,
+        )
         self.waits = SourceWaits(source, self._send, self._start)
         wanted = hello.interval / 1e6 if hello.HasField("interval") else interval
         self._times = PushTimes(wanted)
@@ -103,8 +112,8 @@ class ServedMirror:
         self._sending = asyncio.Lock()
         self._due = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._finishing: set[int] = set()  # numbers of queued mutations
+        self._late = 0  # outcomes that could not go at once
         self._steps: list[TracedStep] = []
         self._fault: BaseException | None = None
         self._generation = source.generation
@@ -118,8 +127,6 @@ class ServedMirror:
         """True if the mirror wants to see each transition."""
         return self._hello.mutations
 
-    # -- the life of it --------------------------------------------------------------------
-
     async def run(self) -> None:
         """Serve the mirror until its stream ends.
 
@@ -131,13 +138,9 @@ class ServedMirror:
             async with self._sending:
                 await self._stream.send(self._welcome(self._hello))
             self._start(self._push())
+            self._stream.hand_to(self._take_now)
             while (message := await self._stream.receive()) is not None:
-                if not isinstance(message, ToSource):
-                    raise ProtocolError(f"a mirror sent a {type(message).__name__}")
-                if message.HasField("mutation"):  # first, for speed
-                    await self._mutate(message.mutation)
-                else:
-                    await self._take(message)
+                await self._take(message)
         finally:
             await self._close()
 
@@ -145,23 +148,10 @@ class ServedMirror:
         self._set_timer(None)
         self.waits.close()
         gone = NotConnected(f"mirror {self.id!r} has left; the other side may have got it")
-        self._calls.end(gone)
-        self._payloads.end(gone)
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self.side.end(gone)
+        await self._work.end()
 
-    def _start(self, work: Any) -> None:
-        task = self._loop.create_task(work, name=f"mirror {self.id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is None or isinstance(error, GridError):  # `run` reports the latter
-            return
+    def _failed(self, error: BaseException) -> None:
         if isinstance(error, MachineError):
             self._start(self.farewell(error))
         else:
@@ -175,7 +165,7 @@ class ServedMirror:
         clock = self._source.clock(self._projection, None)
         snapshot = self._feed.snapshot(clock)
         welcome = welcome_for(self._source.machine, hello, self._projection.names, snapshot)
-        welcome.calls.extend(self._functions.names)
+        welcome.calls.extend(self.side.offered)
         fault = self._new_fault()
         if fault is not None:
             welcome.fault.CopyFrom(fault)
@@ -250,7 +240,7 @@ class ServedMirror:
                 sent = await self._send_steps()
                 message = self._update()
                 if message is not None:
-                    await self._stream.send(_clocked(message))
+                    await self._stream.send(in_frame(message))
                 self.pushes += sent or message is not None
 
     async def _send_steps(self) -> bool:
@@ -291,34 +281,26 @@ class ServedMirror:
 
     # -- what the mirror asks for ----------------------------------------------------------
 
-    async def _take(self, message: ToSource) -> None:
+    async def _take(self, message: Message) -> None:
+        if not isinstance(message, ToSource):
+            raise ProtocolError(f"a mirror sent a {type(message).__name__}")
         match message.WhichOneof("kind"):
+            case "mutation":
+                await self._mutate(message.mutation)
             case "resync":
                 await self._resynchronise(message.resync.reason)
             case "subscribe":
                 self.waits.subscribe(message.subscribe, self._names_of(message.subscribe.welcome))
             case "unsubscribe":
                 self.waits.unsubscribe(message.unsubscribe)
-            case "call":
-                self._start(self._answer(message.call))
-            case "payload":
-                self._take_piece(message.payload)
-            case _:
-                self._take_aside(message)
-
-    def _take_aside(self, message: ToSource) -> None:
-        match message.WhichOneof("kind"):
-            case "value":
-                self._calls.answered(message.value)
-            case "receipt":
-                self._payloads.taken(message.receipt)
             case "interval":
                 interval = message.interval.microseconds / 1e6
                 self._set_timer(self._times.change_interval(interval, self._loop.time()))
             case "log":
                 _log.info("mirror %r: %s", self.id, message.log)
             case _:
-                raise ProtocolError("a mirror sent a message of an unknown kind")
+                if not self.side.take(message):
+                    raise ProtocolError("a mirror sent a message of an unknown kind")
 
     def _names_of(self, welcome: int) -> tuple[str, ...]:
         if welcome >= len(self._names):
@@ -334,11 +316,56 @@ class ServedMirror:
             clock = self._source.clock(self._projection, self._feed.base)
             await self._stream.send(ToMirror(snapshot=self._feed.snapshot(clock)))
 
+    def _take_now(self, message: Message) -> bool:
+        """Carry a mutation out and answer it at once; False if `run` has to do it."""
+        if not isinstance(message, ToSource) or not message.HasField("mutation"):
+            return False
+        if self._sending.locked() or self._late or self.follows_steps:
+            return False
+        mutation, told = message.mutation, False
+        names = self._names_of(mutation.welcome)
+        self._source.hold()
+        try:
+            kept = self._mutations.take(mutation, names)
+            if kept is None:
+                return True
+            told = self._sent_outcome(kept)
+        finally:
+            self._source.release(told=told)
+        if not told:
+            self._late += 1
+            self._start(self._send_late(kept))
+        self._finish_later(kept)
+        return True
+
+    async def _send_late(self, kept: KeptOutcome) -> None:
+        try:
+            await self._send_outcome(kept)
+        finally:
+            self._late -= 1
+
+    def _sent_outcome(self, kept: KeptOutcome) -> bool:
+        """Send an outcome that can go at once, alone; False if it cannot."""
+        if self._stale() or self._source.fault() is not self._fault:
+            return False
+        feed = self._feed
+        before = feed.base, feed.sequence
+        message = ToMirror()
+        outcome = message.outcome
+        kept.fill(outcome)
+        update = self._update(outcome.clock)
+        if not isinstance(update, Snapshot) and self._stream.send_nowait(message):
+            return True
+        feed.base, feed.sequence = before  # as if it had not been made
+        return False
+
     async def _mutate(self, mutation: Mutation) -> None:
         kept = self._mutations.take(mutation, self._names_of(mutation.welcome))
-        if kept is None:
-            return
-        await self._send_outcome(kept)
+        if kept is not None:
+            await self._send_outcome(kept)
+            self._finish_later(kept)
+
+    def _finish_later(self, kept: KeptOutcome) -> None:
         # A call that was sent again, and still waits for its turn, is answered once.
         if kept.queued is not None and kept.number not in self._finishing:
             self._finishing.add(kept.number)
@@ -366,34 +393,3 @@ class ServedMirror:
             if isinstance(update, Snapshot):
                 await self._stream.send(ToMirror(snapshot=update))
             await self._stream.send(message)
-
-    # -- calls, both ways ------------------------------------------------------------------
-
-    async def _answer(self, call: Call) -> None:
-        await self._send(ToMirror(value=await self._functions.answer(call)))
-
-    async def call(self, name: str, args: Mapping[str, Any]) -> Any:
-        """Call a function that the mirror offers. Raises what it raised."""
-        return await self._calls.call(lambda one: self._send(ToMirror(call=one)), name, args)
-
-    # -- payloads, both ways ---------------------------------------------------------------
-
-    async def send_payload(self, payload: Payload) -> None:
-        """Send a payload in pieces; other messages go between them."""
-        await self._payloads.send(lambda one: self._send(ToMirror(payload=one)), payload)
-
-    def _take_piece(self, piece: Piece) -> None:
-        whole, receipt = self._payloads.take(piece)
-        if receipt is not None:
-            self._start(self._send(ToMirror(receipt=receipt)))
-        elif whole is not None:
-            self._start(self._deliver(piece.id, whole))
-
-    async def _deliver(self, number: int, payload: Payload) -> None:
-        await self._send(ToMirror(receipt=await self._payloads.deliver(number, payload)))
-
-
-def _clocked(message: ClockMsg | Snapshot) -> ToMirror:
-    if isinstance(message, Snapshot):
-        return ToMirror(snapshot=message)
-    return ToMirror(clock=message)

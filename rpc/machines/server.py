@@ -174,7 +174,7 @@ class Server:
         found = [one for one in self._mirrors if mirror is None or one.id == mirror]
         if mirror is not None and not found:
             raise NotConnected(f"mirror {mirror!r} is not connected to {self.name!r}")
-        await asyncio.gather(*(one.send_payload(payload) for one in found))
+        await asyncio.gather(*(one.side.send_payload(payload) for one in found))
 
     async def call(self, mirror: str, name: str, /, **args: Any) -> Any:
         """Call a function that a client offers; its answer.
@@ -185,7 +185,7 @@ class Server:
         """
         for one in self._mirrors:
             if one.id == mirror:
-                return await one.call(name, args)
+                return await one.side.call(name, args)
         raise NotConnected(f"mirror {mirror!r} is not connected to {self.name!r}")
 
     # -- inside ----------------------------------------------------------------------------
@@ -252,6 +252,7 @@ class Server:
 
     def _follow_steps(self) -> None:
         if self._source is not None:
+            self._source.mirrors = len(self._mirrors)
             self._source.keep_steps = any(one.follows_steps for one in self._mirrors)
 
     def _changed(self, steps: list[TracedStep]) -> None:

@@ -63,6 +63,7 @@ class SourceMachine:
 
     Attributes:
         keep_steps: True while each transition is kept for `changed`.
+        mirrors: the number of those that `changed` has to tell of changes.
         generation: grows with each change of the schema.
     """
 
@@ -74,6 +75,7 @@ class SourceMachine:
     ) -> None:
         self.machine = machine
         self.keep_steps = False
+        self.mirrors = 0
         self.generation = 0
         self._steps: deque[TracedStep] = deque(maxlen=_MOST_STEPS)
         self._loop = asyncio.get_running_loop()
@@ -81,9 +83,11 @@ class SourceMachine:
         self._changed = changed
         self._schema_changed = schema_changed
         self._signalled = False
+        self._held = False
         self._imported = machine.machine_tick
         self._tracer = _Watcher(self)
         self._version = 0  # grows with each change, on the thread that makes it
+        self._version_held = 0
         self._clocks: dict[Projection, tuple[int, Clock]] = {}
         machine.bind_tracer(self._tracer)
 
@@ -104,7 +108,8 @@ class SourceMachine:
         machine = self.machine
         if machine.disposed and shown is not None:  # it has no ticks any more
             return shown
-        clock = projection.clock(machine.time(), machine.queue_tick, machine.machine_tick, shown)
+        ticks = machine.current_ticks
+        clock = projection.clock(ticks, machine.queue_tick, machine.machine_tick, shown)
         if not projection.shallow:  # of those, each mirror has its own
             self._clocks[projection] = version, clock
         return clock
@@ -142,6 +147,21 @@ class SourceMachine:
         error = self.machine.err
         return error if error is not None and self.machine.is_(EXCEPTION) else None
 
+    def hold(self) -> None:
+        """Tell of no change until `release`: a mirror is about to make one itself."""
+        self._held, self._version_held = True, self._version
+
+    def release(self, *, told: bool) -> None:
+        """Go on after `hold`.
+
+        Args:
+            told: the mirror that made the change has it; no one else needs to be told if
+                there is no other.
+        """
+        self._held = False
+        if self._version != self._version_held and not (told and self.mirrors == 1):
+            self._signal()
+
     def tell(self) -> None:
         """Tell of all changes up to now, on the event loop."""
         self._signalled = False
@@ -154,6 +174,14 @@ class SourceMachine:
 
     def _ticked(self) -> None:
         self._version += 1
+        if not self._held or threading.get_ident() != self._thread:
+            self._signal()
+
+    def _ended(self) -> None:
+        self._version += 1
+        self._signal()  # also while it is held: no outcome tells of this
+
+    def _signal(self) -> None:
         if self._signalled:
             return
         self._signalled = True
@@ -196,7 +224,7 @@ class _Watcher(Tracer):
 
     def machine_disposed(self, machine: Observed) -> None:
         """See `Tracer`."""
-        self._source._ticked()
+        self._source._ended()
 
     def mutation_dropped(self, machine: Observed, mutation: Mutation, reason: DropReason) -> None:
         """See `Tracer`. The queue tick has moved."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from google.protobuf.message import Message
@@ -16,6 +17,12 @@ class MirrorStream(Protocol):
 
     async def send(self, message: Message) -> None:
         """Send a message."""
+
+    def send_nowait(self, message: Message) -> bool:
+        """Send a message if it need not wait; False if `send` would."""
+
+    def hand_to(self, take: Callable[[Message], bool]) -> None:
+        """Call a function with messages that come while a task waits in `receive`."""
 
     async def receive(self) -> Message | None:
         """The next message; None at the end."""

@@ -16,7 +16,7 @@ __all__ = ["PendingCall", "Timeouts"]
 
 
 class PendingCall:
-    """A call of the current task, until its outcome is there.
+    """A call, until its outcome is there.
 
     Args:
         number: of the call.
@@ -25,7 +25,7 @@ class PendingCall:
     Attributes:
         future: its result.
         deadline: in seconds of the loop's clock.
-        sending: True while the task sends it and does not yet await the future.
+        sending: True while its task is held up in sending it and does not yet await the future.
     """
 
     __slots__ = (
@@ -45,10 +45,16 @@ class PendingCall:
         self.seconds = seconds
         self.future: asyncio.Future[Result] = loop.create_future()
         self.deadline = loop.time() + seconds
-        self.sending = True
+        self.sending = False
         self._error: MachineError | None = None
-        self._task = asyncio.current_task()
-        self._cancelling = 0 if self._task is None else self._task.cancelling()
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+
+    def hold_up(self) -> None:
+        """Note that the current task has to wait before it can send the call."""
+        self.sending = True
+        self._task = task = asyncio.current_task()
+        self._cancelling = 0 if task is None else task.cancelling()
 
     def fail(self, error: Exception) -> None:
         """End the call with an error."""

@@ -43,6 +43,13 @@ class Spoiled:
             await self._cut()
         await self._stream.send(message)
 
+    def send_nowait(self, message: Message) -> bool:
+        """See `grid.Stream`."""
+        return not self._spoiler.cut_after_sending and self._stream.send_nowait(message)
+
+    def hand_to(self, take: Any) -> None:
+        """Leave all to `receive`, as a stream may."""
+
     async def receive(self) -> Any:
         """See `grid.Stream`."""
         while not self._ready:
