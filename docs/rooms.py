@@ -88,7 +88,14 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("",),
         ("generator",),
     ),
-    "node": (("",),),
+    "node": (
+        ("pool_pb2", "errors", "names", "settings"),
+        ("conversions", "policy", "streams"),
+        ("worker",),
+        ("agent", "client", "supervisor"),
+        ("cli", "offering"),
+        ("",),
+    ),
 }
 
 # An import that goes up, and the reason it is allowed.

@@ -1,1 +1,49 @@
-"""Supervisors, worker pools and pool clients."""
+"""Pools of workers: supervised over all peers of a grid, each worker in a process of its own.
+
+@node.worker(peer, "square", min=2)             # where the workers run
+def square(number: int) -> int:
+    return number * number
+
+async with node.Client(client, "square") as squares:   # anywhere else
+    print(await squares.run(3))
+    async for result in squares.map(range(1000)):
+        ...
+"""
+
+from __future__ import annotations
+
+from node.client.client import Client
+from node.client.mapping import Mapped, MapRun
+from node.client.worker import WorkerRef
+from node.errors import (
+    ClientLimit,
+    JobFailed,
+    NoWorker,
+    PoolError,
+    PoolFailed,
+    UnknownKind,
+    WorkerLost,
+)
+from node.offering import worker
+from node.settings import PoolSettings
+from node.supervisor.supervisor import supervise
+from node.worker.running_job import RunningJob, job
+
+__all__ = [
+    "Client",
+    "ClientLimit",
+    "JobFailed",
+    "MapRun",
+    "Mapped",
+    "NoWorker",
+    "PoolError",
+    "PoolFailed",
+    "PoolSettings",
+    "RunningJob",
+    "UnknownKind",
+    "WorkerLost",
+    "WorkerRef",
+    "job",
+    "supervise",
+    "worker",
+]

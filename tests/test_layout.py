@@ -70,6 +70,8 @@ PURE = (
     "machine/lists.py",
     "machine/rules/*.py",
     "machine/schema/*.py",
+    "node/policy/*.py",
+    "node/settings.py",
     "rpc/machines/backoff.py",
     "rpc/machines/calls.py",
     "rpc/machines/clock.py",

@@ -1,0 +1,42 @@
+"""The interface of workers to their agent, whatever they run in."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+__all__ = ["Handlers", "WorkerHandle"]
+
+
+class WorkerHandle(Protocol):
+    """A worker, seen from its agent."""
+
+    name: str
+    pid: int
+    log: deque[str]
+
+    def end(self) -> None:
+        """Ask it to finish its job and to end."""
+
+    def kill(self, reason: str) -> None:
+        """End it at once."""
+
+    async def ended(self) -> None:
+        """Return once it is gone."""
+
+
+class Handlers(Protocol):
+    """Calls of a worker to its agent."""
+
+    def ready(self, worker: WorkerHandle) -> None:
+        """It can serve."""
+
+    def client(self, worker: WorkerHandle, client: str) -> None:
+        """It serves this client from now on; "" for none."""
+
+    def beat(self, worker: WorkerHandle, what: Mapping[str, Any]) -> None:
+        """A sign of life: `busy` seconds, `memory` in bytes, number of `jobs` and `errors`."""
+
+    def exited(self, worker: WorkerHandle, reason: str) -> None:
+        """It has ended."""

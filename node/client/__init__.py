@@ -1,0 +1,1 @@
+"""Clients of pools: claims, workers, and runs of many jobs."""

@@ -1,0 +1,213 @@
+"""Claims of a client: the stream to the supervisor, made again whenever it breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from grid.client.client import Client as GridClient
+from grid.errors import GridError, UnregisteredMailbox
+from grid.registry.names import Kind
+from node.errors import ClientLimit, PoolError, PoolFailed, UnknownKind
+from node.names import SUPERVISOR, VERSION, agent_type
+from node.pool_pb2 import Claim as ClaimMessage
+from node.pool_pb2 import ClientHello, FromClient, Refusal, Release, ToClient
+from node.streams import PostingStream
+
+__all__ = ["Claim", "Claimant", "Claims"]
+
+_log = logging.getLogger("node.client")
+
+_PAUSES = (0.05, 1.0)  # seconds between attempts to reach a supervisor: the first, the longest
+_PATIENCE = 30.0  # seconds that a claim which had workers waits for peers to come back
+
+
+class Claimant(Protocol):
+    """Calls of a claim to its owner."""
+
+    def granted(self, worker: str, peer: str) -> None:
+        """It has a worker."""
+
+    def lost(self, worker: str, reason: str) -> None:
+        """A worker has ended."""
+
+    def recalled(self, worker: str) -> None:
+        """A worker is wanted elsewhere: finish with it, and release it."""
+
+    def refused(self, error: PoolError) -> None:
+        """It is over."""
+
+
+@dataclass(slots=True, eq=False)
+class Claim:
+    """A wish for workers.
+
+    Attributes:
+        number: of the claim.
+        want: number of workers.
+        elastic: True if fewer will do.
+        claimant: hears what becomes of it.
+        held: names of its workers.
+        served: True once it had one.
+    """
+
+    number: int
+    want: int
+    elastic: bool
+    claimant: Claimant
+    held: set[str] = field(default_factory=set)
+    served: bool = False
+
+    def message(self) -> ClaimMessage:
+        """The claim as the supervisor is told of it."""
+        return ClaimMessage(
+            id=self.number, want=self.want, elastic=self.elastic, held=sorted(self.held)
+        )
+
+
+class Claims:
+    """The claims of one client, and its connection with the supervisor.
+
+    Args:
+        client: of the grid.
+        kind: of the workers.
+        name: of this client, unique.
+
+    Attributes:
+        trouble: why there is no connection; "" while there is one.
+    """
+
+    def __init__(self, client: GridClient, kind: str, name: str) -> None:
+        self.trouble = "it was not asked yet"
+        self._client = client
+        self._kind = kind
+        self._name = name
+        self._numbers = itertools.count(1)
+        self._claims: dict[int, Claim] = {}
+        self._posting: PostingStream | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._away_since = 0.0
+
+    def open(self, want: int, elastic: bool, claimant: Claimant) -> Claim:
+        """Ask for workers."""
+        claim = Claim(next(self._numbers), want, elastic, claimant)
+        self._claims[claim.number] = claim
+        self._post(FromClient(claim=claim.message()))
+        if self._following is None:
+            following = self._follow()
+            self._following = asyncio.create_task(following, name=f"pool {self._kind}")
+        return claim
+
+    def release(self, claim: Claim, worker: str = "") -> None:
+        """Let go of a worker; "": of all, and end the claim."""
+        if worker:
+            claim.held.discard(worker)
+        elif self._claims.pop(claim.number, None) is None:
+            return
+        self._post(FromClient(release=Release(claim=claim.number, worker=worker)))
+
+    async def close(self) -> None:
+        """End all claims."""
+        self._claims.clear()
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
+            self._following = None
+
+    def _post(self, message: FromClient) -> None:
+        if self._posting is not None:
+            self._posting.post(message)
+
+    async def _follow(self) -> None:
+        first, longest = _PAUSES
+        pause = first
+        loop = asyncio.get_running_loop()
+        self._away_since = loop.time()
+        while True:
+            hello = ClientHello(
+                version=VERSION,
+                client=self._name,
+                kind=self._kind,
+                claims=[one.message() for one in self._claims.values()],
+            )
+            told = set(self._claims)
+            try:
+                async with self._client.stream(SUPERVISOR, hello) as stream:
+                    pause = first
+                    async with PostingStream(stream) as posting:
+                        await self._hear(posting, told)
+                self.trouble = "the supervisor has ended"
+            except GridError as error:
+                self.trouble = str(error)
+                if isinstance(error, UnregisteredMailbox):
+                    await self._look_for_peers()
+            finally:
+                if self._posting is not None:
+                    self._posting = None
+                    self._away_since = loop.time()
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(2 * pause, longest)
+
+    async def _hear(self, posting: PostingStream, told: set[int]) -> None:
+        # What has changed since the hello was written.
+        for claim in self._claims.values():
+            if claim.number not in told:
+                posting.post(FromClient(claim=claim.message()))
+        for number in told - set(self._claims):
+            posting.post(FromClient(release=Release(claim=number)))
+        self._posting, self.trouble = posting, ""
+        async for message in posting.stream:
+            if isinstance(message, ToClient):
+                self._heard(message)
+
+    def _heard(self, message: ToClient) -> None:
+        kind = message.WhichOneof("kind") or ""
+        what = getattr(message, kind, None)
+        claim = self._claims.get(what.claim) if what is not None else None
+        if claim is None:
+            if kind == "grant":  # it was released meanwhile, and ends there as well
+                grant = message.grant
+                self._post(FromClient(release=Release(claim=grant.claim, worker=grant.worker)))
+            return
+        match kind:
+            case "grant":
+                claim.held.add(message.grant.worker)
+                claim.served = True
+                claim.claimant.granted(message.grant.worker, message.grant.peer)
+            case "loss":
+                claim.held.discard(message.loss.worker)
+                claim.claimant.lost(message.loss.worker, message.loss.reason)
+            case "recall":
+                claim.claimant.recalled(message.recall.worker)
+            case "refusal":
+                del self._claims[claim.number]
+                claim.claimant.refused(self._error(message.refusal))
+
+    def _error(self, refusal: Refusal) -> PoolError:
+        match refusal.code:
+            case "unknown-kind":
+                return UnknownKind(self._kind, self._client.namespace)
+            case "client-limit":
+                return ClientLimit(self._kind, int(refusal.text or 0))
+            case _:
+                return PoolFailed(self._kind, refusal.text)
+
+    async def _look_for_peers(self) -> None:
+        """Refuse claims at once if there is no supervisor because nobody offers the kind."""
+        try:
+            peers = await self._client.query(Kind.PEER)
+        except GridError as error:
+            self.trouble = str(error)
+            return
+        if any(agent_type(self._kind) in peer.types for peer in peers):
+            self.trouble = "a peer offers them, but none supervises the pools yet"
+            return
+        long_ago = asyncio.get_running_loop().time() - self._away_since > _PATIENCE
+        for claim in list(self._claims.values()):
+            if long_ago or not claim.served:
+                del self._claims[claim.number]
+                claim.claimant.refused(UnknownKind(self._kind, self._client.namespace))

@@ -1,0 +1,47 @@
+"""Names in the grid by which the parts of pools find each other, and their protocol's version."""
+
+from __future__ import annotations
+
+__all__ = [
+    "AGENT_PREFIX",
+    "LONGEST_KIND",
+    "SUPERVISOR",
+    "SUPERVISOR_TYPE",
+    "VERSION",
+    "WORKER_TYPE",
+    "agent_name",
+    "agent_type",
+    "jobs_mailbox",
+    "kind_of_agent",
+]
+
+VERSION = 1
+"""Version of the messages between clients, agents, workers and the supervisor."""
+
+SUPERVISOR = "pool-supervisor"
+"""The mailbox of the supervisor."""
+
+SUPERVISOR_TYPE = "node.supervisor"
+WORKER_TYPE = "node.worker"
+AGENT_PREFIX = "pool-agent-"
+LONGEST_KIND = 200
+
+
+def agent_type(kind: str) -> str:
+    """The actor type of agents of a kind; a peer that defines it offers the kind."""
+    return AGENT_PREFIX + kind
+
+
+def kind_of_agent(type: str) -> str:  # noqa: A002
+    """The kind of an agent's actor type; "" if it is no agent's."""
+    return type.removeprefix(AGENT_PREFIX) if type.startswith(AGENT_PREFIX) else ""
+
+
+def agent_name(kind: str, peer: str) -> str:
+    """The name of the agent of a kind on a peer."""
+    return f"{AGENT_PREFIX}{kind}-on-{peer}"
+
+
+def jobs_mailbox(worker: str) -> str:
+    """The mailbox to which a worker's client opens its stream."""
+    return f"{worker}-jobs"

@@ -1,0 +1,1 @@
+"""Decisions about pools as pure objects: events in, instructions out."""

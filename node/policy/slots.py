@@ -1,0 +1,190 @@
+"""Policy of an agent: how many workers to start, and which to end or to kill.
+
+Plain object: the agent reports events with the time and carries the instructions out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from node.policy.instructions import End, Kill, SlotInstruction, Spawn, Trouble
+from node.settings import PoolSettings
+
+__all__ = ["Slots"]
+
+_STEADY = 1.0  # seconds that a worker must have lived for its end not to count as a failed start
+_OWN_PAUSE = 3.0  # seconds between two ticks after which this process itself has paused
+
+
+@dataclass(slots=True)
+class _Worker:
+    started: float
+    heard: float
+    ready: bool = False
+    ready_at: float = 0.0
+    ending: bool = False
+    killed: bool = False
+    deadline: float = 0.0  # by when it must have ended
+
+
+class Slots:
+    """The workers of one agent.
+
+    Args:
+        settings: of the kind.
+        jitter: gives numbers from 0 up to 1.
+
+    Attributes:
+        trouble: last words of a worker, while starts fail again and again; "" for none.
+    """
+
+    def __init__(self, settings: PoolSettings, jitter: Callable[[], float]) -> None:
+        self.trouble = ""
+        self._settings = settings
+        self._jitter = jitter
+        self._count = 0
+        self._failures = 0
+        self._failed_at = float("-inf")
+        self._not_before = 0.0
+        self._ticked: float | None = None
+        self._workers: dict[str, _Worker] = {}
+
+    @property
+    def live(self) -> int:
+        """Number of workers that are there to stay."""
+        return sum(not one.ending for one in self._workers.values())
+
+    def scale(self, count: int, at: float) -> list[SlotInstruction]:
+        """Keep this number of workers alive; those beyond it stay until they are retired."""
+        self._count = count
+        return self._decide(at)
+
+    def spawned(self, worker: str, at: float) -> None:
+        """Note that a worker was started."""
+        self._workers[worker] = _Worker(at, at)
+
+    def ready(self, worker: str, at: float) -> list[SlotInstruction]:
+        """A worker is ready."""
+        one = self._workers.get(worker)
+        if one is None or one.ready:
+            return []
+        one.ready, one.ready_at, one.heard = True, at, at
+        return self._decide(at)
+
+    def beat(
+        self, worker: str, at: float, *, busy: float = 0.0, memory: int = 0
+    ) -> list[SlotInstruction]:
+        """Note a sign of life of a worker.
+
+        Args:
+            worker: its name.
+            at: the present time.
+            busy: seconds for which its oldest job runs.
+            memory: bytes of its process.
+        """
+        one = self._workers.get(worker)
+        if one is None:
+            return []
+        one.heard = at
+        settings = self._settings
+        if settings.job_timeout and busy > settings.job_timeout:
+            return self._kill(worker, one, f"its job took more than {settings.job_timeout:g} s")
+        if settings.memory and memory > settings.memory:
+            return self._kill(
+                worker, one, f"its memory is {memory} bytes; the limit is {settings.memory}"
+            )
+        return []
+
+    def exited(self, worker: str, reason: str, at: float) -> list[SlotInstruction]:
+        """A worker has ended."""
+        one = self._workers.pop(worker, None)
+        if one is None:
+            return []
+        found: list[SlotInstruction] = []
+        if self._is_steady(one, at):
+            self._well(found)
+        elif not one.ending:
+            self._failures += 1
+            self._failed_at = at
+            if self._failures > 1:
+                self._not_before = at + self._pause(self._failures - 2)
+            if not one.ready and self._failures >= self._settings.start_failures:
+                self.trouble = reason
+                found.append(Trouble(reason))
+        return found + self._decide(at)
+
+    def retire(self, worker: str, at: float) -> list[SlotInstruction]:
+        """End a worker for good; another one is started if there are too few without it."""
+        one = self._workers.get(worker)
+        if one is None or one.ending:
+            return []
+        return [*self._end(worker, one, at + self._settings.grace), *self._decide(at)]
+
+    def kill(self, worker: str, reason: str) -> list[SlotInstruction]:
+        """End a worker at once; it is replaced if it was needed."""
+        one = self._workers.get(worker)
+        return [] if one is None else self._kill(worker, one, reason)
+
+    def drain(self, at: float, grace: float) -> list[SlotInstruction]:
+        """End all workers within the grace and start no other one."""
+        self._count = 0
+        found: list[SlotInstruction] = []
+        for name, one in self._workers.items():
+            if not one.ending:
+                found += self._end(name, one, at + grace)
+        return found
+
+    def tick(self, at: float) -> list[SlotInstruction]:
+        """Look at what time has brought: silence, late starts, pauses that are over."""
+        if self._ticked is not None and at - self._ticked > _OWN_PAUSE:
+            # Signs of life that came meanwhile are not read yet.
+            for one in self._workers.values():
+                one.heard = max(one.heard, at)
+        self._ticked = at
+        found: list[SlotInstruction] = []
+        settings = self._settings
+        for name, one in self._workers.items():
+            if not one.ready and at - one.started > settings.start_timeout:
+                found += self._kill(name, one, f"not ready within {settings.start_timeout:g} s")
+            elif one.ready and at - one.heard > settings.heartbeat:
+                found += self._kill(name, one, f"no sign of life for {settings.heartbeat:g} s")
+            elif one.ending and at > one.deadline:
+                found += self._kill(name, one, "it did not end within its grace")
+            if self._is_steady(one, at):
+                self._well(found)
+        return found + self._decide(at)
+
+    def _is_steady(self, one: _Worker, at: float) -> bool:
+        # One that was ready before the latest failure says nothing about new ones.
+        return one.ready and one.ready_at >= self._failed_at and at - one.ready_at >= _STEADY
+
+    def _well(self, found: list[SlotInstruction]) -> None:
+        self._failures = 0
+        if self.trouble:
+            self.trouble = ""
+            found.append(Trouble(""))
+
+    def _end(self, worker: str, one: _Worker, deadline: float) -> list[SlotInstruction]:
+        one.ending, one.deadline = True, deadline
+        return [End(worker)] if one.ready else self._kill(worker, one, "it was not ready yet")
+
+    def _kill(self, worker: str, one: _Worker, reason: str) -> list[SlotInstruction]:
+        if one.killed:
+            return []
+        one.killed = True
+        return [Kill(worker, reason)]
+
+    def _decide(self, at: float) -> list[SlotInstruction]:
+        if at < self._not_before:
+            return []
+        missing = self._count - self.live
+        if self._failures:  # one tries it out
+            starting = any(not one.ready and not one.ending for one in self._workers.values())
+            missing = min(missing, 0 if starting else 1)
+        return [Spawn()] * max(0, missing)
+
+    def _pause(self, doublings: int) -> float:
+        settings = self._settings
+        longest: float = min(settings.longest_pause, settings.pause * 2.0 ** min(doublings, 30))
+        return longest * (0.5 + 0.5 * self._jitter())

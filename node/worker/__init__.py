@@ -1,0 +1,1 @@
+"""Workers: their definitions, the jobs that they run, and their processes."""

@@ -1,0 +1,52 @@
+"""Pools for the tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grid
+import node
+from grid.client.client import Client as GridClient
+from grid.testing import wait_until
+from node.names import SUPERVISOR
+from node.pool_pb2 import PoolsQuery, PoolsStatus, PoolStatus, WorkerReport
+from tests.node import jobs
+
+__all__ = ["LONG", "offer", "status", "until_ready", "workers_of"]
+
+LONG = 30.0  # seconds for what takes less than one on an idle machine
+
+
+def offer(server: grid.Server, *kinds: str, **settings: Any) -> None:
+    """Have a peer offer kinds of `jobs`."""
+    given = {"min": 1, "max": 4, "warm": 0, "grace": 2.0, "rest": 0.2, **settings}
+    for kind in kinds:
+        node.worker(server, kind, **given)(getattr(jobs, kind))
+
+
+async def status(client: GridClient, kind: str) -> PoolStatus:
+    """The state of a pool; an empty one if the supervisor does not know it."""
+    try:
+        told = await client.request(SUPERVISOR, PoolsQuery(kind=kind), reply=PoolsStatus)
+    except grid.GridError:
+        return PoolStatus()
+    return told.pools[0] if told.pools else PoolStatus()
+
+
+async def until_ready(client: GridClient, kind: str, count: int) -> PoolStatus:
+    """Wait until a pool has this many workers that can serve, and no other."""
+
+    found = PoolStatus()
+
+    async def ready() -> bool:
+        nonlocal found
+        found = await status(client, kind)
+        return found.ready == count == len(workers_of(found))
+
+    await wait_until(ready, f"{count} workers of {kind!r}", timeout=LONG)
+    return found
+
+
+def workers_of(found: PoolStatus) -> dict[str, WorkerReport]:
+    """All workers of a pool, by name."""
+    return {one.name: one for agent in found.agents for one in agent.workers}
