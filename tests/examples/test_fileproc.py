@@ -21,6 +21,7 @@ from examples.fileproc.report import progress_of, verified
 from examples.fileproc.server import FileServer
 from examples.fileproc.states import BatchStates, FileStates
 from examples.fileproc.work import Batch, File, compress
+from grid.testing import wait_until
 from tests.examples.processes import Command
 
 STDLIB = Path(sysconfig.get_path("stdlib"))
@@ -154,7 +155,10 @@ async def test_cancel_ends_the_work_at_once(tmp_path: Path) -> None:
     with serving(fail=1) as server:
         async with batch_of(server, tmp_path) as batch:
             batch.add(BatchStates.Start)
-            await asyncio.sleep(0.1)
+            await wait_until(
+                lambda: any(file.any_(*FileStates.Working) for file in batch.files),
+                "a file to be worked on",
+            )
             batch.add(BatchStates.Canceled)
             assert batch.is_(BatchStates.Finished)
             for file in batch.files:

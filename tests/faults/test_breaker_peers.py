@@ -280,7 +280,7 @@ async def test_a_lost_session_is_one_failure_however_much_it_carried(
     await say(client)
     waiting = [client.send("echo", EchoMsg(msg="hold")) for _ in range(50)]
     await wait_until(lambda: client.statistics().in_flight == 50, "all are under way")
-    await asyncio.sleep(0.1)
+    await say(client)  # it comes after them, on the same session: they have arrived
     await peer.kill()
     ends = await asyncio.gather(*waiting, return_exceptions=True)
     assert {type(end) for end in ends} == {OutcomeUnknown}

@@ -240,11 +240,13 @@ async def test_a_peer_that_stops_answers_what_it_has(
 ) -> None:
     monkeypatch.setattr("grid.client.router.local_dispatcher", lambda _: None)
     first, second = grid_servers(name="first"), grid_servers(name="second")
+    go_on = asyncio.Event()
+    go_on.set()
 
     async def slow(ctx: grid.ActorContext) -> None:
         assert ctx.mailbox is not None
         async for request in ctx.mailbox:
-            await asyncio.sleep(0.05)
+            await go_on.wait()
             request.respond(EchoMsg(msg=ctx.peer))
 
     for server in (first, second):
@@ -252,11 +254,15 @@ async def test_a_peer_that_stops_answers_what_it_has(
         await server.start()
     await grid_client.start_actor("slow", name="m", peer="first")
     await grid_client.request("m", EchoMsg())
+    go_on.clear()
     asking = [
         asyncio.create_task(grid_client.request("m", EchoMsg(), reply=EchoMsg)) for _ in range(10)
     ]
     await wait_until(lambda: sum(s.in_flight for s in _sessions(grid_client)) == 10, "all are sent")
-    await first.stop()
+    stopping = asyncio.create_task(first.stop())
+    await wait_until(lambda: str(first.state) == "draining", "it drains")
+    go_on.set()
+    await stopping
     assert [reply.msg for reply in await asyncio.gather(*asking)] == ["first"] * 10
     await grid_client.start_actor("slow", name="m", peer="second")
     assert (await grid_client.request("m", EchoMsg(), reply=EchoMsg)).msg == "second"

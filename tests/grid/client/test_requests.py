@@ -380,7 +380,12 @@ async def test_a_client_goes_on_with_its_view_while_etcd_is_away(
 async def test_a_draining_peer_takes_no_requests(
     client: grid.Client, grid_server: grid.Server
 ) -> None:
-    grid_server.define("slow", lambda _: _hold, mailbox=4)
+    refused = asyncio.Event()
+
+    async def hold(ctx: grid.ActorContext) -> None:
+        await refused.wait()
+
+    grid_server.define("slow", lambda _: hold, mailbox=4)
     await client.start_actor("slow", name="s")
     key = f"{client.namespace}.mailbox.s"
     await wait_until(lambda: client._mailboxes.find(key) or client._mailboxes.read(key), "known")
@@ -388,9 +393,5 @@ async def test_a_draining_peer_takes_no_requests(
     await wait_until(lambda: str(grid_server.state) == "draining", "draining")
     with pytest.raises((PeerNotServing, MailboxClosed, UnregisteredMailbox, PeerUnreachable)):
         await client.request("s", EchoMsg(), timeout=1)
+    refused.set()
     await stopping
-
-
-async def _hold(ctx: grid.ActorContext) -> None:
-    await ctx.stopping.wait()
-    await asyncio.sleep(0.5)

@@ -13,7 +13,7 @@ from grid.embedded import Etcd
 from grid.errors import ClientClosed, EtcdError, EtcdUnavailable, LeaseLost
 from grid.etcd import EtcdClient, EtcdConfig, api_pb2
 from grid.etcd import _client as client_module
-from grid.testing import FaultProxy
+from grid.testing import FaultProxy, wait_until
 from tests.grid.etcd.etcd_kit import cluster, connect, etcd_and_client, free_ports, nothing_left
 
 
@@ -132,8 +132,9 @@ async def test_a_cancelled_call_leaves_nothing() -> None:
     ):
         await client.ping()
         proxy.blackhole()
+        taken = proxy.taken
         call = asyncio.create_task(client.get("a"))
-        await asyncio.sleep(0.01)
+        await wait_until(lambda: proxy.taken > taken, "the call to be sent")
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call

@@ -60,8 +60,9 @@ async def test_a_cancelled_claim_is_given_back_when_its_answer_comes(grid_etcd: 
         with pytest.raises(asyncio.CancelledError):
             await claiming
         second = asyncio.create_task(claims.claim(values("c.mailbox.a")))
-        await asyncio.sleep(0.05)
-        assert not second.done()  # it waits for the outcome of the first
+        for _ in range(50):  # turns of the loop, more than a claim takes until its transaction
+            await asyncio.sleep(0)
+        assert etcd.begun == 1  # the second one waits for the outcome of the first
         etcd.after.set()
         assert await second > 0
         assert etcd.done == 3  # claim, free, claim

@@ -336,18 +336,21 @@ async def test_a_server_that_stops_answers_what_its_interceptors_hold(
 async def test_a_reply_under_way_through_interceptors_is_waited_for_at_a_stop(
     peer: EchoGrid, way: str
 ) -> None:
-    came = asyncio.Event()
+    came, go_on = asyncio.Event(), asyncio.Event()
 
     async def linger(call: In, proceed: ProceedIn) -> Any:
         reply = await proceed(call)
         came.set()
-        await asyncio.sleep(0.3)
+        await go_on.wait()
         return reply
 
-    await peer.start(way, interceptors=[linger])
+    await peer.start(way, interceptors=[linger], drain_timeout=30.0)
     sent = peer.client().send("echo", EchoMsg(msg="hi"))
     await came.wait()
-    await peer.server.stop()
+    stopping = asyncio.create_task(peer.server.stop())
+    await wait_until(lambda: str(peer.server.state) == "draining", "it drains")
+    go_on.set()
+    await stopping
     assert await sent == EchoMsg(msg="hi")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -83,9 +84,16 @@ async def test_a_peer_that_may_not_lead_does_not(
     await leaders.add(allow_leadership=False)
     willing = await leaders.add()
     assert await leaders.wait() is willing
-    await willing.stop()
-    await asyncio.sleep(0.5)  # nobody may take over, so there is nothing to wait for
-    assert await leader_of(grid_client) is None
+    async with grid_client.watch("actor") as events:
+        assert (await anext(events)).entity.peer == willing.name
+        await willing.stop()
+        assert isinstance(await anext(events), grid.EntityLost)
+        assert await leader_of(grid_client) is None
+        # The next leader is the next willing peer: the other one did not lead meanwhile.
+        following = await leaders.add()
+        found = await anext(events)
+    assert isinstance(found, grid.EntityFound)
+    assert found.entity.peer == following.name
 
 
 async def test_a_leader_may_be_defined_late(grid_server: grid.Server) -> None:
@@ -178,8 +186,11 @@ def test_a_leader_that_ends_at_once_is_held_back_longer_each_time() -> None:
 
 
 async def test_a_draining_peer_does_not_compete(
-    grid_servers: Callable[..., grid.Server], grid_client: grid.Client
+    grid_servers: Callable[..., grid.Server],
+    grid_client: grid.Client,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("grid.server.leader.Backoff", partial(Backoff, first=0.05))
     server = grid_servers(drain_timeout=4.0)
 
     @server.actor("leader")
@@ -189,7 +200,7 @@ async def test_a_draining_peer_does_not_compete(
     @server.actor("slow")
     async def slow(ctx: grid.ActorContext) -> None:
         await ctx.stopping.wait()
-        await asyncio.sleep(2.5)  # longer than the pause after which a leader is tried again
+        await asyncio.sleep(0.5)  # longer than the pause after which a leader is tried again
 
     await server.start()
     await grid_client.start_actor("slow")

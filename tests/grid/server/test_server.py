@@ -259,11 +259,12 @@ async def test_requests_under_way_are_answered_before_the_peer_leaves(
     grid_server: grid.Server, grid_client: grid.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("grid.client.router.local_dispatcher", lambda _: None)
+    go_on = asyncio.Event()
 
     @grid_server.actor("slow", mailbox=4)
     async def slow(ctx: grid.ActorContext) -> None:
         async for request in ctx.mailbox:
-            await asyncio.sleep(0.2)
+            await go_on.wait()
             request.respond(request.message)
 
     await grid_client.start_actor("slow")
@@ -277,7 +278,7 @@ async def test_requests_under_way_are_answered_before_the_peer_leaves(
         )
         stopping = asyncio.create_task(grid_server.stop())
         await wait_until(lambda: str(grid_server.state) == "draining", "it drains")
-        await asyncio.sleep(0)
+        go_on.set()
         outside.ack()
         await stopping
     assert len(await asyncio.gather(*asking)) == 4
