@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo "docker compose" || echo docker-compose)
 
 # All extras: the tests need each of them.
-EXTRAS := embedded,nats,otel,png,prometheus,redis,reflection,test,yaml,zstd
+EXTRAS := embedded,msgspec,nats,otel,png,prometheus,pydantic,redis,reflection,test,yaml,zstd
 # The generator is pinned low: code made by it loads under every protobuf from 5.27 on.
 PROTOC_PIN := grpcio-tools==1.66.2 setuptools==75.8.0
 CORE_TESTS := tests/faults tests/grid/client tests/grid/mailbox tests/grid/registry \

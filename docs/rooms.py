@@ -42,7 +42,7 @@ PACKAGES: dict[str, frozenset[str]] = {
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "grid": (
         ("errors", "descriptor_pool", "numbers", "process", "wire_pb2", "trace_context"),
-        ("aio", "codec", "deadline", "forks", "grpc_calls", "timers"),
+        ("aio", "codec", "deadline", "forks", "grpc_calls", "plain", "timers"),
         ("interceptors", "etcd"),
         ("environment", "embedded"),
         ("transport",),

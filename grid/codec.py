@@ -15,6 +15,9 @@ Types that were not registered are known by their full name as soon as their
 generated module is imported, in the sender and in the receiver. Protobuf's
 well-known types (`Struct`, `Int64Value`, ...) are always known.
 
+Plain classes, which have no `.proto`, are registered and travel as JSON in a message that
+names their type (`grid.Plain`).
+
 Source of the Go names: reference facts of lytics/grid v3 (import-path naming,
 the `vendor` alias, the path without `/v3` up to v3.1.0).
 """
@@ -23,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib import import_module
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, EncodeError, Message
@@ -36,10 +39,12 @@ from grid.errors import (
     UnknownMessageType,
     UnsupportedMessage,
 )
+from grid.errors.classification import text_of
+from grid.plain import AnyMessage, adapter_of, is_plain
 
 __all__ = ["Codec", "default_codec", "register"]
 
-M = TypeVar("M", bound=Message)
+T = TypeVar("T")
 
 _GO = "github.com/lytics/grid/v3/"
 _GO_BEFORE_V3_1_1 = "github.com/lytics/grid/"
@@ -56,40 +61,83 @@ _WELL_KNOWN_MODULES = (
 )
 
 
+_LONGEST_REASON = 300  # characters of a model's own error
+
+
 class Codec:
     """Names of message types, both ways. Encoding checks the size limit."""
 
     def __init__(self) -> None:
         self._names: dict[type[Message], tuple[str, ...]] = {}  # the registered name first
         self._types: dict[str, type[Message]] = {}
-        self._chosen: dict[tuple[type[Message], str], str] = {}  # by type and request's name
+        self._chosen: dict[tuple[type, str], str] = {}  # by type and request's name
+        self._plain_names: dict[type, str] = {}  # of dataclasses and models
+        self._plain_types: dict[str, type] = {}
         for cls in (wire_pb2.ActorStart, wire_pb2.Ack):
             name = cls.DESCRIPTOR.name
             self.register(cls, name=_GO + name, accept=[_GO_BEFORE_V3_1_1 + name])
         # The grid's own messages are not in the default pool, where `type_of` looks.
         for own in (wire_pb2.ActorStop, wire_pb2.ActorReportsQuery, wire_pb2.ActorReports):
             self.register(own)
-        # Go programs register it themselves, so it goes out under its full name unless asked
-        # under the Go one.
-        name = wire_pb2.EchoMsg.DESCRIPTOR.name
-        self.register(wire_pb2.EchoMsg, accept=[_GO + name, _GO_BEFORE_V3_1_1 + name])
+        # Go programs register them themselves, so they go out under their full names unless
+        # asked under the Go ones.
+        for foreign in (wire_pb2.EchoMsg, wire_pb2.Plain):
+            name = foreign.DESCRIPTOR.name
+            self.register(foreign, accept=[_GO + name, _GO_BEFORE_V3_1_1 + name])
 
     def register(
-        self, message: type[M], *, name: str | None = None, accept: Iterable[str] = ()
-    ) -> type[M]:
+        self, message: type[T], *, name: str | None = None, accept: Iterable[str] = ()
+    ) -> type[T]:
         """Make a message class known. Usable as a decorator call; returns the class.
 
         Args:
-            message: a generated protobuf message class.
-            name: the name it is sent under; by default the protobuf full name.
+            message: a generated protobuf message class; or a plain one: a dataclass, or a model
+                of pydantic or msgspec.
+            name: the name it is sent under; by default the protobuf full name, of a plain class
+                its own name.
             accept: further names to understand when receiving. The full name is
                 always understood.
 
         Raises:
-            UnsupportedMessage: it is not a protobuf message class.
+            UnsupportedMessage: it is no such class, or has a field that JSON cannot carry.
             InvalidArgument: a name is not a string.
             ValueError: one of the names already means another class.
         """
+        if is_plain(message):
+            self._register_plain(message, name or message.__name__, accept)
+        else:
+            self._register_protobuf(message, name, accept)
+        return message
+
+    def learn(self, message: type) -> None:
+        """Register a plain class under its own name, unless it is known by some name.
+
+        Raises:
+            UnsupportedMessage, ValueError: see `register`.
+        """
+        if is_plain(message) and message not in self._plain_names:
+            self._register_plain(message, message.__name__, ())
+
+    def _register_plain(self, message: type, name: str, accept: Iterable[str]) -> None:
+        try:
+            adapter_of(message)
+        except TypeError as error:
+            raise UnsupportedMessage(message.__name__, str(error)) from error
+        names = (name, *_listed(accept))
+        for one in names:
+            if not isinstance(one, str) or not one.isprintable() or not one:
+                raise InvalidArgument("the name of a message type", one, "printable text")
+            known = self._plain_types.get(one)
+            if known is not None and not _is_again(known, message):
+                raise ValueError(
+                    f"{one!r} is registered for {known.__module__}.{known.__qualname__}: "
+                    "give one of them another name, as in grid.register(Order, name='shop.Order')"
+                )
+        for one in names:
+            self._plain_types[one] = message
+        self._plain_names[message] = name
+
+    def _register_protobuf(self, message: Any, name: str | None, accept: Iterable[str]) -> None:
         full_name = _full_name(message)
         given = [name or full_name, full_name, *_listed(accept)]
         for one in given:
@@ -104,7 +152,10 @@ class Codec:
             self._types[one] = message
         self._names[message] = names
         self._chosen.clear()
-        return message
+
+    def plain_type(self, name: str) -> type | None:
+        """The plain class that is registered under a name, or None."""
+        return self._plain_types.get(name)
 
     def name_of(self, message: type[Message], *, like: str = "") -> str:
         """The name a message goes out under; `like` is the name of the request it answers."""
@@ -135,7 +186,7 @@ class Codec:
             raise UnknownMessageType(name) from None
         return self.register(message_factory.GetMessageClass(descriptor))
 
-    def encode(self, message: Message, *, limit: int, like: str = "") -> tuple[str, bytes]:
+    def encode(self, message: AnyMessage, *, limit: int, like: str = "") -> tuple[str, bytes]:
         """The name and the bytes of a message.
 
         Args:
@@ -147,7 +198,11 @@ class Codec:
             UnsupportedMessage: not a protobuf message, or a required field is missing.
             MessageTooLarge: over the limit.
         """
-        name = self._chosen.get((type(message), like)) or self._first_name(message, like)
+        name = self._chosen.get((type(message), like))
+        if not isinstance(message, Message):
+            return self._encode_plain(message, limit)
+        if name is None:
+            name = self.name_of(type(message), like=like)
         try:
             data = message.SerializeToString()
         except (EncodeError, ValueError) as error:
@@ -156,13 +211,20 @@ class Codec:
             raise MessageTooLarge(len(data), limit)
         return name, data
 
-    def _first_name(self, message: Message, like: str) -> str:
-        if not isinstance(message, Message):
-            raise UnsupportedMessage(type(message).__name__)
-        return self.name_of(type(message), like=like)
+    def _encode_plain(self, message: object, limit: int) -> tuple[str, bytes]:
+        cls: Any = type(message)
+        name = self._plain_names.get(cls)
+        if name is None:
+            reason = f"register it: grid.register({cls.__name__})" if is_plain(cls) else ""
+            raise UnsupportedMessage(cls.__name__, reason)
+        try:
+            envelope = wire_pb2.Plain(type=name, json=adapter_of(cls).encode(message))
+        except Exception as error:  # a model may have code of its own
+            raise UnsupportedMessage(name, text_of(error)) from error
+        return self.encode(envelope, limit=limit)
 
     def decode(self, name: str, data: bytes) -> Message:
-        """The message in an envelope.
+        """The message in an envelope; a plain one of a type that is not known is a `Plain`.
 
         Raises:
             UnknownMessageType: the name means nothing here.
@@ -170,9 +232,27 @@ class Codec:
         """
         cls = self._types.get(name) or self.type_of(name)
         try:
-            return cls.FromString(data)
+            message: Message = cls.FromString(data)
         except DecodeError:
             raise UndecodableMessage(name) from None
+        return self._open(message) if cls is wire_pb2.Plain else message
+
+    def _open(self, envelope: Any) -> Any:
+        cls = self._plain_types.get(envelope.type)
+        if cls is None:
+            return envelope
+        try:
+            return adapter_of(cls).decode(envelope.json)
+        except Exception as error:  # noqa: BLE001 - a model may have checks of its own
+            raise UndecodableMessage(envelope.type, text_of(error)[:_LONGEST_REASON]) from None
+
+
+def _is_again(known: type, message: type) -> bool:
+    # The module may be loaded again, in a notebook or as `__main__` of another process.
+    return known is message or (known.__module__, known.__qualname__) == (
+        message.__module__,
+        message.__qualname__,
+    )
 
 
 def _full_name(message: type[Message]) -> str:

@@ -22,14 +22,16 @@ import enum
 import inspect
 import types
 import typing
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, Generic, Protocol, Self, TypeVar, overload
 
 from google.protobuf.message import Message
 
 from grid.aio import Opening
-from grid.errors import InvalidArgument
+from grid.codec import default_codec
+from grid.errors import InvalidArgument, UnsupportedMessage
+from grid.plain import AnyMessage, is_message_type
 from grid.stream import Stream
 
 __all__ = [
@@ -43,7 +45,7 @@ __all__ = [
 ]
 
 S = TypeVar("S")
-M = TypeVar("M", bound=Message, contravariant=True)
+M = TypeVar("M", bound=AnyMessage, contravariant=True)
 R = TypeVar("R", covariant=True)
 
 
@@ -79,8 +81,8 @@ class Declaration:
     name: str
     function: Callable[..., Any]
     kind: HandlerKind
-    messages: tuple[type[Message], ...]
-    reply: type[Message] | None
+    messages: tuple[type[Any], ...]
+    reply: type[Any] | None
     may_be_empty: bool
     stream: str = ""
     others: Mapping[str, Any] = field(default_factory=dict)
@@ -215,7 +217,7 @@ class HandlerTable:
     def __init__(self, owner: str) -> None:
         self.declarations: list[Declaration] = []
         self._owner = owner
-        self._by_type: dict[tuple[bool, type[Message]], Declaration] = {}
+        self._by_type: dict[tuple[bool, type], Declaration] = {}
 
     def __len__(self) -> int:
         return len(self.declarations)
@@ -237,7 +239,7 @@ class HandlerTable:
                 )
         self.declarations.append(declaration)
 
-    def find(self, message: type[Message], *, opens_stream: bool) -> Declaration | None:
+    def find(self, message: type, *, opens_stream: bool) -> Declaration | None:
         """The handler for a type of message, or None."""
         found = self._by_type.get((opens_stream, message))
         return found or self._by_type.get((opens_stream, Message))
@@ -318,6 +320,7 @@ def declaration_of(
     if kind is HandlerKind.STREAM and not inspect.iscoroutinefunction(function):
         raise InvalidArgument(what, "a plain function with a stream", "an async function")
     reply, may_be_empty = _reply(hints.get("return", Any), kind, what)
+    _learn((*messages, *([] if reply is None else [reply])), what)
     return Declaration(
         name, function, kind, messages, reply, may_be_empty, stream, wanted, blocking
     )
@@ -338,19 +341,19 @@ def _members(annotation: Any) -> tuple[Any, ...]:
     return (annotation,)
 
 
-def _messages(annotation: Any, what: str, parameter: str) -> tuple[type[Message], ...]:
+def _messages(annotation: Any, what: str, parameter: str) -> tuple[type, ...]:
     members = _members(annotation)
     for member in members:
-        if not _is_message(member):
+        if not is_message_type(member):
             raise InvalidArgument(
                 f"the annotation of {parameter!r} of {what}",
                 "missing" if annotation is None else annotation,
-                "a protobuf message, as in `hello: Hello` or `ping: Ping | Pong`",
+                "a protobuf message or a dataclass, as in `hello: Hello` or `ping: Ping | Pong`",
             )
     return members
 
 
-def _reply(annotation: Any, kind: HandlerKind, what: str) -> tuple[type[Message] | None, bool]:
+def _reply(annotation: Any, kind: HandlerKind, what: str) -> tuple[type | None, bool]:
     if annotation is Any:
         return Message, True
     if kind is HandlerKind.ITEMS:
@@ -358,11 +361,16 @@ def _reply(annotation: Any, kind: HandlerKind, what: str) -> tuple[type[Message]
     members = [one for one in _members(annotation) if one not in (None, type(None))]
     if not members:
         return None, True
-    if kind is HandlerKind.STREAM or not all(map(_is_message, members)):
-        expected = "None" if kind is HandlerKind.STREAM else "a protobuf message or None"
+    if kind is HandlerKind.STREAM or not all(map(is_message_type, members)):
+        expected = "None" if kind is HandlerKind.STREAM else "a message or None"
         raise InvalidArgument(f"the return annotation of {what}", annotation, expected)
     return members[0] if len(members) == 1 else Message, len(members) < len(_members(annotation))
 
 
-def _is_message(one: Any) -> bool:
-    return isinstance(one, type) and issubclass(one, Message)
+def _learn(types: Iterable[type], what: str) -> None:
+    # A program that has a handler for a plain class knows the class, and so do its clients.
+    for one in types:
+        try:
+            default_codec.learn(one)
+        except (ValueError, UnsupportedMessage) as error:
+            raise InvalidArgument(f"a type of {what}", one, f"another one: {error}") from error

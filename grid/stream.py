@@ -15,6 +15,7 @@ from grid.aio import check_loop
 from grid.codec import Codec
 from grid.errors import GridError, StreamClosed
 from grid.errors.classification import from_actor, mark_of_request
+from grid.plain import AnyMessage
 from grid.transport.stream_end import StreamEnd
 
 __all__ = ["Stream"]
@@ -50,7 +51,7 @@ class Stream:
             gone = StreamClosed("the other side let go of it without closing it")
             self._loop.call_soon_threadsafe(self._end.close, gone)
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: AnyMessage) -> None:
         """Send a message; waits while the other side has not read enough.
 
         It returns when the message is queued for the wire, not when it was read.

@@ -87,6 +87,14 @@ class ActorReport(_message.Message):
     error_ms: int
     def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., state: _Optional[_Union[ActorReport.State, str]] = ..., restarts: _Optional[int] = ..., error: _Optional[str] = ..., error_ms: _Optional[int] = ...) -> None: ...
 
+class Plain(_message.Message):
+    __slots__ = ("type", "json")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    JSON_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    json: bytes
+    def __init__(self, type: _Optional[str] = ..., json: _Optional[bytes] = ...) -> None: ...
+
 class Ack(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -16,10 +16,36 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message
 
-__all__ = ["build_message", "known_types", "message_type", "to_json"]
+__all__ = ["build_message", "known_types", "message_of", "message_type", "to_json"]
 
 # Modules whose messages are not for actors.
 _FOREIGN = ("google.", "grid.etcd.", "grpc_health.", "grpc_reflection.")
+
+
+def message_of(name: str, text: str, *, plain: bool) -> Message:
+    """The message of a type's name and a JSON text (`-`: standard input).
+
+    Args:
+        name: of a protobuf type, or of a dataclass or model that an imported module registers.
+        text: the JSON.
+        plain: it is the name of a dataclass or model, which need not be known here.
+
+    Raises:
+        BadInput: the type is not known, or the JSON is none of it; the text names the field.
+    """
+    from grid.codec import default_codec
+    from grid.errors import UndecodableMessage
+    from grid.wire_pb2 import Plain
+
+    if not plain and default_codec.plain_type(name) is None:
+        return build_message(message_type(name), text)
+    value = _read(text)
+    envelope = Plain(type=name, json=json.dumps(value, ensure_ascii=False).encode())
+    try:
+        default_codec.decode(Plain.DESCRIPTOR.full_name, envelope.SerializeToString())
+    except UndecodableMessage as error:
+        raise BadInput(f"not a {name}: {error.reason}") from None
+    return envelope
 
 
 def message_type(name: str) -> type[Message]:
@@ -54,35 +80,51 @@ def build_message(cls: type[Message], text: str) -> Message:
     """
     from google.protobuf.json_format import ParseDict, ParseError
 
+    value = _read(text)
+    descriptor: Any = cls.DESCRIPTOR
+    try:
+        check(descriptor, value)
+        return ParseDict(value, cls())
+    except RecursionError:
+        raise BadInput("the JSON is nested too deeply") from None
+    except (ParseError, ValueError, TypeError) as error:
+        raise BadInput(f"not a {cls.DESCRIPTOR.full_name}: {error}") from None
+
+
+def _read(text: str) -> Any:
     if text == "-":
         try:
             text = sys.stdin.read()
         except UnicodeDecodeError as error:
             raise BadInput(f"standard input is not text: {error}") from None
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except RecursionError:
         raise BadInput(f"the JSON is nested too deeply: {_excerpt(text)}") from None
     except ValueError as error:
         raise BadInput(f"not JSON: {error}: {_excerpt(text)}") from None
-    descriptor: Any = cls.DESCRIPTOR
-    try:
-        check(descriptor, value)
-        return ParseDict(value, cls())
-    except RecursionError:
-        raise BadInput(f"the JSON is nested too deeply: {_excerpt(text)}") from None
-    except (ParseError, ValueError, TypeError) as error:
-        raise BadInput(f"not a {cls.DESCRIPTOR.full_name}: {error}") from None
 
 
-def to_json(message: Message) -> Any:
+def to_json(message: Any) -> Any:
     """A message as JSON, with the field names of its `.proto` and fields that are zero.
 
-    A part that protobuf cannot say in JSON (an `Any` of an unknown type, a timestamp
-    out of range) becomes an object with its type and its bytes, so that no reply is lost.
+    That of a dataclass or model is the JSON that it travels as. A part that protobuf cannot say
+    in JSON (an `Any` of an unknown type, a timestamp out of range) becomes an object with its type
+    and its bytes, so that no reply is lost.
     """
     from google.protobuf.json_format import MessageToDict
 
+    from grid.plain import adapter_of, is_plain
+    from grid.wire_pb2 import Plain
+
+    cls: Any = type(message)
+    if is_plain(cls):
+        return json.loads(adapter_of(cls).encode(message))
+    if isinstance(message, Plain):
+        try:
+            return json.loads(message.json)
+        except (ValueError, RecursionError):
+            pass  # shown as any other message, so that no reply is lost
     try:
         return MessageToDict(
             message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True

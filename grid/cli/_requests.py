@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from grid.cli._completion import mailbox_names, message_types
 from grid.cli._exits import BadInput, Code, say_hints
 from grid.cli._load import import_types
-from grid.cli._messages import build_message, message_type, to_json
+from grid.cli._messages import message_of, to_json
 from grid.cli._options import Connection, Output, argument, option
 from grid.cli._output import Column, Format, compact, print_json, print_rows
 
@@ -28,6 +28,10 @@ ProtoModules = Annotated[
 App = Annotated[
     str | None,
     option("--app", metavar="MODULE[:SERVER]", help="app that imports its messages"),
+]
+IsPlain = Annotated[
+    bool,
+    option("--plain", help="the type is a dataclass or model of the receiver's, known by its name"),
 ]
 Metadata = Annotated[
     list[str] | None,
@@ -57,7 +61,7 @@ async def request(
         str,
         argument(
             "TYPE",
-            help="protobuf type of the message, for example shop.Order or Order",
+            help="type of the message, for example shop.Order or Order",
             complete=message_types,
         ),
     ],
@@ -68,6 +72,7 @@ async def request(
     ] = "{}",
     proto_module: ProtoModules = None,
     app: App = None,
+    plain: IsPlain = False,
     metadata: Metadata = None,
     idempotent: Idempotent = False,
     wait: Annotated[
@@ -80,9 +85,10 @@ async def request(
     $ grid request echo EchoMsg '{"msg": "hello"}'
     $ grid request orders shop.Order '{"id": 7}' --proto-module shop.order_pb2
     $ cat order.json | grid request orders shop.Order - --app shop.app
+    $ grid request auction Bid '{"amount": 7}' --plain
     """
     import_types(proto_module, app)
-    message = build_message(message_type(type), json)
+    message = message_of(type, json, plain=plain)
     pairs = key_values(metadata)
     async with connection.client() as client:
         reply = await client.request(
@@ -109,7 +115,7 @@ async def broadcast(
             "-t",
             metavar="TYPE",
             env="GRID_BROADCAST_TYPE",
-            help="protobuf type of the message",
+            help="type of the message",
             complete=message_types,
         ),
     ],
@@ -129,6 +135,7 @@ async def broadcast(
     ] = False,
     proto_module: ProtoModules = None,
     app: App = None,
+    plain: IsPlain = False,
     metadata: Metadata = None,
     idempotent: Idempotent = False,
     output: Output = Format.TABLE,
@@ -144,7 +151,7 @@ async def broadcast(
     from grid.errors import IncompleteBroadcast
 
     import_types(proto_module, app)
-    message = build_message(message_type(type), json)
+    message = message_of(type, json, plain=plain)
     group = Group(*names, first_only=fastest)
     async with connection.client() as client:
         try:

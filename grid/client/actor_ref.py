@@ -71,7 +71,8 @@ class HandlerCalls(ABC):
             return functools.partial(self._client.stream, self._name)
         if declared.may_be_empty:
             return self._request_or_nothing
-        return functools.partial(self._client.request, self._name, reply=declared.reply)
+        reply = None if declared.reply is Message else declared.reply  # one of several, or any
+        return functools.partial(self._client.request, self._name, reply=reply)
 
     @abstractmethod
     def _request_or_nothing(self, message: Message, **options: Any) -> Any: ...

@@ -11,6 +11,7 @@ from grid.client.retry import Retry
 from grid.codec import Codec
 from grid.errors import InvalidArgument, MessageTooLarge
 from grid.numbers import check_count, check_seconds
+from grid.plain import is_plain
 from grid.registry.names import Kind, check_name
 from grid.transport.breaker import BreakerPolicy
 from grid.wire_pb2 import Delivery
@@ -56,9 +57,9 @@ def check_options(
         raise InvalidArgument("codec", codec, "a grid.Codec")
 
 
-def check_reply(reply: type[Message]) -> None:
-    """Raise `InvalidArgument` unless it is a class of protobuf messages."""
-    if not isinstance(reply, type) or not issubclass(reply, Message):
+def check_reply(reply: object) -> None:
+    """Raise `InvalidArgument` unless it is a class of messages, be they of protobuf or plain."""
+    if not isinstance(reply, type) or not (issubclass(reply, Message) or is_plain(reply)):
         raise InvalidArgument("reply", reply, "a protobuf message's class, e.g. EchoMsg")
 
 

@@ -6,17 +6,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from google.protobuf.message import Message
-
 from grid.client.router import Router
 from grid.codec import Codec
 from grid.deadline import FOREVER, Deadline
 from grid.errors import DeadlineExceeded, GridError, InvalidArgument, UnexpectedReply
 from grid.interceptors import CallKind, Filter, Interception, Interceptor, OutgoingCall
+from grid.plain import AnyMessage, copy_of, described, is_message, type_name
 from grid.stream import Stream
 from grid.transport.transport import Outgoing
 
-__all__ = ["OutgoingInterception", "of_type", "outgoing_interception"]
+__all__ = ["OutgoingInterception", "decode_as", "of_type", "outgoing_interception"]
 
 T = TypeVar("T")
 
@@ -46,17 +45,17 @@ class OutgoingInterception(Interception[OutgoingCall]):
     async def request(
         self,
         name: str,
-        message: Message,
+        message: AnyMessage,
         timeout: float,
         metadata: _Metadata,
         *,
-        reply: type[Message] | None,
+        reply: type | None,
         idempotent: bool,
         wait: bool = False,
-    ) -> Message:
+    ) -> Any:
         """See `Client.request`."""
 
-        async def ask(call: OutgoingCall, seconds: float) -> Message:
+        async def ask(call: OutgoingCall, seconds: float) -> Any:
             to = self._outgoing(call)
             answered, payload = await self._router.ask(
                 to.receiver,
@@ -70,31 +69,33 @@ class OutgoingInterception(Interception[OutgoingCall]):
             return self._codec.decode(answered, payload)
 
         outcome = await self._run("request", name, message, timeout, metadata, ask)
-        answer = _check_outcome(outcome, Message)
-        return answer if reply is None else of_type(reply, answer)
+        if not is_message(outcome):
+            expected = "a Message, as proceed returns"
+            raise InvalidArgument("what an interceptor returned", outcome, expected)
+        return of_type(reply or object, outcome)
 
     def send(
         self,
         name: str,
-        message: Message,
+        message: AnyMessage,
         timeout: float,
         metadata: _Metadata,
         *,
-        reply: type[Message] | None,
+        reply: type | None,
         idempotent: bool,
-    ) -> asyncio.Task[Message]:
+    ) -> asyncio.Task[Any]:
         """See `Client.send`."""
         # The task begins later, and the caller may use its own message and metadata again.
-        if isinstance(message, Message):
-            message, given = type(message)(), message
-            message.CopyFrom(given)
+        message = copy_of(message)
         metadata = dict(metadata or {})
         asking = self.request(name, message, timeout, metadata, reply=reply, idempotent=idempotent)
         task = asyncio.create_task(asking, name="intercepted request")
         self.keep(task)
         return task
 
-    async def tell(self, name: str, message: Message, timeout: float, metadata: _Metadata) -> None:
+    async def tell(
+        self, name: str, message: AnyMessage, timeout: float, metadata: _Metadata
+    ) -> None:
         """See `Client.tell`."""
 
         async def tell(call: OutgoingCall, seconds: float) -> None:
@@ -103,7 +104,7 @@ class OutgoingInterception(Interception[OutgoingCall]):
         await self._run("tell", name, message, timeout, metadata, tell)
 
     async def stream(
-        self, name: str, first: Message, timeout: float, metadata: _Metadata
+        self, name: str, first: AnyMessage, timeout: float, metadata: _Metadata
     ) -> Stream:
         """See `Client.stream`."""
 
@@ -118,7 +119,7 @@ class OutgoingInterception(Interception[OutgoingCall]):
         self,
         kind: CallKind,
         name: str,
-        message: Message,
+        message: Any,
         timeout: float,
         metadata: _Metadata,
         send: Callable[[OutgoingCall, float], Awaitable[Any]],
@@ -160,10 +161,15 @@ def outgoing_interception(
     return OutgoingInterception(filters, interceptors, router, codec, outgoing) or None
 
 
-def of_type(wanted: type[Message], message: Message) -> Message:
+def decode_as(codec: Codec, wanted: type, name: str, data: bytes) -> Any:
+    """The decoded message, if it is of that type; else raises `UnexpectedReply`."""
+    return of_type(wanted, codec.decode(name, data))
+
+
+def of_type(wanted: type, message: Any) -> Any:
     """The message itself, if it is of that type; else raises `UnexpectedReply`."""
     if not isinstance(message, wanted):
-        raise UnexpectedReply(wanted.DESCRIPTOR.full_name, message.DESCRIPTOR.full_name)
+        raise UnexpectedReply(type_name(wanted), described(message))
     return message
 
 

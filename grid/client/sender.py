@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from threading import get_ident
 from types import TracebackType
-from typing import Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 from google.protobuf.message import Message
 
@@ -15,7 +15,7 @@ from grid import trace_context
 from grid.aio import Opening
 from grid.client.arguments import check_group, check_metadata, check_options, check_reply
 from grid.client.broadcast import BroadcastResult, Group, collect
-from grid.client.interception import of_type, outgoing_interception
+from grid.client.interception import decode_as, of_type, outgoing_interception
 from grid.client.retry import Retry
 from grid.client.router import Router
 from grid.codec import Codec, default_codec
@@ -30,6 +30,7 @@ from grid.errors import (
 from grid.etcd import EtcdClient, EtcdConfig
 from grid.forks import check_grpc
 from grid.interceptors import Filter, Interceptor, OutgoingCall
+from grid.plain import AnyMessage
 from grid.registry.directory import Directory
 from grid.registry.names import Kind, check_name, prefix
 from grid.stream import Stream
@@ -40,7 +41,7 @@ from grid.transport.transport import Outgoing, Transport
 
 __all__ = ["Messaging"]
 
-M = TypeVar("M", bound=Message)
+M = TypeVar("M", bound=AnyMessage)
 
 _KEYS = 100_000  # full names that are kept
 
@@ -132,7 +133,7 @@ class Messaging:
     async def request(
         self,
         name: str,
-        message: Message,
+        message: AnyMessage,
         *,
         reply: type[M],
         timeout: float | None = None,
@@ -145,7 +146,7 @@ class Messaging:
     async def request(
         self,
         name: str,
-        message: Message,
+        message: AnyMessage,
         *,
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
@@ -156,14 +157,14 @@ class Messaging:
     async def request(
         self,
         name: str,
-        message: Message,
+        message: AnyMessage,
         *,
-        reply: type[Message] | None = None,
+        reply: type[Any] | None = None,
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotent: bool = False,
         wait: bool = False,
-    ) -> Message:
+    ) -> Any:
         """Send a message to a mailbox and return the answer.
 
         It is sent again only while no receiver can have acted on it, unless
@@ -172,7 +173,7 @@ class Messaging:
 
         Args:
             name: the mailbox's name.
-            message: any protobuf message.
+            message: any protobuf message, or a registered dataclass or model.
             reply: the type the answer must have.
             timeout: seconds for all of it; by default the client's.
             metadata: what the receiving actor shall know about the request.
@@ -220,9 +221,9 @@ class Messaging:
     def send(
         self,
         name: str,
-        message: Message,
+        message: AnyMessage,
         *,
-        reply: type[Message] | None = None,
+        reply: type[AnyMessage] | None = None,
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotent: bool = False,
@@ -244,13 +245,13 @@ class Messaging:
                 name, message, seconds, metadata, reply=reply, idempotent=idempotent
             )
         outgoing = self._outgoing(name, message, metadata)
-        decode = self._codec.decode if reply is None else partial(self._decode_as, reply)
+        decode = self._codec.decode if reply is None else partial(decode_as, self._codec, reply)
         return self._router.send(outgoing, seconds, decode, idempotent=idempotent)
 
     async def tell(
         self,
         name: str,
-        message: Message,
+        message: AnyMessage,
         *,
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
@@ -276,7 +277,7 @@ class Messaging:
     def stream(
         self,
         name: str,
-        first: Message,
+        first: AnyMessage,
         *,
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
@@ -312,7 +313,7 @@ class Messaging:
     async def broadcast(
         self,
         group: Group,
-        message: Message,
+        message: AnyMessage,
         *,
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
@@ -366,9 +367,6 @@ class Messaging:
         self._loop = loop
         self._thread = get_ident()
 
-    def _decode_as(self, wanted: type[Message], name: str, data: bytes) -> Message:
-        return of_type(wanted, self._codec.decode(name, data))
-
     def _key(self, name: str) -> str:
         check_name(name, Kind.MAILBOX)
         if len(self._keys) >= _KEYS:
@@ -377,7 +375,7 @@ class Messaging:
         return key
 
     def _outgoing(
-        self, name: str, message: Message, metadata: Mapping[str, str] | None
+        self, name: str, message: AnyMessage, metadata: Mapping[str, str] | None
     ) -> Outgoing:
         try:
             key = self._keys.get(name) or self._key(name)
@@ -394,7 +392,7 @@ class Messaging:
         self._check_open()
         return self._outgoing(call.name, call.message, call.metadata)
 
-    def _encode(self, message: Message, metadata: Mapping[str, str] | None) -> tuple[str, bytes]:
+    def _encode(self, message: AnyMessage, metadata: Mapping[str, str] | None) -> tuple[str, bytes]:
         if metadata:
             check_metadata(metadata)
         return self._codec.encode(message, limit=self._limit)

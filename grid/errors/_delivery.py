@@ -245,15 +245,22 @@ class UndecodableMessage(RequestFailed):
     """The payload is not an encoding of the type it names."""
 
     type_name: str
+    reason: str
 
-    def __init__(self, type_name: str) -> None:
+    def __init__(self, type_name: str, reason: str = "") -> None:
+        because = f": {reason}" if reason else ""
         GridError.__init__(
-            self, f"proto: cannot parse the payload as {type_name!r}", type_name=type_name
+            self,
+            f"proto: cannot parse the payload as {type_name!r}{because}",
+            type_name=type_name,
+            reason=reason,
         )
         self.text, self.code = str(self), "INVALID_ARGUMENT"
 
     def attributes(self) -> dict[str, Any]:
-        return {"type_name": self.type_name}
+        # Without a reason as peers of an older version know it.
+        reason = {"reason": self.reason} if self.reason else {}
+        return {"type_name": self.type_name, **reason}
 
 
 class BreakerOpen(NotDelivered):

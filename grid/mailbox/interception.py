@@ -34,6 +34,7 @@ from grid.errors import (
 )
 from grid.interceptors import CallKind, IncomingCall, Interception
 from grid.mailbox.mailbox import Mailbox
+from grid.plain import is_message
 from grid.transport.answer import Answer, FutureAnswer, Reply, Unanswerable
 
 __all__ = ["IncomingInterception"]
@@ -124,7 +125,7 @@ class _Passage:
 
     async def _deliver(self, call: IncomingCall) -> Message | None:
         mailbox = self._find(self._mailbox.key, self._mailbox.epoch)
-        if not isinstance(call.message, Message):
+        if not is_message(call.message):
             raise InvalidArgument("the message of a call", call.message, "a message")
         if self._kind == "tell":
             self._put(mailbox, call, self._answer)
@@ -170,7 +171,7 @@ class _Passage:
 
     def _respond(self, reply: Any) -> None:
         mailbox = self._mailbox
-        if self._kind == "stream" or not isinstance(reply, Message):
+        if self._kind == "stream" or not is_message(reply):
             wanted = "proceed" if self._kind == "stream" else "return a reply"
             _log.error("an interceptor of messages to %r did not %s", mailbox.name, wanted)
             self._answer.reject(RequestFailed(f"an interceptor did not {wanted}", "INTERNAL"))

@@ -12,13 +12,12 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from threading import get_ident
 from typing import Any, Generic, Protocol, TypeVar
 
-from google.protobuf.message import Message
-
 from grid.aio import check_loop
 from grid.codec import Codec
 from grid.deadline import Deadline, now
 from grid.errors import AlreadyResponded, GridError, InvalidArgument, StreamClosed
 from grid.errors.classification import from_actor, mark_of_request
+from grid.plain import AnyMessage
 from grid.stream import Stream
 from grid.transport.answer import Answer, until_done
 from grid.transport.stream_end import StreamEnd
@@ -26,7 +25,7 @@ from grid.wire_pb2 import Ack
 
 __all__ = ["Receiver", "Request", "refuse"]
 
-M = TypeVar("M", bound=Message)
+M = TypeVar("M", bound=AnyMessage)
 
 
 class Receiver(Protocol):
@@ -101,7 +100,7 @@ class Request(Generic[M]):
         """
         return _until_done(self._answer, self._mailbox._loop)
 
-    def respond(self, message: Message) -> None:
+    def respond(self, message: AnyMessage) -> None:
         """Answer with a message. Returns at once; nothing to await.
 
         If the caller no longer waits, the answer goes nowhere. It may be called in any

@@ -33,6 +33,7 @@ from grid.errors import InvalidArgument, RequestFailed
 from grid.errors.classification import is_of_request
 from grid.handlers import Declaration, HandlerKind, HandlerTable
 from grid.mailbox.request import Request
+from grid.plain import described, is_message
 from grid.stream import Stream
 
 __all__ = ["HandlerActor", "check_handlers"]
@@ -77,8 +78,8 @@ class HandlerActor:
         self._table = table
         self._instance = instance
         self._concurrency = concurrency
-        self._calls: dict[type[Message], tuple[Declaration, Call]] = {}
-        self._streams: dict[type[Message], tuple[Declaration, Call]] = {}
+        self._calls: dict[type, tuple[Declaration, Call]] = {}
+        self._streams: dict[type, tuple[Declaration, Call]] = {}
         self._open_streams: set[asyncio.Task[None]] = set()
         self._threads: ThreadPoolExecutor | None = None
         self._logged = -_LOG_PAUSE
@@ -155,7 +156,7 @@ class HandlerActor:
         if message not in calls:
             found = self._table.find(message, opens_stream=streams)
             if found is None:
-                request.fail(self._refusal(message, streams), code="UNIMPLEMENTED")
+                request.fail(self._refusal(request.message, streams), code="UNIMPLEMENTED")
                 return
             calls[message] = found, self._bind(found)
         if streams:
@@ -167,10 +168,10 @@ class HandlerActor:
         else:
             await self._answer(request, *calls[message])
 
-    def _refusal(self, message: type[Message], streams: bool) -> str:
+    def _refusal(self, message: Any, streams: bool) -> str:
         ctx, table = self._context, self._table
-        name = message.DESCRIPTOR.full_name
-        if table.find(message, opens_stream=not streams) is not None:
+        name = described(message)
+        if table.find(type(message), opens_stream=not streams) is not None:
             other, asked = ("requests", "a stream") if streams else ("streams", "a request")
             return f"grid: {ctx.name!r} takes {name} in {other}, not in {asked}"
         what = "streams" if streams else "requests"
@@ -248,15 +249,21 @@ class HandlerActor:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
 
-def _respond(request: Request[Any], declared: Declaration, reply: object) -> None:
+def _respond(request: Request[Any], declared: Declaration, reply: Any) -> None:
     if reply is None and declared.may_be_empty:
         if not request.done:  # the handler may have answered it itself
             request.ack()
-    elif declared.reply is not None and isinstance(reply, declared.reply):
+    elif _is_reply(declared, reply):
         request.respond(reply)
     else:
         wanted = "None" if declared.reply is None else declared.reply.__name__
         raise TypeError(f"handler {declared.name} returned {type(reply).__name__}, not {wanted}")
+
+
+def _is_reply(declared: Declaration, reply: object) -> bool:
+    if declared.reply is Message:  # one of several classes, or any
+        return is_message(reply)
+    return declared.reply is not None and isinstance(reply, declared.reply)
 
 
 async def _send_items(

@@ -18,6 +18,7 @@ from grid.aio import Portal
 from grid.deadline import Deadline, check_timeout
 from grid.mailbox.mailbox import Mailbox
 from grid.mailbox.request import Request
+from grid.plain import AnyMessage
 from grid.sync.client import Client
 from grid.sync.stream import BlockingStream
 
@@ -36,7 +37,7 @@ class BlockingRequest:
         self._request = request
         self._portal = portal
 
-    def respond(self, message: Message) -> None:
+    def respond(self, message: AnyMessage) -> None:
         """As `grid.Request.respond`."""
         self._portal.call(_do(self._request.respond, message))
 

@@ -29,6 +29,7 @@ from grid.etcd import EtcdConfig
 from grid.forks import check_grpc, in_children
 from grid.interceptors import Filter, Interceptor, OutgoingCall
 from grid.mailbox.dispatcher import peer_of_this_loop
+from grid.plain import AnyMessage, copy_of
 from grid.registry.entities import Entity, EntityEvent
 from grid.registry.names import Kind
 from grid.stream import Stream
@@ -40,7 +41,7 @@ from grid.transport.statistics import ClientStatistics
 __all__ = ["Client"]
 
 A = TypeVar("A")
-M = TypeVar("M", bound=Message)
+M = TypeVar("M", bound=AnyMessage)
 T = TypeVar("T")
 
 
@@ -154,7 +155,7 @@ class Client:
     def request(
         self,
         name: str,
-        message: Message,
+        message: AnyMessage,
         *,
         reply: type[M],
         timeout: float | None = None,
@@ -167,7 +168,7 @@ class Client:
     def request(
         self,
         name: str,
-        message: Message,
+        message: AnyMessage,
         *,
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
@@ -178,14 +179,14 @@ class Client:
     def request(
         self,
         name: str,
-        message: Message,
+        message: AnyMessage,
         *,
-        reply: type[Message] | None = None,
+        reply: type[Any] | None = None,
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotent: bool = False,
         wait: bool = False,
-    ) -> Message:
+    ) -> Any:
         """As `grid.Client.request`."""
         asking: Any = self._client.request(
             name,
@@ -202,9 +203,9 @@ class Client:
     def send(
         self,
         name: str,
-        message: Message,
+        message: AnyMessage,
         *,
-        reply: type[Message] | None = None,
+        reply: type[AnyMessage] | None = None,
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotent: bool = False,
@@ -217,9 +218,7 @@ class Client:
         """
         self._check_open()
         # It is encoded on another thread, and the caller may use its own again.
-        if isinstance(message, Message):
-            message, given = type(message)(), message
-            message.CopyFrom(given)
+        message = copy_of(message)
         metadata = dict(metadata) if metadata else metadata
 
         async def sent() -> Message:
@@ -237,7 +236,7 @@ class Client:
     def tell(
         self,
         name: str,
-        message: Message,
+        message: AnyMessage,
         *,
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
@@ -248,7 +247,7 @@ class Client:
     def stream(
         self,
         name: str,
-        first: Message,
+        first: AnyMessage,
         *,
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,
@@ -266,7 +265,7 @@ class Client:
     def broadcast(
         self,
         group: Group,
-        message: Message,
+        message: AnyMessage,
         *,
         timeout: float | None = None,
         metadata: Mapping[str, str] | None = None,

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from grid.aio import Portal
 from grid.deadline import check_timeout
 from grid.errors import DeadlineExceeded, GridError
+from grid.plain import AnyMessage
 from grid.stream import Stream
 
 __all__ = ["BlockingStream"]
@@ -31,7 +32,7 @@ class BlockingStream:
     def __repr__(self) -> str:
         return f"<blocking {self._stream!r}>"
 
-    def send(self, message: Message) -> None:
+    def send(self, message: AnyMessage) -> None:
         """As `grid.Stream.send`: waits while the other side has not read enough."""
         self._portal.call(self._stream.send(message))
 

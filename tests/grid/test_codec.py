@@ -103,7 +103,7 @@ def test_what_is_no_message_is_refused(message: object) -> None:
 def test_only_message_classes_are_registered() -> None:
     for wrong in (EchoMsg(), str, "grid.EchoMsg"):
         with pytest.raises(UnsupportedMessage):
-            Codec().register(wrong)  # type: ignore[arg-type,type-var]
+            Codec().register(wrong)  # type: ignore[arg-type]
 
 
 def test_a_message_over_the_limit_is_refused() -> None:
