@@ -22,8 +22,8 @@ from grid.errors import (
 from grid.etcd import EtcdClient, EtcdConfig, api_pb2
 from grid.registry.registration import encode_registration
 from grid.testing import FaultProxy, wait_until
+from tests.grid.etcd.auth_kit import guarded, login
 from tests.grid.etcd.etcd_kit import cluster
-from tests.grid.etcd.test_auth import guarded, login
 
 Servers = Callable[..., grid.Server]
 

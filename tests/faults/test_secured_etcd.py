@@ -14,8 +14,8 @@ from grid.errors import EtcdAuthFailed, EtcdPermissionDenied, EtcdUnavailable
 from grid.etcd import EtcdConfig, api_pb2
 from tests.grid.cli.cli_kit import Running
 from tests.grid.cli.cli_kit import grid as run
+from tests.grid.etcd.auth_kit import WORD, Authority, admin, forget_logins, login
 from tests.grid.etcd.etcd_kit import connect
-from tests.grid.etcd.test_auth import WORD, Authority, admin, forget_logins, login
 
 APP = "tests.grid.cli.cli_app:server"
 
@@ -55,15 +55,8 @@ async def use(config: EtcdConfig, namespace: str) -> grid.Server:
 
 async def test_a_grid_on_tls_with_client_certificates(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
-    cert, key = authority.issue("localhost")
     mine, my_key = authority.issue("me")
-    args = (
-        f"--cert-file={cert}",
-        f"--key-file={key}",
-        f"--trusted-ca-file={authority.ca}",
-        "--client-cert-auth",
-    )
-    async with Etcd(args=args) as etcd:
+    async with Etcd(args=authority.mutual()) as etcd:
         config = EtcdConfig((etcd.endpoint,), ca=authority.ca, cert=mine, key=my_key)
         await use(config, "tls")
 

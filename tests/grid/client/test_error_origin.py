@@ -40,21 +40,6 @@ FORWARDED = [
 ]
 
 
-@pytest.fixture(params=["session", "unary", "local"])
-async def client(
-    request: pytest.FixtureRequest,
-    grid_server: grid.Server,
-    grid_client: grid.Client,
-    monkeypatch: pytest.MonkeyPatch,
-) -> grid.Client:
-    """A client on each of the three ways: sessions, single calls, and inside the process."""
-    if request.param != "local":
-        monkeypatch.setattr("grid.client.router.local_dispatcher", lambda _: None)
-    if request.param == "unary":
-        grid_client._transport._without_sessions.add(grid_server.address)
-    return grid_client
-
-
 @pytest.mark.parametrize("error", FORWARDED, ids=lambda error: type(error).__name__)
 async def test_an_actors_error_is_its_own_and_it_acts_once(
     client: grid.Client, grid_server: grid.Server, error: GridError

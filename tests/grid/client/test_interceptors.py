@@ -1,13 +1,11 @@
 """A client's filters and interceptors see each message that it sends, in all ways."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 import grid
-from grid.embedded import Etcd
 from grid.errors import (
     ClientClosed,
     DeadlineExceeded,
@@ -20,33 +18,12 @@ from grid.errors import (
 )
 from grid.stream import Stream
 from grid.wire_pb2 import EchoMsg
-from tests.grid.echo_kit import EchoGrid, go_over_the_wire
+from tests.grid.echo_kit import EchoGrid
 
 Out = grid.OutgoingCall
 In = grid.IncomingCall
 ProceedOut = grid.Proceed[grid.OutgoingCall]
 ProceedIn = grid.Proceed[grid.IncomingCall]
-
-
-@pytest.fixture(params=["session", "unary", "local"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each of the three ways to a mailbox."""
-    return go_over_the_wire(request.param, monkeypatch)
-
-
-@pytest.fixture(params=["session", "local"])
-def stream_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The ways that tells and streams have."""
-    return go_over_the_wire(request.param, monkeypatch)
-
-
-@pytest.fixture
-async def peer(
-    grid_etcd: Etcd, grid_namespace: str, grid_servers: Callable[..., grid.Server]
-) -> AsyncIterator[EchoGrid]:
-    peer = EchoGrid(grid_namespace, grid_etcd.endpoint, grid_servers)
-    yield peer
-    await peer.close()
 
 
 async def test_the_first_is_outermost_and_all_see_the_reply(peer: EchoGrid, way: str) -> None:

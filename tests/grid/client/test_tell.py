@@ -19,6 +19,7 @@ from grid.registry.registration import encode_registration
 from grid.testing import FaultProxy, wait_until
 from grid.transport.transport import Destination
 from grid.wire_pb2 import EchoMsg
+from tests.grid.echo_kit import go_over_the_wire
 from tests.grid.transport.link_kit import Gatekeeper, ask, link_of, outgoing, serving, transport
 
 # Half of the tells are 20 MB: far more than what gRPC writes (some MB, by version and machine)
@@ -31,8 +32,7 @@ async def client(
     request: pytest.FixtureRequest, grid_client: grid.Client, monkeypatch: pytest.MonkeyPatch
 ) -> grid.Client:
     """A client on both ways: over a session, and inside the process."""
-    if request.param == "session":
-        monkeypatch.setattr("grid.client.router.local_dispatcher", lambda _: None)
+    go_over_the_wire(request.param, monkeypatch)
     return grid_client
 
 

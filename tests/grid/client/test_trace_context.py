@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
@@ -10,25 +10,12 @@ import pytest
 
 import grid
 from grid import trace_context
-from grid.embedded import Etcd
 from grid.wire_pb2 import EchoMsg
-from tests.grid.echo_kit import EchoGrid, go_over_the_wire
+from tests.grid.echo_kit import EchoGrid
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 OTHER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
 TRACE = {"traceparent": PARENT, "tracestate": "shop=7,else=8"}
-
-
-@pytest.fixture(params=["session", "unary", "local"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each of the three ways to a mailbox."""
-    return go_over_the_wire(request.param, monkeypatch)
-
-
-@pytest.fixture(params=["session", "local"])
-def stream_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The ways that tells and streams have."""
-    return go_over_the_wire(request.param, monkeypatch)
 
 
 @pytest.fixture(autouse=True)
@@ -48,18 +35,12 @@ def opentelemetry_trace() -> Iterator[Any]:
         del sys.modules[name]
 
 
-@pytest.fixture
-async def peer(
-    grid_etcd: Etcd, grid_namespace: str, grid_servers: Callable[..., grid.Server]
-) -> AsyncIterator[EchoGrid]:
-    """A peer whose `relay` sends each message on to `echo`, through a client of its own."""
-    peer = EchoGrid(grid_namespace, grid_etcd.endpoint, grid_servers)
-    yield peer
-    await peer.close()
-
-
 async def relay(peer: EchoGrid, way: str) -> grid.Client:
-    """Start all that; returns a client for the test to ask `relay` with."""
+    """Start a `relay` that sends each message on to `echo`, through a client of its own.
+
+    Returns:
+        A client for the test to ask `relay` with.
+    """
     await peer.start(way)
     mailbox = await peer.server.open_mailbox("relay")
     own = peer.client()

@@ -2,13 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 import grid
-from grid.embedded import Etcd
 from grid.errors import (
     Filtered,
     MessageTooLarge,
@@ -19,33 +17,12 @@ from grid.errors import (
 )
 from grid.testing import wait_until
 from grid.wire_pb2 import EchoMsg
-from tests.grid.echo_kit import EchoGrid, go_over_the_wire
+from tests.grid.echo_kit import EchoGrid
 
 Out = grid.OutgoingCall
 In = grid.IncomingCall
 ProceedOut = grid.Proceed[grid.OutgoingCall]
 ProceedIn = grid.Proceed[grid.IncomingCall]
-
-
-@pytest.fixture(params=["session", "unary", "local"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each of the three ways to a mailbox."""
-    return go_over_the_wire(request.param, monkeypatch)
-
-
-@pytest.fixture(params=["session", "local"])
-def stream_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The ways that tells and streams have."""
-    return go_over_the_wire(request.param, monkeypatch)
-
-
-@pytest.fixture
-async def peer(
-    grid_etcd: Etcd, grid_namespace: str, grid_servers: Callable[..., grid.Server]
-) -> AsyncIterator[EchoGrid]:
-    peer = EchoGrid(grid_namespace, grid_etcd.endpoint, grid_servers)
-    yield peer
-    await peer.close()
 
 
 async def test_a_filter_of_the_receiver_skips(peer: EchoGrid, way: str) -> None:

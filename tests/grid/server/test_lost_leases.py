@@ -4,17 +4,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-import grpc.aio
 import pytest
 
 import grid
 from grid.embedded import Etcd
-from grid.errors import (
-    LeaseLost,
-)
-from grid.etcd import api_pb2
-from grid.etcd.stubs import stub
+from grid.errors import LeaseLost
 from grid.testing import wait_until
+from tests.grid.server.lease_kit import define_holder, revoke
 
 Servers = Callable[..., grid.Server]
 
@@ -22,16 +18,7 @@ Servers = Callable[..., grid.Server]
 async def test_a_peer_that_lost_its_lease_cancels_and_joins_again(
     grid_server: grid.Server, grid_client: grid.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reasons: list[object] = []
-
-    @grid_server.actor("hold", mailbox=2)
-    async def holds(ctx: grid.ActorContext) -> None:
-        try:
-            await asyncio.sleep(3600)
-        except asyncio.CancelledError as cancelled:
-            reasons.extend(cancelled.args)
-            raise
-
+    reasons = define_holder(grid_server)
     await grid_client.start_actor("hold")
     outside = await grid_server.open_mailbox("outside")
     (before,) = await grid_client.query("peer")
@@ -53,11 +40,6 @@ async def test_a_peer_that_lost_its_lease_cancels_and_joins_again(
     await grid_client.start_actor("hold")
     async with grid_server.open_mailbox("outside"):
         pass
-
-
-async def revoke(client: grid.Client, lease: int) -> None:
-    async with grpc.aio.insecure_channel(client._etcd.config.endpoints[0]) as channel:
-        await stub(channel, "Lease/LeaseRevoke")(api_pb2.LeaseRevokeRequest(ID=lease))
 
 
 async def test_a_peer_may_exit_when_its_lease_is_lost(

@@ -15,6 +15,7 @@ from grid.etcd import EtcdClient, EtcdConfig
 from grid.registry.names import address_lock_key
 from grid.testing import wait_until
 from grid.wire_pb2 import EchoMsg
+from tests.grid.server.lease_kit import define_holder
 
 Servers = Callable[..., grid.Server]
 
@@ -22,16 +23,7 @@ Servers = Callable[..., grid.Server]
 async def test_an_actor_whose_name_is_deleted_ends(
     grid_server: grid.Server, grid_client: grid.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reasons: list[object] = []
-
-    @grid_server.actor("hold", mailbox=2)
-    async def holds(ctx: grid.ActorContext) -> None:
-        try:
-            await asyncio.sleep(3600)
-        except asyncio.CancelledError as cancelled:
-            reasons.extend(cancelled.args)
-            raise
-
+    reasons = define_holder(grid_server)
     outside = await grid_server.open_mailbox("outside")
     for kind in ("actor", "mailbox"):
         await grid_client.start_actor("hold", name=kind)

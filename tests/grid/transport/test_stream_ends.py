@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,24 +10,8 @@ import grid
 from grid.errors import LeaseLost, MailboxClosed, OutcomeUnknown, RequestFailed, StreamClosed
 from grid.testing import wait_until
 from grid.wire_pb2 import EchoMsg
-from tests.grid.server.test_lost_leases import revoke
-from tests.grid.stream_kit import CREDIT, Serve, end_of, message, owners, send_numbers
-
-
-@pytest.fixture(params=["session", "local"])
-async def client(
-    request: pytest.FixtureRequest, grid_client: grid.Client, monkeypatch: pytest.MonkeyPatch
-) -> grid.Client:
-    """A client on both ways: over a session, and inside the process."""
-    if request.param == "session":
-        monkeypatch.setattr("grid.client.router.local_dispatcher", lambda _: None)
-    return grid_client
-
-
-@pytest.fixture
-async def serve(grid_server: grid.Server) -> AsyncIterator[Serve]:
-    async for one in owners(grid_server):
-        yield one
+from tests.grid.server.lease_kit import revoke
+from tests.grid.stream_kit import CREDIT, Serve, end_of, message, send_numbers
 
 
 def in_flight(client: grid.Client, server: grid.Server) -> int:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,25 +11,9 @@ import grid
 from grid.errors import StreamClosed
 from grid.testing import wait_until
 from grid.wire_pb2 import EchoMsg
-from tests.grid.stream_kit import CREDIT, Serve, echo, message, numbers, owners
+from tests.grid.stream_kit import CREDIT, Serve, echo, message, numbers
 
 who: contextvars.ContextVar[str] = contextvars.ContextVar("who", default="nobody")
-
-
-@pytest.fixture(params=["session", "local"])
-async def client(
-    request: pytest.FixtureRequest, grid_client: grid.Client, monkeypatch: pytest.MonkeyPatch
-) -> grid.Client:
-    """A client on both ways: over a session, and inside the process."""
-    if request.param == "session":
-        monkeypatch.setattr("grid.client.router.local_dispatcher", lambda _: None)
-    return grid_client
-
-
-@pytest.fixture
-async def serve(grid_server: grid.Server) -> AsyncIterator[Serve]:
-    async for one in owners(grid_server):
-        yield one
 
 
 async def test_items_are_taken_in_order_by_the_function_and_the_task(

@@ -2,7 +2,6 @@
 
 import asyncio
 import tracemalloc
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -23,25 +22,9 @@ from grid.errors import (
 from grid.registry.registration import encode_registration
 from grid.testing import wait_until
 from grid.wire_pb2 import EchoMsg
-from tests.grid.stream_kit import CREDIT, Serve, echo, message, numbers, owners, send_numbers
+from tests.grid.stream_kit import CREDIT, Serve, echo, message, numbers, send_numbers
 
 ITEMS = 100_000
-
-
-@pytest.fixture(params=["session", "local"])
-async def client(
-    request: pytest.FixtureRequest, grid_client: grid.Client, monkeypatch: pytest.MonkeyPatch
-) -> grid.Client:
-    """A client on both ways: over a session, and inside the process."""
-    if request.param == "session":
-        monkeypatch.setattr("grid.client.router.local_dispatcher", lambda _: None)
-    return grid_client
-
-
-@pytest.fixture
-async def serve(grid_server: grid.Server) -> AsyncIterator[Serve]:
-    async for one in owners(grid_server):
-        yield one
 
 
 async def test_both_sides_send_and_iterate_in_order(client: grid.Client, serve: Serve) -> None:
