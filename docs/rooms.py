@@ -43,7 +43,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "grid": (
         ("errors", "descriptor_pool", "numbers", "process", "wire_pb2", "trace_context"),
         ("aio", "codec", "deadline", "forks", "grpc_calls", "plain", "timers"),
-        ("interceptors", "etcd"),
+        ("exposers", "interceptors", "etcd"),
         ("environment", "embedded"),
         ("transport",),
         ("registry", "stream"),

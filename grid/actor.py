@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from grid.aio import Opening, check_loop
 from grid.deadline import Deadline
+from grid.exposers import opening_of
 from grid.mailbox.mailbox import Groups, Mailbox
 from grid.timers import Timer, Timers
 
@@ -191,8 +192,36 @@ class ActorContext:
         if "_timers" in self.__dict__:
             self._timers.open()
 
-    async def _end_timers(self) -> None:
+    async def _end_run(self) -> None:
+        """End what a run of the actor has begun here: its timers, and what it exposes."""
         await self._timers.close()
+        exposed: list[Any] = self.__dict__.pop("_exposed", [])
+        for one in reversed(exposed):
+            await one.__aexit__(None, None, None)
+
+    def expose(self, subject: object, **options: Any) -> Opening[Any]:
+        """Let others in the grid use an object of this actor, such as a state machine.
+
+        Awaited, it stays exposed until the actor ends; entered (`async with`), until the
+        block is left. What can be exposed, and how it is used, is for other packages to
+        say; for machines it is `rpc`, whose `rpc.Server` is returned and takes the options:
+        `await ctx.expose(lights, interval=0.1)`, elsewhere `rpc.Client(client, "lights")`.
+
+        Raises:
+            InvalidArgument: no installed package exposes such an object.
+
+        Raises (once entered or awaited):
+            InvalidName, AlreadyRegistered, LeaseLost, EtcdUnavailable: as of `open_mailbox`.
+        """
+        check_loop(self._stopping._loop, "actor")
+        opening = opening_of(self, subject, options)
+
+        async def exposed() -> Any:
+            opened = await opening
+            self.__dict__.setdefault("_exposed", []).append(opened)
+            return opened
+
+        return Opening(exposed)
 
     @property
     def stopping(self) -> StopSignal:

@@ -97,7 +97,7 @@ class ActorRuns:
                 try:
                     await self._run_once(following)
                 finally:
-                    await self._context._end_timers()
+                    await self._context._end_run()
                 error = None
             except Exception as failure:  # noqa: BLE001 - it is reported here, or raised
                 error = failure
