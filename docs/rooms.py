@@ -46,7 +46,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("exposers", "interceptors", "etcd"),
         ("environment", "embedded"),
         ("transport",),
-        ("registry", "stream"),
+        ("registry", "state", "stream"),
         ("mailbox",),
         ("handlers",),
         ("client",),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 if TYPE_CHECKING:
-    from grid import errors, sync
+    from grid import errors, state, sync
     from grid.actor import Actor, ActorContext, StopSignal
     from grid.client.broadcast import BroadcastResult, Group, Outcome
     from grid.client.client import Client
@@ -102,6 +102,7 @@ __all__ = [
     "errors",
     "handler",
     "register",
+    "state",
     "sync",
 ]
 
@@ -137,7 +138,7 @@ _HOMES = {
     ),
     "wire_pb2": ("Ack", "ActorStart", "ActorStop", "Delivery", "EchoMsg"),
 }
-_MODULES = ("errors", "sync")
+_MODULES = ("errors", "state", "sync")
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 

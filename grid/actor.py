@@ -19,12 +19,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from grid.aio import Opening, check_loop
 from grid.deadline import Deadline
+from grid.errors import InvalidArgument
 from grid.exposers import opening_of
 from grid.mailbox.mailbox import Groups, Mailbox
+from grid.state import ActorState
 from grid.timers import Timer, Timers
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["Actor", "ActorContext", "ActorLog", "StopSignal"]
 
 _log = logging.getLogger("grid.actor")
+
+T = TypeVar("T")
 
 
 @runtime_checkable
@@ -107,6 +111,16 @@ class ActorLog(logging.LoggerAdapter[logging.Logger]):
         return f"{own['actor']}@{own['epoch']}: {msg}", kwargs
 
 
+class Resources(Protocol):
+    """The resources of the server that an actor runs on; see `Server.provide`."""
+
+    def find(self, annotation: Any, what: str) -> Any:
+        """The resource for a class; `what` it is for is said in the error."""
+
+    def state_of(self, context: ActorContext) -> ActorState:
+        """The state of an actor, in the store that was provided."""
+
+
 class ActorContext:
     """The identity of an actor, and its way to the rest of the grid.
 
@@ -136,6 +150,7 @@ class ActorContext:
         client: Client,
         mailbox: Mailbox | None,
         open_mailbox: Callable[[str, int, str, Groups | None], Opening[Mailbox]],
+        resources: Resources | None = None,
     ) -> None:
         self.name = name
         self.id = id
@@ -148,6 +163,7 @@ class ActorContext:
         self.deadline: Deadline | None = None
         self._mailbox = mailbox
         self._open_mailbox = open_mailbox
+        self._resources = resources
         self._stopping = StopSignal()
         self._watches_stopping = False
 
@@ -243,6 +259,32 @@ class ActorContext:
                 f"define it with mailbox=64, or use ctx.open_mailbox()"
             )
         return self._mailbox
+
+    @cached_property
+    def state(self) -> ActorState:
+        """The state that outlives the actor, in the store that the server was given.
+
+        Raises:
+            InvalidArgument: it was given none; see `grid.state` for those there are.
+        """
+        if self._resources is None:
+            raise InvalidArgument("ctx.state", None, "the state of an actor on a server")
+        return self._resources.state_of(self)
+
+    async def _save_at_end(self) -> None:
+        if "state" in self.__dict__:
+            await self.state._end()
+
+    def provided(self, kind: type[T]) -> T:
+        """The resource that the server was given as this class; see `Server.provide`.
+
+        Raises:
+            InvalidArgument: nothing was, or several things fit.
+        """
+        if self._resources is None:
+            raise InvalidArgument("a resource", kind, "one that server.provide was given")
+        found: T = self._resources.find(kind, "a resource")
+        return found
 
     def open_mailbox(
         self,

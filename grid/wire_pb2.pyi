@@ -95,6 +95,14 @@ class Plain(_message.Message):
     json: bytes
     def __init__(self, type: _Optional[str] = ..., json: _Optional[bytes] = ...) -> None: ...
 
+class SavedState(_message.Message):
+    __slots__ = ("type_name", "data")
+    TYPE_NAME_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    type_name: str
+    data: bytes
+    def __init__(self, type_name: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
+
 class Ack(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -46,6 +46,9 @@
     │   └── NilActor                the factory returned no actor
     ├── UnknownActor                no actor of that name runs
     ├── ActorStillRunning           the actor did not end within its grace and a cancellation
+    ├── StateFenced                 a newer owner of the name has the actor's state
+    ├── StoreUnavailable            the store of states cannot be reached now
+    ├── UnexpectedState             the saved state is of another class
     ├── IncompleteBroadcast         some members failed; carries the answers of all members
     └── EtcdError
         ├── EtcdUnavailable         no endpoint answers
@@ -123,6 +126,7 @@ from grid.errors._registry import (
     LeaseLost,
     LeaseTooShort,
 )
+from grid.errors._state import StateFenced, StoreUnavailable, UnexpectedState
 
 __all__ = [
     "ActorStartFailed",
@@ -167,10 +171,13 @@ __all__ = [
     "RequestFailed",
     "ServerNotRunning",
     "StaleEpoch",
+    "StateFenced",
+    "StoreUnavailable",
     "StreamClosed",
     "StreamsUnsupported",
     "UndecodableMessage",
     "UnexpectedReply",
+    "UnexpectedState",
     "UnknownActor",
     "UnknownActorType",
     "UnknownMailbox",

@@ -198,6 +198,7 @@ class ActorRunner:
             client=self._client(),
             mailbox=mailbox,
             open_mailbox=partial(self._opening, mailboxes),  # closures would weigh more
+            resources=definition.resources,
         )
         runs = ActorRuns(
             context,

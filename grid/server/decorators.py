@@ -12,11 +12,13 @@ from grid.registry.registration import Amount
 from grid.server.definitions import (
     DEFAULT_MAILBOX,
     Definition,
+    all_needs,
     check_definition,
     factory_of,
     is_made_of_handlers,
 )
 from grid.server.handling import check_handlers
+from grid.server.resources import Resources
 from grid.server.restarts import Restart, RestartWhen, restart_policy
 
 __all__ = ["Definitions"]
@@ -30,6 +32,8 @@ class Definitions:
 
     def __init__(self) -> None:
         self._definitions: dict[str, Definition] = {}
+        self._resources = Resources()
+        self._needs: list[tuple[str, Any]] = []  # parameters, and the classes of resources
 
     def actor(
         self,
@@ -73,12 +77,13 @@ class Definitions:
                 raise InvalidArgument("concurrency", concurrency, "1 for an actor without handlers")
             self.define(
                 type,
-                factory_of(target),
+                factory_of(target, self._resources),
                 mailbox=size,
                 concurrency=concurrency,
                 restart=policy,
                 keep=keep,
             )
+            self._needs += all_needs(target)
             return target
 
         return decorate
@@ -144,9 +149,39 @@ class Definitions:
         if not callable(factory):
             raise InvalidArgument("factory", factory, "a function of the start's bytes")
         definition = Definition(
-            type, factory, mailbox, concurrency, restart_policy(restart), check_keep(keep)
+            type,
+            factory,
+            mailbox,
+            concurrency,
+            restart_policy(restart),
+            check_keep(keep),
+            self._resources,
         )
         self._define(definition)
+
+    def provide(self, value: T, *, as_type: type | None = None, enter: bool = False) -> T:
+        """Give the server's actors a resource, such as a database; returns it.
+
+        It is filled in where a constructor, a handler, `on_start`, `on_stop` or a function of an
+        actor has a parameter annotated with its class, and found by `ctx.provided(Database)`.
+
+        Args:
+            value: the resource.
+            as_type: the class to find it by, if that is not its own.
+            enter: it is a context manager, async or not, and the resource is what entering it
+                brings. Contexts are entered in their order before the server joins, and left in
+                the opposite order after its actors have ended.
+
+        Raises:
+            InvalidArgument: the class has a resource already, the value is no context, or the
+                server has started.
+        """
+        self._resources.add(value, as_type, enter=enter)
+        return value
+
+    def _check_needs(self) -> None:
+        for what, annotation in self._needs:
+            self._resources.check(annotation, what)
 
     def _define(self, definition: Definition) -> None:
         self._definitions[definition.type] = definition

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from grid.actor import Actor, ActorContext
@@ -14,7 +15,8 @@ from grid.mailbox.mailbox import check_size
 from grid.numbers import check_count
 from grid.registry.names import check_actor_type
 from grid.registry.registration import Amount
-from grid.server.handling import HandlerActor, check_handlers
+from grid.server.handling import HandlerActor, check_handlers, resource_parameters
+from grid.server.resources import Resources, needs_of, takes_data
 from grid.server.restarts import NEVER, Restart
 from grid.sync.actors import BlockingContext
 
@@ -23,6 +25,7 @@ __all__ = [
     "Act",
     "BlockingAct",
     "Definition",
+    "all_needs",
     "check_definition",
     "factory_of",
     "is_blocking",
@@ -47,6 +50,7 @@ class Definition:
         concurrency: how many requests an actor made of handlers serves at once.
         restart: when an actor that ended is started again.
         keep: how many of its actors there shall always be; None for as many as are started.
+        resources: what its actors may ask for by the annotations of parameters.
         internal: True for a definition of the grid's own, which is not offered to others.
     """
 
@@ -56,6 +60,7 @@ class Definition:
     concurrency: int = 1
     restart: Restart = NEVER
     keep: Amount | None = None
+    resources: Resources = field(default_factory=Resources)
     internal: bool = False
 
     def make(self, data: bytes) -> Act | BlockingAct:
@@ -75,7 +80,7 @@ class Definition:
         if len(table):
             instance = None if made is table else made
             check_handlers(table, instance)
-            return HandlerActor(table, instance, self.concurrency).act
+            return HandlerActor(table, instance, self.concurrency, self.resources).act
         if not callable(made):
             raise TypeError(
                 f"the factory of {self.type!r} returned {made!r}, "
@@ -117,17 +122,47 @@ def is_blocking(act: Act | BlockingAct) -> bool:
     return not any(map(inspect.iscoroutinefunction, made_by))
 
 
-def factory_of(target: Any) -> Callable[[bytes], Any]:
+def factory_of(target: Any, resources: Resources) -> Callable[[bytes], Any]:
     """The factory that a decorated class or function stands for.
 
-    A class is called with the start's bytes if its constructor takes an
-    argument; a function is itself what acts.
+    A class is called with the start's bytes if its constructor's first parameter is for them,
+    and with resources for the others; a function is itself what acts.
     """
-    if not inspect.isclass(target):
+    if isinstance(target, HandlerTable):
         return lambda _: target
+    if not inspect.isclass(target):
+        asked = dict(needs_of(target, skip=1)) if inspect.isroutine(target) else {}
+        if not asked:
+            return lambda _: target
+        return lambda _: functools.partial(target, **_found(target, asked, resources))
     if not callable(getattr(target, "act", None)):
         if not is_made_of_handlers(target):
             raise TypeError(f"{target.__name__} has no act(self, ctx) and no @grid.handler")
         check_handlers(table_of(target), target)
-    takes_data = bool(inspect.signature(target).parameters)
-    return target if takes_data else lambda _: target()
+    of_data = takes_data(target)
+    wanted = dict(needs_of(target, skip=1 if of_data else 0))
+
+    def make(data: bytes) -> Any:
+        return target(*([data] if of_data else []), **_found(target, wanted, resources))
+
+    return make
+
+
+def _found(target: Any, wanted: dict[str, Any], resources: Resources) -> dict[str, Any]:
+    what = getattr(target, "__name__", repr(target))
+    return {name: resources.find(kind, f"{name!r} of {what}") for name, kind in wanted.items()}
+
+
+def all_needs(target: Any) -> Iterator[tuple[str, Any]]:
+    """The resources that a decorated class or function asks for: what for, and the annotation."""
+    own = getattr(target, "__name__", "")
+    if inspect.isroutine(target):
+        for name, kind in needs_of(target, skip=1):
+            yield f"{name!r} of {own}", kind
+    if not inspect.isclass(target):
+        return
+    for name, kind in needs_of(target, skip=1 if takes_data(target) else 0):
+        yield f"{name!r} of {own}", kind
+    for declared in table_of(target):
+        for name, kind in resource_parameters(declared).items():
+            yield f"{name!r} of handler {own}.{declared.name}", kind

@@ -34,9 +34,10 @@ from grid.errors.classification import is_of_request
 from grid.handlers import Declaration, HandlerKind, HandlerTable
 from grid.mailbox.request import Request
 from grid.plain import described, is_message
+from grid.server.resources import Resources, needs_of
 from grid.stream import Stream
 
-__all__ = ["HandlerActor", "check_handlers"]
+__all__ = ["HandlerActor", "check_handlers", "resource_parameters"]
 
 _log = logging.getLogger("grid.actor")
 
@@ -51,18 +52,30 @@ Call = Callable[[Request[Any]], Awaitable[Any]]
 def check_handlers(table: Iterable[Declaration], hooks: object = None) -> None:
     """Raise `InvalidArgument` if a parameter of a handler or hook cannot be filled in."""
     for one in table:
-        for name, annotation in one.others.items():
-            about_request = Request in (annotation, typing.get_origin(annotation))
-            if annotation is not ActorContext and not about_request:
+        for name, annotation in resource_parameters(one).items():
+            if not isinstance(annotation, type):
                 raise InvalidArgument(
                     f"the annotation of {name!r} of handler {one.name}",
                     "missing" if annotation is None else annotation,
-                    "grid.ActorContext, grid.Request or grid.Stream",
+                    "grid.ActorContext, grid.Request or grid.Stream, or the class of a resource",
                 )
     for name in ("on_start", "on_stop"):
         hook = getattr(hooks, name, None)
         if hook is not None and not inspect.iscoroutinefunction(hook):
             raise InvalidArgument(name, hook, "an async function")
+
+
+def resource_parameters(declared: Declaration) -> dict[str, Any]:
+    """The parameters that resources of the server are for, with their annotations."""
+    return {
+        name: annotation
+        for name, annotation in declared.others.items()
+        if annotation is not ActorContext and not _is_request(annotation)
+    }
+
+
+def _is_request(annotation: Any) -> bool:
+    return Request in (annotation, typing.get_origin(annotation))
 
 
 class HandlerActor:
@@ -72,12 +85,16 @@ class HandlerActor:
         table: the handlers.
         instance: the object that methods are bound to; None for functions.
         concurrency: how many requests are served at once.
+        resources: what handlers and hooks may ask for.
     """
 
-    def __init__(self, table: HandlerTable, instance: object = None, concurrency: int = 1) -> None:
+    def __init__(
+        self, table: HandlerTable, instance: object, concurrency: int, resources: Resources
+    ) -> None:
         self._table = table
         self._instance = instance
         self._concurrency = concurrency
+        self._resources = resources
         self._calls: dict[type, tuple[Declaration, Call]] = {}
         self._streams: dict[type, tuple[Declaration, Call]] = {}
         self._open_streams: set[asyncio.Task[None]] = set()
@@ -120,7 +137,12 @@ class HandlerActor:
     async def _hook(self, name: str) -> None:
         hook = getattr(self._instance, name, None)
         if hook is not None:
-            await (hook(self._context) if inspect.signature(hook).parameters else hook())
+            first = [self._context] if inspect.signature(hook).parameters else []
+            needs = needs_of(hook, skip=1)
+            await hook(*first, **{one: self._resource(kind, one, name) for one, kind in needs})
+
+    def _resource(self, kind: Any, parameter: str, of: str) -> Any:
+        return self._resources.find(kind, f"{parameter!r} of {of}")
 
     async def _serve(self) -> None:
         calls, one_by_one = self._calls, self._concurrency == 1
@@ -218,10 +240,12 @@ class HandlerActor:
         function = declared.function
         if self._instance is not None:
             function = functools.partial(function, self._instance)
-        contexts = {k: self._context for k, v in declared.others.items() if v is ActorContext}
-        if contexts:
-            function = functools.partial(function, **contexts)
-        requests = [k for k, v in declared.others.items() if v is not ActorContext]
+        filled = {k: self._context for k, v in declared.others.items() if v is ActorContext}
+        for name, kind in resource_parameters(declared).items():
+            filled[name] = self._resource(kind, name, f"handler {declared.name}")
+        if filled:
+            function = functools.partial(function, **filled)
+        requests = [k for k, v in declared.others.items() if _is_request(v)]
         if declared.kind is HandlerKind.ITEMS:
             return functools.partial(_send_items, function, requests)
         if declared.kind is HandlerKind.STREAM:

@@ -48,13 +48,12 @@ from grid.server.definitions import Definition
 from grid.server.elections import start_elections
 from grid.server.location import Location
 from grid.server.peer import Peer
+from grid.server.resources import Resources
 from grid.server.statistics import ServerStatistics
 from grid.server.upkeep import watch_descriptors, watch_names
 from grid.transport.answer import Answer, all_done
 from grid.transport.service import WireService
-from grid.transport.statistics import (
-    counted,
-)
+from grid.transport.statistics import counted
 from grid.transport.unix_paths import new_socket_path, socket_name
 
 __all__ = ["Lifecycle"]
@@ -66,6 +65,7 @@ _REJOIN_PAUSE = 1.0  # seconds between tries to come back after a lost lease
 _GRACE = 2.0  # seconds to tell etcd that the names are free
 _LAST_ANSWERS = 0.5  # seconds for answers that are given but not written yet
 _LEAVING = 2.0  # seconds for the event loop to end after the server has
+_RESOURCES = 5.0  # seconds for the resources to be left
 _HURRIED = 0.2  # seconds for each of these when the process shall end at once
 
 
@@ -78,8 +78,11 @@ class Lifecycle:
         codec: Codec,
         definitions: Iterable[Definition],
         interception: IncomingInterception,
+        resources: Resources,
     ) -> None:
         self._config = config
+        self._resources = resources
+        resources.serve(codec, config.max_message_bytes)
         self._etcd = EtcdClient(config.etcd)
         self._client: Client | None = None
         self._codec = codec
@@ -160,6 +163,7 @@ class Lifecycle:
 
     async def _start(self) -> None:
         await self._service.start(self.peer.dispatcher)
+        await self._resources.open()
         await self._join()
         self._keeper = asyncio.create_task(self._keep(), name="lease keeper")
 
@@ -383,6 +387,7 @@ class Lifecycle:
         for mailbox in dispatcher.mailboxes():
             mailbox._end(None)
         await self._interception.close(self._at_most(_LAST_ANSWERS))
+        await self._resources.close(self._at_most(_RESOURCES))
         if self._client is not None:
             await self._client.close()
         await self._service.stop(self._at_most(_LAST_ANSWERS))

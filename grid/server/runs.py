@@ -98,6 +98,7 @@ class ActorRuns:
                     await self._run_once(following)
                 finally:
                     await self._context._end_run()
+                await self._context._save_at_end()
                 error = None
             except Exception as failure:  # noqa: BLE001 - it is reported here, or raised
                 error = failure

@@ -203,6 +203,7 @@ class Server(Definitions):
 
         Raises:
             InvalidNamespace, InvalidAddress, LeaseTooShort: the configuration.
+            InvalidArgument: an actor asks for a resource that was not provided.
             AddressInUse: the port is taken.
             AddressLocked, AlreadyRegistered: another live peer has the address
                 or the name.
@@ -216,8 +217,13 @@ class Server(Definitions):
         check_grpc()
         warn_of_paused_loop()
         self.config.check()
+        self._check_needs()
         self._lifecycle = Lifecycle(
-            self.config, self._codec, self._definitions.values(), self._interception
+            self.config,
+            self._codec,
+            self._definitions.values(),
+            self._interception,
+            self._resources,
         )
         try:
             await self._lifecycle.start()

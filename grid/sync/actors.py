@@ -150,6 +150,10 @@ class BlockingContext:
 
         return BlockingMailbox(self._portal.call(opened()), self._portal)
 
+    def provided(self, kind: type[T]) -> T:
+        """As `grid.ActorContext.provided`."""
+        return self._context.provided(kind)
+
     def wait_stopping(self, timeout: float | None = None) -> bool:
         """Wait until the actor shall end, at most `timeout` seconds; True if it shall."""
         if timeout is not None:

@@ -1,0 +1,93 @@
+"""The state of one actor: a message in a store, under the actor's name and epoch."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from grid.codec import Codec
+from grid.errors import GridError, UnexpectedState
+from grid.plain import AnyMessage, type_name
+from grid.state.store import Store
+from grid.wire_pb2 import SavedState
+
+__all__ = ["ActorState"]
+
+M = TypeVar("M", bound=AnyMessage)
+
+
+class ActorState:
+    """The state of an actor, kept by the store that its server was given.
+
+    It is any message: of protobuf, or a registered dataclass or model. Load it when the actor
+    begins, which also keeps older owners of the name from writing, and save it when it shall last.
+
+    Args:
+        store: where it is kept.
+        key: of this actor.
+        epoch: the actor's.
+        codec: the message types that are known.
+        limit: bytes of a state at most.
+    """
+
+    def __init__(self, store: Store, key: str, epoch: int, codec: Codec, limit: int) -> None:
+        self._store = store
+        self._key = key
+        self._epoch = epoch
+        self._codec = codec
+        self._limit = limit
+        self._kept: AnyMessage | None = None
+
+    def __repr__(self) -> str:
+        return f"<ActorState {self._key} epoch={self._epoch}>"
+
+    async def load(self, cls: type[M]) -> M | None:
+        """The state that was saved last; None if there is none.
+
+        Args:
+            cls: the class that it must be of.
+
+        Raises:
+            StateFenced: another owner of the name, a newer one, has the state.
+            StoreUnavailable: the store cannot be reached; try again.
+            UnexpectedState: it is of another class, or cannot be read as this one.
+        """
+        data = await self._store.load(self._key, self._epoch)
+        if data is None:
+            return None
+        saved = SavedState.FromString(data)
+        try:
+            found = self._codec.decode(saved.type_name, saved.data)
+        except GridError as error:
+            raise UnexpectedState(self._key, type_name(cls), str(error)) from error
+        if not isinstance(found, cls):
+            raise UnexpectedState(self._key, type_name(cls), type_name(type(found)))
+        return found
+
+    async def save(self, state: AnyMessage) -> None:
+        """Save the state; it is durable when this returns.
+
+        Raises:
+            StateFenced: another owner of the name has the state; nothing was changed.
+            StoreUnavailable: the store cannot be reached; it may be saved. Saving again is safe.
+            UnsupportedMessage, MessageTooLarge: it cannot be saved.
+        """
+        name, data = self._codec.encode(state, limit=self._limit)
+        saved = SavedState(type_name=name, data=data).SerializeToString()
+        await self._store.save(self._key, self._epoch, saved)
+
+    def save_at_end(self, state: AnyMessage) -> None:
+        """Save the state, as it is then, when the actor has ended without an error.
+
+        It is for an object that the actor changes while it runs; call it once. What was not
+        saved is lost if the process or the machine fails before that.
+        """
+        self._kept = state
+
+    async def delete(self) -> None:
+        """Forget the saved state. Raises `StateFenced` and `StoreUnavailable` as `save` does."""
+        self._kept = None
+        await self._store.delete(self._key, self._epoch)
+
+    async def _end(self) -> None:
+        if self._kept is not None:
+            await self.save(self._kept)
