@@ -187,8 +187,10 @@ class Mailbox:
         """Free the name and take nothing new; what was taken in can still be served.
 
         The iteration ends after what is queued; close the mailbox then. Cancelling it does
-        not keep the name.
+        not keep the name. Raises `WrongEventLoop` on another loop than the mailbox's.
         """
+        if not self._released:
+            check_loop(self._loop, "mailbox")
         self._drain()
         if not self._released:
             self._released = True

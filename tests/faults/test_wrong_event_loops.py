@@ -121,6 +121,7 @@ USES: dict[type, Uses] = {
         "__aexit__": lambda h: h.mailbox.__aexit__(None, None, None),
         "__anext__": lambda h: anext(h.mailbox),
         "close": lambda h: h.mailbox.close(),
+        "leave": lambda h: h.mailbox.leave(),
         "receive": lambda h: h.mailbox.receive(),
     },
     Request: {

@@ -267,7 +267,7 @@ async def test_a_hundred_thousand_items_through_a_slow_reader_take_no_room(
             async for item in stream:
                 assert item.msg == str(expected)  # type: ignore[attr-defined]
                 expected += 1
-                for _ in range(10):  # turns of the loop; the sender needs none
+                for _ in range(2):  # turns of the loop; the sender needs none
                     await asyncio.sleep(0)
             assert expected == ITEMS
             read.set()
