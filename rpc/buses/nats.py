@@ -116,16 +116,23 @@ class NatsBus:
     async def _connect(self) -> Any:
         try:
             async with asyncio.timeout(_CONNECTING):
-                return await nats.connect(
+                client = await nats.connect(
                     self._name,
-                    allow_reconnect=True,
+                    allow_reconnect=False,  # the first connection fails at once if it fails
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=0.2,
                     connect_timeout=2,
-                    error_cb=_report,
+                    error_cb=self._report,
                 )
         except (NatsError, OSError, TimeoutError) as error:
             raise BrokerUnavailable(self._name, repr(error)) from error
+        client.options["allow_reconnect"] = True
+        return client
+
+    async def _report(self, error: Exception) -> None:
+        if self._client is None:  # the first connection is not tried again by itself
+            raise error
+        _log.warning("NATS bus: %r", error)
 
     async def _left(self, subject: _Subject) -> None:
         if self._subjects.get((subject.name, subject.queue)) is subject:
@@ -181,8 +188,9 @@ class _Subject:
         if self._opening is not None:
             await asyncio.wait([self._opening])
         if self._subscription is not None:
-            with contextlib.suppress(NatsError, OSError):
-                await self._subscription.unsubscribe()
+            # What the server has sent already is handed back to the others.
+            with contextlib.suppress(NatsError, OSError, TimeoutError):
+                await self._subscription.drain()
 
 
 def _subject(channel: Channel) -> str:
@@ -194,7 +202,3 @@ def _route(data: bytes) -> str:
         return str(Envelope.FromString(data).channel)
     except DecodeError:
         return ""
-
-
-async def _report(error: Exception) -> None:
-    _log.warning("NATS bus: %r", error)

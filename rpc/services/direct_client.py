@@ -78,6 +78,7 @@ class DirectCalls:
                     attempts = attempts or Attempts(self._service, call)
                     attempts.looked_again = True
                     members = await self._look_again(call)
+                    attempts.forget({one.server for one in members})
                     continue
                 raise attempts.error()
             try:

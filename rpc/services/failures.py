@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from grid.errors import (
     BreakerOpen,
     GridError,
@@ -10,6 +12,7 @@ from grid.errors import (
     PeerBusy,
     PeerNotServing,
     ReceiverBusy,
+    UnknownMailbox,
 )
 from rpc.services.calls import Outgoing
 from rpc.services.errors import (
@@ -42,6 +45,12 @@ class Attempts:
     def failed(self, member: str, error: GridError) -> None:
         """Note a failure that leaves the call open to another member."""
         self.tried[member] = error
+
+    def forget(self, there: Container[str]) -> None:
+        """Forget members that have left: they were in a view that lagged behind."""
+        for member, error in tuple(self.tried.items()):
+            if member not in there and isinstance(error, UnknownMailbox):
+                del self.tried[member]
 
     def error(self) -> ServiceError:
         """The error for the caller."""

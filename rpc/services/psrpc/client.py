@@ -145,7 +145,8 @@ class PsrpcCalls:
                 f"{call.what}: {selection.bids} servers answered, and none can take the request",
                 members=claims,
             )
-        raise NoServers(f"{call.what}: no response from servers")
+        topic = f" of topic {call.topic}" if call.topic else ""
+        raise NoServers(f"{call.what}: no response from servers{topic}")
 
     async def _send_request(
         self, call: Outgoing, method: MethodSpec[Any, Any], id_: str, *, skip_claim: bool = False
@@ -268,7 +269,9 @@ class PsrpcCalls:
         except TimeoutError as error:
             if isinstance(error, GridError):
                 raise
-            raise NoServers(f"{call.what}: the bus did not answer in time") from None
+            raise CallTimedOut(
+                f"{call.what}: the bus did not answer in time; nothing was sent"
+            ) from None
 
     async def _subscribe_all(self) -> None:
         made = []

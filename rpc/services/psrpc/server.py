@@ -35,6 +35,7 @@ __all__ = ["PsrpcServing"]
 _log = logging.getLogger("rpc.services")
 
 _LOG_PAUSE = 1.0  # seconds between errors of one server that are logged with their traceback
+_CHOOSING = 0.5  # seconds in which the clients of bids that are open may still choose this server
 _DEREGISTERED = 10.0  # seconds that requests of a deregistered topic may still run
 
 
@@ -168,6 +169,11 @@ class _Served:
         """Take nothing new, and wait for what runs."""
         await self.leave()
         await self._streams.close()
+        if self._grants:  # clients choose soon, or have chosen others
+            await asyncio.wait(tuple(self._grants.values()), timeout=min(timeout, _CHOOSING))
+        for granted in self._grants.values():
+            if not granted.done():
+                granted.set_result("")
         if self._running:
             await asyncio.wait(tuple(self._running), timeout=timeout)
         tasks = (*self._running, *self._readers)

@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import pytest
+
 import rpc.services as services
-from rpc.services import CallContext, ServiceError, ServiceStream
+from rpc.services import CallContext, SelectionOptions, ServiceError, ServiceStream
 from tests.rpc.services.greeting_grid import GreeterBase, GreeterClient, GreeterServer
 from tests.rpc.services.greeting_pb2 import Hello
 
@@ -76,6 +78,11 @@ class Hall:
     Args:
         server_bus: makes the bus of a server.
         client_bus: makes the bus of a client.
+
+    Attributes:
+        greeters: the service objects by the names of their servers.
+        knows_members: the bus has a directory.
+        multi_timeout: seconds for a call to all, whose end a bus without directory waits for.
     """
 
     def __init__(
@@ -85,6 +92,13 @@ class Hall:
         self._client_bus = client_bus
         self._stack = stack
         self.greeters: dict[str, Greeter] = {}
+        self.knows_members = True
+        self.multi_timeout = 20.0
+
+    def needs_a_directory(self) -> None:
+        """Skip the test on a bus that does not know its members."""
+        if not self.knows_members:
+            pytest.skip("the bus does not know its members")
 
     async def serve(self, name: str, affinity: float = 1.0, **options: Any) -> GreeterServer:
         """Start a server; its greeter is in `greeters`."""
@@ -94,7 +108,9 @@ class Hall:
 
     async def client(self, **options: Any) -> GreeterClient:
         """A client."""
-        return await self._stack.enter_async_context(GreeterClient(self._client_bus(), **options))
+        quick = SelectionOptions(affinity_timeout=0.4, short_circuit=0.2)
+        client = GreeterClient(self._client_bus(), **{"selection": quick, **options})
+        return await self._stack.enter_async_context(client)
 
     def calls(self, method: str) -> dict[str, int]:
         """The number of calls of each server."""

@@ -41,11 +41,13 @@ async def test_one_server_is_called_and_all_take_their_turns(the_hall: Hall) -> 
     assert {hello.text for hello in got} == {"HI"}
     counts = Counter(hello.server for hello in got)
     assert sum(the_hall.calls("Greet").values()) == 30
-    assert len(counts) == 3
-    assert min(counts.values()) >= 5
+    if the_hall.knows_members:  # elsewhere the fastest server wins
+        assert len(counts) == 3
+        assert min(counts.values()) >= 5
 
 
 async def test_a_busy_server_gets_fewer_calls(the_hall: Hall) -> None:
+    the_hall.needs_a_directory()
     await the_hall.serve("a")
     client = await the_hall.client()
     stuck = [asyncio.create_task(client.greet(Hello(text="wait:"), timeout=60)) for _ in range(5)]
@@ -90,6 +92,7 @@ async def test_an_error_arrives_with_code_text_and_details(the_hall: Hall) -> No
 
 
 async def test_four_failures_are_four_errors(the_hall: Hall) -> None:
+    the_hall.needs_a_directory()
     client = await the_hall.client()
     with pytest.raises(NoServers, match=r"Greeter\.Greet: no server is registered") as none:
         await client.greet(Hello())
@@ -160,6 +163,7 @@ async def test_topics_have_servers_of_their_own(the_hall: Hall) -> None:
 
 
 async def test_a_topic_with_one_server_refuses_a_second(the_hall: Hall) -> None:
+    the_hall.needs_a_directory()
     first, second = await the_hall.serve("a"), await the_hall.serve("b")
     client = await the_hall.client()
     await first.register_owned_topic("x")

@@ -1,0 +1,271 @@
+"""The best server, all servers, groups of topics, subscriptions and streams, on each bus."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from grid.errors import InvalidArgument
+from grid.testing import wait_until
+from rpc.services import (
+    AllDeclined,
+    AlreadyServed,
+    CallTimedOut,
+    ErrorCode,
+    MemberResult,
+    NoServers,
+    SelectionOptions,
+    ServiceError,
+    StreamEnded,
+    SubscriptionLost,
+    Updates,
+)
+from tests.rpc.services.greeting_grid import GreeterClient, GreeterRegion, GreeterRoom
+from tests.rpc.services.greeting_pb2 import Hello, Outer
+from tests.rpc.services.kit import Hall
+
+SOON = 20.0
+EU, ROOM = GreeterRegion("eu"), GreeterRoom("1")
+
+
+async def taken(updates: Updates[Hello], count: int) -> list[str]:
+    """The texts of the next messages."""
+    async with asyncio.timeout(SOON):
+        return [(await anext(updates)).text for _ in range(count)]
+
+
+# -- the best server ---------------------------------------------------------------------
+
+
+async def test_the_server_with_the_highest_score_is_called(the_hall: Hall) -> None:
+    for name, affinity in (("a", 0.5), ("b", 0.75), ("c", 0.25), ("d", -1.0)):
+        await the_hall.serve(name, affinity)
+    client = await the_hall.client()
+    began = asyncio.get_running_loop().time()
+    assert [(await client.pick(Hello(text="hi"))).server for _ in range(3)] == ["b"] * 3
+    if the_hall.knows_members:  # all have answered, so nothing is waited for
+        assert asyncio.get_running_loop().time() - began < 0.6
+    assert the_hall.calls("bid") == {"a": 3, "b": 3, "c": 3, "d": 3}
+    assert the_hall.calls("Pick") == {"b": 3}
+
+
+async def test_options_choose_otherwise(the_hall: Hall) -> None:
+    for name, affinity in (("a", 0.5), ("b", 0.75)):
+        await the_hall.serve(name, affinity)
+    client = await the_hall.client()
+    lowest = SelectionOptions(
+        affinity_timeout=0.3,
+        choose=lambda bids: min(bids, key=lambda bid: bid.score).member,
+    )
+    assert (await client.pick(Hello(), selection=lowest)).server == "a"
+    high = SelectionOptions(minimum=0.9, affinity_timeout=0.3)
+    with pytest.raises(AllDeclined, match=r"2 .*servers answered") as raised:
+        await client.pick(Hello(), selection=high)
+    assert set(raised.value.members) == {"a", "b"}
+
+
+async def test_without_a_willing_server_the_error_says_why(the_hall: Hall) -> None:
+    client = await the_hall.client()
+    with pytest.raises(NoServers):
+        await client.pick(Hello(), timeout=0.8)
+    await the_hall.serve("a", -1.0)
+    with pytest.raises(AllDeclined if the_hall.knows_members else NoServers):
+        await client.pick(Hello(), timeout=0.8)
+    if the_hall.knows_members:
+        with pytest.raises(CallTimedOut) as raised:
+            await client.pick(Hello(text="wait:"), timeout=0.1)
+        assert raised.value.members == ("a",)
+        the_hall.greeters["a"].release.set()
+
+
+# -- all servers ---------------------------------------------------------------------------
+
+
+async def test_all_servers_answer_and_the_call_ends_with_the_last(the_hall: Hall) -> None:
+    for name in ("a", "b", "c"):
+        await the_hall.serve(name)
+    client = await the_hall.client()
+    began = asyncio.get_running_loop().time()
+    outcomes = await client.all(Hello(text="hi"), timeout=the_hall.multi_timeout)
+    assert {one.member: one.result().server for one in outcomes} == {n: n for n in "abc"}
+    if the_hall.knows_members:
+        assert asyncio.get_running_loop().time() - began < 5
+    failed = [
+        outcome
+        async for outcome in client.all(Hello(text="fail:aborted"), timeout=the_hall.multi_timeout)
+    ]
+    assert [one.error.code if one.error else None for one in failed] == [ErrorCode.ABORTED] * 3
+    with pytest.raises(ServiceError, match="as asked"):
+        failed[0].result()
+
+
+async def test_a_server_that_does_not_answer_is_an_outcome(the_hall: Hall) -> None:
+    the_hall.needs_a_directory()
+    client = await the_hall.client()
+    with pytest.raises(NoServers):
+        await client.all(Hello())
+    leaving = await the_hall.serve("a")
+    await the_hall.serve("b")
+    the_hall.greeters["b"].release.set()
+    outcomes = await client.all(Hello(text="wait:"), timeout=0.3)
+    by_member = {one.member: one for one in outcomes}
+    assert by_member["b"].result().server == "b"
+    assert isinstance(by_member["a"].error, CallTimedOut)
+    waiting = asyncio.create_task(_all(client, Hello(text="wait:")))
+    await wait_until(lambda: the_hall.calls("All").get("a", 0) >= 2, "a to be asked", timeout=SOON)
+    await leaving.kill()
+    async with asyncio.timeout(SOON):
+        ended = await waiting
+    assert len(ended) == 2
+    assert sorted(one.error is None for one in ended) == [False, True]
+
+
+async def _all(client: GreeterClient, hello: Hello) -> list[MemberResult[Hello]]:
+    return await client.all(hello, timeout=60)
+
+
+async def test_a_group_of_topics_is_registered_whole_or_not_at_all(the_hall: Hall) -> None:
+    server = await the_hall.serve("a")
+    client = await the_hall.client()
+    await server.register_in_room_topic(EU, ROOM)
+    with pytest.raises(AlreadyServed):
+        await server.register_all_rooms_topics(EU, ROOM)
+    if the_hall.knows_members:
+        with pytest.raises(NoServers):
+            await client.each_in_room(EU, ROOM, Hello())
+    await server.deregister_in_room_topic(EU, ROOM)
+    await server.register_all_rooms_topics(EU, ROOM)
+    assert list((await client.in_room(EU, ROOM, Hello())).topic) == ["eu", "1"]
+    (outcome,) = await client.each_in_room(EU, ROOM, Hello(), timeout=the_hall.multi_timeout)
+    assert outcome.member == "a"
+    await server.deregister_all_rooms_topics(EU, ROOM)
+    with pytest.raises(NoServers):
+        await client.in_room(EU, ROOM, Hello(), timeout=0.8)
+
+
+# -- subscriptions -----------------------------------------------------------------------------
+
+
+async def test_news_reach_all_subscribers_and_jobs_one(the_hall: Hall) -> None:
+    server = await the_hall.serve("a")
+    one, two = await the_hall.client(), await the_hall.client()
+    async with (
+        one.subscribe_news() as first,
+        two.subscribe_news() as second,
+        one.subscribe_jobs() as mine,
+        two.subscribe_jobs() as yours,
+        two.subscribe_regional_news("eu/west 🚀") as regional,
+        two.subscribe_regional_news("us") as other,
+    ):
+        for text in ("1", "2"):
+            await server.publish_news(Hello(text=text))
+        assert await taken(first, 2) == await taken(second, 2) == ["1", "2"]
+        await server.publish_regional_news("eu/west 🚀", Hello(text="here"))
+        await server.publish_regional_news("us", Hello(text="there"))
+        assert await taken(regional, 1) == ["here"]
+        assert await taken(other, 1) == ["there"]
+        got: list[str] = []
+
+        async def read(jobs: Updates[Hello]) -> None:
+            async for job in jobs:
+                got.append(job.text)  # noqa: PERF401 - looked at while it grows
+
+        readers = [asyncio.create_task(read(jobs)) for jobs in (mine, yours)]
+        for _ in range(10):
+            await server.publish_jobs(Hello(text="same"))
+        await wait_until(lambda: len(got) >= 10, "ten equal jobs", timeout=SOON)
+        await asyncio.sleep(0.1)
+        assert got == ["same"] * 10
+        await mine.close()
+        await yours.close()
+        await asyncio.gather(*readers)
+    with pytest.raises(InvalidArgument, match="News"):
+        await server.publish_news(Outer.Inner())  # type: ignore[arg-type]
+
+
+async def test_servers_that_come_and_go_leave_subscriptions_whole(the_hall: Hall) -> None:
+    client = await the_hall.client()
+    async with client.subscribe_news() as news:
+        first = await the_hall.serve("a")
+        await first.publish_news(Hello(text="1"))
+        assert await taken(news, 1) == ["1"]
+        second = await the_hall.serve("b")
+        await first.kill()
+        await second.publish_news(Hello(text="2"))
+        assert await taken(news, 1) == ["2"]
+
+
+async def test_a_subscriber_that_does_not_read_is_told_so(the_hall: Hall) -> None:
+    server = await the_hall.serve("a")
+    client = await the_hall.client()
+    async with client.subscribe_news(size=3) as slow, client.subscribe_news() as quick:
+        for i in range(10):
+            await server.publish_news(Hello(text=str(i)))
+        assert await taken(quick, 10) == [str(i) for i in range(10)]
+        assert await taken(slow, 3) == ["0", "1", "2"]
+        with pytest.raises(SubscriptionLost):
+            await anext(slow)
+
+
+# -- streams -------------------------------------------------------------------------------------
+
+
+async def test_a_stream_goes_both_ways_and_ends_for_both(the_hall: Hall) -> None:
+    await the_hall.serve("a")
+    client = await the_hall.client()
+    async with client.talk(timeout=SOON) as stream:
+        assert stream.member in ("a", "")
+        for text in ("one", "two", "three"):
+            await stream.send(Hello(text=text))
+            answer = await stream.receive()
+            assert answer is not None
+            assert (answer.text, answer.server) == (text.upper(), "a")
+        with pytest.raises(InvalidArgument):
+            await stream.send(Outer.Inner())  # type: ignore[arg-type]
+    with pytest.raises(StreamEnded):
+        await stream.send(Hello())
+
+
+async def test_a_thousand_messages_keep_their_order(the_hall: Hall) -> None:
+    await the_hall.serve("a")
+    client = await the_hall.client()
+    async with client.talk(timeout=60) as stream:
+
+        async def send() -> None:
+            for i in range(1000):
+                await stream.send(Hello(text=str(i)))
+
+        sending = asyncio.create_task(send())
+        async with asyncio.timeout(60):
+            got = [(await anext(stream)).text for _ in range(1000)]
+        await sending
+    assert got == [str(i) for i in range(1000)]
+
+
+async def test_an_error_ends_a_stream_with_its_code(the_hall: Hall) -> None:
+    await the_hall.serve("a")
+    client = await the_hall.client()
+    async with client.talk(timeout=SOON) as stream:
+        await stream.send(Hello(text="fail:not_found"))
+        with pytest.raises(ServiceError, match="as asked") as raised:
+            async with asyncio.timeout(SOON):
+                await anext(stream)
+        assert raised.value.code is ErrorCode.NOT_FOUND
+
+
+async def test_streams_go_to_the_best_server_and_end_with_it(the_hall: Hall) -> None:
+    with_none = await the_hall.client()
+    with pytest.raises(NoServers):
+        await with_none.talk(timeout=0.8)
+    await the_hall.serve("a", 0.5)
+    best = await the_hall.serve("b", 0.75)
+    client = await the_hall.client()
+    async with client.talk_to_the_best(timeout=SOON) as stream:
+        await stream.send(Hello(text="hi"))
+        assert (await anext(stream)).server == "b"
+        ending = asyncio.create_task(best.shutdown(timeout=0.0))
+        with pytest.raises(ServiceError):
+            async with asyncio.timeout(SOON):
+                await anext(stream)
+        await ending
