@@ -13,6 +13,7 @@ async with node.Client(client, "square") as squares:   # anywhere else
 from __future__ import annotations
 
 from node.client.client import Client
+from node.client.executor import Executor
 from node.client.mapping import Mapped, MapRun
 from node.client.worker import WorkerRef
 from node.errors import (
@@ -27,11 +28,14 @@ from node.errors import (
 from node.offering import worker
 from node.settings import PoolSettings
 from node.supervisor.supervisor import supervise
+from node.worker.machine import WorkerMachine
 from node.worker.running_job import RunningJob, job
+from node.worker.states import WorkerStates
 
 __all__ = [
     "Client",
     "ClientLimit",
+    "Executor",
     "JobFailed",
     "MapRun",
     "Mapped",
@@ -42,7 +46,9 @@ __all__ = [
     "RunningJob",
     "UnknownKind",
     "WorkerLost",
+    "WorkerMachine",
     "WorkerRef",
+    "WorkerStates",
     "job",
     "supervise",
     "worker",

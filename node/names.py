@@ -13,6 +13,7 @@ __all__ = [
     "agent_type",
     "jobs_mailbox",
     "kind_of_agent",
+    "process_peer",
 ]
 
 VERSION = 1
@@ -40,6 +41,11 @@ def kind_of_agent(type: str) -> str:  # noqa: A002
 def agent_name(kind: str, peer: str) -> str:
     """The name of the agent of a kind on a peer."""
     return f"{AGENT_PREFIX}{kind}-on-{peer}"
+
+
+def process_peer(worker: str) -> str:
+    """The peer that the process of a worker is; the worker's own name is that of its machine."""
+    return f"{worker}-process"
 
 
 def jobs_mailbox(worker: str) -> str:

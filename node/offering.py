@@ -24,7 +24,7 @@ _SETTINGS = tuple(one.name for one in fields(PoolSettings))
 
 
 def worker(server: Server, kind: str, **settings: Any) -> Callable[[F], F]:
-    """Decorator: a peer offers workers of this kind, whose jobs this function runs.
+    """Decorator: a peer offers workers of this kind, whose jobs this function or class runs.
 
         @node.worker(peer, "square", min=2, max=8)
         def square(number: int) -> int:
@@ -33,7 +33,7 @@ def worker(server: Server, kind: str, **settings: Any) -> Callable[[F], F]:
     The pool is one for all peers of the namespace that offer the kind. A plain function runs in
     a thread of its worker's process, one job at a time; an async one on its event loop. Its
     input and its result are plain data or protobuf messages. The function itself stays as it
-    is.
+    is. A class derives from `node.WorkerMachine`.
 
     One of these peers supervises all pools, as the leader. A peer with a leader of its own,
     defined before, calls `node.supervise(ctx)` in it.

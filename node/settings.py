@@ -26,6 +26,9 @@ class PoolSettings:
         start_timeout: seconds that a worker may take to get ready.
         heartbeat: seconds without a sign of life after which a worker is killed.
         job_timeout: seconds after which a worker whose job still runs is killed; 0: never.
+        error_limit: failed jobs of a machine within `error_memory` above which it is replaced;
+            0: no limit. Functions that raise are not replaced.
+        error_memory: seconds for which failed jobs of a machine count.
         memory: bytes of a worker's process above which it is replaced; 0: no limit.
         grace: seconds that a worker gets to finish when it shall end.
         rest: seconds that workers beyond the need stay before they are ended.
@@ -44,6 +47,8 @@ class PoolSettings:
     start_timeout: float = 30.0
     heartbeat: float = 60.0
     job_timeout: float = 0.0
+    error_limit: int = 3
+    error_memory: float = 600.0
     memory: int = 0
     grace: float = 5.0
     rest: float = 30.0

@@ -271,7 +271,11 @@ class Agent:
             report.errors = int(what["errors"])
             at = self._loop.time()
             found = self._slots.beat(
-                worker.name, at, busy=float(what["busy"]), memory=report.memory
+                worker.name,
+                at,
+                busy=float(what["busy"]),
+                memory=report.memory,
+                errors=report.errors if self._definition.is_machine else 0,
             )
             self._post(FromAgent(worker=self._report(seen)))
             self._carry_out(found)

@@ -10,7 +10,8 @@ from collections import deque
 from grid.errors import GridError
 from node.agent.handle import Handlers
 from node.worker.definition import WorkerDefinition
-from node.worker.serving import Host, JobServer
+from node.worker.serving import JobServer
+from rpc.machines.server import Host
 
 __all__ = ["TaskWorker"]
 

@@ -16,6 +16,9 @@ from node.client.claims import Claim, Claims
 from node.client.link import Order, WorkerLink, outcome
 from node.errors import NoWorker, PoolError, WorkerLost
 from node.pool_pb2 import Done, Progress
+from rpc.machines.client import Client as RpcClient
+from rpc.machines.payloads import Payload
+from rpc.machines.remote_machine import RemoteMachine
 from rpc.machines.values import to_scalar
 
 __all__ = ["OnProgress", "WorkerRef", "get_worker"]
@@ -34,9 +37,14 @@ class WorkerRef:
         peer: where its agent runs.
     """
 
-    def __init__(self, name: str, peer: str, claims: Claims, claim: Claim) -> None:
+    def __init__(
+        self, name: str, peer: str, client: GridClient, token: str, claims: Claims, claim: Claim
+    ) -> None:
         self.name = name
         self.peer = peer
+        self._client = client
+        self._token = token
+        self._remotes: list[RpcClient[Any]] = []
         self._claims = claims
         self._claim = claim
         self._link: WorkerLink | None = None
@@ -92,8 +100,33 @@ class WorkerRef:
             if self._futures.pop(order, None) is not None and self._link is not None:
                 self._link.cancel(number)
 
+    async def machine(
+        self, *, on_payload: Callable[[Payload], object] | None = None, timeout: float = 5.0
+    ) -> RemoteMachine[Any]:
+        """The worker as a remote machine, until the worker is released.
+
+        A worker that is a machine may be mutated by its client; others are read only.
+
+        Args:
+            on_payload: called with each payload that the worker sends.
+            timeout: seconds to connect.
+
+        Raises:
+            NotConnected, GridError: it cannot be reached.
+        """
+        if self._lost is not None or self._link is None:
+            raise self._lost or WorkerLost(self.name, "it was released")
+        remote: RpcClient[Any] = RpcClient(
+            self._client, self.name, token=self._token, interval=0.05, on_payload=on_payload
+        )
+        await remote.start(timeout)
+        self._remotes.append(remote)
+        return remote.machine
+
     async def close(self) -> None:
         """Release the worker. Idempotent."""
+        remotes, self._remotes = self._remotes, []
+        await asyncio.gather(*(one.close() for one in remotes))
         if self._link is not None:
             link, self._link = self._link, None
             await link.close()
@@ -141,7 +174,7 @@ async def get_worker(
         async with asyncio.timeout(deadline.remaining()):
             while True:
                 worker, peer = await waiting.next()
-                ref = WorkerRef(worker, peer, claims, claim)
+                ref = WorkerRef(worker, peer, client, name, claims, claim)
                 link = await _linked(client, worker, name, ref, deadline, waiting)
                 if link is not None:
                     ref._link = link

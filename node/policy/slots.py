@@ -5,8 +5,9 @@ Plain object: the agent reports events with the time and carries the instruction
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from node.policy.instructions import End, Kill, SlotInstruction, Spawn, Trouble
 from node.settings import PoolSettings
@@ -26,6 +27,8 @@ class _Worker:
     ending: bool = False
     killed: bool = False
     deadline: float = 0.0  # by when it must have ended
+    errors: int = 0
+    failed_at: deque[float] = field(default_factory=deque)
 
 
 class Slots:
@@ -73,7 +76,7 @@ class Slots:
         return self._decide(at)
 
     def beat(
-        self, worker: str, at: float, *, busy: float = 0.0, memory: int = 0
+        self, worker: str, at: float, *, busy: float = 0.0, memory: int = 0, errors: int = 0
     ) -> list[SlotInstruction]:
         """Note a sign of life of a worker.
 
@@ -82,6 +85,7 @@ class Slots:
             at: the present time.
             busy: seconds for which its oldest job runs.
             memory: bytes of its process.
+            errors: number of its errors since its start, as far as they count.
         """
         one = self._workers.get(worker)
         if one is None:
@@ -94,6 +98,18 @@ class Slots:
             return self._kill(
                 worker, one, f"its memory is {memory} bytes; the limit is {settings.memory}"
             )
+        return self._count_errors(worker, one, errors, at)
+
+    def _count_errors(
+        self, worker: str, one: _Worker, errors: int, at: float
+    ) -> list[SlotInstruction]:
+        settings, failed = self._settings, one.failed_at
+        failed.extend([at] * min(errors - one.errors, settings.error_limit + 1))
+        one.errors = errors
+        while failed and at - failed[0] > settings.error_memory:
+            failed.popleft()
+        if settings.error_limit and len(failed) > settings.error_limit:
+            return self.retire(worker, at)
         return []
 
     def exited(self, worker: str, reason: str, at: float) -> list[SlotInstruction]:

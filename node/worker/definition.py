@@ -19,6 +19,7 @@ from grid.errors import InvalidArgument
 from grid.registry.names import check_name
 from node.names import LONGEST_KIND
 from node.settings import PoolSettings
+from node.worker.machine import WorkerMachine
 
 __all__ = [
     "Origin",
@@ -53,7 +54,7 @@ class WorkerDefinition:
 
     Attributes:
         kind: its name.
-        function: runs one job: from its input to its result.
+        function: runs one job, from its input to its result; or the class of a machine.
         settings: of the pool.
         origin: where the function is defined.
     """
@@ -62,6 +63,11 @@ class WorkerDefinition:
     function: Callable[[Any], Any]
     settings: PoolSettings
     origin: Origin
+
+    @property
+    def is_machine(self) -> bool:
+        """True if workers of the kind are machines of a class."""
+        return inspect.isclass(self.function)
 
     @property
     def is_async(self) -> bool:
@@ -122,8 +128,11 @@ def load(kind: str, origin: Origin) -> WorkerDefinition:
 
 def _check_function(kind: str, function: Any, settings: PoolSettings) -> None:
     what = f"the worker {kind!r}"
+    if inspect.isclass(function):
+        _check_class(what, function, settings)
+        return
     if not inspect.isroutine(function) or inspect.isgeneratorfunction(function):
-        raise InvalidArgument(what, function, "a function of one input")
+        raise InvalidArgument(what, function, "a function of one input or a node.WorkerMachine")
     try:
         inspect.signature(function).bind(None)
     except TypeError:
@@ -132,6 +141,17 @@ def _check_function(kind: str, function: Any, settings: PoolSettings) -> None:
         ) from None
     if settings.concurrency > 1 and not inspect.iscoroutinefunction(function):
         raise InvalidArgument("concurrency", settings.concurrency, "1 for a plain function")
+
+
+def _check_class(what: str, cls: type, settings: PoolSettings) -> None:
+    if not issubclass(cls, WorkerMachine):
+        raise InvalidArgument(what, cls.__name__, "a function of one input or a node.WorkerMachine")
+    try:
+        inspect.signature(cls).bind(id="worker")
+    except TypeError:
+        raise InvalidArgument(what, cls.__name__, "a class that needs no arguments") from None
+    if settings.concurrency > 1:
+        raise InvalidArgument("concurrency", settings.concurrency, "1 for a machine")
 
 
 def _origin(kind: str, function: Callable[[Any], Any], settings: PoolSettings) -> Origin:

@@ -23,6 +23,7 @@ from typing import Any
 from grid.aio import run
 from grid.etcd import EtcdConfig
 from grid.server.server import Server
+from node.names import process_peer
 from node.worker.definition import Origin, WorkerDefinition, load
 from node.worker.memory import resident_bytes
 from node.worker.serving import JobServer
@@ -123,7 +124,7 @@ async def _serve(assignment: Assignment, definition: WorkerDefinition, output: i
         etcd=_etcd(assignment.etcd),
         listen=assignment.listen,
         advertise=assignment.advertise,
-        name=assignment.worker,
+        name=process_peer(assignment.worker),
         annotations=("worker", f"kind={assignment.kind}"),
         lease=assignment.lease,
         allow_leadership=False,

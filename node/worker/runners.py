@@ -17,7 +17,7 @@ from node.worker.definition import WorkerDefinition
 from node.worker.running_job import RunningJob, current
 from rpc.machines.values import from_scalar, to_scalar
 
-__all__ = ["Runner", "Task", "TaskRunner", "ThreadRunner"]
+__all__ = ["Runner", "Task", "TaskRunner", "ThreadRunner", "failure_of"]
 
 _STOP_WAIT = 1.0  # seconds
 
@@ -92,7 +92,7 @@ class ThreadRunner:
             result = self._definition.function(from_scalar(message.input))
             done.value.CopyFrom(to_scalar(result))
         except BaseException as error:  # noqa: BLE001 - of the job, SystemExit too
-            done.failure.CopyFrom(_failure(error))
+            done.failure.CopyFrom(failure_of(error))
         return done
 
 
@@ -151,7 +151,7 @@ class TaskRunner:
             result = await self._definition.function(from_scalar(message.input))
             done.value.CopyFrom(to_scalar(result))
         except Exception as error:  # noqa: BLE001 - of the job
-            done.failure.CopyFrom(_failure(error))
+            done.failure.CopyFrom(failure_of(error))
         return done
 
 
@@ -161,7 +161,8 @@ def _running(
     return RunningJob(definition.kind, worker, message.attempt, report)
 
 
-def _failure(error: BaseException) -> Failure:
+def failure_of(error: BaseException) -> Failure:
+    """The error of a job as a message, with its traceback."""
     shown = error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
     text = "".join(traceback.format_exception(shown))
     return Failure(type=type(error).__name__, text=text_of(error), traceback=_utf8(text))

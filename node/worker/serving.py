@@ -8,7 +8,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from grid.errors import GridError
 from grid.mailbox.mailbox import Mailbox
@@ -17,20 +17,16 @@ from node.names import VERSION, WORKER_TYPE, jobs_mailbox
 from node.pool_pb2 import Done, Failure, FromWorker, Job, Progress, Serve, ToWorker
 from node.streams import PostingStream
 from node.worker.definition import WorkerDefinition
+from node.worker.life import WorkerLife
+from node.worker.machine_runner import MachineRunner
 from node.worker.runners import Runner, TaskRunner, ThreadRunner
+from rpc.machines.server import Host
 
-__all__ = ["Host", "JobServer"]
+__all__ = ["JobServer"]
 
 _log = logging.getLogger("node.worker")
 
 _BATCH = 1 << 20  # bytes of results in one message, about
-
-
-class Host(Protocol):
-    """A `grid.Server` or an `ActorContext`: it opens mailboxes."""
-
-    def open_mailbox(self, name: str, *, size: int = ..., type: str = ...) -> Any:  # noqa: A002
-        """Open a mailbox under a name."""
 
 
 class JobServer:
@@ -65,7 +61,7 @@ class JobServer:
         self._name = name
         self._on_client = on_client
         self._limit = limit - 1024
-        self._loop = asyncio.get_running_loop()
+        self._life = WorkerLife(definition, host, name)
         self._runner: Runner | None = None
         self._mailbox: Mailbox | None = None
         self._accepting: asyncio.Task[None] | None = None
@@ -87,13 +83,21 @@ class JobServer:
         Raises:
             AlreadyRegistered, LeaseLost, EtcdUnavailable: as of `open_mailbox`.
         """
+        await self._life.start()
         self._mailbox = await self._host.open_mailbox(
             jobs_mailbox(self._name), size=8, type=WORKER_TYPE
         )
-        kind = TaskRunner if self._definition.is_async else ThreadRunner
-        self._runner = kind(self._definition, self._name)
+        self._runner = self._make_runner()
         accepting = self._accept(self._mailbox)
         self._accepting = asyncio.create_task(accepting, name=f"worker {self._name}")
+
+    def _make_runner(self) -> Runner:
+        definition = self._definition
+        if definition.is_machine:
+            return MachineRunner(self._life.machine, definition.kind, self._name)
+        if definition.is_async:
+            return TaskRunner(definition, self._name)
+        return ThreadRunner(definition, self._name)
 
     async def lost(self) -> None:
         """Wait until no client can come any more. Raises `LeaseLost` if the name is lost."""
@@ -117,6 +121,7 @@ class JobServer:
                 await asyncio.wait([task])
         if self._runner is not None:
             await self._runner.stop()
+        await self._life.stop()
         if self._mailbox is not None:
             await self._mailbox.close()
 
@@ -140,7 +145,8 @@ class JobServer:
             return
         self.client = client or "unnamed"
         self._idle.clear()
-        self._session = _Session(self, PostingStream(stream), runner, self._limit)
+        self._life.serve(self.client)
+        self._session = _Session(self, self._life, PostingStream(stream), runner, self._limit)
         self._on_client(self.client)
         serving = self._session.run()
         self._serving = asyncio.create_task(serving, name=f"worker {self._name} serves")
@@ -153,6 +159,7 @@ class JobServer:
     def session_over(self) -> None:
         """The client has left, and none of its jobs runs."""
         self._session, self.client = None, ""
+        self._life.serve("")
         self._idle.set()
         self._on_client("")
 
@@ -161,12 +168,18 @@ class _Session:
     """Jobs of one client."""
 
     def __init__(
-        self, server: JobServer, posting: PostingStream, runner: Runner, limit: int
+        self,
+        server: JobServer,
+        life: WorkerLife,
+        posting: PostingStream,
+        runner: Runner,
+        limit: int,
     ) -> None:
         self.over = False
         self.cancelled: set[int] = set()
         self.limit = limit
         self._server = server
+        self._life = life
         self._posting = posting
         self._runner = runner
         self._unfinished = 0
@@ -204,6 +217,8 @@ class _Session:
 
     def _take(self, message: ToWorker) -> None:
         self.cancelled.update(message.cancelled)
+        if message.jobs and not self._unfinished:
+            self._life.begin()
         for job in message.jobs:
             self._unfinished += 1
             self._empty.clear()
@@ -249,6 +264,7 @@ class _Session:
         if size:
             self._post(message)
         if self._unfinished == 0:
+            self._life.end()
             self._empty.set()
             self.check()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import grid
 import node
+from machine import state
 
 peer = grid.Server()  # never started: the tests offer these functions at peers of their own
 
@@ -53,6 +54,38 @@ async def steps(count: int) -> int:
         node.job().progress((number + 1) / count, f"step {number + 1}")
         await asyncio.sleep(0.001)
     return count
+
+
+@node.worker(peer, "squarer")
+class Squarer(node.WorkerMachine[node.WorkerStates]):
+    """A machine that sends its result as a payload, too."""
+
+    async def work(self, input: int) -> int:
+        """The square of a number; none of 13."""
+        if input == 13:
+            raise ValueError("not that one")
+        self.send_payload("square", str(input * input).encode())
+        return input * input
+
+
+class StepStates(node.WorkerStates):
+    """The states of a machine with a state of its own."""
+
+    Checking = state(require=node.WorkerStates.Working)
+
+
+@node.worker(peer, "stepper")
+class Stepper(node.WorkerMachine[StepStates]):
+    """A machine that moves on by itself, and takes even numbers only."""
+
+    def WorkRequestedEnter(self, input: int = 0) -> bool:
+        return input % 2 == 0
+
+    async def WorkingState(self, input: Any = None) -> None:
+        self.add("Checking", args={"input": input})
+
+    def CheckingState(self, input: int) -> None:
+        self.finish(input // 2)
 
 
 @node.worker(peer, "broken")

@@ -21,7 +21,8 @@ def offer(server: grid.Server, *kinds: str, **settings: Any) -> None:
     """Have a peer offer kinds of `jobs`."""
     given = {"min": 1, "max": 4, "warm": 0, "grace": 2.0, "rest": 0.2, **settings}
     for kind in kinds:
-        node.worker(server, kind, **given)(getattr(jobs, kind))
+        target = getattr(jobs, kind, None) or getattr(jobs, kind.capitalize())
+        node.worker(server, kind, **given)(target)
 
 
 async def status(client: GridClient, kind: str) -> PoolStatus:

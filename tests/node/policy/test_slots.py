@@ -132,6 +132,18 @@ def test_silence_a_late_start_a_long_job_and_much_memory_are_the_end_of_a_worker
     assert "memory" in killed["fat"]
 
 
+def test_the_fourth_error_in_a_while_is_the_end_of_a_worker_and_the_third_is_not() -> None:
+    slots = Slots(PoolSettings(error_limit=3, error_memory=10.0), lambda: 0.0)
+    for name in ("often", "seldom"):
+        slots.spawned(name, 0.0)
+        slots.ready(name, 0.0)
+    assert slots.beat("often", 1.0, errors=3) == []
+    assert slots.beat("often", 2.0, errors=3) == []
+    assert slots.beat("often", 9.0, errors=4) == [End("often")]
+    for number in range(20):
+        assert slots.beat("seldom", 4.0 * number, errors=number) == []
+
+
 def test_a_pause_of_the_agent_itself_kills_no_worker() -> None:
     slots = Slots(PoolSettings(heartbeat=2.0), lambda: 0.0)
     slots.spawned("w", 0.0)
