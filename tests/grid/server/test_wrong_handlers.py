@@ -130,7 +130,7 @@ def test_wrong_handlers_are_refused_when_defined(name: str) -> None:
 
 def test_wrong_arguments_are_refused(grid_namespace: str) -> None:
     server = grid.Server(grid_namespace)
-    with pytest.raises(InvalidArgument, match="concurrency must be a whole number"):
+    with pytest.raises(InvalidArgument, match="concurrency must be 1 or more, not 0"):
         server.actor("a", concurrency=0)
     with pytest.raises(InvalidArgument, match="concurrency must be 1 for an actor without"):
 
