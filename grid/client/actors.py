@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Literal, TypeVar, cast
 
+from grid.client.activation import Activation
 from grid.client.actor_ref import ActorRef
 from grid.client.arguments import annotations_of, check_bytes
 from grid.client.reports import ActorReport, reports_of
@@ -48,6 +49,16 @@ class ActorCalls(Messaging):
     @cached_property
     def _starting(self) -> asyncio.Semaphore:
         return asyncio.Semaphore(_MAX_STARTS)
+
+    @cached_property
+    def _activation(self) -> Activation:
+        return Activation(self._peers, self._start_activated, self._router.start)
+
+    async def _activate(self, key: str, deadline: Deadline) -> bool:
+        return await self._activation(key, deadline)
+
+    async def _start_activated(self, type: str, name: str) -> str:  # noqa: A002
+        return await self.start_actor(type, name=name, if_exists="return")
 
     def actor(self, cls: type[A], name: str) -> A:
         """A typed reference to an actor of a class with handlers.
@@ -130,7 +141,7 @@ class ActorCalls(Messaging):
     ) -> str:
         for last in (False, False, True):
             try:
-                return await self._start(start, peer, annotations, deadline)
+                return await self._start(start, peer, annotations, deadline, again=True)
             except AlreadyRegistered as error:
                 holder = await self._holder(start.name, deadline)
                 if holder is None:
@@ -144,17 +155,23 @@ class ActorCalls(Messaging):
         raise AssertionError("the last try returns or raises")
 
     async def _start(
-        self, start: ActorStart, peer: str | None, annotations: tuple[str, ...], deadline: Deadline
+        self,
+        start: ActorStart,
+        peer: str | None,
+        annotations: tuple[str, ...],
+        deadline: Deadline,
+        *,
+        again: bool = False,
     ) -> str:
         if peer is not None:
             key = full_name(self.namespace, Kind.PEER, peer)
             found = self._peers.find(key) or await read_registration(self._peers, key, deadline)
-            await self._start_on(found, start, deadline)
+            await self._start_on(found, start, deadline, again=again)
             return peer
         failure: GridError = UnregisteredMailbox("a peer" + _with(annotations), self.namespace)
         for candidate in await self._placement(start, annotations, deadline):
             try:
-                await self._start_on(candidate, start, deadline)
+                await self._start_on(candidate, start, deadline, again=again)
             except NotDelivered as error:
                 failure = error
             else:
@@ -214,11 +231,21 @@ class ActorCalls(Messaging):
         )
         return reports_of(peer, found)
 
-    async def _start_on(self, peer: Registration, start: ActorStart, deadline: Deadline) -> None:
+    async def _start_on(
+        self, peer: Registration, start: ActorStart, deadline: Deadline, *, again: bool
+    ) -> None:
         if not peer.session:
             await self._check_free(start.name, deadline)
         # Starts of many clients at once may fill the peer's mailbox; they wait for their turn.
-        await self.request(peer.peer, start, reply=Ack, timeout=deadline.remaining(), wait=True)
+        # To start again is safe where an actor that runs already is as good as a new one.
+        await self.request(
+            peer.peer,
+            start,
+            reply=Ack,
+            timeout=deadline.remaining(),
+            idempotent=again,
+            wait=True,
+        )
 
     async def _check_free(self, name: str, deadline: Deadline) -> None:
         # A Go peer that is asked for a name it runs refuses, and deletes the live name.

@@ -43,7 +43,12 @@ _DESTINATIONS = 1000  # that are remembered; peers come and go
 
 
 class Router:
-    """Asks mailboxes by name, within a deadline and a policy of resending."""
+    """Asks mailboxes by name, within a deadline and a policy of resending.
+
+    Attributes:
+        activate: starts an actor for the full name of a mailbox that no peer holds; False if
+            no peer does that for the name.
+    """
 
     def __init__(
         self,
@@ -64,6 +69,7 @@ class Router:
         self._largest = largest
         self._destinations: dict[str, tuple[tuple[int, str], Destination]] = {}
         self._directories = (mailboxes, peers)
+        self.activate: Callable[[str, Deadline], Awaitable[bool]] | None = None
         self._left: dict[str, float] = {}  # when names lost their owners, the first one first
         mailboxes.on_left = peers.on_left = self._has_left
 
@@ -212,7 +218,7 @@ class Router:
             once, self._retry, deadline, idempotent=idempotent, wait=wait, after=after
         )
 
-    def start(self, asking: Coroutine[Any, Any, Reply]) -> asyncio.Task[Reply]:
+    def start(self, asking: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """A task that ends with the client at the latest."""
         task = asyncio.create_task(asking, name="request")
         self._asking.add(task)
@@ -291,6 +297,8 @@ class Router:
         try:
             return await read_registration(self._mailboxes, key, deadline)
         except UnregisteredMailbox as error:
+            if self.activate is not None and await self.activate(key, deadline):
+                return await read_registration(self._mailboxes, key, deadline)
             error.between_owners = now() - self._left.get(key, -math.inf) < _BETWEEN_OWNERS
             raise
 

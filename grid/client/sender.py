@@ -93,6 +93,7 @@ class Messaging:
         self._interception = outgoing_interception(
             filters, interceptors, self._router, codec, self._outgoing_if_open
         )
+        self._router.activate = getattr(self, "_activate", None)  # of `ActorCalls`
         trace_context.look_for_opentelemetry()
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -262,6 +262,13 @@ class Mailbox:
         if self._readers:
             self._wake()
 
+    @property
+    def _busy(self) -> bool:
+        """True while it holds requests, or its owner has some open, or streams."""
+        if self._queue or self._unanswered:
+            return True
+        return any(not one.over for one in self._streams or ())
+
     def _check_room(self, held: int) -> None:
         """Raise `ReceiverBusy` unless one more fits beside `held` that are still to be put."""
         if len(self._queue) + held >= self.size + len(self._readers) + self._woken:

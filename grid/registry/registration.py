@@ -19,6 +19,7 @@ __all__ = [
     "EACH_PEER",
     "Amount",
     "MalformedRegistration",
+    "Offers",
     "Registration",
     "decode_registration",
     "encode_registration",
@@ -50,6 +51,7 @@ class Registration:
         types: the actor types that a peer defined when it joined; empty for other kinds.
         keep: how many actors of a type there shall always be, as a peer declares it:
             `(type, amount)`; see `grid.registry.keeping`.
+        activates: the types of which a peer starts an actor when a request asks for its name.
     """
 
     key: str
@@ -63,6 +65,16 @@ class Registration:
     type: str = ""
     types: tuple[str, ...] = ()
     keep: tuple[tuple[str, Amount], ...] = ()
+    activates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """The actors that a peer offers, as its registration says; see `Registration`."""
+
+    types: tuple[str, ...] = ()
+    keep: tuple[tuple[str, Amount], ...] = ()
+    activates: tuple[str, ...] = ()
 
 
 def encode_registration(
@@ -76,6 +88,7 @@ def encode_registration(
     type: str = "",  # noqa: A002
     types: Iterable[str] = (),
     keep: Iterable[tuple[str, Amount]] = (),
+    activates: Iterable[str] = (),
 ) -> bytes:
     """The value to store for a name; annotations are sorted, None is `null`.
 
@@ -97,6 +110,8 @@ def encode_registration(
         value["types"] = types
     if amounts := dict(sorted(keep)):
         value["keep"] = amounts
+    if activated := sorted(activates):
+        value["activates"] = activated
     return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -126,6 +141,7 @@ def decode_registration(stored: KeyValue) -> Registration:
         _shared(stored.key, value, "type"),
         _texts(stored.key, value, "types"),
         _amounts(value.get("keep")),
+        _texts(stored.key, value, "activates"),
     )
 
 

@@ -30,8 +30,9 @@ from grid.errors import (
 from grid.errors.classification import text_of
 from grid.mailbox.mailbox import Groups, Mailbox
 from grid.registry.names import Kind, check_actor_type, full_name
-from grid.registry.registration import Amount
+from grid.registry.registration import Offers
 from grid.server.definitions import Act, BlockingAct, Definition
+from grid.server.idleness import Idleness
 from grid.server.peer import Peer
 from grid.server.reports import FailedActors, report_of
 from grid.server.restarts import Restarts
@@ -48,6 +49,7 @@ _log = logging.getLogger("grid.actor")
 _SAY_STUCK_AFTER = 10.0  # seconds
 _TIMER_GRAIN = 0.001  # seconds by which an event loop may call too early
 _FREE_POLL = 0.1  # seconds between looks at why names are not free yet
+_IDLE_GRACE = 60.0  # seconds that an idle actor may take to end, such as to save its state
 _UNWIND = 2.0  # seconds a cancelled actor may take to unwind before it is given up
 _HURRIED_UNWIND = 0.2  # the same, when the process shall end at once
 
@@ -59,6 +61,7 @@ class _Actor:
     context: ActorContext
     mailboxes: list[Mailbox]
     runs: ActorRuns
+    idleness: Idleness | None = None
     acting: asyncio.Task[None] = field(init=False)
     life: asyncio.Task[None] = field(init=False)
 
@@ -95,14 +98,14 @@ class ActorRunner:
             self._defined.clear()
             await self._defined.wait()
 
-    def types(self) -> list[str]:
-        """The actor types that are offered here."""
-        return [one.type for one in self._definitions.values() if not one.internal]
-
-    def keep(self) -> list[tuple[str, Amount]]:
-        """The types of which there shall always be some, and how many."""
-        every = self._definitions.values()
-        return [(one.type, one.keep) for one in every if one.keep is not None]
+    def offers(self) -> Offers:
+        """The actors that are offered here."""
+        offered = [one for one in self._definitions.values() if not one.internal]
+        return Offers(
+            tuple(one.type for one in offered),
+            tuple((one.type, one.keep) for one in offered if one.keep is not None),
+            tuple(one.type for one in offered if one.activate),
+        )
 
     def names(self) -> list[str]:
         """The names of the actors that run here."""
@@ -134,7 +137,7 @@ class ActorRunner:
         key = full_name(self._peer.namespace, Kind.ACTOR, name)
         definition = self._definitions.get(type)
         if definition is None:
-            raise UnknownActorType(type, sorted(self.types()))
+            raise UnknownActorType(type, sorted(self.offers().types))
         mailbox = None
         if definition.mailbox is not None:
             mailbox = self._peer.new_mailbox(name, definition.mailbox)
@@ -212,6 +215,10 @@ class ActorRunner:
         actor.life = asyncio.create_task(self._live(actor), name=f"life of actor {name}")
         self._actors[name] = actor
         self._failed.forget(name)
+        if definition.idle is not None:
+            actor.idleness = Idleness(
+                mailboxes, definition.idle, lambda: self._begin_end(actor, "it was idle")
+            )
         return actor.life
 
     def _opening(
@@ -232,6 +239,8 @@ class ActorRunner:
     async def _live(self, actor: _Actor) -> None:
         context = actor.context
         await asyncio.wait([actor.acting])
+        if actor.idleness is not None:
+            actor.idleness.close()
         _log_end(actor)
         if not actor.acting.cancelled() and actor.acting.exception() is not None:
             self._failed.add(context, actor.runs)
@@ -262,6 +271,13 @@ class ActorRunner:
         if actor is None:
             raise UnknownActor(name)
         await self._end(actor, "stopped by request", grace)
+
+    def _begin_end(self, actor: _Actor, reason: str) -> None:
+        ending = asyncio.create_task(
+            self._end(actor, reason, _IDLE_GRACE), name=f"end of actor {actor.context.name}"
+        )
+        self._freeing.add(ending)
+        ending.add_done_callback(self._freed)
 
     async def stop_all(self, reason: str, grace: float) -> list[str]:
         """End all actors at once, for good; returns the names of those that did not end."""

@@ -13,6 +13,7 @@ from grid.server.definitions import (
     DEFAULT_MAILBOX,
     Definition,
     all_needs,
+    check_activation,
     check_definition,
     factory_of,
     is_made_of_handlers,
@@ -43,6 +44,8 @@ class Definitions:
         concurrency: int = 1,
         restart: Restart | RestartWhen | None = None,
         keep: Amount | None = None,
+        activate: bool = False,
+        idle: float | None = None,
     ) -> Callable[[T], T]:
         """Decorator: actors of this type are made by this class or function.
 
@@ -57,6 +60,10 @@ class Definitions:
             keep: how many of its actors there shall always be: so many in the namespace, named
                 `<type>-0` and on, or `"each-peer"`, one on each peer that defines the type,
                 named `<type>-<peer>`. A keeper, elected as the leader is, starts them.
+            activate: a request to a name that begins with `<type>-`, or is the type, starts an
+                actor of that name if there is none, at most one in the namespace.
+            idle: seconds without requests and streams after which an actor ends; see
+                `ctx.state` for what it shall find again.
 
         Raises:
             InvalidActorType: the type breaks the rule of names.
@@ -82,6 +89,8 @@ class Definitions:
                 concurrency=concurrency,
                 restart=policy,
                 keep=keep,
+                activate=activate,
+                idle=idle,
             )
             self._needs += all_needs(target)
             return target
@@ -96,6 +105,8 @@ class Definitions:
         concurrency: int = 1,
         restart: Restart | RestartWhen | None = None,
         keep: Amount | None = None,
+        activate: bool = False,
+        idle: float | None = None,
     ) -> Callable[[F], F]:
         """Define an actor of functions; the result is the decorator that adds one.
 
@@ -107,9 +118,15 @@ class Definitions:
         See `grid.handler` for their signature, and `actor` for arguments and errors.
         """
         table = HandlerTable(type)
-        self.actor(type, mailbox=mailbox, concurrency=concurrency, restart=restart, keep=keep)(
-            table
-        )
+        self.actor(
+            type,
+            mailbox=mailbox,
+            concurrency=concurrency,
+            restart=restart,
+            keep=keep,
+            activate=activate,
+            idle=idle,
+        )(table)
 
         def add(function: F) -> F:
             declared = declaration_of(function, owner=type)
@@ -128,6 +145,8 @@ class Definitions:
         concurrency: int = 1,
         restart: Restart | RestartWhen | None = None,
         keep: Amount | None = None,
+        activate: bool = False,
+        idle: float | None = None,
     ) -> None:
         """Define a type by a factory, from the start's bytes to an actor.
 
@@ -140,12 +159,15 @@ class Definitions:
             concurrency: see `actor`.
             restart: see `actor`; the factory makes the actor again.
             keep: see `actor`; declared before the server starts.
+            activate: see `actor`; declared before the server starts.
+            idle: see `actor`.
 
         Raises:
             InvalidActorType: the type breaks the rule of names.
             InvalidArgument: a mailbox cannot be of that size.
         """
         check_definition(type, mailbox, concurrency)
+        check_activation(activate, idle, mailbox)
         if not callable(factory):
             raise InvalidArgument("factory", factory, "a function of the start's bytes")
         definition = Definition(
@@ -155,6 +177,8 @@ class Definitions:
             concurrency,
             restart_policy(restart),
             check_keep(keep),
+            activate,
+            idle,
             self._resources,
         )
         self._define(definition)

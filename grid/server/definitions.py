@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grid.actor import Actor, ActorContext
+from grid.deadline import FOREVER
 from grid.errors import InvalidActorType, InvalidArgument, NilActor
 from grid.handlers import HandlerTable, table_of
 from grid.mailbox.mailbox import check_size
@@ -26,6 +27,7 @@ __all__ = [
     "BlockingAct",
     "Definition",
     "all_needs",
+    "check_activation",
     "check_definition",
     "factory_of",
     "is_blocking",
@@ -50,6 +52,8 @@ class Definition:
         concurrency: how many requests an actor made of handlers serves at once.
         restart: when an actor that ended is started again.
         keep: how many of its actors there shall always be; None for as many as are started.
+        activate: True if a request to a name of the type starts an actor of that name.
+        idle: seconds without work after which its actors end; None for never.
         resources: what its actors may ask for by the annotations of parameters.
         internal: True for a definition of the grid's own, which is not offered to others.
     """
@@ -60,6 +64,8 @@ class Definition:
     concurrency: int = 1
     restart: Restart = NEVER
     keep: Amount | None = None
+    activate: bool = False
+    idle: float | None = None
     resources: Resources = field(default_factory=Resources)
     internal: bool = False
 
@@ -107,6 +113,18 @@ def check_definition(type: str, mailbox: int | None, concurrency: int = 1) -> No
     if mailbox is not None:
         check_size(mailbox)
     check_count("concurrency", concurrency)
+
+
+def check_activation(activate: bool, idle: float | None, mailbox: int | None) -> None:
+    """Raise for an activation that cannot be: without a mailbox no request comes."""
+    if not isinstance(activate, bool):
+        raise InvalidArgument("activate", activate, "True or False")
+    number = isinstance(idle, int | float) and not isinstance(idle, bool)
+    if idle is not None and not (number and 0 < idle <= FOREVER):
+        raise InvalidArgument("idle", idle, "a number of seconds above 0")
+    if mailbox is None and (activate or idle is not None):
+        what = "activate" if activate else "idle"
+        raise InvalidArgument(what, True if activate else idle, "given together with a mailbox")
 
 
 def is_made_of_handlers(target: Any) -> bool:

@@ -19,7 +19,7 @@ def start_elections(
 ) -> list[asyncio.Task[None]]:
     """Compete for what a peer may be elected for; the tasks run until they are cancelled."""
     types = [LEADER]
-    if runner.keep():
+    if runner.offers().keep:
         runner.define(Definition(KEEPER, lambda _: Keeper(etcd), internal=True))
         types.append(KEEPER)
     return [

@@ -241,7 +241,7 @@ class Lifecycle:
         while True:
             try:
                 return await self.peer.claim_own_name(
-                    self._config.annotations, _CONTROL_SIZE, self.runner.types(), self.runner.keep()
+                    self._config.annotations, _CONTROL_SIZE, self.runner.offers()
                 )
             except AlreadyRegistered as error:
                 if not membership.lease.valid:

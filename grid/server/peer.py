@@ -12,7 +12,7 @@ from grid.mailbox.dispatcher import Dispatcher
 from grid.mailbox.mailbox import Groups, Mailbox
 from grid.registry.membership import Membership
 from grid.registry.names import Kind, full_name, group_key, prefix
-from grid.registry.registration import Amount, encode_registration
+from grid.registry.registration import Amount, Offers, encode_registration
 from grid.transport.protocol import VERSION
 
 __all__ = ["Peer"]
@@ -62,12 +62,17 @@ class Peer:
         self,
         annotations: tuple[str, ...],
         size: int,
-        types: Iterable[str] = (),
-        keep: Iterable[tuple[str, Amount]] = (),
+        offers: Offers = Offers(),  # noqa: B008 - frozen
     ) -> Mailbox:
         """Take the peer's name, with what it says of itself, and its mailbox with it."""
         key = full_name(self.namespace, Kind.PEER, self.name)
-        value = self._registration(key, annotations or None, types=types, keep=keep)
+        value = self._registration(
+            key,
+            annotations or None,
+            types=offers.types,
+            keep=offers.keep,
+            activates=offers.activates,
+        )
         mailbox = self.new_mailbox(self.name, size)
         await self._claim_with({key: value, **self._values((mailbox.key,))}, mailbox)
         return mailbox
@@ -135,6 +140,7 @@ class Peer:
         type: str = "",  # noqa: A002
         types: Iterable[str] = (),
         keep: Iterable[tuple[str, Amount]] = (),
+        activates: Iterable[str] = (),
     ) -> bytes:
         return encode_registration(
             key,
@@ -146,6 +152,7 @@ class Peer:
             type=type,
             types=types,
             keep=keep,
+            activates=activates,
         )
 
     async def _claim_with(self, values: dict[str, bytes], mailbox: Mailbox) -> int:

@@ -302,9 +302,9 @@ class Server(Definitions):
 
     def _define(self, definition: Definition) -> None:
         if self._lifecycle is not None:
-            if definition.keep is not None:  # which a peer says when it joins
-                wanted = "declared before the server starts"
-                raise InvalidArgument("keep", definition.keep, wanted)
+            for name in ("keep", "activate"):  # which a peer says when it joins
+                if value := getattr(definition, name):
+                    raise InvalidArgument(name, value, "declared before the server starts")
             self._lifecycle.runner.define(definition)
         super()._define(definition)
 
