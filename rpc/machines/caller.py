@@ -76,6 +76,7 @@ class Caller:
         self._subscriptions = Subscriptions(self._unsubscribe)
         self._functions = FunctionCalls(name)
         self._snapshots: list[asyncio.Future[None]] = []
+        self._watchers: list[Callable[[], None]] = []
         self._over: GridError | MachineError | None = None  # why nothing more comes
 
     @property
@@ -97,6 +98,11 @@ class Caller:
     @machine.setter
     def machine(self, machine: RemoteMachine[Any]) -> None:
         self._machine = machine
+
+    def on_disconnected(self, tell: Callable[[], None]) -> Callable[[], None]:
+        """Call a function each time the connection has ended; returns what ends that."""
+        self._watchers.append(tell)
+        return lambda: self._watchers.remove(tell)
 
     # -- what the machine asks for -----------------------------------------------------------
 
@@ -347,6 +353,8 @@ class Caller:
         self.connection = None
         text = f"the connection to {self._name!r} ended before the answer"
         self._functions.end(NotConnected(f"{text}; the function may have run"))
+        for tell in tuple(self._watchers):
+            tell()
 
     def end(self, error: GridError | MachineError) -> None:
         """Fail everything that waits, and all that is asked for later: nothing more comes."""

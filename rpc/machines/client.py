@@ -61,6 +61,7 @@ S = TypeVar("S")
 _log = logging.getLogger("rpc.client")
 _FATAL = (AccessDenied, ProtocolError, SourceGone)
 _REFUSALS: dict[str, type[MachineError]] = {
+    "NOT_FOUND": SourceGone,
     "PERMISSION_DENIED": AccessDenied,
     "FAILED_PRECONDITION": ProtocolError,
 }

@@ -6,6 +6,7 @@ from typing import Any
 
 from grid.aio import Opening
 from machine.core.machine import Machine
+from rpc.machines.remote_machine import RemoteMachine
 from rpc.machines.server import Host, Server
 
 __all__ = ["expose"]
@@ -19,7 +20,7 @@ def expose(host: Host, subject: object, **options: Any) -> Opening[Server] | Non
         subject: the machine.
         options: of `rpc.Server`.
     """
-    if not isinstance(subject, Machine):
+    if not isinstance(subject, Machine | RemoteMachine):
         return None
     server = Server(subject, host, **options)
 

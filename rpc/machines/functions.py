@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 from machine.errors import MachineError
@@ -26,11 +27,17 @@ class OfferedFunctions:
     Args:
         functions: plain or async, by name.
         allowed: the names that the other side may call; None: all.
+        otherwise: called with the name and the arguments of a function that is not there.
     """
 
     def __init__(
-        self, functions: Mapping[str, Function], allowed: Collection[str] | None = None
+        self,
+        functions: Mapping[str, Function],
+        allowed: Collection[str] | None = None,
+        otherwise: Function | None = None,
     ) -> None:
+        self._allowed = allowed
+        self._otherwise = otherwise
         self._functions = {
             name: one for name, one in functions.items() if allowed is None or name in allowed
         }
@@ -65,6 +72,10 @@ class OfferedFunctions:
         if name in self._refused:
             raise AccessDenied(f"{name!r} may not be called from there")
         function = self._functions.get(name)
+        if function is None and self._otherwise is not None:
+            if self._allowed is not None and name not in self._allowed:
+                raise AccessDenied(f"{name!r} may not be called from there")
+            return partial(self._otherwise, name)
         if function is None:
             known = ", ".join(sorted(self._functions)) or "none"
             raise UnknownCall(f"no function {name!r} is offered; there are: {known}")

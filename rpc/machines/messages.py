@@ -12,6 +12,8 @@ from machine.schema.schema import EXCEPTION, Schema
 from rpc.machine_pb2 import ClockMsg, Fault, Mutation, Origin, Snapshot, ToMirror
 from rpc.machines.errors import (
     AccessDenied,
+    CallTimeout,
+    NotConnected,
     NotPlainData,
     PayloadTooLarge,
     ProtocolError,
@@ -49,7 +51,9 @@ KINDS: dict[int, Kind] = {number: kind for kind, number in KIND_NUMBERS.items()}
 # Errors that keep their class on the other side, by their code.
 _CODES: dict[str, type[MachineError]] = {
     "access-denied": AccessDenied,
+    "call-timeout": CallTimeout,
     "invalid-argument": InvalidArgument,
+    "not-connected": NotConnected,
     "not-plain-data": NotPlainData,
     "payload-too-large": PayloadTooLarge,
     "protocol": ProtocolError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from machine.waits.result import Result
@@ -28,6 +29,7 @@ class KeptOutcome:
         queue_tick: of a queued mutation.
         fault: of a refused one.
         queued: what tells the final result of a queued one.
+        relayed: the call to the source of a relay; None once it has its outcome.
     """
 
     number: int
@@ -35,6 +37,14 @@ class KeptOutcome:
     queue_tick: int = 0
     fault: Fault | None = None
     queued: Result | None = None
+    relayed: asyncio.Task[Result] | None = None
+
+    def take(self, result: Result) -> None:
+        """Take the result of the machine."""
+        if result.queued:
+            self.result, self.queue_tick, self.queued = Outcome.QUEUED, result.tick, result
+        else:
+            self.result = _result_of(result)
 
     def fill(self, message: Outcome) -> None:
         """Write it into an empty message."""
@@ -90,6 +100,19 @@ class Mutations:
         self._kept.end(number, outcome)
         return outcome
 
+    async def arrive(self, kept: KeptOutcome) -> None:
+        """Wait for the outcome of a call that a relay has passed on."""
+        relayed = kept.relayed
+        if relayed is None:
+            return
+        try:
+            result = await asyncio.shield(relayed)
+        except Exception as error:  # noqa: BLE001 - the caller gets it
+            kept.result, kept.fault = Outcome.REFUSED, fault_of(error)
+        else:
+            kept.take(result)
+        kept.relayed = None
+
     async def finish(self, kept: KeptOutcome, queued: Result) -> None:
         """Wait until a queued mutation has run, and keep its final result."""
         result = await queued
@@ -102,11 +125,14 @@ class Mutations:
             result = self._run(mutation, names)
         except Exception as error:  # noqa: BLE001 - the caller gets it
             return KeptOutcome(mutation.id, Outcome.REFUSED, fault=fault_of(error))
-        if result.queued:
-            return KeptOutcome(mutation.id, Outcome.QUEUED, result.tick, queued=result)
-        return KeptOutcome(mutation.id, _result_of(result))
+        kept = KeptOutcome(mutation.id, Outcome.QUEUED)
+        if isinstance(result, Result):
+            kept.take(result)
+        else:
+            kept.relayed = result
+        return kept
 
-    def _run(self, mutation: Mutation, names: tuple[str, ...]) -> Result:
+    def _run(self, mutation: Mutation, names: tuple[str, ...]) -> Result | asyncio.Task[Result]:
         called = _called(mutation, names)
         kind = KINDS.get(mutation.kind)
         if kind is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from machine.core.mutation import Source
@@ -27,6 +27,9 @@ class RemoteCalls(Protocol):
     @property
     def last_heard(self) -> float:
         """When anything came from the source."""
+
+    def on_disconnected(self, tell: Callable[[], None]) -> Callable[[], None]:
+        """Call a function each time the connection has ended; returns what ends that."""
 
     async def mutate(
         self,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
@@ -35,7 +35,7 @@ from rpc.machines.clock import Clock
 from rpc.machines.errors import ProtocolError, SourceRestarted
 from rpc.machines.messages import KINDS, fault_of
 from rpc.machines.remote_calls import From, RemoteCalls
-from rpc.machines.views import active_positions, move_between
+from rpc.machines.views import active_positions, move_between, trace
 
 __all__ = ["RemoteMachine"]
 
@@ -50,9 +50,12 @@ class RemoteMachine(When, Generic[S]):
         schema: of the source, or of the names alone.
         id: of the source.
         tags: of the source.
+
+    Attributes:
+        restarts: the number of times that the ticks of the source have begun again.
     """
 
-    __slots__ = ("_agreed", "_calls", "_of_epoch", "_positions", "_transitions", "tags")
+    __slots__ = ("_agreed", "_calls", "_of_epoch", "_positions", "_transitions", "restarts", "tags")
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class RemoteMachine(When, Generic[S]):
     ) -> None:
         super().__init__(relations_of(schema), id)
         self.tags = tags
+        self.restarts = 0
         self._calls = calls
         self._agreed: dict[str, int] = {}
         self._positions: list[int] | None = None  # of the agreed names here; None: the same
@@ -81,6 +85,15 @@ class RemoteMachine(When, Generic[S]):
     def last_heard(self) -> float:
         """When anything came from the source, in seconds of the loop's clock."""
         return self._calls.last_heard
+
+    @property
+    def mirrored(self) -> tuple[str, ...]:
+        """The states that are mirrored; others of the schema are not known."""
+        return tuple(self._agreed)
+
+    def on_disconnected(self, tell: Callable[[], None]) -> Callable[[], None]:
+        """Call a function each time the connection has ended; returns what ends that."""
+        return self._calls.on_disconnected(tell)
 
     @property
     def err(self) -> BaseException | None:
@@ -250,11 +263,6 @@ class RemoteMachine(When, Generic[S]):
         return tuple(one.tracer for one in self._m_tracers)
 
     @property
-    def disposed(self) -> bool:
-        """True once the mirror has ended."""
-        return self._m_disposed
-
-    @property
     def schema(self) -> Schema:
         """The schema of the source; without relations if it is not known."""
         return self._m_relations.schema
@@ -294,6 +302,7 @@ class RemoteMachine(When, Generic[S]):
         self._m_thread = threading.get_ident()
         self._m_expire_old()
         if restarted:
+            self.restarts += 1
             for wait in tuple(self._of_epoch):
                 wait._fail(SourceRestarted(f"{self.id!r} was restarted; its ticks begin again"))
         if self._m_open_waits is not None:
@@ -301,7 +310,7 @@ class RemoteMachine(When, Generic[S]):
             self._m_open_waits.queue_moved(clock.queue_tick)
         if self._m_tracers:
             mutation = Mutation(Kind.SET, config.names)
-            self._trace(self._transition_of(mutation, before, after))
+            trace(self._m_tracers, self._transition_of(mutation, before, after))
 
     def dispose(self) -> None:
         """End the mirror and what waits on it; the source goes on."""
@@ -360,7 +369,7 @@ class RemoteMachine(When, Generic[S]):
         mutation = Mutation(kind, called, auto=step.auto)
         transition = self._transition_of(mutation, self._m_ticks, self._m_ticks)
         transition.accepted = step.accepted
-        self._trace(transition)
+        trace(self._m_tracers, transition)
 
     # -- inside ----------------------------------------------------------------------------
 
@@ -386,13 +395,3 @@ class RemoteMachine(When, Generic[S]):
         move = move_between(self._m_relations, mutation, before, after, partial=self._partial)
         self._transitions += 1
         return Transition.mirrored(self, mutation, move, before, after, self._transitions)
-
-    def _trace(self, transition: Transition) -> None:
-        for tracer in self._m_tracers:
-            tracer.transition_init(transition)
-        for tracer in self._m_tracers:
-            tracer.transition_start(transition)
-        for tracer in self._m_tracers:
-            tracer.transition_finals(transition)
-        for tracer in self._m_tracers:
-            tracer.transition_end(transition)

@@ -16,7 +16,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from google.protobuf.message import Message
 
 from machine.errors import MachineError
-from machine.waits.result import Result
 from rpc.machine_pb2 import (
     ClockMsg,
     Fault,
@@ -30,13 +29,14 @@ from rpc.machines.access import Access
 from rpc.machines.calls import KeptOutcomes
 from rpc.machines.errors import NotConnected, ProtocolError, SourceGone
 from rpc.machines.feed import Differences, Feed, Projection, PushTimes
-from rpc.machines.functions import Function
+from rpc.machines.functions import Function, OfferedFunctions
 from rpc.machines.messages import fault_of, in_frame
 from rpc.machines.mutations import KeptOutcome, Mutations
 from rpc.machines.payloads import Payload
 from rpc.machines.side_traffic import SideTraffic
 from rpc.machines.source import SourceMachine, TracedStep
 from rpc.machines.source_waits import SourceWaits
+from rpc.machines.steps import step_messages
 from rpc.machines.streams import MirrorStream
 from rpc.machines.welcomes import projection_for, welcome_for
 from rpc.machines.work import Work
@@ -44,6 +44,7 @@ from rpc.machines.work import Work
 __all__ = ["ServedMirror"]
 
 _log = logging.getLogger("rpc.server")
+_MOST_RELAYED = 256  # calls of one mirror that its relay has passed on
 
 
 class ServedMirror:
@@ -98,8 +99,7 @@ class ServedMirror:
         self.side = SideTraffic(
             self.id,
             source.machine.id,
-            getters,
-            access.calls,
+            OfferedFunctions(getters, access.calls, source.otherwise),
             on_payload,
             limit,
             self._send,
@@ -120,7 +120,7 @@ class ServedMirror:
         self._projection = self._project()
         self._names = [self._projection.names]  # of each welcome, for messages that crossed one
         clock = source.clock(self._projection, None)
-        self._feed = Feed(clock, epoch, differences)
+        self._feed = Feed(clock, source.epoch(epoch), differences)
 
     @property
     def follows_steps(self) -> bool:
@@ -159,7 +159,7 @@ class ServedMirror:
             self._start(self._stream.close("serving this mirror failed"))
 
     def _project(self) -> Projection:
-        return projection_for(self._source.machine, self._hello, self._access)
+        return projection_for(self._source, self._hello, self._access)
 
     def _welcome(self, hello: Hello) -> ToMirror:
         clock = self._source.clock(self._projection, None)
@@ -174,8 +174,6 @@ class ServedMirror:
     async def _send(self, message: ToMirror) -> None:
         async with self._sending:
             await self._stream.send(message)
-
-    # -- what changes at the source --------------------------------------------------------
 
     def changed(self, steps: list[TracedStep]) -> None:
         """Push the change when it is due, unless the mirror has it by an outcome."""
@@ -192,6 +190,10 @@ class ServedMirror:
     def redefined(self) -> None:
         """Follow another schema, or another order of names."""
         self._due.set()
+
+    def cut(self) -> None:
+        """End the stream, so that the mirror tries again: a relay does not follow its source."""
+        self._start(self._stream.close("the relay has lost its source"))
 
     def disposed(self) -> None:
         """End the stream: the machine is gone."""
@@ -226,7 +228,7 @@ class ServedMirror:
         self._projection = self._project()
         self._names.append(self._projection.names)
         clock = self._source.clock(self._projection, None)
-        self._feed = Feed(clock, self._epoch, self._differences)
+        self._feed = Feed(clock, self._source.epoch(self._epoch), self._differences)
         await self._stream.send(self._welcome(Hello(want_schema=True)))
 
     async def _push(self) -> None:
@@ -249,18 +251,9 @@ class ServedMirror:
             return False
         self._source.tell()
         steps, self._steps = self._steps, []
-        known = {name: at for at, name in enumerate(self._projection.names)}
-        feed = self._feed
-        for step in steps:
-            base = feed.base
-            if len(step.ticks) != len(self._source.machine.names):
-                continue  # of the schema before
-            clock = self._projection.clock(step.ticks, step.queue_tick, base.machine_tick, base)
-            message = None if feed.behind(clock) else feed.update(clock)
-            if isinstance(message, Snapshot):
-                await self._stream.send(ToMirror(snapshot=message))
-                message = None
-            await self._stream.send(ToMirror(step=step.message(known, message)))
+        states = len(self._source.machine.names)
+        for message in step_messages(steps, self._feed, self._projection, states):
+            await self._stream.send(message)
         return bool(steps)
 
     def _update(self, message: ClockMsg | None = None) -> ClockMsg | Snapshot | None:
@@ -320,18 +313,19 @@ class ServedMirror:
         """Carry a mutation out and answer it at once; False if `run` has to do it."""
         if not isinstance(message, ToSource) or not message.HasField("mutation"):
             return False
-        if self._sending.locked() or self._late or self.follows_steps:
+        source = self._source
+        if self._sending.locked() or self._late or self.follows_steps or source.relay is not None:
             return False
         mutation, told = message.mutation, False
         names = self._names_of(mutation.welcome)
-        self._source.hold()
+        source.hold()
         try:
             kept = self._mutations.take(mutation, names)
             if kept is None:
                 return True
             told = self._sent_outcome(kept)
         finally:
-            self._source.release(told=told)
+            source.release(told=told)
         if not told:
             self._late += 1
             self._start(self._send_late(kept))
@@ -361,18 +355,28 @@ class ServedMirror:
 
     async def _mutate(self, mutation: Mutation) -> None:
         kept = self._mutations.take(mutation, self._names_of(mutation.welcome))
-        if kept is not None:
+        if kept is None:
+            return
+        if len(self._finishing) >= _MOST_RELAYED:
+            await self._mutations.arrive(kept)
+        if kept.relayed is None:
             await self._send_outcome(kept)
-            self._finish_later(kept)
+        self._finish_later(kept)
 
     def _finish_later(self, kept: KeptOutcome) -> None:
         # A call that was sent again, and still waits for its turn, is answered once.
-        if kept.queued is not None and kept.number not in self._finishing:
+        waits = kept.queued is not None or kept.relayed is not None
+        if waits and kept.number not in self._finishing:
             self._finishing.add(kept.number)
-            self._start(self._finish(kept, kept.queued))
+            self._start(self._finish(kept))
 
-    async def _finish(self, kept: KeptOutcome, queued: Result) -> None:
+    async def _finish(self, kept: KeptOutcome) -> None:
         try:
+            if kept.relayed is not None:
+                await self._mutations.arrive(kept)
+                await self._send_outcome(kept)
+            if (queued := kept.queued) is None:
+                return
             await self._mutations.finish(kept, queued)
         finally:
             self._finishing.discard(kept.number)

@@ -24,14 +24,15 @@ from machine.errors import InvalidArgument, MachineError
 from rpc.machine_pb2 import Hello
 from rpc.machines.access import Access, AccessRule, Visitor, rule_of
 from rpc.machines.calls import Sources
-from rpc.machines.errors import AccessDenied, NotConnected, ProtocolError
+from rpc.machines.errors import AccessDenied, NotConnected, ProtocolError, SourceGone
 from rpc.machines.feed import Differences
 from rpc.machines.functions import Function
 from rpc.machines.messages import MACHINE_TYPE, VERSION
 from rpc.machines.mutations import KeptOutcome
 from rpc.machines.payloads import Payload
+from rpc.machines.remote_machine import RemoteMachine
 from rpc.machines.served import ServedMirror
-from rpc.machines.source import SourceMachine, TracedStep
+from rpc.machines.source import Served, SourceMachine, TracedStep
 from rpc.machines.states import ServerStates
 
 __all__ = ["Host", "Server"]
@@ -52,7 +53,7 @@ class Server:
     """Serves one machine to any number of clients.
 
     Args:
-        machine: the machine, of this process.
+        machine: the machine, of this process; or a remote one, which is then served again.
         host: a started `grid.Server`, or the context of an actor.
         name: of the mailbox, unique in the namespace; by default the machine's id.
         interval: seconds between pushes to a mirror that does not say otherwise;
@@ -71,7 +72,7 @@ class Server:
 
     def __init__(
         self,
-        machine: Machine[Any],
+        machine: Served,
         host: Host,
         *,
         name: str | None = None,
@@ -81,9 +82,9 @@ class Server:
         on_payload: Callable[[Payload], Awaitable[None] | None] | None = None,
         payload_limit: int = 64 * 1024 * 1024,
     ) -> None:
-        if not isinstance(machine, Machine):
+        if not isinstance(machine, Machine | RemoteMachine):
             raise InvalidArgument(
-                f"machine must be a Machine of this process, not {type(machine).__name__}",
+                f"machine must be a Machine or a RemoteMachine, not {type(machine).__name__}",
                 argument="machine",
             )
         if not interval >= 0:
@@ -103,6 +104,7 @@ class Server:
         self._source: SourceMachine | None = None
         self._mailbox: Mailbox | None = None
         self._receiving: asyncio.Task[None] | None = None
+        self._unwatch: Callable[[], None] = lambda: None
 
     def __repr__(self) -> str:
         return f"<rpc.Server {self.name!r} of {self.machine.id!r} {len(self._mirrors)} mirrors>"
@@ -128,6 +130,8 @@ class Server:
             self.mach.remove("Start")
             raise
         source = self._source = SourceMachine(self.machine, self._changed, self._redefined)
+        if source.relay is not None:
+            self._unwatch = source.relay.on_disconnected(self._lost)
         self.mach.add("RpcReady")
         receiving = self._receive(self._mailbox, source)
         self._receiving = asyncio.create_task(receiving, name=f"rpc {self.name}")
@@ -138,6 +142,7 @@ class Server:
             return
         mailbox, self._mailbox = self._mailbox, None
         self._source.close()
+        self._unwatch()
         for task in (*self._mirrors.values(), self._receiving):
             if task is not None:
                 task.cancel()
@@ -194,6 +199,8 @@ class Server:
         async for request in mailbox:
             try:
                 self._accept(request, source, mailbox.epoch)
+            except NotConnected as error:
+                request.fail(str(error), code="UNAVAILABLE")  # it comes again
             except MachineError as error:
                 self.mach.add_err_state("ErrOnClient", error)
                 request.fail(str(error), code=_refusal_code(error))
@@ -210,6 +217,10 @@ class Server:
             raise ProtocolError(f"{self.name!r} is a machine: open it with rpc.Client")
         if hello.version != VERSION:
             raise ProtocolError(f"version {hello.version} is not spoken; this is {VERSION}")
+        if self.machine.disposed:
+            raise SourceGone(f"machine {self.machine.id!r} has ended")
+        if source.relay is not None and not source.relay.connected:
+            raise NotConnected(f"{self.name!r} does not follow its own source now")
         if not hello.mirror:
             raise ProtocolError("a mirror needs an id")
         access = self._rule(Visitor(hello.mirror, hello.token, request.metadata))
@@ -262,10 +273,16 @@ class Server:
             else:
                 mirror.changed(steps)
 
+    def _lost(self) -> None:
+        for mirror in self._mirrors:
+            mirror.cut()
+
     def _redefined(self) -> None:
         for mirror in self._mirrors:
             mirror.redefined()
 
 
 def _refusal_code(error: MachineError) -> str:
+    if isinstance(error, SourceGone):
+        return "NOT_FOUND"
     return "PERMISSION_DENIED" if isinstance(error, AccessDenied) else "FAILED_PRECONDITION"

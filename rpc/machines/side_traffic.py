@@ -8,7 +8,7 @@ from typing import Any
 from machine.errors import MachineError
 from rpc.machine_pb2 import Call, ToMirror, ToSource
 from rpc.machine_pb2 import Payload as Piece
-from rpc.machines.functions import Function, FunctionCalls, OfferedFunctions
+from rpc.machines.functions import FunctionCalls, OfferedFunctions
 from rpc.machines.payload_exchange import PayloadExchange
 from rpc.machines.payloads import Assembler, Payload
 
@@ -22,7 +22,6 @@ class SideTraffic:
         mirror: its id.
         machine: the id of the machine.
         offered: the functions that the mirror may call.
-        allowed: their names, if not all.
         on_payload: called with each payload of the mirror.
         limit: bytes of a payload.
         send: sends a message to the mirror.
@@ -33,14 +32,13 @@ class SideTraffic:
         self,
         mirror: str,
         machine: str,
-        offered: Mapping[str, Function],
-        allowed: frozenset[str] | None,
+        offered: OfferedFunctions,
         on_payload: Callable[[Payload], Awaitable[None] | None] | None,
         limit: int,
         send: Callable[[ToMirror], Coroutine[Any, Any, None]],
         start: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
-        self._functions = OfferedFunctions(offered, allowed)
+        self._functions = offered
         self._calls = FunctionCalls(machine)
         self._payloads = PayloadExchange(mirror, Assembler(limit, mirror), on_payload)
         self._send = send

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from machine.core.machine import Machine
 from machine.core.mutation import DropReason, Mutation, Source
@@ -20,8 +20,11 @@ from rpc.machine_pb2 import ClockMsg, Step
 from rpc.machines.clock import Clock
 from rpc.machines.feed import Projection
 from rpc.machines.messages import KIND_NUMBERS
+from rpc.machines.remote_machine import RemoteMachine
 
-__all__ = ["SourceMachine", "TracedStep"]
+__all__ = ["Served", "SourceMachine", "TracedStep"]
+
+Served: TypeAlias = Machine[Any] | RemoteMachine[Any]
 
 _MOST_STEPS = 10_000
 
@@ -55,8 +58,11 @@ class TracedStep:
 class SourceMachine:
     """The machine that is served.
 
+    A mirror that is served again is a relay: its mutations run at its own source, so that
+    they take time, and its ticks begin again when those of its source do.
+
     Args:
-        machine: a machine of this process.
+        machine: a machine of this process, or the mirror of another one.
         changed: called on the event loop, once for any number of changes, with the
             transitions since then while `keep_steps` is set.
         schema_changed: called on the event loop after a change of the schema.
@@ -64,16 +70,21 @@ class SourceMachine:
     Attributes:
         keep_steps: True while each transition is kept for `changed`.
         mirrors: the number of those that `changed` has to tell of changes.
-        generation: grows with each change of the schema.
+        generation: grows with each change of the schema, and each restart of a mirror's source.
+        relay: the machine, if it is a mirror.
     """
 
     def __init__(
         self,
-        machine: Machine[Any],
+        machine: Served,
         changed: Callable[[list[TracedStep]], None],
         schema_changed: Callable[[], None],
     ) -> None:
         self.machine = machine
+        self.relay = machine if isinstance(machine, RemoteMachine) else None
+        self._relayed: set[asyncio.Task[Result]] = set()
+        self._restarts = 0 if self.relay is None else self.relay.restarts
+        self._schema = machine.schema
         self.keep_steps = False
         self.mirrors = 0
         self.generation = 0
@@ -93,6 +104,8 @@ class SourceMachine:
 
     def close(self) -> None:
         """Follow the machine no longer."""
+        for task in self._relayed:
+            task.cancel()
         if not self.machine.disposed:
             self.machine.detach_tracer(self._tracer)
 
@@ -114,15 +127,35 @@ class SourceMachine:
             self._clocks[projection] = version, clock
         return clock
 
+    @property
+    def otherwise(self) -> Callable[..., Any] | None:
+        """Calls a function of a relay's source by name; None if this is no relay."""
+        return None if self.relay is None else self.relay.get
+
+    def visible(self) -> tuple[str, ...]:
+        """The states that can be shown: a relay has some of its source's only, if it is told so."""
+        return self.machine.names if self.relay is None else self.relay.mirrored
+
+    def epoch(self, of_name: int) -> int:
+        """The epoch of the ticks.
+
+        Args:
+            of_name: that of the name under which the machine is served, less than 2**40.
+        """
+        return (of_name + (self._restarts << 40)) % (1 << 64)
+
     def mutate(
         self,
         kind: Kind,
         states: Sequence[str],
         args: Mapping[str, Any] | None,
         origin: Source | None,
-    ) -> Result:
-        """Mutate the machine; raises as its methods do."""
+    ) -> Result | asyncio.Task[Result]:
+        """Mutate the machine; raises as its methods do. With a relay, its source is asked."""
         machine = self.machine
+        if isinstance(machine, RemoteMachine):
+            act = {Kind.ADD: machine.add, Kind.REMOVE: machine.remove, Kind.SET: machine.set}[kind]
+            return self._ask(act(*states, args=args, source=origin))
         if kind is Kind.ADD:
             return machine.add(*states, args=args, source=origin)
         if kind is Kind.REMOVE:
@@ -135,12 +168,27 @@ class SourceMachine:
         error: BaseException,
         args: Mapping[str, Any] | None,
         origin: Source | None,
-    ) -> Result:
+    ) -> Result | asyncio.Task[Result]:
         """Make an error the machine's, and activate the states for its kind."""
-        for state in states:
-            if state != EXCEPTION:
-                return self.machine.add_err_state(state, error, args=args, source=origin)
-        return self.machine.add_err(error, args=args, source=origin)
+        machine = self.machine
+        state = next((one for one in states if one != EXCEPTION), EXCEPTION)
+        if isinstance(machine, RemoteMachine):
+            return self._ask(machine.add_err_state(state, error, args=args, source=origin))
+        if state == EXCEPTION:
+            return machine.add_err(error, args=args, source=origin)
+        return machine.add_err_state(state, error, args=args, source=origin)
+
+    def _ask(self, call: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+        # It outlives the mirror that asks: after a reconnect that gets the outcome of this call.
+        task = self._loop.create_task(call, name=f"relayed to {self.machine.id}")
+        self._relayed.add(task)
+        task.add_done_callback(self._answered)
+        return task
+
+    def _answered(self, task: asyncio.Task[Result]) -> None:
+        self._relayed.discard(task)
+        if not task.cancelled():
+            task.exception()  # if a mirror waits for it, it gets it
 
     def fault(self) -> BaseException | None:
         """The last error, while Exception is active."""
@@ -195,7 +243,14 @@ class SourceMachine:
             ticks = tuple(tx.time_after)
             step = TracedStep(tx.mutation, tx.accepted, ticks, self.machine.queue_tick)
             self._steps.append(step)
+        if self.relay is not None:
+            self._follow(self.relay)
         self._ticked()
+
+    def _follow(self, relay: RemoteMachine[Any]) -> None:
+        if relay.restarts != self._restarts or relay.schema is not self._schema:
+            self._restarts, self._schema = relay.restarts, relay.schema
+            self._redefined()
 
     def _noted(self) -> None:
         if self._imported != self.machine.machine_tick:

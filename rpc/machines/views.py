@@ -6,9 +6,11 @@ from array import array
 from collections.abc import Iterable
 
 from machine.core.mutation import Mutation
+from machine.core.tracer import GuardedTracer
+from machine.core.transition import Transition
 from machine.rules.resolution import Move, Relations
 
-__all__ = ["active_positions", "move_between"]
+__all__ = ["active_positions", "move_between", "trace"]
 
 
 def active_positions(
@@ -51,3 +53,16 @@ def move_between(
     move.exits = tuple(at for at in old.order if not after[at] % 2)
     move.enters = tuple(at for at, _ in move.ticks if after[at] % 2)
     return move
+
+
+def trace(tracers: Iterable[GuardedTracer], transition: Transition) -> None:
+    """Tell tracers of a change as of one transition."""
+    tracers = tuple(tracers)
+    for tracer in tracers:
+        tracer.transition_init(transition)
+    for tracer in tracers:
+        tracer.transition_start(transition)
+    for tracer in tracers:
+        tracer.transition_finals(transition)
+    for tracer in tracers:
+        tracer.transition_end(transition)

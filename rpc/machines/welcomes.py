@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from machine.core.machine import Machine
 from rpc.machine_pb2 import Hello, Snapshot, Welcome
 from rpc.machines.access import Access
 from rpc.machines.errors import AccessDenied
 from rpc.machines.feed import Projection
 from rpc.machines.messages import VERSION, names_hash, schema_hash
+from rpc.machines.source import Served, SourceMachine
 
 __all__ = ["projection_for", "welcome_for"]
 
 
-def projection_for(machine: Machine[Any], hello: Hello, access: Access) -> Projection:
+def projection_for(source: SourceMachine, hello: Hello, access: Access) -> Projection:
     """The part of a machine that a mirror asked for and may see.
 
     Raises:
         AccessDenied: there is none.
     """
+    names, visible = source.machine.names, source.visible()
     allowed = set(hello.allowed)
+    if len(visible) < len(names):
+        allowed = allowed.intersection(visible) if allowed else set(visible)
     if access.read is not None:
         allowed = (allowed & access.read) if allowed else set(access.read)
         if not allowed:
             raise AccessDenied(f"mirror {hello.mirror!r} may see none of these states")
-    return Projection.of(machine.names, allowed, set(hello.skipped), hello.shallow)
+    return Projection.of(names, allowed, set(hello.skipped), hello.shallow)
 
 
 def welcome_for(
-    machine: Machine[Any], hello: Hello, names: tuple[str, ...], snapshot: Snapshot
+    machine: Served, hello: Hello, names: tuple[str, ...], snapshot: Snapshot
 ) -> Welcome:
     """The answer to a hello, without what the mirror says it knows.
 
