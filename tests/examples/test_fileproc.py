@@ -124,15 +124,17 @@ def test_a_signal_cancels_it(number: int, tmp_path: Path) -> None:
 
 
 def test_bad_arguments_are_refused(tmp_path: Path) -> None:
-    for arguments, complaint in (
-        (("--files", "0"), "Invalid value for '--files'"),
-        (("--files", "99999"), "has only"),
-        (("--fail", "1.1"), "Invalid value for '--fail'"),
-    ):
-        command = fileproc(*arguments, tmp=tmp_path)
+    wrong = {
+        ("--files", "0"): "Invalid value for '--files'",
+        ("--files", "99999"): "has only",
+        ("--fail", "1.1"): "Invalid value for '--fail'",
+    }
+    # Side by side: a start takes longer than what is said.
+    commands = [fileproc(*arguments, tmp=tmp_path) for arguments in (*wrong, ("--help",))]
+    for command, complaint in zip(commands, wrong.values(), strict=False):
         assert command.finish() == 2
         assert complaint in command.output
-    command = fileproc("--help", tmp=tmp_path)
+    command = commands[-1]
     assert command.finish() == 0
     assert "--cancel-after 0.5; echo $?" in command.output
 

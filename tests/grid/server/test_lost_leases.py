@@ -40,6 +40,7 @@ async def test_a_peer_that_lost_its_lease_cancels_and_joins_again(
     await grid_client.start_actor("hold")
     async with grid_server.open_mailbox("outside"):
         pass
+    await grid_client.stop_actor("hold", grace=0)  # or the peer would wait for it when it stops
 
 
 async def test_a_peer_may_exit_when_its_lease_is_lost(

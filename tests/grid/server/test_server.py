@@ -106,14 +106,6 @@ async def test_two_servers_do_not_share_a_port(
         await grid_servers(listen=grid_server.address).start()
 
 
-async def test_a_taken_peer_name_is_told(grid_servers: Servers) -> None:
-    first, second = grid_servers(name="one"), grid_servers(name="one")
-    await first.start()
-    assert first.name == "one"
-    with pytest.raises(AlreadyRegistered, match="held by peer 'one'"):
-        await second.start()
-
-
 async def test_without_etcd_a_start_fails_and_leaves_nothing() -> None:
     etcd = grid.EtcdConfig(endpoints=("127.0.0.1:1",), timeout=0.5)
     with pytest.raises(EtcdUnavailable, match=r"127\.0\.0\.1:1"):

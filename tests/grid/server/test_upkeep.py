@@ -43,7 +43,9 @@ async def test_an_actor_whose_name_is_deleted_ends(
     assert [one.name for one in await grid_client.query("actor")] == ["other"]
     await grid_client.start_actor("hold", name="actor")
     with pytest.raises(UnknownMailbox):
-        await grid_client.request("outside", EchoMsg(), timeout=5)
+        await grid_client.request("outside", EchoMsg(), timeout=0.5)
+    for name in ("actor", "other"):  # or the peer would wait for them when it stops
+        await grid_client.stop_actor(name, grace=0)
 
 
 @pytest.mark.parametrize("kind", ["peer", "mailbox"])
@@ -134,9 +136,11 @@ async def test_the_same_name_at_a_new_address_waits_for_the_old_lease(
 
 
 async def test_a_name_that_stays_taken_is_told(grid_servers: Servers) -> None:
-    await grid_servers(name="first").start()
+    first = grid_servers(name="first")
+    await first.start()
+    assert first.name == "first"
     began = asyncio.get_running_loop().time()
-    with pytest.raises(AlreadyRegistered):
+    with pytest.raises(AlreadyRegistered, match="held by peer 'first'"):
         await grid_servers(name="first", lease=2.0).start()
     assert 3.5 < asyncio.get_running_loop().time() - began < 8
 
