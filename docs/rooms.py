@@ -83,7 +83,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "rpc": (
         ("machine_pb2", "options_pb2", "psrpc_pb2", "service_pb2"),
         ("machines", "buses"),
-        ("services",),
+        ("services", "sync"),
         ("cli",),
         ("",),
         ("generator",),

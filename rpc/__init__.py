@@ -10,6 +10,7 @@ async with rpc.Client(client, "lights") as remote:  # anywhere else
 
 from __future__ import annotations
 
+from rpc import sync
 from rpc.machines.access import Access, Visitor
 from rpc.machines.backoff import RetryPolicy
 from rpc.machines.client import Client
@@ -51,4 +52,5 @@ __all__ = [
     "SourceRestarted",
     "UnknownCall",
     "Visitor",
+    "sync",
 ]

@@ -11,7 +11,7 @@ import asyncio
 import concurrent.futures
 import threading
 import warnings
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
@@ -346,6 +346,18 @@ class Client:
     def wait_until_serving(self, peer: str, *, timeout: float | None = None) -> None:
         """As `grid.Client.wait_until_serving`."""
         self._call(self._client.wait_until_serving(peer, timeout=timeout))
+
+    def run(self, work: Callable[[_client.Client], Coroutine[Any, Any, T]]) -> T:
+        """Run async code with the async client behind this one, on its loop, and wait for it.
+
+        Args:
+            work: called with the client; its coroutine must not block the loop, which all
+                blocking clients of the process share. Interrupted (Ctrl-C), it is cancelled.
+
+        Raises:
+            ClientClosed: this client was closed.
+        """
+        return self._call(work(self._client))
 
     def statistics(self) -> ClientStatistics:
         """As `grid.Client.statistics`."""
