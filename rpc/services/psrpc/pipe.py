@@ -102,6 +102,10 @@ class PsrpcPipe:
         code, text = ErrorCode.CANCELED, _CLOSED
         if error is not None:
             code, text = error.code, error.text
+        own = asyncio.current_task()
+        acknowledging = [task for task in self._tasks if task is not own]
+        if acknowledging:  # or a `send` that has arrived would fail with the reason of the close
+            await asyncio.wait(acknowledging, timeout=self._timeout)
         frame = self._frame(new_id("REQ_"), close=StreamClose(error=text, code=code))
         with contextlib.suppress(GridError):
             await self._publish(frame)
