@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
-from grid.errors import InvalidArgument
+from grid.errors import GridError, InvalidArgument
 from grid.etcd import EtcdConfig
 
-__all__ = ["default_etcd", "default_namespace"]
+__all__ = ["command_etcd", "default_etcd", "default_namespace"]
+
+_ETCD = "127.0.0.1:2379"
+_ETCD_PATIENCE = 3.0  # seconds
 
 
 def default_namespace(namespace: str | None) -> str:
@@ -24,15 +28,47 @@ def default_etcd(etcd: str | EtcdConfig | None) -> EtcdConfig:
         return etcd
     if etcd is not None and not isinstance(etcd, str):
         raise InvalidArgument("etcd", etcd, "endpoints as host:port,host:port or an EtcdConfig")
-    text = etcd if etcd is not None else _variable("GRID_ETCD") or "127.0.0.1:2379"
-    return EtcdConfig.parse(
-        text,
-        ca=_path("GRID_ETCD_CA"),
-        cert=_path("GRID_ETCD_CERT"),
-        key=_path("GRID_ETCD_KEY"),
-        user=_variable("GRID_ETCD_USER"),
-        password=_variable("GRID_ETCD_PASSWORD"),
-    )
+    return EtcdConfig.parse(_endpoints(etcd), **_etcd_variables())
+
+
+def command_etcd(etcd: str | None, *, timeout: float, **options: Any) -> EtcdConfig:
+    """The configuration for a command, of its options and, where they are None, the variables.
+
+    Args:
+        etcd: endpoints.
+        timeout: seconds for the whole command; etcd gets 3 of them at most, because one that
+            is there answers in a few milliseconds.
+        options: other fields of `EtcdConfig`.
+
+    Raises:
+        InvalidAddress: an endpoint is not `host:port`.
+        InvalidArgument: the options do not fit together.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    whole = {**_etcd_variables(), **given}
+    try:
+        return EtcdConfig.parse(_endpoints(etcd), timeout=min(timeout, _ETCD_PATIENCE), **whole)
+    except ValueError as error:
+        if isinstance(error, GridError):
+            raise
+        reason = str(error).removeprefix("etcd: ")
+        named = ", ".join(name for name, value in whole.items() if value is not None)
+        expected = f"consistent ({reason})"
+        raise InvalidArgument("the options of etcd", f"just {named}", expected) from None
+
+
+def _endpoints(etcd: str | None) -> str:
+    return etcd if etcd is not None else _variable("GRID_ETCD") or _ETCD
+
+
+def _etcd_variables() -> dict[str, Any]:
+    return {
+        "ca": _path("GRID_ETCD_CA"),
+        "cert": _path("GRID_ETCD_CERT"),
+        "key": _path("GRID_ETCD_KEY"),
+        "user": _variable("GRID_ETCD_USER"),
+        "password": _variable("GRID_ETCD_PASSWORD"),
+    }
 
 
 def _variable(name: str) -> str | None:

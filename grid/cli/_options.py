@@ -22,7 +22,6 @@ __all__ = ["Command", "Connection", "Output", "argument", "option"]
 
 _ETCD = "127.0.0.1:2379"
 _TIMEOUT = 10.0  # seconds
-_ETCD_PATIENCE = 3.0  # seconds: an etcd that is there answers in a few milliseconds
 
 
 def option(
@@ -116,12 +115,11 @@ class Connection:
         """Configuration of the connection to etcd.
 
         Raises:
-            InvalidAddress, BadInput: the options do not make sense.
+            InvalidAddress, InvalidArgument: the options do not make sense.
         """
-        from grid.etcd import EtcdConfig
+        from grid.environment import command_etcd
 
-        given = {**self._given(), "timeout": min(self.seconds, _ETCD_PATIENCE)}
-        return self._checked(lambda: EtcdConfig.parse(self.etcd or _ETCD, **given))
+        return command_etcd(self.etcd or None, **{**self._given(), "timeout": self.seconds})
 
     def over(self, config: EtcdConfig) -> EtcdConfig:
         """A configuration with the options that were given in the place of its own."""

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import enum
 import json
-import os
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from grid.client.client import Client as GridClient
-from grid.errors import GridError, InvalidArgument, RequestFailed, UnregisteredMailbox
-from grid.etcd import EtcdConfig
+from grid.environment import command_etcd
+from grid.errors import GridError, RequestFailed, UnregisteredMailbox
 from grid.registry.names import Kind, check_namespace
 from node.cli.rows import POOL_COLUMNS, WORKER_COLUMNS, Row, pool_rows, table, worker_rows
 from node.names import SUPERVISOR, kind_of_agent
@@ -181,19 +179,7 @@ def _not_found(name: str, error: GridError | None) -> int:
 
 
 def _client(etcd: str, namespace: str, timeout: float) -> GridClient:
-    options = {"user": "USER", "password": "PASSWORD", "ca": "CA", "cert": "CERT", "key": "KEY"}
-    files = ("ca", "cert", "key")
-    given: dict[str, Any] = {
-        name: Path(value) if name in files else value
-        for name, variable in options.items()
-        if (value := os.environ.get(f"GRID_ETCD_{variable}"))
-    }
-    try:
-        config = EtcdConfig.parse(etcd, timeout=min(timeout, 3.0), **given)
-    except ValueError as error:
-        if isinstance(error, GridError):
-            raise
-        raise InvalidArgument("--etcd", etcd, str(error)) from None
+    config = command_etcd(etcd, timeout=timeout)
     return GridClient(check_namespace(namespace), etcd=config, timeout=timeout)
 
 
