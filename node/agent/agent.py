@@ -11,6 +11,7 @@ import logging
 import os
 import random
 import secrets
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -236,6 +237,7 @@ class Agent:
             path=definition.origin.path,
             parent=os.getpid(),
             beat=beat,
+            arguments=sys.argv,
             namespace=config.namespace,
             etcd=asdict(config.etcd),
             listen=f"{listen_host}:0",

@@ -137,9 +137,10 @@ class WorkerLink:
                     self._heard(message)
         except GridError as error:
             reason = error
+        # Its owner is told before anything is waited for, or it would go on to submit jobs.
         left, self._orders = list(self._orders.values()), {}
-        await self._posting.close()
         self._on_end(left, reason)
+        await self._posting.close()
 
     def _heard(self, message: FromWorker) -> None:
         for progress in message.progress:

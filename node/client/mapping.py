@@ -141,6 +141,9 @@ class MapRun:
 
     async def close(self) -> None:
         """Drop what has not begun, and let the workers go. Idempotent."""
+        if self._claim is not None:  # first: no worker may be granted while others are let go
+            self._claims.release(self._claim)
+            self._claim = None
         tasks = [one for one in (self._feeding, *self._opening) if one is not None]
         for one in tasks:
             one.cancel()
@@ -151,9 +154,6 @@ class MapRun:
         self._inputs.exhausted, self._begun = True, self._given
         lanes, self._lanes = list(self._lanes.values()), {}
         await asyncio.gather(*(one.link.close() for one in lanes if one.link is not None))
-        if self._claim is not None:
-            self._claims.release(self._claim)
-            self._claim = None
 
     async def __aenter__(self) -> Self:
         return self

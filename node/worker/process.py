@@ -45,6 +45,7 @@ class Assignment:
         module, path: where the kind is defined; see `Origin`.
         parent: the process of its agent.
         beat: seconds between two signs of life.
+        arguments: of the agent's program, which its code may read when it is imported.
         namespace, etcd, listen, advertise, lease, max_message_bytes: as of `grid.Server`.
     """
 
@@ -54,6 +55,7 @@ class Assignment:
     path: str
     parent: int
     beat: float
+    arguments: list[str]
     namespace: str
     etcd: dict[str, Any]
     listen: str
@@ -72,6 +74,7 @@ def main() -> None:
     assignment = Assignment(**json.loads(_first_line()))
     _die_with(assignment.parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the peer, which ends its workers
+    sys.argv[:] = assignment.arguments
     sys.setswitchinterval(_SWITCH)
     definition = load(assignment.kind, Origin(assignment.module, assignment.path))
     run(_serve(assignment, definition, output))

@@ -47,8 +47,9 @@ async def test_a_plain_worker_is_seen_working_and_cannot_be_mutated(
     async with node.Client(grid_client, "fragile", timeout=LONG) as pool, pool.worker() as worker:
         machine = await worker.machine(timeout=LONG)
         assert machine.is_("Ready", "Idle", "ClientConnected")
+        worked = machine.when_ticks("WorkReady", 2)
         assert await worker.run({"value": 1}) == [1, 1]
-        await machine.when_ticks("WorkReady", 2)
+        await worked
         await machine.when("Idle")
         with pytest.raises(rpc.AccessDenied):
             await machine.remove("Start")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ import pytest
 import grid
 import node
 from grid.client.client import Client as GridClient
-from grid.errors import DeadlineExceeded, InvalidArgument, InvalidName
+from grid.errors import DeadlineExceeded, InvalidArgument, InvalidName, RequestFailed
 from grid.testing import wait_until
+from node.names import SUPERVISOR
+from node.pool_pb2 import KillWorker
 from rpc import NotPlainData
 from tests.grid.echo_kit import go_over_the_wire
 from tests.node import jobs
@@ -53,7 +56,28 @@ async def test_map_gives_each_result_once_in_order_or_as_they_come(
         assert seen == list(range(1, 3001))
         assert await squares.map([]).results() == []
     await until_ready(grid_client, "square", 3)
-    assert (await status(grid_client, "square")).serving == 0
+    await wait_until(lambda: _is_idle(grid_client, "square"), "the workers' release", timeout=LONG)
+
+
+async def _is_idle(client: GridClient, kind: str) -> bool:
+    found = await status(client, kind)
+    return found.ready > 0 and found.serving == 0
+
+
+async def test_workers_that_are_killed_again_and_again_lose_no_job(
+    grid_servers: Servers, grid_client: GridClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_over_the_wire("session", monkeypatch)
+    await started(grid_servers, "square", min=2)
+    async with node.Client(grid_client, "square", timeout=LONG) as squares:
+        expected = [number * number for number in range(4000)]
+        running = asyncio.create_task(squares.map(range(4000), attempts=1000).results())
+        for _ in range(8):
+            await asyncio.sleep(0.02)
+            for name in workers_of(await status(grid_client, "square")):
+                with suppress(RequestFailed):  # it has ended by itself
+                    await grid_client.request(SUPERVISOR, KillWorker(worker=name))
+        assert await asyncio.wait_for(running, LONG) == expected
 
 
 async def test_endless_inputs_are_read_as_there_is_room(
@@ -100,7 +124,7 @@ async def test_a_job_that_raises_says_where(grid_servers: Servers, grid_client: 
         assert str(ends[1].error) == "ValueError: two"
         with pytest.raises(node.JobFailed, match="two"):
             await pool.map(orders).results()
-    assert (await until_ready(grid_client, "fragile", 1)).serving == 0
+    await wait_until(lambda: _is_idle(grid_client, "fragile"), "the worker's release", timeout=LONG)
 
 
 async def test_async_jobs_report_their_progress(
