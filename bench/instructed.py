@@ -1,0 +1,117 @@
+"""What `bench.instructions` counts: `python instructed.py CASE ROUNDS ETCD NAMESPACE`.
+
+It runs in older checkouts, too, so it uses public names that have been there for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grid
+from grid.wire_pb2 import EchoMsg
+from machine import Machine, Schema
+
+_SCHEMA = Schema.parse("Idle -Busy; Busy -Idle")
+_WARM = 50
+_SECONDS = 600.0  # under valgrind everything takes fifty times as long
+
+
+class _Listener:
+    def IdleEnter(self) -> None: ...  # noqa: N802 - the name of a handler
+    def IdleState(self) -> None: ...  # noqa: N802
+    def BusyEnter(self) -> None: ...  # noqa: N802
+    def BusyState(self) -> None: ...  # noqa: N802
+
+
+class _Own(Machine[Any], schema="Idle -Busy; Busy -Idle"):
+    def IdleEnter(self) -> None: ...  # noqa: N802
+    def IdleState(self) -> None: ...  # noqa: N802
+    def BusyEnter(self) -> None: ...  # noqa: N802
+    def BusyState(self) -> None: ...  # noqa: N802
+
+
+class _Async:
+    done = 0
+
+    async def IdleState(self) -> None:  # noqa: N802
+        self.done += 1
+
+    async def BusyState(self) -> None:  # noqa: N802
+        self.done += 1
+
+
+_MACHINES: dict[str, Callable[[], Machine[Any]]] = {
+    "mutation": lambda: Machine(_SCHEMA),
+    "handlers": lambda: Machine(_SCHEMA, handlers=_Listener()),
+    "own handlers": _Own,
+}
+
+
+def _mutate(machine: Machine[Any], rounds: int) -> None:
+    for _ in range(rounds // 2):
+        machine.add("Busy")
+        machine.add("Idle")
+
+
+async def _mutate_async(rounds: int) -> None:
+    listener = _Async()
+    machine: Machine[Any] = Machine(_SCHEMA, handlers=listener)
+    for wanted in range(1, rounds + 1):
+        machine.add("Busy" if wanted % 2 else "Idle")
+        while listener.done < wanted:  # noqa: ASYNC110 - the loop's pass is counted, too
+            await asyncio.sleep(0)
+
+
+async def _ask(case: str, rounds: int, etcd: str, namespace: str) -> None:
+    server = grid.Server(namespace, etcd=etcd, lease=_SECONDS)
+    await server.start()
+    mailbox = await server.open_mailbox("echo", size=16)
+
+    async def echo() -> None:
+        async for request in mailbox:
+            request.respond(request.message)
+
+    echoing = asyncio.create_task(echo())
+    client = grid.Client(namespace, etcd=etcd, timeout=_SECONDS)
+    call: Callable[..., Awaitable[object]] = client.request
+    if case.startswith("send"):
+        call = client.send
+    for _ in range(_WARM):
+        await call("echo", EchoMsg(msg="x"))
+    gc.disable()
+    for _ in range(rounds):
+        await call("echo", EchoMsg(msg="x"))
+    assert not echoing.done()
+    os._exit(0)  # what it takes to stop is not counted
+
+
+def _over_the_wire() -> None:
+    try:
+        router = importlib.import_module("grid.client.router")
+    except ImportError:  # its place in the first checkouts
+        router = importlib.import_module("grid._router")
+    vars(router)["local_dispatcher"] = lambda _: None
+
+
+def main(case: str, rounds: int, etcd: str, namespace: str) -> None:
+    """Run the rounds of a case."""
+    if case in _MACHINES:
+        machine = _MACHINES[case]()
+        gc.disable()
+        _mutate(machine, rounds)
+    elif case == "async handler":
+        asyncio.run(_mutate_async(rounds))
+    else:
+        if "session" in case:
+            _over_the_wire()
+        asyncio.run(_ask(case, rounds, etcd, namespace))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])
