@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from grid.actor import Actor, ActorContext, StopSignal
     from grid.client.broadcast import BroadcastResult, Group, Outcome
     from grid.client.client import Client
+    from grid.client.placement import PeerLoad
     from grid.client.reports import ActorReport, ActorState
     from grid.client.retry import Retry
     from grid.codec import Codec, register
@@ -86,6 +87,7 @@ __all__ = [
     "MailboxStatistics",
     "Outcome",
     "OutgoingCall",
+    "PeerLoad",
     "PoolStatistics",
     "Proceed",
     "Request",
@@ -110,6 +112,7 @@ _HOMES = {
     "actor": ("Actor", "ActorContext", "StopSignal"),
     "client.broadcast": ("BroadcastResult", "Group", "Outcome"),
     "client.client": ("Client",),
+    "client.placement": ("PeerLoad",),
     "client.reports": ("ActorReport", "ActorState"),
     "client.retry": ("Retry",),
     "codec": ("Codec", "register"),

@@ -77,7 +77,12 @@ class Codec:
             name = cls.DESCRIPTOR.name
             self.register(cls, name=_GO + name, accept=[_GO_BEFORE_V3_1_1 + name])
         # The grid's own messages are not in the default pool, where `type_of` looks.
-        for own in (wire_pb2.ActorStop, wire_pb2.ActorReportsQuery, wire_pb2.ActorReports):
+        for own in (
+            wire_pb2.ActorStop,
+            wire_pb2.ActorReportsQuery,
+            wire_pb2.ActorReports,
+            wire_pb2.PeerDrain,
+        ):
             self.register(own)
         # Go programs register them themselves, so they go out under their full names unless
         # asked under the Go ones.

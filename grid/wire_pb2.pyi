@@ -56,10 +56,18 @@ class ActorReportsQuery(_message.Message):
     def __init__(self) -> None: ...
 
 class ActorReports(_message.Message):
-    __slots__ = ("actors",)
+    __slots__ = ("actors", "running", "slots")
     ACTORS_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
     actors: _containers.RepeatedCompositeFieldContainer[ActorReport]
-    def __init__(self, actors: _Optional[_Iterable[_Union[ActorReport, _Mapping]]] = ...) -> None: ...
+    running: int
+    slots: int
+    def __init__(self, actors: _Optional[_Iterable[_Union[ActorReport, _Mapping]]] = ..., running: _Optional[int] = ..., slots: _Optional[int] = ...) -> None: ...
+
+class PeerDrain(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class ActorReport(_message.Message):
     __slots__ = ("name", "type", "state", "restarts", "error", "error_ms")

@@ -34,11 +34,13 @@ LONGEST_FILE = 400
 
 # Plain objects that take events and return decisions: time, chance and I/O are their callers'.
 PURE = (
+    "grid/client/placement.py",
     "grid/errors/_*.py",
     "grid/etcd/_failures.py",
     "grid/etcd/_model.py",
     "grid/etcd/_rotation.py",
     "grid/etcd/_view.py",
+    "grid/registry/keeping.py",
     "grid/registry/ledger.py",
     "grid/registry/names.py",
     "grid/registry/registration.py",

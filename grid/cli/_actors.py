@@ -1,10 +1,10 @@
-"""`grid start` and `grid stop`: actors from the command line."""
+"""`grid start`, `grid stop` and `grid drain`: actors and peers from the command line."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from grid.cli._completion import actor_names, actor_types, peer_names
 from grid.cli._exits import BadInput, NotFound
@@ -13,7 +13,10 @@ from grid.cli._output import Column, Format, print_row, say
 from grid.cli._values import seconds
 from grid.errors import UnregisteredMailbox
 
-__all__ = ["start", "stop"]
+if TYPE_CHECKING:
+    from grid.client.client import Client
+
+__all__ = ["drain", "start", "stop"]
 
 _COLUMNS = (Column("NAME", "name"), Column("TYPE", "type"), Column("PEER", "peer"))
 
@@ -110,6 +113,40 @@ async def stop(
     async with connection.client() as client:
         await client.stop_actor(name, grace=grace, timeout=connection.timeout)
     say(f"stopped {name}", style="dim")
+
+
+async def drain(
+    name: Annotated[str, argument("PEER", help="name of the peer", complete=peer_names)],
+    connection: Connection,
+) -> None:
+    """Drain a peer: its actors end, and it leaves.
+
+    It is told to, as by SIGTERM; kept and activated actors start on other peers. The command
+    returns once the peer has left, or after --timeout.
+
+    $ grid drain peer-2 --timeout 60
+    """
+    from grid.deadline import Deadline, within
+    from grid.registry.names import Kind
+
+    deadline = Deadline.after(connection.seconds)
+    async with connection.client() as client:
+        if name not in {one.name for one in await client.query(Kind.PEER)}:
+            raise NotFound(_no_peer(name, None, connection.where))
+        draining = _drained(client, name, connection.seconds)
+        await within(deadline, f"peer {name!r} to leave", draining)
+    say(f"{name} has left", style="dim")
+
+
+async def _drained(client: Client, name: str, timeout: float) -> None:
+    from grid.registry.entities import EntityLost
+    from grid.registry.names import Kind
+
+    async with client.watch(Kind.PEER) as events:
+        await client.drain_peer(name, timeout=timeout)
+        async for event in events:
+            if isinstance(event, EntityLost) and event.entity.name == name:
+                return
 
 
 def _data(text: str | None, file: Path | None) -> bytes:

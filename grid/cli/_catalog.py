@@ -55,5 +55,6 @@ COMMANDS = {
         CommandEntry("broadcast", "_requests", "Talk", "Send one message to many mailboxes."),
         CommandEntry("start", "_actors", "Talk", "Start an actor and print its peer."),
         CommandEntry("stop", "_actors", "Talk", "Stop an actor; its names are free afterwards."),
+        CommandEntry("drain", "_actors", "Talk", "Drain a peer: its actors end, and it leaves."),
     )
 }

@@ -53,9 +53,8 @@ def root_help(guests: Iterable[str] = ()) -> str:
     for names_of_option, text in _CONNECTION_LINES:
         lines += _row(names_of_option, text, _LEFT)
     lines += ["", _heading("Options")]
-    lines += _row("--version", "print the version", _LEFT)
     lines += _row("--install-completion", "completion of names in this shell", _LEFT)
-    lines += _row("-h, --help", "this text; of a command: grid COMMAND --help", _LEFT)
+    lines += _row("-h, --help; --version", "this text, or grid COMMAND --help; version", _LEFT)
     lines += ["", *_wrap("Each option has a variable, as GRID_ETCD for --etcd.")]
     lines += [*_wrap("Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 timed out.")]
     return "\n".join(lines) + "\n"

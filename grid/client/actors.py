@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeVar, cast
 
 from grid.client.activation import Activation
 from grid.client.actor_ref import ActorRef
 from grid.client.arguments import annotations_of, check_bytes
+from grid.client.placement import PeerLoad, Place, able, check_place, chosen
 from grid.client.reports import ActorReport, reports_of
 from grid.client.router import from_etcd, read_registration
 from grid.client.sender import Messaging
@@ -19,6 +21,8 @@ from grid.errors import (
     GridError,
     InvalidArgument,
     NotDelivered,
+    NotPlaced,
+    PeerFull,
     RequestFailed,
     UnknownActor,
     UnregisteredMailbox,
@@ -32,13 +36,31 @@ from grid.registry.registration import (
     decode_registration,
 )
 from grid.registry.ring import Ring
-from grid.wire_pb2 import Ack, ActorReports, ActorReportsQuery, ActorStart, ActorStop
+from grid.wire_pb2 import (
+    Ack,
+    ActorReports,
+    ActorReportsQuery,
+    ActorStart,
+    ActorStop,
+    PeerDrain,
+)
 
 __all__ = ["ActorCalls"]
 
 A = TypeVar("A")
 
+_ASKING = 1.0  # seconds for a peer to tell its load
 _MAX_STARTS = 256  # starts of actors that are under way at once; the others wait
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """The place of an actor, as its starter asks for it; see `start_actor`."""
+
+    peer: str | None
+    annotations: tuple[str, ...]
+    place: Place
+    key: str
 
 
 class ActorCalls(Messaging):
@@ -89,6 +111,8 @@ class ActorCalls(Messaging):
         data: bytes = b"",
         annotations: Iterable[str] = (),
         if_exists: Literal["fail", "return"] = "fail",
+        place: Place = "name",
+        key: str | None = None,
         timeout: float | None = None,
     ) -> str:
         """Start an actor; it holds its name and runs when this returns.
@@ -104,6 +128,10 @@ class ActorCalls(Messaging):
             if_exists: `"return"` returns the peer of an actor of this type that has
                 the name already, wherever it runs, so that of many clients which
                 start it at once one starts it and all succeed.
+            place: `"name"` hashes the name; `"spread"` asks the peers, and takes the one with
+                the least load (actors by slots, see `Server`); a function is given the
+                `PeerLoad` of each peer, and returns names in the order to be tried.
+            key: hash this text instead of the name, so that actors of one key share a peer.
             timeout: seconds for all of it; by default the client's.
 
         Returns:
@@ -115,6 +143,7 @@ class ActorCalls(Messaging):
             UnknownActorType, FactoryFailed, NilActor: the peer has no such actor
                 (of a Go peer a failed factory is a `RequestFailed`).
             UnregisteredMailbox: there is no such peer, or none at all.
+            NotPlaced: several peers were asked, and none took it.
             What `request` raises. After `OutcomeUnknown` or `DeadlineExceeded`
             the actor may run: look with `query`.
         """
@@ -126,26 +155,30 @@ class ActorCalls(Messaging):
         wanted = annotations_of(annotations)
         if if_exists not in ("fail", "return"):
             raise InvalidArgument("if_exists", if_exists, '"fail" or "return"')
+        check_place(place)
+        if key is not None and not isinstance(key, str):
+            raise InvalidArgument("key", key, "a string")
         start = ActorStart(type=type, name=name, data=data)
+        where = _Where(peer, wanted, place, name if key is None else key)
         deadline = Deadline.after(self.timeout if timeout is None else timeout)
         await within(deadline, f"the start of {name!r}", self._starting.acquire())
         try:
             if if_exists == "return":
-                return await self._start_once(start, peer, wanted, deadline)
-            return await self._start(start, peer, wanted, deadline)
+                return await self._start_once(start, where, deadline)
+            return await self._start(start, where, deadline)
         finally:
             self._starting.release()
 
-    async def _start_once(
-        self, start: ActorStart, peer: str | None, annotations: tuple[str, ...], deadline: Deadline
-    ) -> str:
+    async def _start_once(self, start: ActorStart, where: _Where, deadline: Deadline) -> str:
         for last in (False, False, True):
             try:
-                return await self._start(start, peer, annotations, deadline, again=True)
-            except AlreadyRegistered as error:
+                return await self._start(start, where, deadline, again=True)
+            except (AlreadyRegistered, NotPlaced, PeerFull) as error:
                 holder = await self._holder(start.name, deadline)
                 if holder is None:
-                    if last:  # a mailbox of that name, or an actor that ends again and again
+                    if last or not isinstance(
+                        error, AlreadyRegistered
+                    ):  # a mailbox of that name, or an actor that ends again and again
                         raise
                 elif not holder.type or holder.type == start.type:  # Go peers do not say
                     return holder.peer
@@ -155,28 +188,26 @@ class ActorCalls(Messaging):
         raise AssertionError("the last try returns or raises")
 
     async def _start(
-        self,
-        start: ActorStart,
-        peer: str | None,
-        annotations: tuple[str, ...],
-        deadline: Deadline,
-        *,
-        again: bool = False,
+        self, start: ActorStart, where: _Where, deadline: Deadline, *, again: bool = False
     ) -> str:
-        if peer is not None:
-            key = full_name(self.namespace, Kind.PEER, peer)
+        if where.peer is not None:
+            key = full_name(self.namespace, Kind.PEER, where.peer)
             found = self._peers.find(key) or await read_registration(self._peers, key, deadline)
             await self._start_on(found, start, deadline, again=again)
-            return peer
-        failure: GridError = UnregisteredMailbox("a peer" + _with(annotations), self.namespace)
-        for candidate in await self._placement(start, annotations, deadline):
+            return where.peer
+        refusals: dict[str, GridError] = {}
+        for candidate in await self._placement(start, where, deadline):
             try:
                 await self._start_on(candidate, start, deadline, again=again)
             except NotDelivered as error:
-                failure = error
+                refusals[candidate.peer] = error
             else:
                 return candidate.peer
-        raise failure
+        if not refusals:
+            raise UnregisteredMailbox("a peer" + _with(where.annotations), self.namespace)
+        if len(refusals) == 1:
+            raise next(iter(refusals.values()))
+        raise NotPlaced(start.name, {peer: str(error) for peer, error in refusals.items()})
 
     async def stop_actor(
         self, name: str, *, grace: float | None = None, timeout: float | None = None
@@ -231,6 +262,28 @@ class ActorCalls(Messaging):
         )
         return reports_of(peer, found)
 
+    async def drain_peer(self, peer: str, *, timeout: float | None = None) -> None:
+        """Tell a peer to drain, as SIGTERM does; it has begun to when this returns.
+
+        Its actors get the peer's own time to end. Kept and activated ones start on other peers.
+
+        Raises:
+            RequestFailed: a Go peer, or one of an older version, cannot be told to.
+            UnregisteredMailbox: there is no such peer.
+            What `request` raises. Telling it again is safe.
+        """
+        await self.request(peer, PeerDrain(), reply=Ack, timeout=timeout, idempotent=True)
+
+    async def _load(self, peer: Registration, deadline: Deadline) -> PeerLoad:
+        query, seconds = ActorReportsQuery(), min(_ASKING, deadline.remaining())
+        try:
+            found = await self.request(
+                peer.peer, query, reply=ActorReports, timeout=seconds, idempotent=True
+            )
+        except GridError:  # a Go peer; or it does not answer, which its start will show
+            return PeerLoad(peer.peer, peer.annotations)
+        return PeerLoad(peer.peer, peer.annotations, found.running, found.slots or None)
+
     async def _start_on(
         self, peer: Registration, start: ActorStart, deadline: Deadline, *, again: bool
     ) -> None:
@@ -260,22 +313,20 @@ class ActorCalls(Messaging):
         return _registration(await from_etcd(self._etcd, deadline, what, reading))
 
     async def _placement(
-        self, start: ActorStart, annotations: tuple[str, ...], deadline: Deadline
+        self, start: ActorStart, where: _Where, deadline: Deadline
     ) -> list[Registration]:
-        wanted = set(annotations)
         for fresh in (False, True):  # a view without such a peer may lag behind
             reading = self._peers.all(fresh=fresh)
             peers = await from_etcd(self._etcd, deadline, "listing the peers", reading)
-            found = {peer.peer: peer for peer in peers if wanted <= set(peer.annotations)}
+            found = able(peers, start.type, where.annotations)
             if found:
                 break
+        if where.place != "name":
+            loads = await asyncio.gather(*(self._load(one, deadline) for one in found.values()))
+            return [found[name] for name in chosen(where.place, loads)]
         if self._ring.members != tuple(sorted(found)):
             self._ring = Ring(found)  # its points cost a hash each: kept while the peers stay
-        owners = [found[owner] for owner in self._ring.owners(start.name)]
-        if not any(start.type in one.types for one in owners):
-            return owners  # it may have been defined after its peer joined
-        # Go peers do not say what they define.
-        return [one for one in owners if not one.session or start.type in one.types]
+        return [found[owner] for owner in self._ring.owners(where.key)]
 
 
 def _registration(stored: KeyValue | None) -> Registration | None:

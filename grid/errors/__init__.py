@@ -30,6 +30,8 @@
     │   ├── PeerBusy                the peer has no memory left for a large message now
     │   ├── PeerNotServing          the peer is starting, draining, or without a lease
     │   ├── PeerUnreachable         no connection to the peer
+    │   ├── PeerFull                the peer has no free slot for another actor (no resend)
+    │   ├── NotPlaced               no peer that was asked took the actor
     │   ├── Filtered                a filter of the sender or the receiver skipped it (no resend)
     │   └── BreakerOpen             the peer failed too often; it is left alone for a while
     ├── OutcomeUnknown              sent; it may or may not have been acted upon
@@ -78,8 +80,10 @@ from grid.errors._delivery import (
     Filtered,
     MailboxClosed,
     NotDelivered,
+    NotPlaced,
     OutcomeUnknown,
     PeerBusy,
+    PeerFull,
     PeerNotServing,
     PeerUnreachable,
     ReceiverBusy,
@@ -162,8 +166,10 @@ __all__ = [
     "MessageTooLarge",
     "NilActor",
     "NotDelivered",
+    "NotPlaced",
     "OutcomeUnknown",
     "PeerBusy",
+    "PeerFull",
     "PeerNotServing",
     "PeerUnreachable",
     "ReceiverBusy",

@@ -13,8 +13,10 @@ __all__ = [
     "Filtered",
     "MailboxClosed",
     "NotDelivered",
+    "NotPlaced",
     "OutcomeUnknown",
     "PeerBusy",
+    "PeerFull",
     "PeerNotServing",
     "PeerUnreachable",
     "ReceiverBusy",
@@ -147,6 +149,42 @@ class PeerUnreachable(NotDelivered):
 
     def __init__(self, address: str, reason: str) -> None:
         super().__init__(f"peer at {address} unreachable: {reason}", address=address, reason=reason)
+
+
+class PeerFull(NotDelivered):
+    """The peer runs as many actors as it has slots for; start the actor on another one.
+
+    Attributes:
+        peer: the peer's name.
+        slots: actors that it runs at most.
+    """
+
+    retryable = False
+    peer: str
+    slots: int
+
+    def __init__(self, peer: str, slots: int) -> None:
+        super().__init__(
+            f"grid: peer {peer!r} has no free slot of its {slots}", peer=peer, slots=slots
+        )
+
+
+class NotPlaced(NotDelivered):
+    """No peer that was asked took the actor; it runs nowhere.
+
+    Attributes:
+        name: of the actor.
+        refusals: the error of each peer, by its name.
+    """
+
+    name: str
+    refusals: dict[str, str]
+
+    def __init__(self, name: str, refusals: dict[str, str]) -> None:
+        told = "; ".join(f"{peer}: {error}" for peer, error in refusals.items())
+        super().__init__(
+            f"grid: no peer takes the actor {name!r}: {told}", name=name, refusals=refusals
+        )
 
 
 class Filtered(NotDelivered):

@@ -33,8 +33,10 @@ from grid.errors._delivery import (
     Filtered,
     MailboxClosed,
     NotDelivered,
+    NotPlaced,
     OutcomeUnknown,
     PeerBusy,
+    PeerFull,
     PeerNotServing,
     PeerUnreachable,
     ReceiverBusy,
@@ -81,6 +83,7 @@ from grid.errors._registry import (
     LeaseLost,
     LeaseTooShort,
 )
+from grid.errors._state import StateFenced, StoreUnavailable, UnexpectedState
 
 __all__ = [
     "TABLE",
@@ -144,9 +147,11 @@ TABLE: dict[type[BaseException], Meaning] = {
     UnknownMailbox: Meaning("NOT_FOUND", _TRANSIENT, _ALIVE),  # likewise
     PeerBusy: Meaning("RESOURCE_EXHAUSTED", _TRANSIENT, _ALIVE),  # others will be whole soon
     PeerNotServing: Meaning("UNAVAILABLE", _TRANSIENT, _ALIVE),  # it starts, drains or rejoins
+    PeerFull: Meaning("RESOURCE_EXHAUSTED", _UNAVAILABLE, _ALIVE),  # another one may have room
     Filtered: Meaning("PERMISSION_DENIED", _UNKNOWN),
     # Nothing was sent, because no peer was found or reached.
     UnregisteredMailbox: Meaning("NOT_FOUND", _UNAVAILABLE, travels=False),
+    NotPlaced: Meaning("UNAVAILABLE", _UNAVAILABLE, travels=False),
     PeerUnreachable: Meaning("UNAVAILABLE", _UNAVAILABLE, _BROKEN),
     BreakerOpen: Meaning("UNAVAILABLE", _UNAVAILABLE, travels=False),  # transient if half open
     # Sent, and no answer: the peer may well be alive.
@@ -186,6 +191,10 @@ TABLE: dict[type[BaseException], Meaning] = {
     AddressLocked: Meaning("ALREADY_EXISTS", _TRANSIENT, travels=False),
     LeaseTooShort: Meaning("INVALID_ARGUMENT", _UNKNOWN, travels=False),
     LeaseLost: Meaning("UNAVAILABLE", _UNAVAILABLE),  # may be this peer's own: shows nothing
+    # States of actors.
+    StateFenced: Meaning("ABORTED", _UNKNOWN, _ALIVE),
+    StoreUnavailable: Meaning("UNAVAILABLE", _TRANSIENT, _ALIVE),
+    UnexpectedState: Meaning("FAILED_PRECONDITION", _UNKNOWN, _ALIVE),
     # etcd.
     EtcdError: Meaning("UNKNOWN", _UNKNOWN),
     EtcdUnavailable: Meaning("UNAVAILABLE", _UNAVAILABLE),

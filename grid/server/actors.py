@@ -8,6 +8,7 @@ incarnations never overlap under one lease.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -20,14 +21,12 @@ from grid.deadline import Deadline
 from grid.errors import (
     ActorStillRunning,
     EtcdUnavailable,
-    FactoryFailed,
     GridError,
     LeaseLost,
     PeerNotServing,
     UnknownActor,
     UnknownActorType,
 )
-from grid.errors.classification import text_of
 from grid.mailbox.mailbox import Groups, Mailbox
 from grid.registry.names import Kind, check_actor_type, full_name
 from grid.registry.registration import Offers
@@ -36,8 +35,9 @@ from grid.server.idleness import Idleness
 from grid.server.peer import Peer
 from grid.server.reports import FailedActors, report_of
 from grid.server.restarts import Restarts
-from grid.server.runs import ActorRuns
-from grid.wire_pb2 import ActorReport
+from grid.server.runs import ActorRuns, make_actor
+from grid.server.slots import Slots
+from grid.wire_pb2 import ActorReport, ActorReports
 
 if TYPE_CHECKING:
     from grid.client.client import Client
@@ -75,11 +75,16 @@ class ActorRunner:
     """The actors of one peer."""
 
     def __init__(
-        self, peer: Peer, client: Callable[[], Client], definitions: Iterable[Definition]
+        self,
+        peer: Peer,
+        client: Callable[[], Client],
+        definitions: Iterable[Definition],
+        slots: int | None = None,
     ) -> None:
         self._peer = peer
         self._client = client
         self._definitions = {one.type: one for one in definitions}
+        self._slots = Slots(peer, slots)
         self._actors: dict[str, _Actor] = {}
         self._failed = FailedActors()
         self._freeing: set[asyncio.Task[None]] = set()
@@ -111,8 +116,13 @@ class ActorRunner:
         """The names of the actors that run here."""
         return list(self._actors)
 
-    def reports(self) -> Iterator[ActorReport]:
+    def reports(self) -> ActorReports:
         """Reports of the actors that do not just run, and of the last ones that failed."""
+        reports = ActorReports(actors=self._reports())
+        reports.running, reports.slots = len(self._actors), self._slots.most or 0
+        return reports
+
+    def _reports(self) -> Iterator[ActorReport]:
         for actor in self._actors.values():
             report = report_of(actor.context, actor.runs)
             if report is not None:
@@ -131,6 +141,7 @@ class ActorRunner:
             InvalidActorType, InvalidName: they break the rule of names.
             UnknownActorType: there is no definition of that type here.
             AlreadyRegistered: the name has an owner.
+            PeerFull: the peer has no free slot.
             FactoryFailed, NilActor: no actor came out; the name is free again.
         """
         check_actor_type(type)
@@ -138,12 +149,19 @@ class ActorRunner:
         definition = self._definitions.get(type)
         if definition is None:
             raise UnknownActorType(type, sorted(self.offers().types))
+        free = definition.internal or type == name == "leader" or name in self._actors
+        with contextlib.nullcontext() if free else self._slots.taken(len(self._actors)):
+            return await self._start(key, definition, name, data)
+
+    async def _start(
+        self, key: str, definition: Definition, name: str, data: bytes
+    ) -> asyncio.Task[None]:
         mailbox = None
         if definition.mailbox is not None:
             mailbox = self._peer.new_mailbox(name, definition.mailbox)
-        epoch = await self._claim(key, type, mailbox)
+        epoch = await self._claim(key, definition.type, mailbox)
         try:
-            act = _make(definition, data)
+            act = make_actor(definition, data)
             # While the claim was under way the peer may have begun to stop, or
             # lost its lease; what ends its actors has not seen this one.
             self._check_launch()
@@ -208,7 +226,7 @@ class ActorRunner:
             mailbox,
             mailboxes,
             Restarts(definition.restart),
-            partial(_make, definition, data),
+            partial(make_actor, definition, data),
         )
         actor = _Actor(context, mailboxes, runs)
         actor.acting = asyncio.create_task(runs.run(act), name=f"actor {name}")
@@ -365,17 +383,6 @@ class ActorRunner:
             )
         finally:
             hurried.cancel()
-
-
-def _make(definition: Definition, data: bytes) -> Act | BlockingAct:
-    try:
-        return definition.make(data)
-    except GridError:
-        raise
-    except BaseException as error:
-        # SystemExit too: it is the factory's error, and must not end the peer.
-        _log.exception("the factory of actor type %r failed", definition.type)
-        raise FactoryFailed(f"{type(error).__name__}: {text_of(error)}") from error
 
 
 def _log_end(actor: _Actor) -> None:

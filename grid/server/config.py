@@ -31,6 +31,7 @@ class ServerConfig:
     lease: float
     allow_leadership: bool
     drain_timeout: float
+    slots: int | None
     on_lease_lost: Literal["rejoin", "exit"]
     max_message_bytes: int
     reflection: bool
@@ -73,6 +74,8 @@ class ServerConfig:
             check_name(self.name, Kind.PEER)
         check_count("max_message_bytes", self.max_message_bytes)
         check_annotations(self.annotations)
+        if self.slots is not None:
+            check_count("slots", self.slots)
         _ = self.session_settings
         if self.reflection and find_spec("grpc_reflection") is None:
             fix = "False without its extra: pip install 'actor-grid[reflection]'"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from google.protobuf.message import Message
 
@@ -16,7 +17,7 @@ from grid.errors import GridError, RequestFailed
 from grid.mailbox.mailbox import Mailbox
 from grid.mailbox.request import Request, refuse
 from grid.server.actors import ActorRunner
-from grid.wire_pb2 import ActorReports, ActorReportsQuery, ActorStart, ActorStop
+from grid.wire_pb2 import ActorReportsQuery, ActorStart, ActorStop, PeerDrain
 
 __all__ = ["serve_control"]
 
@@ -25,13 +26,16 @@ _log = logging.getLogger("grid.server")
 _MAX_CONCURRENT = 256
 
 
-async def serve_control(mailbox: Mailbox, runner: ActorRunner, *, grace: float) -> None:
+async def serve_control(
+    mailbox: Mailbox, runner: ActorRunner, *, grace: float, drain: Callable[[], object]
+) -> None:
     """Serve starts, stops and questions for reports until the mailbox ends.
 
     Args:
         mailbox: the peer's mailbox.
         runner: the actors of the peer.
         grace: seconds for a stop that does not say how many.
+        drain: begins to drain the peer.
     """
     slots = asyncio.Semaphore(_MAX_CONCURRENT)
     running: set[asyncio.Task[None]] = set()
@@ -41,7 +45,7 @@ async def serve_control(mailbox: Mailbox, runner: ActorRunner, *, grace: float) 
             request = await mailbox.receive()
             if request is None:
                 return
-            task = asyncio.create_task(_handle(request, runner, grace))
+            task = asyncio.create_task(_handle(request, runner, grace, drain))
             running.add(task)
             task.add_done_callback(running.discard)
             task.add_done_callback(lambda _: slots.release())
@@ -51,21 +55,11 @@ async def serve_control(mailbox: Mailbox, runner: ActorRunner, *, grace: float) 
             await asyncio.wait(running)
 
 
-async def _handle(request: Request[Message], runner: ActorRunner, grace: float) -> None:
-    message = request.message
+async def _handle(
+    request: Request[Message], runner: ActorRunner, grace: float, drain: Callable[[], object]
+) -> None:
     try:
-        if isinstance(message, ActorStart):
-            await runner.start(message.type, message.name, message.data)
-        elif isinstance(message, ActorStop):
-            wanted = message.grace_ms / 1000 if message.HasField("grace_ms") else grace
-            await runner.stop(message.name, wanted)
-        elif isinstance(message, ActorReportsQuery):
-            request.respond(ActorReports(actors=runner.reports()))
-        else:
-            name = message.DESCRIPTOR.full_name
-            taken = "ActorStart, ActorStop and ActorReportsQuery"
-            text = f"grid: a peer's mailbox takes {taken}, not {name}"
-            raise RequestFailed(text, "UNIMPLEMENTED")
+        await _carry_out(request, runner, grace, drain)
     except GridError as error:
         if not request.done:
             refuse(request, error)
@@ -76,3 +70,24 @@ async def _handle(request: Request[Message], runner: ActorRunner, grace: float) 
     else:
         if not request.done:
             request.ack()
+
+
+async def _carry_out(
+    request: Request[Message], runner: ActorRunner, grace: float, drain: Callable[[], object]
+) -> None:
+    message = request.message
+    if isinstance(message, ActorStart):
+        await runner.start(message.type, message.name, message.data)
+    elif isinstance(message, ActorStop):
+        wanted = message.grace_ms / 1000 if message.HasField("grace_ms") else grace
+        await runner.stop(message.name, wanted)
+    elif isinstance(message, ActorReportsQuery):
+        request.respond(runner.reports())
+    elif isinstance(message, PeerDrain):
+        request.ack()
+        drain()
+    else:
+        name = message.DESCRIPTOR.full_name
+        taken = "ActorStart, ActorStop, ActorReportsQuery and PeerDrain"
+        text = f"grid: a peer's mailbox takes {taken}, not {name}"
+        raise RequestFailed(text, "UNIMPLEMENTED")

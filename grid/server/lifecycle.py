@@ -49,11 +49,10 @@ from grid.server.elections import start_elections
 from grid.server.location import Location
 from grid.server.peer import Peer
 from grid.server.resources import Resources
-from grid.server.statistics import ServerStatistics
+from grid.server.statistics import ServerStatistics, statistics_of
 from grid.server.upkeep import watch_descriptors, watch_names
 from grid.transport.answer import Answer, all_done
 from grid.transport.service import WireService
-from grid.transport.statistics import counted
 from grid.transport.unix_paths import new_socket_path, socket_name
 
 __all__ = ["Lifecycle"]
@@ -105,7 +104,7 @@ class Lifecycle:
         self._interception = interception
         if interception:
             self.peer.dispatcher.interception = interception
-        self.runner = ActorRunner(self.peer, lambda: self.client, definitions)
+        self.runner = ActorRunner(self.peer, lambda: self.client, definitions, config.slots)
         self._membership_tasks: list[asyncio.Task[None]] = []
         self._leaderships: list[asyncio.Task[None]] = []
         self._keeper: asyncio.Task[None] | None = None
@@ -134,14 +133,7 @@ class Lifecycle:
 
     def statistics(self) -> ServerStatistics:
         """Snapshot of the counters; see `Server.statistics`."""
-        counters, sessions = self._service.statistics()
-        dispatcher = self.peer.dispatcher
-        return ServerStatistics(
-            **counted(counters),
-            state=dispatcher.state,
-            sessions=sessions,
-            mailboxes=tuple(one.statistics() for one in dispatcher.mailboxes()),
-        )
+        return statistics_of(self.peer.dispatcher, *self._service.statistics())
 
     async def start(self) -> None:
         """Answer on the port and join; on any failure everything is undone.
@@ -177,9 +169,13 @@ class Lifecycle:
         """Drain and leave, once; further callers wait for the same end."""
         if self._stopping is None or not self._stopping.done():
             self.peer.check_loop()
+        await asyncio.shield(self._begin_stop(grace))
+
+    def _begin_stop(self, grace: float | None = None) -> asyncio.Task[None]:
         if self._stopping is None:
+            grace = self._config.drain_timeout if grace is None else grace
             self._stopping = asyncio.create_task(self._stop(grace), name="drain")
-        await asyncio.shield(self._stopping)
+        return self._stopping
 
     def hurry(self) -> None:
         """Cut a drain short: cancel what still runs."""
@@ -213,7 +209,10 @@ class Lifecycle:
         await self._service.set_serving(True)
         self._membership_tasks = [
             asyncio.create_task(
-                serve_control(control, self.runner, grace=config.drain_timeout), name="control"
+                serve_control(
+                    control, self.runner, grace=config.drain_timeout, drain=self._begin_stop
+                ),
+                name="control",
             )
         ]
         self._look_after(watch_names(self._etcd, membership, self._name_deleted), "names")

@@ -19,14 +19,14 @@ from typing import cast
 from grid import trace_context
 from grid.actor import ActorContext
 from grid.deadline import now
-from grid.errors import GridError
+from grid.errors import FactoryFailed, GridError
 from grid.errors.classification import is_of_request, text_of
 from grid.mailbox.mailbox import Mailbox
-from grid.server.definitions import Act, BlockingAct, is_blocking
+from grid.server.definitions import Act, BlockingAct, Definition, is_blocking
 from grid.server.restarts import Restarts
 from grid.sync.actors import run_blocking
 
-__all__ = ["ActorRuns"]
+__all__ = ["ActorRuns", "make_actor"]
 
 _log = logging.getLogger("grid.actor")
 
@@ -195,3 +195,20 @@ class ActorRuns:
         if self.blocking:
             return run_blocking(cast("BlockingAct", act), self._context)
         return cast("Act", act)(self._context)
+
+
+def make_actor(definition: Definition, data: bytes) -> Act | BlockingAct:
+    """A new actor of a definition.
+
+    Raises:
+        FactoryFailed: the factory raised; its error is logged.
+        GridError: what it raised, if that is an error of the grid.
+    """
+    try:
+        return definition.make(data)
+    except GridError:
+        raise
+    except BaseException as error:
+        # SystemExit too: it is the factory's error, and must not end the peer.
+        _log.exception("the factory of actor type %r failed", definition.type)
+        raise FactoryFailed(f"{type(error).__name__}: {text_of(error)}") from error

@@ -53,6 +53,8 @@ class Server(Definitions):
         lease: seconds after which a dead peer's names are free; 2 at least.
         allow_leadership: whether the leader may run here.
         drain_timeout: seconds that actors get to end when the peer stops.
+        slots: actors that it runs at most, the leader aside; by default any number. Starts
+            beyond that are refused with `PeerFull`, and go to the next peer.
         on_lease_lost: `"rejoin"` under a new lease, or `"exit"` with `LeaseLost`.
         max_message_bytes: the largest message sent or accepted.
         reflection: offer gRPC reflection (needs the extra `reflection`).
@@ -82,6 +84,7 @@ class Server(Definitions):
         lease: float = 10.0,
         allow_leadership: bool = True,
         drain_timeout: float = 10.0,
+        slots: int | None = None,
         on_lease_lost: Literal["rejoin", "exit"] = "rejoin",
         max_message_bytes: int = 100 * 1024 * 1024,
         reflection: bool = False,
@@ -102,6 +105,7 @@ class Server(Definitions):
             lease=lease,
             allow_leadership=allow_leadership,
             drain_timeout=drain_timeout,
+            slots=slots,
             on_lease_lost=on_lease_lost,
             max_message_bytes=max_message_bytes,
             reflection=reflection,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from grid.mailbox.dispatcher import State
+from grid.mailbox.dispatcher import Dispatcher, State
 from grid.mailbox.statistics import MailboxStatistics
-from grid.transport.statistics import Counters, SessionStatistics, SessionTotals
+from grid.transport.statistics import Counters, SessionStatistics, SessionTotals, counted
 
-__all__ = ["ServerStatistics"]
+__all__ = ["ServerStatistics", "statistics_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,3 +25,15 @@ class ServerStatistics(Counters, SessionTotals):
     state: State
     sessions: tuple[SessionStatistics, ...] = ()
     mailboxes: tuple[MailboxStatistics, ...] = ()
+
+
+def statistics_of(
+    dispatcher: Dispatcher, counters: Any, sessions: tuple[SessionStatistics, ...]
+) -> ServerStatistics:
+    """The snapshot of a peer, from its mailboxes and what its sessions count."""
+    return ServerStatistics(
+        **counted(counters),
+        state=dispatcher.state,
+        sessions=sessions,
+        mailboxes=tuple(one.statistics() for one in dispatcher.mailboxes()),
+    )

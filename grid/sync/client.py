@@ -21,6 +21,7 @@ from google.protobuf.message import Message
 from grid import client as _client
 from grid.aio import Portal
 from grid.client.broadcast import BroadcastResult, Group
+from grid.client.placement import Place
 from grid.client.reports import ActorReport
 from grid.client.retry import Retry
 from grid.codec import Codec, default_codec
@@ -291,6 +292,8 @@ class Client:
         data: bytes = b"",
         annotations: Iterable[str] = (),
         if_exists: Literal["fail", "return"] = "fail",
+        place: Place = "name",
+        key: str | None = None,
         timeout: float | None = None,
     ) -> str:
         """As `grid.Client.start_actor`."""
@@ -302,6 +305,8 @@ class Client:
                 data=data,
                 annotations=annotations,
                 if_exists=if_exists,
+                place=place,
+                key=key,
                 timeout=timeout,
             )
         )
@@ -315,6 +320,10 @@ class Client:
     def actor_reports(self, peer: str, *, timeout: float | None = None) -> list[ActorReport]:
         """As `grid.Client.actor_reports`."""
         return self._call(self._client.actor_reports(peer, timeout=timeout))
+
+    def drain_peer(self, peer: str, *, timeout: float | None = None) -> None:
+        """As `grid.Client.drain_peer`."""
+        self._call(self._client.drain_peer(peer, timeout=timeout))
 
     def query(self, kind: Kind | str, *, timeout: float | None = None) -> list[Entity]:
         """As `grid.Client.query`."""

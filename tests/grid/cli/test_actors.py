@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from grid.testing import wait_until
-from tests.grid.cli.cli_kit import data, grid
+from tests.grid.cli.cli_kit import APP, Running, data, grid
 
 Env = Mapping[str, str]
 
@@ -47,3 +47,13 @@ def test_kept_actors(there: Env) -> None:
     assert row() == {"type": "steady", "keep": 2, "running": 2, "missing": []}
     done = grid("kept", "-n", "nobody", env=there)
     assert (done.stdout, "no kept actors in namespace 'nobody'" in done.stderr) == ("", True)
+
+
+def test_a_peer_is_drained(there: Env) -> None:
+    with Running("serve", APP, "--name", "peer-3", env=there) as serve:
+        asyncio.run(serve.says("peer-3 serves"))
+        assert grid("drain", "peer-3", "--timeout", "25", env=there).returncode == 0
+        assert serve.ended() == 0
+    again = grid("drain", "peer-3", env=there)
+    assert again.returncode == 3
+    assert "there is no peer 'peer-3'" in again.stderr

@@ -119,6 +119,7 @@ def test_options_of_the_connection_stand_before_the_command_or_after_it() -> Non
         ("broadcast", "a", "b", "--type", "EchoMsg"),
         ("start", "a"),
         ("stop", "a"),
+        ("drain", "a"),
         ("peers",),
         ("actors",),
         ("mailboxes",),

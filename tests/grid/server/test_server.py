@@ -13,7 +13,6 @@ import grid
 from grid.errors import (
     AddressInUse,
     AddressLocked,
-    AlreadyRegistered,
     EtcdUnavailable,
     InvalidAddress,
     InvalidNamespace,
