@@ -14,6 +14,7 @@ from machine.core.tracer import Tracer
 from machine.core.transition import Transition
 from machine.draw import draw
 from machine.errors import InvalidArgument, WaitTimeout
+from rpc.cli.arguments import arguments
 from rpc.machines.backoff import RetryPolicy
 from rpc.machines.client import Client
 from rpc.machines.remote_machine import RemoteMachine
@@ -64,7 +65,7 @@ async def perform(grid_client: GridClient, request: Request) -> int:
         GridError, MachineError: as of `rpc.Client`.
     """
     _check(request)
-    args = _arguments(request.args)
+    args = arguments(request.args)
     async with (
         grid_client as client,
         Client[Any](
@@ -95,7 +96,7 @@ async def perform(grid_client: GridClient, request: Request) -> int:
 def _check(request: Request) -> None:
     if request.verb not in ("", "when", *_MUTATIONS):
         raise InvalidArgument(
-            f"{request.verb!r} is not a verb", hint=f"Use {', '.join(_MUTATIONS)} or when."
+            f"{request.verb!r} is not a verb", hint=f"Use {', '.join(_MUTATIONS)}, when or repl."
         )
     if request.verb and not request.states:
         raise InvalidArgument(f"{request.verb} needs the name of a state")
@@ -103,19 +104,6 @@ def _check(request: Request) -> None:
         raise InvalidArgument("--arg goes with add, remove or set")
     if request.diagram and request.diagram not in _DIAGRAMS:
         raise InvalidArgument(f"--diagram is {', '.join(_DIAGRAMS)}, not {request.diagram!r}")
-
-
-def _arguments(pairs: tuple[str, ...]) -> dict[str, Any] | None:
-    given: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not (key and equals):
-            raise InvalidArgument(f"--arg is KEY=VALUE, not {pair!r}")
-        try:
-            given[key] = json.loads(text)
-        except ValueError:
-            given[key] = text
-    return given or None
 
 
 async def _wait(machine: RemoteMachine[Any], request: Request) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import enum
 import json
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import closing
 from typing import Annotated, Any
 
 import typer
@@ -13,11 +14,14 @@ import typer
 from grid.client.client import Client as GridClient
 from grid.environment import command_etcd
 from grid.registry.names import Kind, check_namespace
+from grid.sync import Client as BlockingGridClient
 from machine.errors import InvalidArgument as InvalidMachineArgument
 from machine.errors import MachineError, UnknownState, WaitTimeout
 from rpc.cli.acting import Request, perform
+from rpc.cli.repl import repl
 from rpc.machines.errors import CallTimeout, NotConnected
 from rpc.machines.messages import MACHINE_TYPE
+from rpc.sync import Client as BlockingClient
 
 __all__ = ["Format", "machine", "machines"]
 
@@ -77,7 +81,7 @@ async def _machines(grid_client: GridClient, output: Format) -> int:
 
 def machine(
     name: Annotated[str, typer.Argument(help="name under which the machine is served")],
-    verb: Annotated[str, typer.Argument(help="add, remove, set or when; none: show it")] = "",
+    verb: Annotated[str, typer.Argument(help="add, remove, set, when or repl; none: show it")] = "",
     states: Annotated[list[str] | None, typer.Argument(help="names of states")] = None,
     arg: Annotated[
         list[str] | None,
@@ -104,7 +108,10 @@ def machine(
     $ grid machine lights add Green --arg by=kim
     $ grid machine lights when Red --timeout 60
     $ grid machine lights --watch -o jsonl
+    $ grid machine lights repl
     """
+    if verb == "repl":
+        return _coded(lambda: _repl(etcd, namespace, timeout, name, token))
     request = Request(
         name=name,
         verb=verb,
@@ -131,9 +138,25 @@ def _client(etcd: str, namespace: str, timeout: float) -> GridClient:
     return GridClient(check_namespace(namespace), etcd=config, timeout=timeout)
 
 
+def _repl(etcd: str, namespace: str, timeout: float, name: str, token: str) -> int:
+    config = command_etcd(etcd, timeout=timeout)
+    with (
+        BlockingGridClient(check_namespace(namespace), etcd=config, timeout=timeout) as client,
+        closing(
+            BlockingClient[Any](client, name, token=token, timeout=timeout, interval=0.05)
+        ) as remote,
+    ):
+        remote.start(timeout)
+        return repl(remote)
+
+
 def _run(work: Coroutine[Any, Any, int]) -> int:
+    return _coded(lambda: asyncio.run(work))
+
+
+def _coded(work: Callable[[], int]) -> int:
     try:
-        return asyncio.run(work)
+        return work()
     except MachineError as error:
         typer.echo(f"error: {error}", err=True)
         if isinstance(error, UnknownState | InvalidMachineArgument):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
+from rpc.cli.repl import completions
 from tests.grid.cli.cli_kit import Running, data, grid
 
 Env = Mapping[str, str]
@@ -65,6 +66,46 @@ def test_each_failure_has_its_exit_code(there: Env) -> None:
     assert code("crossing", "set", "Red", "Broken", "--token", "owner")[0] == 0
     assert code("crossing", "add", "Green") == (1, "canceled\n")
     assert code("crossing", "remove", "Broken", "--token", "owner")[0] == 0
+
+
+def test_lines_of_a_pipe_use_a_machine(there: Env) -> None:
+    lines = [
+        "set Red",
+        "add Green by=kim",
+        "when Green",
+        "show",
+        "get asked_by",
+        "draw dot",
+        "# a comment",
+        "add Broken",
+        "paint Red",
+        "quit",
+        "add Red",
+    ]
+    done = grid("machine", "crossing", "repl", env=there, stdin="\n".join(lines))
+    assert done.returncode == 1
+    out = done.stdout.splitlines()
+    assert out[0].startswith("executed  (Red:")
+    assert out[1].startswith("executed  (Green:")
+    assert out[2].startswith("(Green:")
+    assert out[2] == out[3]
+    assert out[4] == "'kim'"
+    assert "digraph" in out[5]
+    assert "executed" not in "".join(out[5:])
+    assert "may not mutate Broken" in done.stderr
+    assert "there is no 'paint'" in done.stderr
+    assert grid("machine", "crossing", "repl", env=there, stdin="show\n").returncode == 0
+    assert grid("machine", "nothing-here", "repl", "--timeout", "2", env=there).returncode in (3, 4)
+
+
+def test_words_and_states_are_completed() -> None:
+    names = ["Red", "Green", "Broken"]
+    assert completions([], "s", names) == ["set", "show", "sync"]
+    assert completions(["add"], "", names) == names
+    assert completions(["add", "Red"], "", names) == ["Green", "Broken"]
+    assert completions(["when"], "B", names) == ["Broken"]
+    assert completions(["draw"], "m", names) == ["mermaid"]
+    assert completions(["log"], "R", names) == []
 
 
 async def test_a_machine_is_followed_until_ctrl_c(there: Env) -> None:
