@@ -82,11 +82,10 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "rpc": (
         ("machine_pb2", "options_pb2", "psrpc_pb2", "service_pb2"),
-        ("machines", "buses"),
+        ("machines", "buses", "generator"),
         ("services", "sync"),
         ("cli",),
         ("",),
-        ("generator",),
     ),
     "node": (
         ("pool_pb2", "errors", "names", "settings"),

@@ -1,7 +1,8 @@
-"""The sub-commands `grid machines` and `grid machine`, found by their entry points."""
+"""Sub-commands of `grid`, found by their entry points: machines and services."""
 
 from __future__ import annotations
 
 from rpc.cli.commands import machine, machines
+from rpc.cli.services import call, services
 
-__all__ = ["machine", "machines"]
+__all__ = ["call", "machine", "machines", "services"]

@@ -23,7 +23,17 @@ from rpc.machines.errors import CallTimeout, NotConnected
 from rpc.machines.messages import MACHINE_TYPE
 from rpc.sync import Client as BlockingClient
 
-__all__ = ["Format", "machine", "machines"]
+__all__ = [
+    "ETCD",
+    "Etcd",
+    "Format",
+    "Namespace",
+    "Output",
+    "Timeout",
+    "machine",
+    "machines",
+    "new_client",
+]
 
 _FAILED, _USAGE, _TIMED_OUT = 1, 2, 4  # the exit codes of the `grid` command
 
@@ -48,17 +58,17 @@ Timeout = Annotated[
 Output = Annotated[
     Format, typer.Option("--output", "-o", envvar="GRID_OUTPUT", help="table, json or jsonl")
 ]
-_ETCD = "127.0.0.1:2379"
+ETCD = "127.0.0.1:2379"
 
 
 def machines(
-    etcd: Etcd = _ETCD,
+    etcd: Etcd = ETCD,
     namespace: Namespace = "default",
     timeout: Timeout = 10.0,
     output: Output = Format.TABLE,
 ) -> int:
     """List the machines that are served, and their peers."""
-    return _run(_machines(_client(etcd, namespace, timeout), output))
+    return _run(_machines(new_client(etcd, namespace, timeout), output))
 
 
 async def _machines(grid_client: GridClient, output: Format) -> int:
@@ -97,7 +107,7 @@ def machine(
     token: Annotated[
         str, typer.Option("--token", envvar="GRID_MACHINE_TOKEN", help="for its access rules")
     ] = "",
-    etcd: Etcd = _ETCD,
+    etcd: Etcd = ETCD,
     namespace: Namespace = "default",
     timeout: Timeout = 10.0,
     output: Output = Format.TABLE,
@@ -126,14 +136,15 @@ def machine(
         indent=2 if output is Format.JSON and not watch else None,
     )
     try:
-        return _run(perform(_client(etcd, namespace, timeout), request))
+        return _run(perform(new_client(etcd, namespace, timeout), request))
     except KeyboardInterrupt:
         if watch:  # its usual end
             return 0
         raise
 
 
-def _client(etcd: str, namespace: str, timeout: float) -> GridClient:
+def new_client(etcd: str, namespace: str, timeout: float) -> GridClient:
+    """A client for the options of a command; raises `GridError` if they make no sense."""
     config = command_etcd(etcd, timeout=timeout)
     return GridClient(check_namespace(namespace), etcd=config, timeout=timeout)
 

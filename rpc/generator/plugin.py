@@ -7,7 +7,6 @@ from pathlib import Path
 
 from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest, CodeGeneratorResponse
 
-import rpc
 from rpc import options_pb2
 from rpc.generator.emit import emit
 from rpc.generator.errors import InvalidOptions
@@ -61,7 +60,7 @@ def include_folder() -> Path:
     Raises:
         FileNotFoundError: the installation lacks the file.
     """
-    packages = Path(rpc.__file__).parents[1]
+    packages = Path(options_pb2.__file__).parents[1]
     for folder in (packages, packages / "protos"):
         if (folder / _OPTIONS).is_file():
             return folder

@@ -1,0 +1,221 @@
+"""`grid services` lists services and their servers; `grid call` calls a method of one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from grid.client.client import Client as GridClient
+from grid.errors import InvalidArgument
+from rpc.buses.grid import GridBus
+from rpc.cli.commands import ETCD, Etcd, Format, Namespace, Output, Timeout, new_client
+from rpc.services.client import ServiceClient
+from rpc.services.dynamic import DynamicService, ServiceListing, fetch_service, list_services
+from rpc.services.errors import CallTimedOut, NoServers, ServiceError
+from rpc.services.specification import MethodSpec, Routing
+
+__all__ = ["call", "services"]
+
+_FAILED, _NOT_FOUND, _TIMED_OUT = 1, 3, 4  # the exit codes of the `grid` command
+
+
+def services(
+    etcd: Etcd = ETCD,
+    namespace: Namespace = "default",
+    timeout: Timeout = 10.0,
+    output: Output = Format.TABLE,
+) -> int:
+    """List the services that are served, with their servers, methods and topics."""
+    return _run(_services(new_client(etcd, namespace, timeout), output))
+
+
+async def _services(grid_client: GridClient, output: Format) -> int:
+    async with grid_client as client:
+        found = await list_services(client.etcd, client.namespace)
+    rows = [_row(one) for one in found]
+    if output is Format.JSON:
+        typer.echo(json.dumps(rows, indent=2))
+    elif output is Format.JSONL:
+        for row in rows:
+            typer.echo(json.dumps(row))
+    elif not rows:
+        typer.echo("no services are served there", err=True)
+    else:
+        wide = max(len("SERVICE"), *(len(one.name) for one in found))
+        typer.echo(f"{'SERVICE':<{wide}}  SERVERS  TOPICS  METHODS")
+        for one in found:
+            methods = ", ".join(sorted(one.methods))
+            typer.echo(
+                f"{one.name:<{wide}}  {len(one.servers):>7}  {len(one.topics):>6}  {methods}"
+            )
+    return 0
+
+
+def _row(listing: ServiceListing) -> dict[str, Any]:
+    return {
+        "service": listing.name,
+        "servers": sorted(listing.servers),
+        "peers": sorted(listing.peers),
+        "methods": sorted(listing.methods),
+        "topics": sorted(listing.topics),
+    }
+
+
+def call(
+    service: Annotated[str, typer.Argument(help="the service; its last name if that is unique")],
+    method: Annotated[str, typer.Argument(help="the method, as in the .proto")],
+    request: Annotated[str, typer.Argument(help="the request in JSON")] = "{}",
+    topic: Annotated[
+        list[str] | None,
+        typer.Option("--topic", "-t", help="a parameter of the topic; once for each"),
+    ] = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option("--metadata", "-m", metavar="K=V", help="for the server")
+    ] = None,
+    etcd: Etcd = ETCD,
+    namespace: Namespace = "default",
+    timeout: Timeout = 10.0,
+    output: Output = Format.TABLE,
+) -> int:
+    """Call a method of a service; no generated code is needed.
+
+    The answer is printed as JSON; of a method with several answers, and of a subscription until
+    Ctrl-C, a line for each.
+
+    $ grid call weather.Weather Now '{"name": "Oslo"}'
+    $ grid call Weather Region '{"name": "Chur"}' --topic alps
+    """
+    order = _Order(service, method, request, tuple(topic or ()), tuple(metadata or ()), output)
+    try:
+        return _run(_call(new_client(etcd, namespace, timeout), order, timeout))
+    except KeyboardInterrupt:
+        return 0  # the usual end of a subscription
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """The command line of `grid call`."""
+
+    service: str
+    method: str
+    request: str
+    topic: tuple[str, ...]
+    metadata: tuple[str, ...]
+    output: Format
+
+
+async def _call(grid_client: GridClient, order: _Order, timeout: float) -> int:
+    async with grid_client as client:
+        name = await _full_name(client, order.service)
+        bus = GridBus(client)
+        try:
+            found = await fetch_service(bus, name, timeout)
+            method = _method(found, order)
+            async with ServiceClient(found.spec, bus, timeout=timeout) as caller:
+                return await _perform(caller, found, method, order)
+        finally:
+            await bus.close()
+
+
+async def _full_name(client: GridClient, given: str) -> str:
+    names = [one.name for one in await list_services(client.etcd, client.namespace)]
+    fitting = [one for one in names if one == given or one.rpartition(".")[2] == given]
+    if given in fitting or len(fitting) == 1:
+        return given if given in fitting else fitting[0]
+    if not fitting:
+        known = ", ".join(names) or "none"
+        raise NoServers(f"no server of {given!r} is registered; services here: {known}")
+    raise InvalidArgument("SERVICE", given, f"one of {', '.join(fitting)}")
+
+
+def _method(found: DynamicService, order: _Order) -> MethodSpec[Any, Any]:
+    method = found.spec.by_name.get(order.method)
+    if method is None:
+        known = ", ".join(found.spec.by_name)
+        raise InvalidArgument("METHOD", order.method, f"one of {known}")
+    if method.stream:
+        raise InvalidArgument("METHOD", order.method, "one that is not a stream")
+    if len(order.topic) != len(method.topics):
+        wanted = (
+            f"--topic for each of {', '.join(method.topics)}" if method.topics else "no --topic"
+        )
+        raise InvalidArgument("--topic", ", ".join(order.topic), wanted)
+    return method
+
+
+async def _perform(
+    caller: ServiceClient, found: DynamicService, method: MethodSpec[Any, Any], order: _Order
+) -> int:
+    def show(message: Message) -> Any:
+        return json_format.MessageToDict(message, descriptor_pool=found.pool)
+
+    if method.subscription:
+        async with caller._subscribe(method, order.topic, 1000) as updates:
+            async for update in updates:
+                _print(show(update), order.output, of_several=True)
+        return 0
+    try:
+        request = json_format.Parse(order.request, method.request(), descriptor_pool=found.pool)
+    except json_format.ParseError as error:
+        raise InvalidArgument("the request", order.request, str(error)) from None
+    metadata = _metadata(order.metadata)
+    if method.routing is Routing.MULTI:
+        return await _all(caller, method, order, request, metadata, show)
+    if method.routing is Routing.AFFINITY:
+        reply = await caller._call_best(method, order.topic, request, None, metadata, None)
+    else:
+        reply = await caller._call(method, order.topic, request, None, metadata)
+    _print(show(reply), order.output, of_several=False)
+    return 0
+
+
+async def _all(
+    caller: ServiceClient,
+    method: MethodSpec[Any, Any],
+    order: _Order,
+    request: Message,
+    metadata: dict[str, str],
+    show: Any,
+) -> int:
+    code = 0
+    async for outcome in caller._call_all(method, order.topic, request, None, metadata):
+        line = {"member": outcome.member}
+        if outcome.error is None:
+            line["reply"] = show(outcome.result())
+        else:
+            line["error"] = str(outcome.error)
+            code = _FAILED
+        _print(line, order.output, of_several=True)
+    return code
+
+
+def _metadata(pairs: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise InvalidArgument("--metadata", pair, "KEY=VALUE")
+        found[key] = value
+    return found
+
+
+def _print(data: Any, output: Format, *, of_several: bool) -> None:
+    lines = output is Format.JSONL or of_several
+    typer.echo(json.dumps(data, indent=None if lines else 2, ensure_ascii=False))
+
+
+def _run(work: Coroutine[Any, Any, int]) -> int:
+    try:
+        return asyncio.run(work)
+    except ServiceError as error:
+        typer.echo(f"error: {error.code}: {error}", err=True)
+        if isinstance(error, NoServers):
+            return _NOT_FOUND
+        return _TIMED_OUT if isinstance(error, CallTimedOut) else _FAILED

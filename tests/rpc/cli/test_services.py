@@ -1,0 +1,103 @@
+"""`grid services` and `grid call`, without generated code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+import grid
+from grid.errors import InvalidArgument
+from rpc.cli import call, services
+from rpc.cli.commands import Format
+from tests.grid.cli.cli_kit import data
+from tests.grid.cli.cli_kit import grid as grid_command
+from tests.rpc.services.greeting_grid import GreeterServer
+from tests.rpc.services.kit import Greeter
+
+
+class There:
+    """A namespace with two servers, and the command's functions on it."""
+
+    def __init__(self, peer: grid.Server, capsys: pytest.CaptureFixture[str]) -> None:
+        self.etcd = str(peer.config.etcd.endpoints[0])
+        self.namespace = peer.config.namespace
+        self._capsys = capsys
+
+    async def __call__(
+        self, function: Callable[..., int], *words: str, **options: Any
+    ) -> tuple[int, str, str]:
+        """Run a command as its own thread and loop do; code, output and errors."""
+        code = await asyncio.to_thread(
+            function, *words, etcd=self.etcd, namespace=self.namespace, **options
+        )
+        out, err = self._capsys.readouterr()
+        return code, out, err
+
+
+@pytest_asyncio.fixture
+async def there(
+    grid_servers: Callable[..., grid.Server], capsys: pytest.CaptureFixture[str]
+) -> AsyncIterator[There]:
+    """Two servers of a service, one of them with a topic."""
+    peer = grid_servers()
+    await peer.start()
+    greeters = Greeter("a"), Greeter("b")
+    async with (
+        GreeterServer(greeters[0], peer, server_id="a") as server,
+        GreeterServer(greeters[1], peer, server_id="b"),
+    ):
+        await server.register_regional_topic("eu")
+        yield There(peer, capsys)
+        for greeter in greeters:
+            greeter.release.set()
+
+
+async def test_services_are_listed_and_called(there: There) -> None:
+    _, out, _ = await there(services, output=Format.JSON)
+    (row,) = json.loads(out)
+    assert row["service"] == "tests.greeting.Greeter"
+    assert (row["servers"], row["topics"]) == (["a", "b"], ["eu"])
+    assert {"Greet", "Pick", "All", "Regional"} <= set(row["methods"])
+    table = (await there(services))[1]
+    assert "tests.greeting.Greeter" in table
+    assert "EachInRoom" not in table
+    _, out, _ = await there(call, "Greeter", "Greet", '{"text": "hi"}', metadata=["k=v"])
+    reply = json.loads(out)
+    assert (reply["text"], reply["metadata"]) == ("HI", {"k": "v"})
+    _, out, _ = await there(call, "tests.greeting.Greeter", "Pick")
+    assert json.loads(out)["server"] in ("a", "b")
+    _, out, _ = await there(call, "Greeter", "All", '{"text": "hi"}')
+    assert {json.loads(line)["member"] for line in out.splitlines()} == {"a", "b"}
+    _, out, _ = await there(call, "Greeter", "Regional", topic=["eu"])
+    assert json.loads(out)["topic"] == ["eu"]
+
+
+async def test_each_failure_has_its_exit_code(there: There) -> None:
+    failed = await there(call, "Greeter", "Greet", '{"text": "fail:not_found"}')
+    assert failed == (1, "", "error: not_found: as asked\n")
+    assert (await there(call, "Greeter", "Greet", '{"text": "wait:"}', timeout=0.3))[0] == 4
+    assert (await there(call, "Nothing", "Greet"))[0] == 3
+    assert (await there(call, "Greeter", "Regional", topic=["us"]))[0] == 3
+    for words, options, said in (
+        (("Greeter", "Shout"), {}, "Greet, Pick"),
+        (("Greeter", "Greet", "{"), {}, "the request"),
+        (("Greeter", "Greet", '{"no": 1}'), {}, "no"),
+        (("Greeter", "Greet"), {"topic": ["eu"]}, "no --topic"),
+        (("Greeter", "Talk"), {}, "not a stream"),
+        (("Greeter", "Greet"), {"metadata": ["k"]}, "KEY=VALUE"),
+    ):
+        with pytest.raises(InvalidArgument, match=said):
+            await there(call, *words, **options)
+
+
+async def test_the_commands_are_found_by_their_entry_points(there: There) -> None:
+    env = {"GRID_ETCD": there.etcd, "GRID_NAMESPACE": there.namespace}
+    done = await asyncio.to_thread(
+        grid_command, "call", "Greeter", "Greet", '{"text": "hi"}', env=env
+    )
+    assert data(done)["text"] == "HI"
