@@ -14,13 +14,37 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from grid.errors import InvalidArgument
 from grid.numbers import check_seconds
 
-__all__ = ["Timer", "Timers"]
+__all__ = ["Clock", "Timer", "Timers"]
 
 Call = Callable[[], Awaitable[object] | object]
+
+
+class Clock(Protocol):
+    """The time that timers follow."""
+
+    def time(self) -> float:
+        """Seconds since some moment."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after that time."""
+
+
+class _LoopClock:
+    """The time of the running event loop."""
+
+    def time(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+_LOOP_CLOCK = _LoopClock()
 
 
 class Timer:
@@ -96,13 +120,15 @@ class Timers:
     Args:
         owner: the actor's full name, for the log.
         log: gets the errors of calls.
+        clock: the time that they follow; by default that of the event loop.
 
     Attributes:
         turns: each call takes one; the actor's requests take theirs if they are served one after
             another.
     """
 
-    def __init__(self, owner: str, log: logging.Logger) -> None:
+    def __init__(self, owner: str, log: logging.Logger, clock: Clock | None = None) -> None:
+        self._clock = _LOOP_CLOCK if clock is None else clock
         self.turns = Turns()
         self._owner = owner
         self._log = log
@@ -140,10 +166,10 @@ class Timers:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, seconds: float, call: Call, again: bool) -> None:
-        loop = asyncio.get_running_loop()
-        due = loop.time() + seconds
+        clock = self._clock
+        due = clock.time() + seconds
         while True:
-            await asyncio.sleep(due - loop.time())
+            await clock.sleep(due - clock.time())
             await self.turns.take()
             try:
                 await self._call(call)
@@ -151,7 +177,7 @@ class Timers:
                 self.turns.give()
             if not again:
                 return
-            missed = max(0.0, loop.time() - due) // seconds
+            missed = max(0.0, clock.time() - due) // seconds
             due += (missed + 1) * seconds
 
     async def _call(self, call: Call) -> None:

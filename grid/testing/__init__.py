@@ -1,6 +1,7 @@
 """Tools for tests of programs that use a grid.
 
-`wait_until` polls for a condition, `FaultProxy` injects network faults. The pytest
+`wait_until` polls for a condition, `FaultProxy` injects network faults, `ActorProbe` runs one
+actor alone, without a grid. The pytest
 fixtures (`grid_etcd`, `grid_server`, `grid_client`, ...) are in `grid.testing.plugin` and
 come with the distribution.
 """
@@ -11,11 +12,16 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from grid.deadline import check_timeout
 from grid.testing.fault_proxy import FaultProxy
 
-__all__ = ["FaultProxy", "wait_until"]
+if TYPE_CHECKING:
+    from grid.testing.probe import ActorProbe, FakeClient, VirtualClock
+
+__all__ = ["ActorProbe", "FakeClient", "FaultProxy", "VirtualClock", "wait_until"]
 
 _FIRST_POLL = 0.002
 _LONGEST_POLL = 0.05
@@ -49,3 +55,10 @@ async def wait_until(
             raise AssertionError(f"not within {timeout:g} s: {description}")
         await asyncio.sleep(poll)
         poll = min(poll * 1.5, _LONGEST_POLL)
+
+
+def __getattr__(name: str) -> Any:
+    # The probe loads the server; what only waits need not.
+    if name in ("ActorProbe", "FakeClient", "VirtualClock"):
+        return getattr(import_module("grid.testing.probe"), name)
+    raise AttributeError(f"module 'grid.testing' has no attribute {name!r}")
