@@ -77,6 +77,13 @@ async def test_local(tmp_path: Path) -> None:
     assert [row["required"] for row in rows if row["required"]] == ["<= 8 KiB", ">= 100,000/s"]
 
 
+async def test_actors(tmp_path: Path) -> None:
+    rows = await figures(tmp_path, "actors", *TINY)
+    assert [row["unit"] for row in rows] == ["us", "us", "ms", "ms"]
+    assert [row["required"] for row in rows if row["required"]] == ["ratio <= 1.15"]
+    assert all(row["ours"] > 0 for row in rows)
+
+
 def row(subject: str, **more: Any) -> Row:
     given = {"case": "one", "figure": "speed", "unit": "/s", "ours": 9.0, **more}
     return Row(subject=subject, **given)
