@@ -91,7 +91,7 @@ class Keeper:
     async def act(self, ctx: ActorContext) -> None:
         """Keep the declared actors until cancelled."""
         peers = _Followed(self._etcd, Kind.PEER, prefix(ctx.namespace, Kind.PEER))
-        following = asyncio.create_task(peers.follow(self._changed), name="keeper: peers")
+        following = self._follow(peers, "keeper: peers")
         try:
             while True:
                 pause = _LONGEST_LOOK
@@ -100,11 +100,22 @@ class Keeper:
                     self._follow_types(ctx.namespace, declared(there))
                     pause = await self._look(ctx, there)
                 await self._change_within(pause)
+                for task in self._following(following):
+                    if task.done():
+                        await task  # which raises: the next keeper begins anew
         finally:
-            tasks = [following, *(task for _, task in self._actors.values())]
+            tasks = self._following(following)
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+
+    def _follow(self, followed: _Followed, name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(followed.follow(self._changed), name=name)
+        task.add_done_callback(lambda _: self._changed.set())
+        return task
+
+    def _following(self, peers: asyncio.Task[None]) -> list[asyncio.Task[None]]:
+        return [peers, *(task for _, task in self._actors.values())]
 
     async def _change_within(self, seconds: float) -> None:
         try:
@@ -119,9 +130,7 @@ class Keeper:
             if one not in self._actors:
                 start = prefix(namespace, Kind.ACTOR)
                 followed = _Followed(self._etcd, Kind.ACTOR, start, f"{one}-")
-                following = followed.follow(self._changed)
-                task = asyncio.create_task(following, name=f"keeper: actors {one}-")
-                self._actors[one] = followed, task
+                self._actors[one] = followed, self._follow(followed, f"keeper: actors {one}-")
 
     async def _look(self, ctx: ActorContext, peers: list[Entity]) -> float:
         """Take the steps that are due; seconds until the next look without a change."""

@@ -33,7 +33,7 @@ from grid.server.definitions import (
 from grid.server.resources import Resources
 from grid.server.restarts import Restarts
 from grid.server.runs import ActorRuns, make_actor
-from grid.state import MemoryStore
+from grid.state import MemoryStore, Store
 from grid.timers import Timers
 from grid.transport.answer import FutureAnswer, Reply
 
@@ -166,7 +166,7 @@ class ActorProbe:
         given = list(resources)
         for one in given:
             self._resources.add(one, None, enter=False)
-        if not any(isinstance(one, MemoryStore) for one in given):
+        if not any(isinstance(one, Store) for one in given):
             self._resources.add(MemoryStore(), None, enter=False)
         self._resources.serve(codec, _LIMIT)
         self._definition = Definition(
