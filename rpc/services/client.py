@@ -333,7 +333,7 @@ class ServiceClient:
             check_metadata(metadata)
         seconds = self._timeout if timeout is None else check_timeout(timeout)
         return Outgoing(
-            f"{self._spec.name}.{method.name}",
+            self._spec.full_names[method.name],
             method.name,
             topic,
             b"" if request is None else request.SerializeToString(),

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from grid.deadline import Deadline
 from rpc.services.specification import MethodSpec, ServiceSpec
 
 __all__ = ["CallContext"]
+
+
+class Timed(Protocol):
+    """A request that knows its deadline."""
+
+    @property
+    def deadline(self) -> Deadline | None:
+        """The deadline, None for none."""
 
 
 class CallContext:
@@ -21,10 +29,9 @@ class CallContext:
         client: the id of the caller.
         member: the id of this server.
         metadata: what the caller says about the call.
-        deadline: by when the caller wants the answer; None if it did not say.
     """
 
-    __slots__ = ("client", "deadline", "member", "metadata", "spec", "specification", "topic")
+    __slots__ = ("_timed", "client", "member", "metadata", "spec", "specification", "topic")
 
     def __init__(
         self,
@@ -34,7 +41,7 @@ class CallContext:
         client: str,
         member: str,
         metadata: Mapping[str, str],
-        deadline: Deadline | None,
+        timed: Timed | Deadline | None,
     ) -> None:
         self.specification = specification
         self.spec = spec
@@ -42,7 +49,7 @@ class CallContext:
         self.client = client
         self.member = member
         self.metadata = metadata
-        self.deadline = deadline
+        self._timed = timed
 
     def __repr__(self) -> str:
         return f"<CallContext {self.service}.{self.method} of {self.client}>"
@@ -62,6 +69,13 @@ class CallContext:
         """True if every server gets the request."""
         return self.spec.routing == "multi"
 
+    @property
+    def deadline(self) -> Deadline | None:
+        """The time by which the caller wants the answer; None if it did not say."""
+        timed = self._timed  # made when it is asked for: few handlers do
+        return timed if timed is None or isinstance(timed, Deadline) else timed.deadline
+
     def remaining(self) -> float | None:
         """Seconds until the caller's deadline, never below 0; None for no deadline."""
-        return None if self.deadline is None else self.deadline.remaining()
+        deadline = self.deadline
+        return None if deadline is None else deadline.remaining()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -59,7 +58,7 @@ class DirectCalls:
         self._service = service
         self._client = client
         self._table: MemberTable | None = None
-        self._load: Counter[str] = Counter()  # requests under way
+        self._load: dict[str, int] = {}  # requests under way, by server
         self._aside: dict[str, float] = {}
         self._turn = random.randrange(1 << 16)
 
@@ -99,7 +98,8 @@ class DirectCalls:
         left = call.at - now()
         if left <= 0:
             raise self._overdue(call, (member.server,))
-        load[member.server] += 1
+        server = member.server
+        load[server] = load.get(server, 0) + 1
         try:
             reply = await self._bus.send(member.id, message, left)
         except DeadlineExceeded as error:
@@ -111,19 +111,26 @@ class DirectCalls:
         except (ClientClosed, BusClosed) as error:
             raise CallClosed(str(error)) from error
         finally:
-            load[member.server] -= 1
-            if not load[member.server]:
-                del load[member.server]
-        return _payload(reply, member.server)
+            load[server] -= 1
+            if not load[server]:
+                del load[server]
+        if type(reply) is Reply and not reply.code:
+            payload: bytes = reply.payload
+            return payload
+        return _payload(reply, server)
 
     def _pick(self, members: Sequence[Member], attempts: Attempts | None) -> Member | None:
         # Of two neighbours in the ring the one with fewer requests of this client under way.
-        count = len(members)
+        count, aside, load = len(members), self._aside, self._load
         tried = attempts.tried if attempts else ()
+        if aside and max(aside.values()) <= now():
+            aside.clear()
         if count == 1:
             return None if members[0].server in tried else members[0]
         self._turn += 1
-        aside, load = self._aside, self._load
+        if attempts is None and not aside and count:
+            one, two = members[self._turn % count], members[(self._turn + 1) % count]
+            return two if load.get(two.server, 0) < load.get(one.server, 0) else one
         first: Member | None = None
         second: Member | None = None
         for step in range(count):
@@ -136,14 +143,14 @@ class DirectCalls:
             if first is None:
                 first = member
                 continue
-            return member if load[member.server] < load[first.server] else first
+            lighter = load.get(member.server, 0) < load.get(first.server, 0)
+            return member if lighter else first
         return first or second
 
     def _put_aside(self, member: Member) -> None:
-        if len(self._aside) > 1000:
-            at = now()
-            self._aside = {one: until for one, until in self._aside.items() if until > at}
-        self._aside[member.server] = now() + _ASIDE
+        at = now()
+        self._aside = {one: until for one, until in self._aside.items() if until > at}
+        self._aside[member.server] = at + _ASIDE
 
     # -- the best server -----------------------------------------------------------
 
@@ -285,9 +292,10 @@ class DirectCalls:
         return found
 
     def _message(self, call: Outgoing) -> Call:
-        return Call(
-            method=call.method, payload=call.payload, client=self._client, metadata=call.metadata
-        )
+        message = Call(method=call.method, payload=call.payload, client=self._client)
+        if call.metadata:
+            message.metadata.update(call.metadata)
+        return message
 
     def _overdue(self, call: Outgoing, members: tuple[str, ...]) -> CallTimedOut:
         asked = ", ".join(members)

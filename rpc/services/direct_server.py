@@ -206,7 +206,7 @@ class _Served:
             call.client,
             serving._id,
             call.metadata,
-            request.deadline,
+            request,
         )
         try:
             if request.opens_stream:

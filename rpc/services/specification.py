@@ -77,6 +77,11 @@ class ServiceSpec:
         return go_name(self.name.rpartition(".")[2])
 
     @cached_property
+    def full_names(self) -> dict[str, str]:
+        """`package.Service.Method` by the methods' names."""
+        return {method.name: f"{self.name}.{method.name}" for method in self.methods}
+
+    @cached_property
     def by_name(self) -> dict[str, MethodSpec[Any, Any]]:
         """Methods by their name in the .proto."""
         return {method.name: method for method in self.methods}

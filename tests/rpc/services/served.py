@@ -1,0 +1,39 @@
+"""A process with a server of the service of the tests; its words are ETCD NAMESPACE NAME."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import grid
+from rpc.services import CallContext
+from tests.rpc.services.greeting_grid import GreeterServer
+from tests.rpc.services.greeting_pb2 import Hello
+from tests.rpc.services.kit import Greeter
+
+
+class Publishing(Greeter):
+    """Publishes what it is greeted with, too."""
+
+    server: GreeterServer
+
+    async def greet(self, request: Hello, context: CallContext) -> Hello:
+        """Answer, and tell all subscribers."""
+        if request.text.startswith("publish:"):
+            await self.server.publish_news(Hello(text=f"{request.text} by {self.name}"))
+        return await self._answer(request, context)
+
+
+async def main(etcd: str, namespace: str, name: str) -> None:
+    """Serve until killed."""
+    greeter = Publishing(name)
+    async with (
+        grid.Server(namespace, etcd=etcd, lease=2.0) as peer,
+        GreeterServer(greeter, peer, server_id=name) as greeter.server,
+    ):
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
