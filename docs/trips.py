@@ -59,9 +59,9 @@ TRIPS: dict[str, tuple[Step, ...]] = {
     ),
     "mutation": (
         Step("machine.core.machine", "Machine.add", "The caller asks for a state."),
+        Step("machine.core.queue", "Queue._m_mutate", "It has observers, so it may be queued."),
         Step("machine.rules.resolution", "Relations.move", "Its outcome by relations; remembered."),
-        Step("machine.core.mutation", "Mutation.__init__", "It has observers, so it is queued."),
-        Step("machine.core.transition", "Transition.__init__", "Its turn: mutations are serial."),
+        Step("machine.core.engine", "Engine._m_perform", "Its turn: mutations are serial."),
         Step("machine.core.plans", "HandlerTable.plan", "The handlers to call, in order."),
         Step("machine.core.engine", "Engine._m_call", "Negotiation: a handler may say no."),
         Step("machine.core.engine", "Engine._m_call", "Final handlers: the clocks have ticked."),
