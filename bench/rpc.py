@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from bench import rounds
 from bench.model import Progress, Row, Size, callers_case, median, percentile
 from bench.processes import Child
 from bench.roles import echo_actor
@@ -28,6 +29,8 @@ _SCHEMA = {"Red": {"remove": ["Green"]}, "Green": {"remove": ["Red"]}, "Count": 
 _MESSAGE = EchoMsg(msg="m" * 18)
 _SLICES = 10  # of a round, in which the two are measured in turns
 _MANY = 16
+_ROUNDS, _FEW_ROUNDS = 10_000, 50  # beside plain gRPC
+_TINY = 0.1  # seconds of a run that only shows that it runs
 _QUESTIONS = 1000
 _MOST_OF_REQUEST = 1.3
 _MOST_OF_LOCAL = 2.0
@@ -75,8 +78,10 @@ async def measure(size: Size, progress: Progress) -> list[Row]:
                 await server.client.start_actor("echo", peer=server.name)
                 pair = await _in_turns(server.client, remote.machine, 1, size.seconds)
                 pairs.setdefault(("one process", 1), []).append(pair)
+        progress("rpc: rounds beside plain gRPC")
+        beside = await rounds.rows(etcd.endpoint, _ROUNDS if size.seconds > _TINY else _FEW_ROUNDS)
     rows = [_mutations(where, callers, found) for (where, callers), found in pairs.items()]
-    return [*rows, _read_row(reads), _byte_row(moved)]
+    return [*rows, _read_row(reads), _byte_row(moved), *beside]
 
 
 async def _in_turns(

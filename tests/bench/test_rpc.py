@@ -15,4 +15,11 @@ async def test_rpc(tmp_path: Path) -> None:
         "ratio <= 1.3",
         "ratio <= 2",
         "<= 105 bytes",
+        "<= 4 calls",
+        "",
+        "<= 53 calls",
+        "ratio <= 1",
+        "ratio <= 0.4",
+        "<= 105 bytes",
+        "<= 10 ms",
     ]

@@ -1,0 +1,306 @@
+"""A remote machine beside plain gRPC at one task: subscribe, get a value, call by it, and again.
+
+A worker has a value from 1 to 3. Each call names it, is right if the value is still the same, and
+changes it by chance. As a machine, the value is a state, and the change is seen in the answer to
+the call; as a gRPC service, each round is a message of a stream of events, a call that gets the
+value, and the call by it. Both run through a relay that counts the bytes of TCP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import grpc.aio
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.wrappers_pb2 import BoolValue, Int32Value
+
+from bench.model import Row, percentile
+from bench.processes import Child, free_port
+from bench.talk import Orders, say
+from grid import Client, Server
+from machine import Event, Machine, Tracer, Transition
+from rpc import Client as MachineClient
+from rpc import Server as MachineServer
+
+__all__ = ["grpc_service", "machine_peer", "rows", "ticking_peer"]
+
+_VALUES = ("Value1", "Value2", "Value3")
+_SCHEMA: dict[str, dict[str, Any]] = {
+    "Start": {},
+    "Event": {"multi": True, "require": ["Start"]},
+    **{one: {"remove": [other for other in _VALUES if other != one]} for one in _VALUES},
+    "CallOp": {"multi": True, "require": ["Start"]},
+}
+_SERVICE = "bench.Worker"
+_MOST_BYTES = 105.0  # of frames
+_MOST_TIME = 0.4
+_MOST_LAG = 10.0  # milliseconds, p99
+_TICKS = 300
+_Counted = dict[str, Any]
+
+
+class Worker:
+    """The value, the calls by it, and those that were wrong."""
+
+    def __init__(self, changed: Callable[[], object]) -> None:
+        self.value = self.right = self.wrong = 0
+        self._changed = changed
+        self._random = random.Random(1)
+
+    def call(self, by: int) -> bool:
+        """Call by the value; True if it was this one."""
+        right = by == self.value
+        if self.value:
+            self.right += right
+            self.wrong += not right
+        self.value = self._random.randint(1, 3)
+        self._changed()
+        return right
+
+
+class WorkerMachine(Machine[Any], schema=_SCHEMA):
+    """The worker as a machine."""
+
+    worker: Worker
+
+    def StartState(self) -> None:  # noqa: N802 - the name of a handler
+        self.worker.call(1)
+
+    def EventState(self) -> None:  # noqa: N802
+        self.remove("Event")
+        self.add(_VALUES[self.worker.value - 1])
+
+    def CallOpState(self, event: Event) -> None:  # noqa: N802
+        self.remove("CallOp")
+        self.worker.call(event.args["op"])
+
+
+async def machine_peer(given: dict[str, Any], orders: Orders) -> None:
+    """A peer that serves the worker's machine."""
+    machine = WorkerMachine(id="worker")
+    machine.worker = Worker(lambda: machine.add("Event"))
+    async with (
+        Server(**given, unix_socket=False) as peer,
+        MachineServer(machine, peer) as server,
+    ):
+        say(ready=True)
+        async for _ in orders:
+            pushes = sum(mirror.pushes for mirror in server.mirrors)
+            say(right=machine.worker.right, wrong=machine.worker.wrong, pushes=pushes)
+
+
+async def grpc_service(given: dict[str, Any], orders: Orders) -> None:
+    """The worker as a service of grpc.aio."""
+    events: asyncio.Queue[Empty] = asyncio.Queue(10)
+    worker = Worker(lambda: events.put_nowait(Empty()))
+
+    async def start(_: Empty, context: Any) -> Empty:
+        worker.call(1)
+        return Empty()
+
+    async def call(by: Int32Value, context: Any) -> BoolValue:
+        return BoolValue(value=worker.call(by.value))
+
+    async def get(_: Empty, context: Any) -> Int32Value:
+        return Int32Value(value=worker.value)
+
+    async def subscribe(_: Empty, context: Any) -> AsyncIterator[Empty]:
+        while True:
+            yield await events.get()
+
+    def unary(function: Any, kind: Any) -> Any:
+        return grpc.unary_unary_rpc_method_handler(
+            function, kind.FromString, lambda one: one.SerializeToString()
+        )
+
+    handlers = {
+        "Start": unary(start, Empty),
+        "Call": unary(call, Int32Value),
+        "Get": unary(get, Empty),
+        "Subscribe": grpc.unary_stream_rpc_method_handler(
+            subscribe, Empty.FromString, Empty.SerializeToString
+        ),
+    }
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, handlers),))
+    server.add_insecure_port(f"127.0.0.1:{given['port']}")
+    await server.start()
+    say(ready=True)
+    async for _ in orders:
+        say(right=worker.right, wrong=worker.wrong)
+    await server.stop(0)
+
+
+async def ticking_peer(given: dict[str, Any], orders: Orders) -> None:
+    """A peer whose machine changes by itself; an order is answered with the times of its ticks."""
+    machine: Machine[Any] = Machine("Tick!", id="ticking")
+    async with Server(**given, unix_socket=False) as server, MachineServer(machine, server):
+        say(ready=True)
+        async for _ in orders:
+            at: dict[int, float] = {}
+            for _ in range(_TICKS):
+                await asyncio.sleep(0.005)
+                began = time.monotonic()
+                machine.add("Tick")
+                at[machine.tick("Tick")] = began
+            say(at=at)
+
+
+async def rows(etcd: str, rounds: int) -> list[Row]:
+    """The rows of this task.
+
+    Args:
+        etcd: its endpoint.
+        rounds: how often the worker is called.
+    """
+    found = []
+    for times in (1, rounds):
+        ours = await _through_relay(partial(_machine, etcd, times))
+        plain = await _through_relay(partial(_grpc, times))
+        assert not ours["wrong"]
+        assert not plain["wrong"]
+        found += _rows_of(times, ours, plain)
+    return [*found, await _lag(etcd)]
+
+
+async def _through_relay(run: Callable[[tuple[int, int]], Awaitable[_Counted]]) -> _Counted:
+    listens, passes = free_port(), free_port()
+    async with Child("relay.serve", port=passes, target=listens) as relay:
+        counted = await run((listens, passes))
+        counted["bytes"] = (await relay.ask("count"))["bytes"]
+        return counted
+
+
+async def _machine(etcd: str, times: int, ports: tuple[int, int]) -> _Counted:
+    listens, passes = ports
+    given: dict[str, Any] = {
+        "namespace": f"rounds{times}",
+        "etcd": etcd,
+        "listen": f"127.0.0.1:{listens}",
+        "advertise": f"127.0.0.1:{passes}",
+    }
+    async with (
+        Child("rounds.machine_peer", **given) as peer,
+        Client(given["namespace"], etcd=etcd) as client,
+        MachineClient[Any](client, "worker") as remote,
+    ):
+        machine = remote.machine
+        calls, seen = 2, machine.tick("Event")  # the connection, and Start
+        began = time.perf_counter()
+        await machine.add("Start")
+        for _ in range(times):
+            await machine.when_ticks_eq("Event", seen + 2)
+            seen = machine.tick("Event")
+            value = machine.switch(*_VALUES)
+            calls += 1
+            result = await machine.add("CallOp", args={"op": int(value[-1])})
+            assert result.executed
+        seconds = time.perf_counter() - began
+        told = await peer.ask("count")
+        (session,) = client.statistics().sessions
+        frames = session.bytes_sent + session.bytes_received
+        return {**told, "calls": calls + told["pushes"], "seconds": seconds, "frames": frames}
+
+
+async def _grpc(times: int, ports: tuple[int, int]) -> _Counted:
+    listens, passes = ports
+    async with (
+        Child("rounds.grpc_service", port=listens) as service,
+        grpc.aio.insecure_channel(f"127.0.0.1:{passes}") as channel,
+    ):
+
+        def unary(name: str, answer: Any) -> Any:
+            return channel.unary_unary(
+                f"/{_SERVICE}/{name}", lambda one: one.SerializeToString(), answer.FromString
+            )
+
+        start, get, call = unary("Start", Empty), unary("Get", Int32Value), unary("Call", BoolValue)
+        subscribe: Any = channel.unary_stream(
+            f"/{_SERVICE}/Subscribe", Empty.SerializeToString, Empty.FromString
+        )
+        await channel.channel_ready()
+        began = time.perf_counter()
+        events = subscribe(Empty())
+        await start(Empty())
+        calls = 2
+        for _ in range(times + 1):
+            await events.read()
+            value = await get(Empty())
+            await call(Int32Value(value=value.value))
+            calls += 3
+        await events.read()
+        calls += 1
+        seconds = time.perf_counter() - began
+        events.cancel()
+        return {"calls": calls, "seconds": seconds, **await service.ask("count")}
+
+
+def _rows_of(times: int, ours: _Counted, plain: _Counted) -> list[Row]:
+    case, against = f"{times:,} rounds of subscribe, get and call", "plain grpc.aio"
+    many = times > 1
+    found = [
+        Row(
+            subject="rpc",
+            case=case,
+            figure=figure,
+            unit=unit,
+            ours=ours[key] / over,
+            yardstick=plain[key] / over,
+            against=against,
+            most=most if many or key == "calls" else None,
+            most_ratio=ratio if many else None,
+        )
+        for figure, unit, key, over, most, ratio in (
+            ("calls and notifications", "calls", "calls", 1, times + 3.0, None),
+            ("bytes of TCP, a round", "bytes", "bytes", times, None, 1.0),
+            ("time, a round", "us", "seconds", times / 1e6, None, _MOST_TIME),
+        )
+    ]
+    if not many:
+        return found[:2]
+    frames = Row(
+        subject="rpc",
+        case=case,
+        figure="bytes of frames, a round",
+        unit="bytes",
+        ours=ours["frames"] / times,
+        most=_MOST_BYTES,
+    )
+    return [*found, frames]
+
+
+async def _lag(etcd: str) -> Row:
+    given: dict[str, Any] = {"namespace": "lag", "etcd": etcd}
+    here: dict[int, float] = {}
+
+    class Seen(Tracer):
+        def transition_end(self, tx: Transition) -> None:
+            here[tx.machine.tick("Tick")] = time.monotonic()
+
+    async with (
+        Child("rounds.ticking_peer", **given) as peer,
+        Client("lag", etcd=etcd) as client,
+        MachineClient[Any](client, "ticking", interval=0.001) as remote,
+    ):
+        remote.machine.bind_tracer(Seen())
+        at = {int(tick): when for tick, when in (await peer.ask("tick"))["at"].items()}
+        await remote.machine.sync()
+    ticks = sorted(here)
+    lags = [
+        1000 * (next(here[tick] for tick in ticks if tick >= one) - when)
+        for one, when in at.items()
+        if ticks and one <= ticks[-1]
+    ]
+    return Row(
+        subject="rpc",
+        case="two processes, pushes at most every ms",
+        figure="lag of a mirror, p99",
+        unit="ms",
+        ours=percentile(lags, 99),
+        most=_MOST_LAG,
+    )
