@@ -30,7 +30,7 @@ BLOCK = re.compile(
 
 
 # Pages of the grid: their code is typed, too. Handlers of machines are bound by their names.
-TYPED = ("README.md", "command.md", "guide.md", "testing.md", "transport.md")
+TYPED = ("README.md", "coming-from.md", "command.md", "guide.md", "testing.md", "transport.md")
 URL = "https://github.com/actor-grid/actor-grid/"
 FILE = re.compile(r"(?:#|//) file: (\S+)\n")
 
