@@ -73,7 +73,8 @@ class DirectCalls:
         while True:
             member = self._pick(members, attempts)
             if member is None:
-                if attempts is None or not attempts.looked_again:
+                # Not where all declined: a read for each such call would be a load on etcd.
+                if attempts is None or (attempts.stale and not attempts.looked_again):
                     attempts = attempts or Attempts(self._service, call)
                     attempts.looked_again = True
                     members = await self._look_again(call)

@@ -42,6 +42,11 @@ class Attempts:
         self._service = service
         self._call = call
 
+    @property
+    def stale(self) -> bool:
+        """True if the view that led to a member may lag behind."""
+        return not all(isinstance(error, _DECLINED) for error in self.tried.values())
+
     def failed(self, member: str, error: GridError) -> None:
         """Note a failure that leaves the call open to another member."""
         self.tried[member] = error

@@ -1,0 +1,1 @@
+"""Rooms on three servers, one of which is killed: `python -m examples.rooms`."""
