@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-SUBJECTS = ("request", "names", "failover", "local", "actors", "transport", "machine", "rpc")
+SUBJECTS = (
+    *("request", "names", "failover", "local", "actors", "transport", "machine", "rpc"),
+    "workers",
+)
 
 # What the `grid` command sets, too: gRPC's older poller saves a thread's wake-up
 # a call. It counts for both sides of every comparison.

@@ -1,4 +1,4 @@
-"""Pictures of docs/architecture.md, drawn from the code: `python -m docs.pictures`.
+"""Pictures of the manual, drawn from the code: `python -m docs.pictures`.
 
 The rooms of a package are drawn from its imports, floor above floor (`docs/rooms.py`). A trip is
 drawn from the functions that it enters (`docs/trips.py`). The layout is computed here, without
@@ -16,6 +16,8 @@ from pathlib import Path
 
 from docs.rooms import EXCEPTIONS, FLOORS, ROOT, floor_of, imports, room_of
 from docs.trips import TRIPS, Step
+from machine.draw import draw
+from node import WorkerStates
 
 __all__ = ["main", "pictures"]
 
@@ -47,6 +49,7 @@ def pictures() -> dict[Path, str]:
     """All pictures by their files."""
     made = {FOLDER / f"rooms-{package}.svg": _house(package) for package in ("grid", "machine")}
     made |= {FOLDER / f"trip-{name}.svg": _trip(steps) for name, steps in TRIPS.items()}
+    made[FOLDER / "worker-states.svg"] = draw(WorkerStates, "svg") + "\n"
     return made
 
 

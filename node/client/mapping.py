@@ -25,6 +25,7 @@ __all__ = ["MapRun", "Mapped"]
 _AHEAD = 1000  # jobs that are in flight, or done and not read, at most
 _OPEN_TIMEOUT = 5.0  # seconds
 _BUSY_PAUSE = 0.02  # seconds before a worker that was just freed is asked again
+_IDLE = 1.0  # seconds without inputs after which the workers are let go
 _WORKERS = 1_000_000  # all that there are
 
 
@@ -141,9 +142,7 @@ class MapRun:
 
     async def close(self) -> None:
         """Drop what has not begun, and let the workers go. Idempotent."""
-        if self._claim is not None:  # first: no worker may be granted while others are let go
-            self._claims.release(self._claim)
-            self._claim = None
+        self._give_claim_up()
         tasks = [one for one in (self._feeding, *self._opening) if one is not None]
         for one in tasks:
             one.cancel()
@@ -152,8 +151,7 @@ class MapRun:
         self._orders.clear()
         self._again.clear()
         self._inputs.exhausted, self._begun = True, self._given
-        lanes, self._lanes = list(self._lanes.values()), {}
-        await asyncio.gather(*(one.link.close() for one in lanes if one.link is not None))
+        await self._let_all_go()
 
     async def __aenter__(self) -> Self:
         return self
@@ -195,8 +193,28 @@ class MapRun:
             elif lane is not None and self._may_read():
                 self._read()
             else:
-                self._room.clear()
+                await self._wait_for_room()
+
+    async def _wait_for_room(self) -> None:
+        self._room.clear()
+        idle = not (self._orders or self._again or self._may_read() or self._inputs.exhausted)
+        try:
+            async with asyncio.timeout(_IDLE if idle and self._claim is not None else None):
                 await self._room.wait()
+        except TimeoutError:
+            await self._let_all_go()  # until there are inputs again
+        if self._claim is None and self._may_read():
+            self._claim = self._claims.open(self._want, True, self)
+
+    def _give_claim_up(self) -> None:
+        if self._claim is not None:
+            self._claims.release(self._claim)
+            self._claim = None
+
+    async def _let_all_go(self) -> None:
+        self._give_claim_up()  # first: no worker may be granted while others are let go
+        lanes, self._lanes = list(self._lanes.values()), {}
+        await asyncio.gather(*(one.link.close() for one in lanes if one.link is not None))
 
     def _may_read(self) -> bool:
         return self._inputs.has_next and self._begun - self._given < _AHEAD
@@ -270,7 +288,7 @@ class MapRun:
         give_up = loop.time() + _OPEN_TIMEOUT
         while self._lanes.get(lane.worker) is lane and not lane.leaving:
             try:
-                lane.link = await WorkerLink.open(
+                link = await WorkerLink.open(
                     self._client,
                     lane.worker,
                     self._name,
@@ -282,6 +300,10 @@ class MapRun:
                     break
                 await asyncio.sleep(_BUSY_PAUSE)
             else:
+                if self._lanes.get(lane.worker) is not lane:
+                    await link.close()
+                    return
+                lane.link = link
                 self._room.set()
                 return
         self._release(lane)

@@ -26,6 +26,7 @@ class _Worker:
     ready_at: float = 0.0
     ending: bool = False
     killed: bool = False
+    ordered: bool = False  # to end, from outside: that is no failure
     deadline: float = 0.0  # by when it must have ended
     errors: int = 0
     failed_at: deque[float] = field(default_factory=deque)
@@ -120,7 +121,7 @@ class Slots:
         found: list[SlotInstruction] = []
         if self._is_steady(one, at):
             self._well(found)
-        elif not one.ending:
+        elif not (one.ending or one.ordered):
             self._failures += 1
             self._failed_at = at
             if self._failures > 1:
@@ -140,7 +141,10 @@ class Slots:
     def kill(self, worker: str, reason: str) -> list[SlotInstruction]:
         """End a worker at once; it is replaced if it was needed."""
         one = self._workers.get(worker)
-        return [] if one is None else self._kill(worker, one, reason)
+        if one is None:
+            return []
+        one.ordered = True
+        return self._kill(worker, one, reason)
 
     def drain(self, at: float, grace: float) -> list[SlotInstruction]:
         """End all workers within the grace and start no other one."""

@@ -75,6 +75,9 @@ class Pool:
     def tick(self) -> None:
         """Look at what time has brought."""
         self._carry_out(self._policy.tick(self._now()))
+        known = self._policy.workers
+        for name in [one for one in self._reports if one not in known]:
+            del self._reports[name]
 
     # -- streams -----------------------------------------------------------------------------
 

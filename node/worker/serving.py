@@ -290,6 +290,7 @@ class _SessionJob:
 
     def finish(self, done: Done | None) -> None:
         """Pass its result on."""
+        self._session.cancelled.discard(self.message.id)
         if done is not None and done.ByteSize() > self._session.limit:
             text = f"the result has {done.ByteSize()} bytes; at most {self._session.limit} are sent"
             failure = Failure(type="MessageTooLarge", text=text)

@@ -106,6 +106,29 @@ async def test_endless_inputs_are_read_as_there_is_room(
         assert await squares.map(later()).results() == [number * number for number in range(20)]
 
 
+async def test_a_run_without_inputs_for_a_while_lets_its_workers_go(
+    grid_servers: Servers, grid_client: GridClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.client.mapping._IDLE", 0.05)
+    await started(grid_servers, "square")
+    more = asyncio.Event()
+
+    async def numbers() -> AsyncIterator[int]:
+        yield 1
+        yield 2
+        await more.wait()
+        yield 3
+
+    async with node.Client(grid_client, "square", timeout=LONG) as squares:
+        seen: list[int] = []
+        run = squares.map(numbers(), on_progress=seen.append)
+        running = asyncio.create_task(run.results())
+        await wait_until(lambda: len(seen) == 2, "two results", timeout=LONG)
+        await wait_until(lambda: _is_idle(grid_client, "square"), "the release", timeout=LONG)
+        more.set()
+        assert await asyncio.wait_for(running, LONG) == [1, 4, 9]
+
+
 async def test_a_job_that_raises_says_where(grid_servers: Servers, grid_client: GridClient) -> None:
     await started(grid_servers, "fragile")
     async with node.Client(grid_client, "fragile", timeout=LONG) as pool:

@@ -91,6 +91,15 @@ def test_workers_that_fail_at_their_start_are_tried_with_growing_pauses_and_told
     assert len(agent.live) == 4
 
 
+def test_workers_that_are_killed_by_order_are_no_failures() -> None:
+    agent = Agent()
+    agent.scale(1)
+    for _ in range(10):
+        agent.carry_out(agent.slots.kill(agent.live[0], "it was told to"))
+        assert len(agent.live) == 1
+    assert agent.slots.trouble == ""
+
+
 def test_an_old_worker_does_not_excuse_new_ones_that_fail() -> None:
     agent = Agent()
     agent.scale(1)
