@@ -35,6 +35,12 @@ async def start(etcd: str, name: str, region: str) -> asyncio.subprocess.Process
     return process
 
 
+def stop(process: asyncio.subprocess.Process) -> None:
+    """Kill a server unless it has ended."""
+    if process.returncode is None:
+        process.kill()
+
+
 async def main() -> None:
     """Tell the story."""
     async with AsyncExitStack() as stack:
@@ -42,7 +48,7 @@ async def main() -> None:
         servers = {name: await start(etcd, name, region) for name, region in SERVERS.items()}
         for process in servers.values():
             stack.push_async_callback(process.wait)
-            stack.callback(lambda one=process: one.returncode is None and one.kill())
+            stack.callback(stop, process)
         grid_client = await stack.enter_async_context(grid.Client("rooms", etcd=etcd))
         client = await stack.enter_async_context(RoomsClient(grid_client, timeout=10.0))
         heard = await stack.enter_async_context(client.subscribe_heard())
