@@ -107,6 +107,7 @@ USES: dict[type, Uses] = {
         "broadcast": lambda h: h.client.broadcast(grid.Group("m"), MESSAGE),
         "check": lambda h: h.client.check(h.server.name),
         "close": lambda h: h.client.close(),
+        "drain_peer": lambda h: h.client.drain_peer(h.server.name),
         "query": lambda h: h.client.query("peer"),
         "request": lambda h: h.client.request("m", MESSAGE),
         "send": lambda h: h.client.send("m", MESSAGE),
@@ -139,6 +140,7 @@ USES: dict[type, Uses] = {
     ActorContext: {
         "after": lambda h: h.context.after(60, print),
         "every": lambda h: h.context.every(60, print),
+        "expose": lambda h: h.context.expose(object()),
         "open_mailbox": lambda h: h.context.open_mailbox("new"),
     },
     StopSignal: {"wait": lambda h: h.context.stopping.wait()},
