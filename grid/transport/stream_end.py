@@ -223,6 +223,7 @@ class StreamEnd:
     def ended(self, whole: bool, error: GridError | None) -> None:
         """The other side ended its direction, or the whole."""
         self._receiving = False
+        self._taker = None  # which may refer to the owner of this end
         if whole:
             self._sending = False
             self._error = error
