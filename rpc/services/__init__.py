@@ -29,6 +29,7 @@ from rpc.services.errors import (
     Unimplemented,
 )
 from rpc.services.handlers import ServerInterceptor, ServerProceed
+from rpc.services.retry import retry
 from rpc.services.selection import Bid, SelectionOptions
 from rpc.services.server import ServerOptions, ServiceServer
 from rpc.services.specification import MethodSpec, Routing, ServiceSpec
@@ -77,4 +78,5 @@ __all__ = [
     "SubscriptionLost",
     "Unimplemented",
     "Updates",
+    "retry",
 ]
