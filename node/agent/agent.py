@@ -120,10 +120,12 @@ class Agent:
         first, longest = _PAUSES
         pause = first
         while True:
+            hello = self._hello(ctx)
             try:
-                async with ctx.client.stream(SUPERVISOR, self._hello(ctx)) as stream:
+                async with ctx.client.stream(SUPERVISOR, hello) as stream:
                     pause = first
                     async with PostingStream(stream) as posting:
+                        self._catch_up(posting, [one.name for one in hello.workers])
                         await self._obey(posting)
             except GridError as error:
                 _log.debug("agent %s has no supervisor: %s", ctx.name, error)
@@ -132,12 +134,19 @@ class Agent:
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, longest)
 
-    async def _obey(self, posting: PostingStream) -> None:
-        # What has changed since the hello was written.
+    def _catch_up(self, posting: PostingStream, told: list[str]) -> None:
+        """Tell what has changed since the hello was written."""
         for seen in self._workers.values():
             posting.post(FromAgent(worker=self._report(seen)))
+        for name in told:
+            if name not in self._workers:
+                gone = WorkerReport(name=name, state=WorkerReport.GONE, reason="it has ended")
+                posting.post(FromAgent(worker=gone))
+        posting.post(FromAgent(trouble=self._slots.trouble))
         if self._draining:
             posting.post(FromAgent(draining=True))
+
+    async def _obey(self, posting: PostingStream) -> None:
         self._posting = posting
         async for message in posting.stream:
             if not isinstance(message, ToAgent):

@@ -134,7 +134,7 @@ class Claims:
                 kind=self._kind,
                 claims=[one.message() for one in self._claims.values()],
             )
-            told = set(self._claims)
+            told = {one.id: set(one.held) for one in hello.claims}
             try:
                 async with self._client.stream(SUPERVISOR, hello) as stream:
                     pause = first
@@ -152,12 +152,14 @@ class Claims:
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, longest)
 
-    async def _hear(self, posting: PostingStream, told: set[int]) -> None:
+    async def _hear(self, posting: PostingStream, told: dict[int, set[str]]) -> None:
         # What has changed since the hello was written.
         for claim in self._claims.values():
             if claim.number not in told:
                 posting.post(FromClient(claim=claim.message()))
-        for number in told - set(self._claims):
+            for worker in sorted(told.get(claim.number, set()) - claim.held):
+                posting.post(FromClient(release=Release(claim=claim.number, worker=worker)))
+        for number in told.keys() - self._claims.keys():
             posting.post(FromClient(release=Release(claim=number)))
         self._posting, self.trouble = posting, ""
         async for message in posting.stream:
