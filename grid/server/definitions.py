@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grid.actor import Actor, ActorContext
-from grid.deadline import FOREVER
 from grid.errors import InvalidActorType, InvalidArgument, NilActor
 from grid.handlers import HandlerTable, table_of
 from grid.mailbox.mailbox import check_size
-from grid.numbers import check_count
+from grid.numbers import check_count, check_seconds
 from grid.registry.names import check_actor_type
 from grid.registry.registration import Amount
 from grid.server.handling import HandlerActor, check_handlers, resource_parameters
@@ -119,9 +118,8 @@ def check_activation(activate: bool, idle: float | None, mailbox: int | None) ->
     """Raise for an activation that cannot be: without a mailbox no request comes."""
     if not isinstance(activate, bool):
         raise InvalidArgument("activate", activate, "True or False")
-    number = isinstance(idle, int | float) and not isinstance(idle, bool)
-    if idle is not None and not (number and 0 < idle <= FOREVER):
-        raise InvalidArgument("idle", idle, "a number of seconds above 0")
+    if idle is not None:
+        check_seconds("idle", idle, zero=False)
     if mailbox is None and (activate or idle is not None):
         what = "activate" if activate else "idle"
         raise InvalidArgument(what, True if activate else idle, "given together with a mailbox")

@@ -9,6 +9,7 @@ from typing import Any, Self, TypedDict
 from google.protobuf.message import Message
 
 from grid.errors import InvalidArgument
+from grid.numbers import check_count
 from rpc.buses.bus import Bus
 from rpc.services.bus_of import BusLike, bus_of, owns_bus
 from rpc.services.direct_server import DirectServing
@@ -65,8 +66,7 @@ class ServiceServer:
         interceptors: Iterable[ServerInterceptor] = (),
     ) -> None:
         for name, number in (("concurrency", concurrency), ("mailbox", mailbox)):
-            if not isinstance(number, int) or number < 1:
-                raise InvalidArgument(name, number, "1 or more")
+            check_count(name, number)
         self._spec = spec
         self.id = server_id or new_id("SRV_")
         self._bus: Bus = bus_of(bus)

@@ -30,6 +30,7 @@ SECONDS: dict[str, Callable[[Any], object]] = {
     "Server.lease": lambda s: grid.Server("n", lease=s),
     "Server.drain_timeout": lambda s: grid.Server("n", drain_timeout=s),
     "Server.configure": lambda s: grid.Server("n").configure(drain_timeout=s),
+    "define.idle": lambda s: grid.Server("n").define("a", print, mailbox=1, idle=s),
     "Etcd.timeout": lambda s: Etcd(timeout=s),
     "FaultProxy.delay": lambda s: FaultProxy("127.0.0.1:1").delay(s),
 }
