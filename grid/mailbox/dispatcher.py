@@ -71,8 +71,9 @@ class _Opening:
 
 def peer_of_this_loop() -> str:
     """The name of a peer that lives on the event loop running in this thread; empty for none."""
-    thread = get_ident()
-    return next((one.peer for one in tuple(_local.values()) if one.thread == thread), "")
+    # Not by the thread: a dispatcher that was never closed, or one of no peer, may share it.
+    loop = asyncio._get_running_loop()
+    return next((one.peer for one in tuple(_local.values()) if one.peer and one.loop is loop), "")
 
 
 class Dispatcher:

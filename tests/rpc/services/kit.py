@@ -128,7 +128,10 @@ async def hall(server_bus: Callable[[], Any], client_bus: Callable[[], Any]) -> 
         yield Hall(server_bus, client_bus, stack)
 
 
-def local_hall() -> Any:
-    """A hall on a local bus."""
+@asynccontextmanager
+async def local_hall() -> AsyncIterator[Hall]:
+    """A hall on a local bus, which is closed at the end."""
     bus = services.LocalBus()
-    return hall(lambda: bus, lambda: bus)
+    async with hall(lambda: bus, lambda: bus) as made:
+        yield made
+    await bus.close()
