@@ -77,7 +77,7 @@ def _import_module_with(monkeypatch: pytest.MonkeyPatch, package: str, *names: s
     ("name", "text"),
     [
         ("EchoMgs", r"no type 'EchoMgs'; did you mean grid\.EchoMsg\?"),
-        ("Order", r"no type 'Order'; name the module it is in with --proto-module or --app"),
+        ("Zyxwvu", r"no type 'Zyxwvu'; name the module it is in with --proto-module or --app"),
     ],
 )
 def test_unknown_types(name: str, text: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -20,19 +21,24 @@ TRACE = {"traceparent": PARENT, "tracestate": "shop=7,else=8"}
 
 @pytest.fixture(autouse=True)
 def nothing_traced_yet() -> Iterator[None]:
-    """A process in which nothing was traced so far."""
+    """A process in which nothing was traced so far, and OpenTelemetry was not imported."""
+    imported = _take_opentelemetry_away()
     trace_context.active, trace_context._inject = False, None
     yield
     trace_context.active, trace_context._inject = False, None
+    _take_opentelemetry_away()
+    sys.modules.update(imported)
 
 
 @pytest.fixture
-def opentelemetry_trace() -> Iterator[Any]:
+def opentelemetry_trace() -> Any:
     """`opentelemetry.trace`, imported for this test only: clients look whether it is there."""
-    assert not [name for name in sys.modules if name.startswith("opentelemetry")]
-    yield import_module("opentelemetry.trace")
-    for name in [name for name in sys.modules if name.startswith("opentelemetry")]:
-        del sys.modules[name]
+    return import_module("opentelemetry.trace")
+
+
+def _take_opentelemetry_away() -> dict[str, ModuleType]:
+    names = [name for name in sys.modules if name.partition(".")[0] == "opentelemetry"]
+    return {name: sys.modules.pop(name) for name in names}
 
 
 async def relay(peer: EchoGrid, way: str) -> grid.Client:
