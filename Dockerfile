@@ -26,6 +26,7 @@ print(*project['dependencies'], *extras['reflection'], sep='\n')" > requirements
     && python -m pip --python /opt/grid/bin/python install --only-binary :all: -r requirements.txt
 
 COPY README.md LICENSE ./
+COPY protos ./protos
 COPY grid ./grid
 COPY machine ./machine
 COPY rpc ./rpc

@@ -78,6 +78,8 @@ async def _ask(case: str, rounds: int, etcd: str, namespace: str) -> None:
 
     echoing = asyncio.create_task(echo())
     client = grid.Client(namespace, etcd=etcd, timeout=_SECONDS)
+    if "session" in case:
+        _over_the_wire()
     call: Callable[..., Awaitable[object]] = client.request
     if case.startswith("send"):
         call = client.send
@@ -91,7 +93,7 @@ async def _ask(case: str, rounds: int, etcd: str, namespace: str) -> None:
 
 
 def _over_the_wire() -> None:
-    for name, module in sys.modules.items():  # its place has changed once
+    for name, module in tuple(sys.modules.items()):  # its place has changed once
         if name.startswith("grid.") and hasattr(module, "local_dispatcher"):
             vars(module)["local_dispatcher"] = lambda _: None
 
@@ -105,8 +107,6 @@ def main(case: str, rounds: int, etcd: str, namespace: str) -> None:
     elif case == "async handler":
         asyncio.run(_mutate_async(rounds))
     else:
-        if "session" in case:
-            _over_the_wire()
         asyncio.run(_ask(case, rounds, etcd, namespace))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from importlib.metadata import metadata
 from pathlib import Path
@@ -38,3 +39,16 @@ def test_classifiers_name_the_platforms_and_supported_interpreters() -> None:
     assert "Operating System :: MacOS" in said
     assert not [one for one in said if "Windows" in one]
     assert "Programming Language :: Python :: 3.11" in said
+
+
+def test_the_image_is_built_of_all_that_the_wheel_holds() -> None:
+    """Without an engine the image is not built, so its file is looked at."""
+    packed = FILE["tool"]["hatch"]["build"]["targets"]["wheel"]
+    copied = re.findall(r"^COPY (\S+) \./\1$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    let_in = (ROOT / ".dockerignore").read_text().splitlines()
+    for path in [*packed["packages"], *packed["force-include"]]:
+        folder = path.partition("/")[0]
+        assert folder in copied, f"the Dockerfile does not copy {folder}"
+        assert f"!{folder}" in let_in, f".dockerignore keeps {folder} out"
+    for path in packed["force-include"]:
+        assert f"!{path}" in let_in, f".dockerignore keeps {path} out"
