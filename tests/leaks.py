@@ -14,7 +14,6 @@ import gc
 import http.client
 import json
 import os
-import sys
 import tempfile
 import threading
 import time
@@ -156,8 +155,7 @@ class LeakCheck:
             "machine with open waits": {
                 str(one)
                 for one in list(_MACHINES.values())
-                # Python 3.13 now and then keeps the frames of a logged error for longer.
-                if sys.version_info < (3, 12) and len(getattr(one, "_m_open_waits", None) or ())
+                if len(getattr(one, "_m_open_waits", None) or ())
             },
         }
 

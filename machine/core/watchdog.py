@@ -66,10 +66,7 @@ def _look() -> None:
         quiet = 0
         while quiet < _ROUNDS:
             time.sleep(_PERIOD)
-            machines = tuple(busy.copy().values())
-            quiet = 0 if machines else quiet + 1
-            for machine in machines:
-                inspect(machine, reported)
+            quiet = 0 if _inspect_busy(reported) else quiet + 1
         reported.clear()
         _work.clear()
         asleep = True
@@ -77,6 +74,14 @@ def _look() -> None:
             asleep = False
             continue
         _work.wait()
+
+
+def _inspect_busy(reported: dict[int, float]) -> bool:
+    # A function of its own: variables of the thread's loop would keep the last machine alive.
+    machines = tuple(busy.copy().values())
+    for machine in machines:
+        inspect(machine, reported)
+    return bool(machines)
 
 
 def inspect(machine: Watched, reported: dict[int, float]) -> None:
