@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo "docker compose" || echo docker-compose)
 
 # All extras: the tests need each of them.
-EXTRAS := embedded,msgspec,nats,otel,png,prometheus,pydantic,redis,reflection,test,yaml,zstd
+EXTRAS := embedded,examples,msgspec,nats,otel,png,postgres,prometheus,pydantic,redis,reflection,test,yaml,zstd
 # The generator is pinned low: code made by it loads under every protobuf from 5.27 on.
 PROTOC_PIN := grpcio-tools==1.66.2 setuptools==75.8.0
 CORE_TESTS := tests/faults tests/grid/client tests/grid/mailbox tests/grid/registry \
@@ -27,6 +27,9 @@ DEBUG_TESTS := tests/grid/client tests/grid/mailbox tests/grid/server tests/grid
 # Benchmarks measure time, and containers have an interpreter of their own.
 UNTRACED := --ignore=tests/bench --ignore=tests/compose
 TESTS ?=
+# Processes among which the files of tests are divided; none: one after another, in this one.
+WORKERS ?=
+DIVIDED = $(if $(WORKERS),-n $(WORKERS) --dist loadfile)
 PROTOS := $(shell find protos -name '*.proto')
 # Those whose services get clients and servers of the grid.
 SERVICES := $(shell grep -rl --include='*.proto' 'rpc/options.proto"' protos/examples protos/tests)
@@ -48,15 +51,15 @@ $(VENV)/.installed: pyproject.toml
 
 install: $(VENV)/.installed ## Make the virtual environment and install everything into it
 
-run: install ## Start etcd and three peers as processes, and run the corpus job to its end
-	$(BIN)/python -m examples.corpus
+run: install ## Start etcd and three peers, run a job on their pool of workers, kill a peer half way
+	$(BIN)/python -m examples.corpus --kill-leader
 
-test: install ## Run every test; TESTS=... runs these
-	$(BIN)/python -m pytest $(TESTS)
+test: install ## Run every test; TESTS=... runs these, WORKERS=2 in two processes
+	$(BIN)/python -m pytest $(DIVIDED) $(TESTS)
 
 test-ten: install ## Run every test ten times, each time in another order; TESTS=... runs these
 	@set -e; for turn in 1 2 3 4 5 6 7 8 9 10; do \
-	  echo "== turn $$turn"; $(BIN)/python -m pytest $(TESTS); \
+	  echo "== turn $$turn"; $(BIN)/python -m pytest $(DIVIDED) $(TESTS); \
 	done
 
 test-all: ## Run every test on each Python from 3.11 to 3.14 that is here; TESTS=... runs these
@@ -82,9 +85,9 @@ test-covered: install
 test-debug: install ## Run a part of the tests in asyncio's debug mode
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -X dev -m pytest $(DEBUG_TESTS)
 
-coverage: install ## Run every test and measure lines and branches, also of child processes
+coverage: install ## Run every test and measure lines and branches, also of child processes; WORKERS=2 in two
 	$(BIN)/coverage erase
-	$(BIN)/coverage run --branch -m pytest $(or $(TESTS),$(UNTRACED))
+	$(BIN)/coverage run --branch -m pytest $(DIVIDED) $(or $(TESTS),$(UNTRACED))
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -111,6 +114,7 @@ proto: install .venv-proto/.installed ## Regenerate the protobuf code from proto
 	.venv-proto/bin/python -m grpc_tools.protoc -I protos --python_out=. --pyi_out=. $(PROTOS)
 	.venv-proto/bin/python -m grpc_tools.protoc -I protos --grid_out=. \
 	  --plugin=protoc-gen-grid=$(BIN)/protoc-gen-grid $(SERVICES)
+	.venv-proto/bin/python protos/typed_stubs.py $(patsubst protos/%.proto,%_pb2.pyi,$(PROTOS))
 	.venv-proto/bin/python protos/isolate.py $(patsubst protos/%.proto,%_pb2.py,$(filter protos/grid/%,$(PROTOS)))
 
 lint: install ## Check style and spelling

@@ -21,7 +21,7 @@ __all__ = ["main"]
 
 SUBJECTS = (
     *("request", "names", "failover", "local", "actors", "transport", "machine", "rpc"),
-    "workers",
+    *("workers", "healing", "services"),
 )
 
 # What the `grid` command sets, too: gRPC's older poller saves a thread's wake-up

@@ -1,4 +1,5 @@
-"""Actors: the price of the handler style, of activation on demand, and of a dataclass.
+"""Actors: the price of the handler style, of activation on demand, and of a dataclass; and their
+lives: many at once, in memory, restarted and reminded.
 
 The yardsticks are what the same program does without: a loop over the mailbox, a start by hand
 before the request, and a protobuf message. All of it is one process, so that CPU time is that of
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import grid
+from bench import lives
 from bench.model import Progress, Row, Size, median, percentile
 from bench.running import closed_loop
 from grid import EchoMsg
@@ -57,13 +59,15 @@ async def measure(size: Size, progress: Progress) -> list[Row]:
         server = grid.Server("actors", etcd=etcd.endpoint, lease=60.0)
         server.actor("handlers", mailbox=1024)(_Handlers)
         server.actor("loop", mailbox=1024)(_loop)
-        server.actor("active", mailbox=16, activate=True)(_Handlers)
+        server.actor("active", mailbox=16, activate=True)(lives.Active)
+        server.actor("restless", restart=lives.RESTLESS)(lives.Restless)
         async with server, grid.Client("actors", etcd=etcd.endpoint) as client:
             for name in ("handlers", "loop"):
                 await client.start_actor(name)
             return [
                 *await _styles(client, size, progress),
                 *await _activation(client, size, progress),
+                *await lives.measure(client, size, progress),
             ]
 
 

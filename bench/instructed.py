@@ -67,17 +67,30 @@ async def _mutate_async(rounds: int) -> None:
             await asyncio.sleep(0)
 
 
+async def _loop(ctx: grid.ActorContext) -> None:
+    async for request in ctx.mailbox:
+        request.respond(request.message)
+
+
+def _define_handlers(server: grid.Server) -> None:
+    class Handlers:
+        @grid.handler
+        async def echo(self, message: EchoMsg) -> EchoMsg:
+            return message
+
+    server.actor("echo", mailbox=16)(Handlers)
+
+
 async def _ask(case: str, rounds: int, etcd: str, namespace: str) -> None:
-    server = grid.Server(namespace, etcd=etcd, lease=_SECONDS)
+    config = grid.EtcdConfig((etcd,), timeout=_SECONDS)
+    server = grid.Server(namespace, etcd=config, lease=_SECONDS)
+    if case.startswith("style"):  # which older checkouts do not have
+        _define_handlers(server)
+    else:
+        server.actor("echo", mailbox=16)(_loop)
     await server.start()
-    mailbox = await server.open_mailbox("echo", size=16)
-
-    async def echo() -> None:
-        async for request in mailbox:
-            request.respond(request.message)
-
-    echoing = asyncio.create_task(echo())
-    client = grid.Client(namespace, etcd=etcd, timeout=_SECONDS)
+    client = grid.Client(namespace, etcd=config, timeout=_SECONDS)
+    await client.start_actor("echo")
     if "session" in case:
         _over_the_wire()
     call: Callable[..., Awaitable[object]] = client.request
@@ -88,8 +101,57 @@ async def _ask(case: str, rounds: int, etcd: str, namespace: str) -> None:
     gc.disable()
     for _ in range(rounds):
         await call("echo", EchoMsg(msg="x"))
-    assert not echoing.done()
     os._exit(0)  # what it takes to stop is not counted
+
+
+async def _mutate_remote(case: str, rounds: int, etcd: str, namespace: str) -> None:
+    import rpc  # only here: other cases are to start without it
+
+    config = grid.EtcdConfig((etcd,), timeout=_SECONDS)
+    server = grid.Server(namespace, etcd=config, lease=_SECONDS)
+    await server.start()
+    machine: Machine[Any] = Machine({"Count": {"multi": True}}, id="m")
+    serving = rpc.Server(machine, server)
+    await serving.start()
+    client = grid.Client(namespace, etcd=config, timeout=_SECONDS)
+    if "session" in case:
+        _over_the_wire()
+    remote = rpc.Client[Any](client, "m", timeout=_SECONDS, connect_timeout=_SECONDS)
+    await remote.start()
+    add = remote.machine.add
+    for _ in range(_WARM):
+        await add("Count")
+    gc.disable()
+    for _ in range(rounds):
+        await add("Count")
+    assert machine.tick("Count") == remote.machine.tick("Count")
+    os._exit(0)
+
+
+async def _call(case: str, rounds: int, etcd: str, namespace: str) -> None:
+    from rpc.services import MethodSpec, ServiceClient, ServiceServer, ServiceSpec
+
+    spec = MethodSpec("Echo", "echo", EchoMsg, EchoMsg)
+    service = ServiceSpec("bench.Echo", (spec,))
+
+    class Echo:
+        async def echo(self, request: EchoMsg, _: object) -> EchoMsg:
+            return request
+
+    server = grid.Server(namespace, etcd=etcd, lease=_SECONDS)
+    await server.start()
+    serving = ServiceServer(service, Echo(), server)
+    await serving.start()
+    client = grid.Client(namespace, etcd=etcd, timeout=_SECONDS)
+    if "session" in case:
+        _over_the_wire()
+    call = ServiceClient(service, client, timeout=_SECONDS)._call
+    for _ in range(_WARM):
+        await call(spec, (), EchoMsg(msg="x"), None, None)
+    gc.disable()
+    for _ in range(rounds):
+        await call(spec, (), EchoMsg(msg="x"), None, None)
+    os._exit(0)
 
 
 def _over_the_wire() -> None:
@@ -106,6 +168,10 @@ def main(case: str, rounds: int, etcd: str, namespace: str) -> None:
         _mutate(machine, rounds)
     elif case == "async handler":
         asyncio.run(_mutate_async(rounds))
+    elif case.startswith("remote"):
+        asyncio.run(_mutate_remote(case, rounds, etcd, namespace))
+    elif case.startswith("service"):
+        asyncio.run(_call(case, rounds, etcd, namespace))
     else:
         asyncio.run(_ask(case, rounds, etcd, namespace))
 

@@ -34,7 +34,15 @@ _CASES = {
     "send, local": "a message inside one process",
     "request, session": "a request over a session, both sides",
     "send, session": "a message over a session, both sides",
+    "service, local": "a call of a service inside one process",
+    "service, session": "a call of a service over a session, both sides",
+    "style, local": "a request to an actor of handlers inside one process",
+    "style, session": "a request to an actor of handlers over a session, both sides",
+    "remote, local": "a mutation of a remote machine inside one process",
+    "remote, session": "a mutation of a remote machine over a session, both sides",
 }
+# Cases beside the case without what they measure, in one checkout.
+_BESIDE = {"style, local": "request, local", "style, session": "request, session"}
 
 
 def main() -> None:
@@ -60,10 +68,14 @@ def main() -> None:
 
 async def _compare(before: Path, cases: list[str]) -> None:
     async with Etcd() as etcd:
+        here: dict[str, float] = {}
         for case in cases:
             old = await asyncio.to_thread(_each, before, case, etcd.endpoint)
-            new = await asyncio.to_thread(_each, Path.cwd(), case, etcd.endpoint)
-            print(f"{_CASES[case]:52} {old:9,.0f} {new:9,.0f}  {new / old:.3f}", flush=True)
+            new = here[case] = await asyncio.to_thread(_each, Path.cwd(), case, etcd.endpoint)
+            print(f"{_CASES[case]:65} {old:9,.0f} {new:9,.0f}  {new / old:.3f}", flush=True)
+        for case, plain in _BESIDE.items():
+            if case in here and plain in here:
+                print(f"{_CASES[case]}, beside one with a loop: {here[case] / here[plain]:.3f}")
 
 
 def _each(tree: Path, case: str, etcd: str) -> float:

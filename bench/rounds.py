@@ -3,7 +3,8 @@
 A worker has a value from 1 to 3. Each call names it, is right if the value is still the same, and
 changes it by chance. As a machine, the value is a state, and the change is seen in the answer to
 the call; as a gRPC service, each round is a message of a stream of events, a call that gets the
-value, and the call by it. Both run through a relay that counts the bytes of TCP.
+value, and the call by it. Both run through a relay that counts the bytes of TCP, and without it,
+in turns, for their time. Where Go is, the programs of asyncmachine-go run, too.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import grpc.aio
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.wrappers_pb2 import BoolValue, Int32Value
 
-from bench.model import Row, percentile
+from bench import original
+from bench.model import Progress, Row, median, percentile
 from bench.processes import Child, free_port
 from bench.talk import Orders, say
 from grid import Client, Server
@@ -27,7 +29,15 @@ from machine import Event, Machine, Tracer, Transition
 from rpc import Client as MachineClient
 from rpc import Server as MachineServer
 
-__all__ = ["grpc_service", "machine_peer", "rows", "ticking_peer"]
+__all__ = [
+    "WAYS",
+    "Counted",
+    "grpc_service",
+    "machine_peer",
+    "rows",
+    "through_relay",
+    "ticking_peer",
+]
 
 _VALUES = ("Value1", "Value2", "Value3")
 _SCHEMA: dict[str, dict[str, Any]] = {
@@ -41,7 +51,11 @@ _MOST_BYTES = 105.0  # of frames
 _MOST_TIME = 0.4
 _MOST_LAG = 10.0  # milliseconds, p99
 _TICKS = 300
-_Counted = dict[str, Any]
+_TURNS = 5  # in which the times of two are taken one after the other
+WAYS = {False: "over gRPC and TCP", True: "on the socket of a host"}
+"""Ways of the messages, by whether the peer has a socket for its host."""
+
+Counted = dict[str, Any]
 
 
 class Worker:
@@ -84,10 +98,7 @@ async def machine_peer(given: dict[str, Any], orders: Orders) -> None:
     """A peer that serves the worker's machine."""
     machine = WorkerMachine(id="worker")
     machine.worker = Worker(lambda: machine.add("Event"))
-    async with (
-        Server(**given, unix_socket=False) as peer,
-        MachineServer(machine, peer) as server,
-    ):
+    async with Server(**given) as peer, MachineServer(machine, peer) as server:
         say(ready=True)
         async for _ in orders:
             pushes = sum(mirror.pushes for mirror in server.mirrors)
@@ -151,24 +162,51 @@ async def ticking_peer(given: dict[str, Any], orders: Orders) -> None:
             say(at=at)
 
 
-async def rows(etcd: str, rounds: int) -> list[Row]:
+async def rows(etcd: str, rounds: int, progress: Progress, *, beside_go: bool) -> list[Row]:
     """The rows of this task.
 
     Args:
         etcd: its endpoint.
         rounds: how often the worker is called.
+        progress: is told what is measured.
+        beside_go: run the benchmark of asyncmachine-go, too, if it can be had.
     """
     found = []
     for times in (1, rounds):
-        ours = await _through_relay(partial(_machine, etcd, times))
-        plain = await _through_relay(partial(_grpc, times))
+        ours = await through_relay(partial(_machine, etcd, times))
+        plain = await through_relay(partial(_grpc, times))
         assert not ours["wrong"]
         assert not plain["wrong"]
         found += _rows_of(times, ours, plain)
+    timed = {way: await _timed(etcd, rounds, socket=way) for way in WAYS}
+    for way, pairs in timed.items():
+        found += [_time_row(rounds, way, pairs), _frames_row(rounds, way, pairs[0][0])]
+    if beside_go:
+        try:
+            progress(f"rpc: {original.MODULE}")
+            found += _beside_go(rounds, timed[True], await original.run(rounds))
+        except original.CannotRun as error:
+            progress(f"rpc: its rows are left out: {error}")
     return [*found, await _lag(etcd)]
 
 
-async def _through_relay(run: Callable[[tuple[int, int]], Awaitable[_Counted]]) -> _Counted:
+async def _timed(etcd: str, rounds: int, *, socket: bool) -> list[tuple[Counted, Counted]]:
+    """The counts of this and of plain gRPC, in turns and without a relay."""
+    found = []
+    for turn in range(_TURNS):
+        ports = (free_port(),) * 2
+        times = max(1, rounds // _TURNS)
+        ours = await _machine(etcd, times, ports, socket=socket, turn=turn)
+        found.append((ours, await _grpc(times, (free_port(),) * 2)))
+    return found
+
+
+async def through_relay(run: Callable[[tuple[int, int]], Awaitable[Counted]]) -> Counted:
+    """The counts of a run, with the bytes of TCP in both directions.
+
+    Args:
+        run: gets the ports at which to listen and to dial.
+    """
     listens, passes = free_port(), free_port()
     async with Child("relay.serve", port=passes, target=listens) as relay:
         counted = await run((listens, passes))
@@ -176,11 +214,14 @@ async def _through_relay(run: Callable[[tuple[int, int]], Awaitable[_Counted]]) 
         return counted
 
 
-async def _machine(etcd: str, times: int, ports: tuple[int, int]) -> _Counted:
+async def _machine(
+    etcd: str, times: int, ports: tuple[int, int], *, socket: bool = False, turn: int = 0
+) -> Counted:
     listens, passes = ports
     given: dict[str, Any] = {
-        "namespace": f"rounds{times}",
+        "namespace": f"rounds{times}-{socket:d}{turn}",
         "etcd": etcd,
+        "unix_socket": socket,
         "listen": f"127.0.0.1:{listens}",
         "advertise": f"127.0.0.1:{passes}",
     }
@@ -204,10 +245,15 @@ async def _machine(etcd: str, times: int, ports: tuple[int, int]) -> _Counted:
         told = await peer.ask("count")
         (session,) = client.statistics().sessions
         frames = session.bytes_sent + session.bytes_received
-        return {**told, "calls": calls + told["pushes"], "seconds": seconds, "frames": frames}
+        return {
+            **told,
+            "calls": calls + told["pushes"],
+            "seconds": seconds / times,
+            "frames": frames / times,
+        }
 
 
-async def _grpc(times: int, ports: tuple[int, int]) -> _Counted:
+async def _grpc(times: int, ports: tuple[int, int]) -> Counted:
     listens, passes = ports
     async with (
         Child("rounds.grpc_service", port=listens) as service,
@@ -237,41 +283,83 @@ async def _grpc(times: int, ports: tuple[int, int]) -> _Counted:
         calls += 1
         seconds = time.perf_counter() - began
         events.cancel()
-        return {"calls": calls, "seconds": seconds, **await service.ask("count")}
+        return {"calls": calls, "seconds": seconds / times, **await service.ask("count")}
 
 
-def _rows_of(times: int, ours: _Counted, plain: _Counted) -> list[Row]:
-    case, against = f"{times:,} rounds of subscribe, get and call", "plain grpc.aio"
-    many = times > 1
-    found = [
+def _case(times: int) -> str:
+    return f"{times:,} rounds of subscribe, get and call"
+
+
+def _rows_of(times: int, ours: Counted, plain: Counted) -> list[Row]:
+    return [
         Row(
             subject="rpc",
-            case=case,
+            case=_case(times),
             figure=figure,
             unit=unit,
             ours=ours[key] / over,
             yardstick=plain[key] / over,
-            against=against,
-            most=most if many or key == "calls" else None,
-            most_ratio=ratio if many else None,
+            against="plain grpc.aio",
+            most=most,
+            most_ratio=ratio if times > 1 else None,
         )
         for figure, unit, key, over, most, ratio in (
             ("calls and notifications", "calls", "calls", 1, times + 3.0, None),
             ("bytes of TCP, a round", "bytes", "bytes", times, None, 1.0),
-            ("time, a round", "us", "seconds", times / 1e6, None, _MOST_TIME),
         )
     ]
-    if not many:
-        return found[:2]
-    frames = Row(
+
+
+def _time_row(times: int, socket: bool, pairs: list[tuple[Counted, Counted]]) -> Row:
+    return Row(
         subject="rpc",
-        case=case,
-        figure="bytes of frames, a round",
+        case=_case(times),
+        figure=f"time, a round, {WAYS[socket]}",
+        unit="us",
+        ours=median([1e6 * ours["seconds"] for ours, _ in pairs]),
+        yardstick=median([1e6 * plain["seconds"] for _, plain in pairs]),
+        against="plain grpc.aio",
+        most_ratio=_MOST_TIME,
+        ratios=tuple(ours["seconds"] / plain["seconds"] for ours, plain in pairs),
+    )
+
+
+def _frames_row(times: int, socket: bool, ours: Counted) -> Row:
+    return Row(
+        subject="rpc",
+        case=_case(times),
+        figure=f"bytes of frames, a round, {WAYS[socket]}",
         unit="bytes",
-        ours=ours["frames"] / times,
+        ours=ours["frames"],
         most=_MOST_BYTES,
     )
-    return [*found, frames]
+
+
+def _beside_go(
+    times: int,
+    pairs: list[tuple[Counted, Counted]],
+    theirs: dict[tuple[str, int], original.OriginalRun],
+) -> list[Row]:
+    ours = pairs[0][0]
+    seconds = median([1e6 * one["seconds"] for one, _ in pairs])
+    found = []
+    for name in ("aRPC", "gRPC"):
+        other = theirs[name, times]
+        for figure, unit, value, yardstick in (
+            ("bytes, a round", "bytes", ours["frames"], other.bytes / times),
+            ("time, a round", "us", seconds, 1e6 * other.seconds),
+        ):
+            row = Row(
+                subject="rpc",
+                case=_case(times),
+                figure=f"{figure}, {WAYS[True]}",
+                unit=unit,
+                ours=value,
+                yardstick=yardstick,
+                against=f"{name} in Go, of asyncmachine-go",
+            )
+            found.append(row)
+    return found
 
 
 async def _lag(etcd: str) -> Row:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bench import rounds
+from bench import mirrors, pushes, rounds
 from bench.model import Progress, Row, Size, callers_case, median, percentile
 from bench.processes import Child
 from bench.roles import echo_actor
@@ -30,6 +30,7 @@ _MESSAGE = EchoMsg(msg="m" * 18)
 _SLICES = 10  # of a round, in which the two are measured in turns
 _MANY = 16
 _ROUNDS, _FEW_ROUNDS = 10_000, 50  # beside plain gRPC
+_CHANGES, _FEW_CHANGES = 1000, 20
 _TINY = 0.1  # seconds of a run that only shows that it runs
 _QUESTIONS = 1000
 _MOST_OF_REQUEST = 1.3
@@ -79,7 +80,13 @@ async def measure(size: Size, progress: Progress) -> list[Row]:
                 pair = await _in_turns(server.client, remote.machine, 1, size.seconds)
                 pairs.setdefault(("one process", 1), []).append(pair)
         progress("rpc: rounds beside plain gRPC")
-        beside = await rounds.rows(etcd.endpoint, _ROUNDS if size.seconds > _TINY else _FEW_ROUNDS)
+        few = size.seconds <= _TINY
+        times = _FEW_ROUNDS if few else _ROUNDS
+        beside = await rounds.rows(etcd.endpoint, times, progress, beside_go=not few)
+        progress("rpc: changes that are pushed")
+        beside += await pushes.rows(etcd.endpoint, _FEW_CHANGES if few else _CHANGES)
+        progress("rpc: many mirrors")
+        beside += await mirrors.rows(etcd.endpoint, 10 * (_FEW_CHANGES if few else _CHANGES))
     rows = [_mutations(where, callers, found) for (where, callers), found in pairs.items()]
     return [*rows, _read_row(reads), _byte_row(moved), *beside]
 

@@ -7,11 +7,12 @@ import time
 import node
 from grid import Server
 
-__all__ = ["burn", "small"]
+__all__ = ["Sender", "burn", "small"]
 
 _peer = Server("unused")  # never started: the benchmark offers the functions at its own peer
 
 
+@node.worker(_peer, "small-4")
 @node.worker(_peer, "small")
 def small(number: int) -> int:
     """Nearly nothing."""
@@ -25,3 +26,13 @@ def burn(seconds: float) -> float:
     while time.thread_time() < end:
         pass
     return seconds
+
+
+@node.worker(_peer, "sender")
+class Sender(node.WorkerMachine[node.WorkerStates]):
+    """A worker that sends one payload for each job."""
+
+    async def work(self, input: int) -> int:  # noqa: A002 - as the base has it
+        """Send it."""
+        self.send_payload("number", str(input).encode())
+        return input

@@ -17,7 +17,7 @@ from pathlib import Path
 from docs.rooms import EXCEPTIONS, FLOORS, ROOT, floor_of, imports, room_of
 from docs.trips import TRIPS, Step
 from machine.draw import draw
-from node import WorkerStates
+from node import ClientStates, PoolStates, WorkerStates
 
 __all__ = ["main", "pictures"]
 
@@ -50,6 +50,8 @@ def pictures() -> dict[Path, str]:
     made = {FOLDER / f"rooms-{package}.svg": _house(package) for package in ("grid", "machine")}
     made |= {FOLDER / f"trip-{name}.svg": _trip(steps) for name, steps in TRIPS.items()}
     made[FOLDER / "worker-states.svg"] = draw(WorkerStates, "svg") + "\n"
+    made[FOLDER / "pool-states.svg"] = draw(PoolStates, "svg") + "\n"
+    made[FOLDER / "client-states.svg"] = draw(ClientStates, "svg") + "\n"
     return made
 
 

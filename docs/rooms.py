@@ -41,9 +41,18 @@ PACKAGES: dict[str, frozenset[str]] = {
 # From the ground up. The last floor is the face (`import grid`) with the tools around it.
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "grid": (
-        ("errors", "descriptor_pool", "numbers", "process", "wire_pb2", "trace_context"),
+        (
+            "errors",
+            "descriptor_pool",
+            "numbers",
+            "process",
+            "signatures",
+            "temporary",
+            "wire_pb2",
+            "trace_context",
+        ),
         ("aio", "codec", "deadline", "forks", "grpc_calls", "plain", "timers"),
-        ("exposers", "interceptors", "etcd"),
+        ("exposers", "interceptors", "etcd", "tls"),
         ("environment", "embedded"),
         ("transport",),
         ("registry", "state", "stream"),
@@ -88,7 +97,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("",),
     ),
     "node": (
-        ("pool_pb2", "errors", "names", "settings"),
+        ("pool_pb2", "errors", "events", "names", "settings", "texts"),
         ("conversions", "policy", "streams"),
         ("worker",),
         ("agent", "client", "supervisor"),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from grid.client.placement import PeerLoad
     from grid.client.reports import ActorReport, ActorState
     from grid.client.retry import Retry
+    from grid.client.subscription import Subscription
     from grid.codec import Codec, register
     from grid.errors import GridError
     from grid.etcd import EtcdConfig
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from grid.mailbox.statistics import MailboxStatistics
     from grid.registry.entities import Entity, EntityEvent, EntityFound, EntityLost, EntityWatch
     from grid.registry.names import Kind
+    from grid.registry.reminders import Reminder
     from grid.registry.ring import Ring
     from grid.server.config import ServerConfig
     from grid.server.restarts import Restart
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from grid.server.statistics import ServerStatistics
     from grid.stream import Stream
     from grid.timers import Timer
+    from grid.tls import TLS
     from grid.transport.breaker import BreakerPolicy, BreakerState
     from grid.transport.statistics import (
         BreakerStatistics,
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "TLS",
     "Ack",
     "Actor",
     "ActorContext",
@@ -90,6 +94,7 @@ __all__ = [
     "PeerLoad",
     "PoolStatistics",
     "Proceed",
+    "Reminder",
     "Request",
     "Restart",
     "Retry",
@@ -100,6 +105,7 @@ __all__ = [
     "SessionStatistics",
     "StopSignal",
     "Stream",
+    "Subscription",
     "Timer",
     "errors",
     "handler",
@@ -115,6 +121,7 @@ _HOMES = {
     "client.placement": ("PeerLoad",),
     "client.reports": ("ActorReport", "ActorState"),
     "client.retry": ("Retry",),
+    "client.subscription": ("Subscription",),
     "codec": ("Codec", "register"),
     "errors": ("GridError",),
     "etcd": ("EtcdConfig",),
@@ -125,6 +132,7 @@ _HOMES = {
     "mailbox.statistics": ("MailboxStatistics",),
     "registry.entities": ("Entity", "EntityEvent", "EntityFound", "EntityLost", "EntityWatch"),
     "registry.names": ("Kind",),
+    "registry.reminders": ("Reminder",),
     "registry.ring": ("Ring",),
     "server.config": ("ServerConfig",),
     "server.restarts": ("Restart",),
@@ -132,6 +140,7 @@ _HOMES = {
     "server.statistics": ("ServerStatistics",),
     "stream": ("Stream",),
     "timers": ("Timer",),
+    "tls": ("TLS",),
     "transport.breaker": ("BreakerPolicy", "BreakerState"),
     "transport.statistics": (
         "BreakerStatistics",

@@ -22,10 +22,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from grid.aio import Opening, check_loop
+from grid.client.reminders import Owner, remind
 from grid.deadline import Deadline
 from grid.errors import InvalidArgument
 from grid.exposers import opening_of
 from grid.mailbox.mailbox import Groups, Mailbox
+from grid.plain import AnyMessage
+from grid.registry.reminders import Reminder
 from grid.state import ActorState
 from grid.timers import Timer, Timers
 
@@ -57,7 +60,7 @@ class StopSignal:
         self._loop = asyncio._get_running_loop()
         self._is_set = False
         self._event: asyncio.Event | None = None  # made when first waited for: few do
-        self.reason = ""
+        self.reason: str = ""
 
     def __bool__(self) -> bool:
         return self._is_set
@@ -87,20 +90,13 @@ class StopSignal:
 class ActorLog(logging.LoggerAdapter[logging.Logger]):
     """A logger whose lines say which actor wrote them.
 
-    Each line begins with the actor's full name and epoch; its record has them, and the type and
-    the peer, as the attributes `actor`, `epoch`, `actor_type` and `peer` for structured logs.
+    Each line begins with the actor's full name, its epoch and its peer. For structured logs its
+    record has the attributes `actor`, `actor_type`, `actor_name`, `epoch` and `peer`, as have the
+    lines that the server writes about an actor.
     """
 
     def __init__(self, context: ActorContext) -> None:
-        super().__init__(
-            _log,
-            {
-                "actor": context.id,
-                "actor_type": context.type,
-                "epoch": context.epoch,
-                "peer": context.peer,
-            },
-        )
+        super().__init__(_log, context._log_fields())
 
     def process(
         self, msg: Any, kwargs: MutableMapping[str, Any]
@@ -108,7 +104,7 @@ class ActorLog(logging.LoggerAdapter[logging.Logger]):
         """Add the actor to a line, beside the `extra` of the call."""
         own = self.extra or {}
         kwargs["extra"] = {**own, **(kwargs.get("extra") or {})}
-        return f"{own['actor']}@{own['epoch']}: {msg}", kwargs
+        return f"{own['actor']}@{own['epoch']} on {own['peer']}: {msg}", kwargs
 
 
 class Resources(Protocol):
@@ -186,7 +182,8 @@ class ActorContext:
             call: a function without arguments, async or not. Its error is logged.
 
         Raises:
-            InvalidArgument: `seconds` is no number of seconds, or `call` is not callable.
+            InvalidArgument: `seconds` is no number of seconds, or `call` is no function, or one
+                that needs arguments.
             WrongEventLoop: this is not the actor's loop.
         """
         check_loop(self._stopping._loop, "actor")
@@ -200,9 +197,66 @@ class ActorContext:
         check_loop(self._stopping._loop, "actor")
         return self._timers.start(seconds, call, again=True)
 
+    async def remind(
+        self,
+        name: str,
+        message: AnyMessage,
+        *,
+        after: float | None = None,
+        every: float | None = None,
+    ) -> Reminder:
+        """Have a message sent to this actor later, even if it or its peer have ended by then.
+
+        The reminder is kept in etcd. When it is due, its message comes as a request, with the
+        metadata `grid-reminder` (its name) and `grid-reminder-due` (seconds since 1970); an actor
+        that does not run is started by its type and start bytes. It comes at least once: twice, if
+        the answer was lost. A failed answer counts as one. If no peer can start the
+        actor it is tried again and again, and `grid reminders` shows the error.
+
+        Args:
+            name: the reminder's name; another one of that name is replaced.
+            message: the message.
+            after: seconds until it is due; by default those of `every`.
+            every: seconds from one time to the next, 1 at least; by default it comes once. Of
+                the times that were missed, one is made up for.
+
+        Returns:
+            The reminder, with its time.
+
+        Raises:
+            InvalidName, InvalidArgument, UnsupportedMessage, MessageTooLarge: before any I/O.
+            LeaseLost: the actor no longer has its name.
+            EtcdUnavailable: it may be kept or not. Asking again is safe.
+        """
+        check_loop(self._stopping._loop, "actor")
+        if self._mailbox is None:
+            raise InvalidArgument("ctx.remind", name, "an actor with a mailbox: mailbox=64")
+        owner = Owner(self.id, self.epoch, self.name, name, self.type, self.data)
+        return await remind(self.client, owner, message, after=after, every=every)
+
+    async def forget(self, name: str) -> bool:
+        """Remove a reminder of this actor; False if there is none of that name.
+
+        One that is being sent may still come. Raises as `Client.forget_reminder` does.
+        """
+        return await self.client.forget_reminder(self.name, name)
+
+    async def reminders(self) -> list[Reminder]:
+        """The reminders of this actor that wait; raises as `Client.reminders` does."""
+        return await self.client.reminders(self.name)
+
+    def _log_fields(self) -> dict[str, object]:
+        return {
+            "actor": self.id,
+            "actor_type": self.type,
+            "actor_name": self.name,
+            "epoch": self.epoch,
+            "peer": self.peer,
+        }
+
     @cached_property
     def _timers(self) -> Timers:
-        return Timers(self.id, _log)
+        return Timers(self.id, self.log)
 
     def _begin_timers(self) -> None:
         if "_timers" in self.__dict__:
@@ -270,6 +324,10 @@ class ActorContext:
         if self._resources is None:
             raise InvalidArgument("ctx.state", None, "the state of an actor on a server")
         return self._resources.state_of(self)
+
+    def _cut_state(self, reason: str) -> None:
+        if "state" in self.__dict__:
+            self.state._cut(reason)
 
     async def _save_at_end(self) -> None:
         if "state" in self.__dict__:

@@ -14,11 +14,15 @@ from collections.abc import Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager
 from threading import Lock
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from grid.errors import ForkedProcess, WrongEventLoop
 
-__all__ = ["Opening", "Portal", "being_cancelled", "check_loop", "run"]
+__all__ = ["USER_ERRORS", "Opening", "Portal", "being_cancelled", "check_loop", "run"]
+
+# All that a function of a user may raise, but `GeneratorExit`, by which Python closes its caller.
+# A `CancelledError` of an awaited one may be that of the task: see `being_cancelled`.
+USER_ERRORS = (Exception, asyncio.CancelledError, SystemExit, KeyboardInterrupt)
 
 T = TypeVar("T")
 C = TypeVar("C", bound=AbstractAsyncContextManager[Any])
@@ -69,6 +73,12 @@ class Opening(Generic[C]):
     def __init__(self, open: Callable[[], Coroutine[Any, Any, C]]) -> None:  # noqa: A002
         self._open = open
         self._opened: C | None = None
+
+    if not TYPE_CHECKING:  # which would take any attribute for one that is there
+
+        def __getattr__(self, name: str) -> NoReturn:
+            hint = "it is not open yet: use `async with ... as opened:`, or `await` it"
+            raise AttributeError(f"{name!r}: {hint}", name=name, obj=self)
 
     def __await__(self) -> Generator[Any, Any, C]:
         return self._open().__await__()

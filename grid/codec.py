@@ -79,6 +79,7 @@ class Codec:
         # The grid's own messages are not in the default pool, where `type_of` looks.
         for own in (
             wire_pb2.ActorStop,
+            wire_pb2.ActorMove,
             wire_pb2.ActorReportsQuery,
             wire_pb2.ActorReports,
             wire_pb2.PeerDrain,
@@ -277,5 +278,9 @@ def _likeness(name: str, request: str) -> tuple[bool, bool]:
     return path == asked_path, bool(path) == bool(asked_path)
 
 
-default_codec = Codec()
-register = default_codec.register
+default_codec: Codec = Codec()
+
+
+def register(message: type[T], *, name: str | None = None, accept: Iterable[str] = ()) -> type[T]:
+    """Make a message class known to all of this process; see `Codec.register`."""
+    return default_codec.register(message, name=name, accept=accept)

@@ -12,6 +12,7 @@ Their names are unaffected, on the wire and in pickles.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from google.protobuf import descriptor_pool, reflection
@@ -28,7 +29,9 @@ __all__ = [
 
 _POOL = descriptor_pool.DescriptorPool()
 
-BuildMessageAndEnumDescriptors = builder.BuildMessageAndEnumDescriptors
+BuildMessageAndEnumDescriptors: Callable[[Any, dict[str, Any]], None] = (
+    builder.BuildMessageAndEnumDescriptors
+)
 
 
 def Default() -> descriptor_pool.DescriptorPool:  # noqa: N802  # called by generated code

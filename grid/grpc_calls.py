@@ -20,13 +20,17 @@ from typing import Any, Generic, TypeVar
 import grpc
 import grpc.aio
 
-__all__ = ["ChannelCalls"]
+__all__ = ["ChannelCalls", "StreamStatus"]
 
 T = TypeVar("T")
 
 # Seconds. Cancelled calls end without the network: only a busy machine takes long.
 _LONGEST_END = 5.0
+_LONGEST_WAIT = 5.0  # for the status behind a write that failed; it is here, or nearly
 _PAUSE = 0.001
+
+# The text of `grpc.aio` for a write that failed, whose code is INTERNAL whatever the reason was.
+_WRITE_FAILED = "Internal error from Core"
 
 
 class _Sample:
@@ -169,3 +173,39 @@ async def _ended(waiting: set[asyncio.Future[Any]], latest: float) -> None:
     if waiting:
         left = latest - asyncio.get_running_loop().time()
         await asyncio.wait(tuple(waiting), timeout=max(_PAUSE, left))
+
+
+class StreamStatus:
+    """The status with which a call in both directions has ended.
+
+    When the other side ends a call during a write, the write fails as well. `grpc.aio` writes
+    what it says of that over the status of the call, or takes it for the status until this comes.
+    """
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+        self._found: asyncio.Future[tuple[grpc.StatusCode, str]]
+        self._found = asyncio.get_running_loop().create_future()
+        call.add_done_callback(self._note)  # called for each status that the call is given
+
+    async def get(self) -> tuple[grpc.StatusCode, str]:
+        """The code and the text; waits for the end of the call."""
+        code, text = await self._call.code(), await self._call.details()
+        if text == _WRITE_FAILED:
+            await asyncio.wait((self._found,), timeout=_LONGEST_WAIT)
+        return self._found.result() if self._found.done() else (code, text or "")
+
+    def _note(self, call: Any) -> None:
+        code, text = _result(call.code()), _result(call.details())
+        if text != _WRITE_FAILED and not self._found.done():
+            self._found.set_result((code, text or ""))
+
+
+def _result(known: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that has nothing to wait for."""
+    try:
+        known.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise AssertionError("it waits")

@@ -36,7 +36,9 @@ def check_seconds(argument: str, value: Any, *, zero: bool = True, endless: bool
     """
     good = is_number(value) and value >= 0 and (endless or value <= FOREVER)
     if not good or (value == 0 and not zero):
-        raise InvalidArgument(argument, value, "a number of seconds" + ("" if zero else " above 0"))
+        raise InvalidArgument(
+            argument, repr(value), "a number of seconds" + ("" if zero else " above 0")
+        )
     seconds: float = value
     return seconds
 
@@ -44,15 +46,15 @@ def check_seconds(argument: str, value: Any, *, zero: bool = True, endless: bool
 def check_count(argument: str, value: Any, least: int = 1) -> int:
     """The whole number itself; raises `InvalidArgument` unless it is one from `least` on."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise InvalidArgument(argument, value, f"a whole number, {least} or more")
+        raise InvalidArgument(argument, repr(value), f"a whole number, {least} or more")
     if value < least:
-        raise InvalidArgument(argument, value, f"{least} or more")
+        raise InvalidArgument(argument, repr(value), f"{least} or more")
     return value
 
 
 def check_share(argument: str, value: Any) -> float:
     """The share itself; raises `InvalidArgument` unless it is a number from 0 to 1."""
     if not is_number(value) or not 0 <= value <= 1:
-        raise InvalidArgument(argument, value, "a number from 0 to 1")
+        raise InvalidArgument(argument, repr(value), "a number from 0 to 1")
     share: float = value
     return share

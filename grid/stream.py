@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import copy
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar, overload
 
 from google.protobuf.message import Message
 
@@ -15,10 +15,12 @@ from grid.aio import check_loop
 from grid.codec import Codec
 from grid.errors import GridError, StreamClosed
 from grid.errors.classification import from_actor, mark_of_request
-from grid.plain import AnyMessage
+from grid.plain import AnyMessage, check_reply, of_type
 from grid.transport.stream_end import StreamEnd
 
 __all__ = ["Stream"]
+
+M = TypeVar("M", bound=AnyMessage)
 
 
 class Stream:
@@ -95,8 +97,8 @@ class Stream:
         It saves the task's turn of the event loop, for protocols that answer many short
         messages. What the function does not take (it returns False) `receive` gives to the
         task, and so does it raise what the function raises. While the task is at work,
-        messages wait for it: they are taken in order, whoever takes them. The function runs
-        in a copy of the present context; it must not block.
+        messages wait for it: they are taken in order, by the function or by the task.
+        The function runs in a copy of the present context; it must not block.
 
         Args:
             take: the function.
@@ -108,6 +110,28 @@ class Stream:
             return run(take, decode(name, data))
 
         self._end.hand_to(taken)
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest message that can be sent. Raises as `send` does."""
+        return self._end.largest()
+
+    @property
+    def in_process(self) -> bool:
+        """True if the other side is in this process, on this event loop."""
+        return self._end.in_process
+
+    def share(self, shared: object) -> None:
+        """Let the other side have an object, if it is in this process; see `shared`."""
+        self._end.share(shared)
+
+    def shared(self) -> object | None:
+        """The object that the other side shares, if calling it is as good as sending to it.
+
+        That is so while the other side is in this process, its peer's lease holds, and all
+        items are taken, either way, so that a call does not overtake them. Otherwise None.
+        """
+        return self._end.shared()
 
     def __aiter__(self) -> Self:
         return self
@@ -125,14 +149,38 @@ class Stream:
             raise mark_of_request(copy.copy(error)) from error
         raise StopAsyncIteration
 
-    async def receive(self) -> Message | None:
+    async def items(self, of: type[M]) -> AsyncIterator[M]:
+        """Iterate over the messages of the other side, which must be of one type.
+
+        Raises what `receive` raises.
+        """
+        while (message := await self.receive(of)) is not None:
+            yield message
+
+    @overload
+    async def receive(self) -> Message | None: ...
+    @overload
+    async def receive(self, of: type[M]) -> M | None: ...
+    async def receive(self, of: type[Any] | None = None) -> Any:
         """The next message; None when the other side has finished or closed the stream.
+
+        Args:
+            of: the type that it must have.
 
         Raises:
             GridError: the reason for which it was closed.
             OutcomeUnknown: the connection was lost.
+            UnexpectedReply: it is not of the type `of`; the stream goes on.
         """
-        return await anext(self, None)
+        if of is not None:
+            check_reply(of)
+        message = await anext(self, None)
+        if of is None or message is None:
+            return message
+        try:
+            return of_type(of, message)
+        except GridError as error:
+            raise mark_of_request(error) if self._accepted else error from None
 
     def finish(self) -> None:
         """Send nothing more. The other side's iteration ends; it may still send."""

@@ -18,10 +18,12 @@ from typing import Protocol
 
 from grid.errors import InvalidArgument
 from grid.numbers import check_seconds
+from grid.signatures import needs_arguments
 
 __all__ = ["Clock", "Timer", "Timers"]
 
 Call = Callable[[], Awaitable[object] | object]
+_Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 
 class Clock(Protocol):
@@ -87,7 +89,7 @@ class Turns:
     __slots__ = ("_waiting", "busy")
 
     def __init__(self) -> None:
-        self.busy = False
+        self.busy: bool = False
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def take(self) -> None:
@@ -127,9 +129,9 @@ class Timers:
             another.
     """
 
-    def __init__(self, owner: str, log: logging.Logger, clock: Clock | None = None) -> None:
+    def __init__(self, owner: str, log: _Log, clock: Clock | None = None) -> None:
         self._clock = _LOOP_CLOCK if clock is None else clock
-        self.turns = Turns()
+        self.turns: Turns = Turns()
         self._owner = owner
         self._log = log
         self._tasks: set[asyncio.Task[None]] = set()
@@ -139,10 +141,10 @@ class Timers:
         """Call a function after some seconds, and if `again` is true after each as many more.
 
         Raises:
-            InvalidArgument: the seconds are no such number, or the function cannot be called.
+            InvalidArgument: the seconds are no such number, or the function cannot be called so.
         """
         check_seconds("the time of a timer", seconds, zero=not again)
-        if not callable(call):
+        if not callable(call) or needs_arguments(call):
             raise InvalidArgument("the call of a timer", call, "a function without arguments")
         if self._closed:
             return Timer(None)

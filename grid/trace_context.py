@@ -25,7 +25,7 @@ from importlib import import_module
 
 __all__ = ["hand_out", "look_for_opentelemetry", "onward"]
 
-active = False  # whether any message of this process may have a trace
+active: bool = False  # whether any message of this process may have a trace
 
 _IDS = r"(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 # Of a version after 00 more may follow; it is read as far as 00 goes and passed on whole.

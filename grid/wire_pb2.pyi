@@ -2,7 +2,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import Any as _Any, ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -63,11 +63,21 @@ class ActorReports(_message.Message):
     actors: _containers.RepeatedCompositeFieldContainer[ActorReport]
     running: int
     slots: int
-    def __init__(self, actors: _Optional[_Iterable[_Union[ActorReport, _Mapping]]] = ..., running: _Optional[int] = ..., slots: _Optional[int] = ...) -> None: ...
+    def __init__(self, actors: _Optional[_Iterable[_Union[ActorReport, _Mapping[str, _Any]]]] = ..., running: _Optional[int] = ..., slots: _Optional[int] = ...) -> None: ...
 
 class PeerDrain(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class ActorMove(_message.Message):
+    __slots__ = ("name", "peer", "grace_ms")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    GRACE_MS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    peer: str
+    grace_ms: int
+    def __init__(self, name: _Optional[str] = ..., peer: _Optional[str] = ..., grace_ms: _Optional[int] = ...) -> None: ...
 
 class ActorReport(_message.Message):
     __slots__ = ("name", "type", "state", "restarts", "error", "error_ms")
@@ -179,7 +189,7 @@ class Frame(_message.Message):
     pong: int
     goodbye: Goodbye
     bulk: int
-    def __init__(self, number: _Optional[int] = ..., exchange: _Optional[_Iterable[int]] = ..., kind: _Optional[_Iterable[_Union[Frame.Kind, str]]] = ..., value: _Optional[_Iterable[int]] = ..., route: _Optional[_Iterable[int]] = ..., data: _Optional[_Iterable[bytes]] = ..., notes: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., routes: _Optional[_Iterable[_Union[Route, _Mapping]]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., ping: _Optional[int] = ..., pong: _Optional[int] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ..., bulk: _Optional[int] = ...) -> None: ...
+    def __init__(self, number: _Optional[int] = ..., exchange: _Optional[_Iterable[int]] = ..., kind: _Optional[_Iterable[_Union[Frame.Kind, str]]] = ..., value: _Optional[_Iterable[int]] = ..., route: _Optional[_Iterable[int]] = ..., data: _Optional[_Iterable[bytes]] = ..., notes: _Optional[_Iterable[_Union[Note, _Mapping[str, _Any]]]] = ..., routes: _Optional[_Iterable[_Union[Route, _Mapping[str, _Any]]]] = ..., hello: _Optional[_Union[Hello, _Mapping[str, _Any]]] = ..., ping: _Optional[int] = ..., pong: _Optional[int] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping[str, _Any]]] = ..., bulk: _Optional[int] = ...) -> None: ...
 
 class Route(_message.Message):
     __slots__ = ("number", "receiver", "type_name", "epoch")

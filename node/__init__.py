@@ -14,11 +14,15 @@ from __future__ import annotations
 
 from node.client.client import Client
 from node.client.executor import Executor
-from node.client.mapping import Mapped, MapRun
+from node.client.mapped import Mapped
+from node.client.mapping import MapRun
+from node.client.states import ClientStates
 from node.client.worker import WorkerRef
 from node.errors import (
     ClientLimit,
     JobFailed,
+    NoClient,
+    NoPlace,
     NoWorker,
     PoolError,
     PoolFailed,
@@ -27,22 +31,29 @@ from node.errors import (
 )
 from node.offering import worker
 from node.settings import PoolSettings
+from node.supervisor.states import PoolStates
 from node.supervisor.supervisor import supervise
 from node.worker.machine import WorkerMachine
 from node.worker.running_job import RunningJob, job
 from node.worker.states import WorkerStates
+from rpc.machines.errors import NotPlainData
 
 __all__ = [
     "Client",
     "ClientLimit",
+    "ClientStates",
     "Executor",
     "JobFailed",
     "MapRun",
     "Mapped",
+    "NoClient",
+    "NoPlace",
     "NoWorker",
+    "NotPlainData",
     "PoolError",
     "PoolFailed",
     "PoolSettings",
+    "PoolStates",
     "RunningJob",
     "UnknownKind",
     "WorkerLost",

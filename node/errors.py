@@ -3,8 +3,10 @@
     PoolError
     ├── UnknownKind      no peer offers the kind (caller, or peers that are not up)
     ├── NoWorker         no worker was free in time
-    ├── ClientLimit      the client asks for more workers than the pool grants to one
+    ├── ClientLimit      the client would keep more workers than the pool grants to one
+    ├── NoPlace          no peer has what workers of the kind need; the text has each one's reason
     ├── PoolFailed       workers of the kind fail at their start; the text has their last words
+    ├── NoClient         a worker sends a payload while it serves no client
     ├── WorkerLost       the worker ended; jobs that it had may have run
     └── JobFailed        the job raised in the worker
 
@@ -13,11 +15,13 @@ They derive from `grid.GridError`, so code that handles errors of the grid handl
 
 from __future__ import annotations
 
-from grid.errors import GridError
+from grid.errors import GridError, Retryable
 
 __all__ = [
     "ClientLimit",
     "JobFailed",
+    "NoClient",
+    "NoPlace",
     "NoWorker",
     "PoolError",
     "PoolFailed",
@@ -30,13 +34,11 @@ class PoolError(GridError):
     """The root of the errors of pools."""
 
 
-class UnknownKind(PoolError):
+class UnknownKind(PoolError, Retryable):
     """No peer offers workers of this kind, and none did a moment ago.
 
     Your error, or the peers that define it are not up. Nothing ran.
     """
-
-    retryable = True
 
     def __init__(self, kind: str, namespace: str = "") -> None:
         where = f" in namespace {namespace!r}" if namespace else ""
@@ -47,14 +49,12 @@ class UnknownKind(PoolError):
         self.namespace = namespace
 
 
-class NoWorker(PoolError, TimeoutError):
+class NoWorker(PoolError, Retryable, TimeoutError):
     """No worker became free within the timeout. Nothing ran; ask again, or raise `max`."""
-
-    retryable = True
 
     def __init__(self, kind: str, timeout: float, why: str = "") -> None:
         super().__init__(
-            f"no worker of kind {kind!r} was free within {timeout:g} s"
+            f"no worker of kind {kind!r} was free within {round(timeout, 3):g} s"
             + (f": {why}" if why else "")
         )
         self.kind = kind
@@ -62,27 +62,49 @@ class NoWorker(PoolError, TimeoutError):
         self.why = why
 
 
-class ClientLimit(PoolError):
-    """The client would have more workers than the pool grants to one client.
+class ClientLimit(PoolError, Retryable):
+    """The client would keep more workers for itself than the pool grants to one client.
 
-    Release one first, or raise `per_client` of the kind. Nothing ran.
+    Release one first, have `run` or `map` share them, or raise `per_client` of the kind. Nothing
+    ran.
     """
 
-    retryable = True
-
     def __init__(self, kind: str, limit: int) -> None:
-        super().__init__(f"a client has at most {limit} workers of kind {kind!r} at a time")
+        super().__init__(
+            f"a client has at most {limit} workers of kind {kind!r} at a time, and this one keeps "
+            "them: release one, use `map`, or raise per_client= of the kind"
+        )
         self.kind = kind
         self.limit = limit
 
 
-class PoolFailed(PoolError):
+class NoClient(PoolError):
+    """The worker serves no client to which it could send a payload. Send it in a job."""
+
+    def __init__(self, worker: str, payload: str) -> None:
+        super().__init__(f"worker {worker!r} has no client to send the payload {payload!r} to")
+        self.worker = worker
+        self.payload = payload
+
+
+class NoPlace(PoolError, Retryable):
+    """No peer that offers the kind can run one of its workers; nothing ran.
+
+    The text has the peers with their reasons. Start a peer that has what `cpus`, `room` and
+    `annotations` of the kind ask for, or ask for less.
+    """
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(f"workers of kind {kind!r} have no place: {reason}")
+        self.kind = kind
+        self.reason = reason
+
+
+class PoolFailed(PoolError, Retryable):
     """Workers of the kind fail at their start on every peer; nothing ran.
 
     The text has the last words of one of them. The pool goes on to try.
     """
-
-    retryable = True
 
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(f"workers of kind {kind!r} do not start: {reason}")
@@ -95,7 +117,7 @@ class WorkerLost(PoolError):
 
     Attributes:
         worker: its name.
-        reason: why it ended, if that is known.
+        reason: why it ended, as its agent knows it; else how the connection ended.
         attempts: how often the job was begun.
     """
 
@@ -105,6 +127,10 @@ class WorkerLost(PoolError):
         self.worker = worker
         self.reason = reason
         self.attempts = attempts
+
+    def after(self, attempts: int) -> WorkerLost:
+        """This error of a job that was begun several times."""
+        return WorkerLost(self.worker, self.reason, attempts)
 
 
 class JobFailed(PoolError):

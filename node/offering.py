@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from grid.errors import InvalidArgument
 from grid.server.server import Server
@@ -19,6 +20,7 @@ __all__ = ["worker"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_offered: WeakKeyDictionary[Server, set[str]] = WeakKeyDictionary()  # kinds of each peer
 _MAILBOX = 16  # questions that an agent has not read yet
 _SETTINGS = tuple(one.name for one in fields(PoolSettings))
 
@@ -44,7 +46,8 @@ def worker(server: Server, kind: str, **settings: Any) -> Callable[[F], F]:
         settings: fields of `PoolSettings`.
 
     Raises:
-        InvalidName, InvalidArgument: the kind, a setting, or the function cannot be used.
+        InvalidName, InvalidArgument: the kind, a setting, or the function cannot be used; or the
+            peer, or the function's module, has the kind already.
     """
     if not isinstance(server, Server):
         raise InvalidArgument("the peer of a worker", server, "a grid.Server")
@@ -54,7 +57,13 @@ def worker(server: Server, kind: str, **settings: Any) -> Callable[[F], F]:
     given = PoolSettings(**settings)
 
     def decorate(function: F) -> F:
+        kinds = _offered.setdefault(server, set())
+        if kind in kinds:
+            raise InvalidArgument(
+                "the kind of workers", kind, "one that its peer does not have yet"
+            )
         definition = register(kind, function, given)
+        kinds.add(kind)
         server.define(
             agent_type(kind),
             lambda _: Agent(definition, server.config, lambda: server.address),

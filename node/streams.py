@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from types import TracebackType
 from typing import Self
@@ -13,6 +14,8 @@ from grid.errors import GridError
 from grid.stream import Stream
 
 __all__ = ["PostingStream"]
+
+_log = logging.getLogger("node")
 
 
 class PostingStream:
@@ -76,3 +79,7 @@ class PostingStream:
         except GridError as error:
             self._outbox.clear()
             await self.stream.close(error)  # nothing, if it is over already
+        except Exception as error:  # noqa: BLE001 - the reader must not wait for ever
+            _log.exception("a stream of pools cannot be written")
+            self._outbox.clear()
+            await self.stream.close(f"{type(error).__name__}: {error}")

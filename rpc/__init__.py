@@ -26,6 +26,7 @@ from rpc.machines.errors import (
     SourceRestarted,
     UnknownCall,
 )
+from rpc.machines.files import read_payload, save_payload
 from rpc.machines.payloads import Payload, Progress
 from rpc.machines.remote_machine import RemoteMachine
 from rpc.machines.server import Server
@@ -52,5 +53,7 @@ __all__ = [
     "SourceRestarted",
     "UnknownCall",
     "Visitor",
+    "read_payload",
+    "save_payload",
     "sync",
 ]

@@ -3,7 +3,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import Any as _Any, ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -34,7 +34,7 @@ class MethodOptions(_message.Message):
     type: Routing
     multi: bool
     affinity_func: bool
-    def __init__(self, subscription: bool = ..., topics: bool = ..., topic_params: _Optional[_Union[TopicParams, _Mapping]] = ..., stream: bool = ..., type: _Optional[_Union[Routing, str]] = ..., multi: bool = ..., affinity_func: bool = ...) -> None: ...
+    def __init__(self, subscription: bool = ..., topics: bool = ..., topic_params: _Optional[_Union[TopicParams, _Mapping[str, _Any]]] = ..., stream: bool = ..., type: _Optional[_Union[Routing, str]] = ..., multi: bool = ..., affinity_func: bool = ...) -> None: ...
 
 class TopicParams(_message.Message):
     __slots__ = ("group", "names", "typed", "single_server")

@@ -3,7 +3,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import Any as _Any, ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -54,7 +54,7 @@ class Request(_message.Message):
     metadata: _containers.ScalarMap[str, str]
     raw_request: bytes
     skip_claim: bool
-    def __init__(self, request_id: _Optional[str] = ..., client_id: _Optional[str] = ..., sent_at: _Optional[int] = ..., expiry: _Optional[int] = ..., multi: bool = ..., request: _Optional[_Union[_any_pb2.Any, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., raw_request: _Optional[bytes] = ..., skip_claim: bool = ...) -> None: ...
+    def __init__(self, request_id: _Optional[str] = ..., client_id: _Optional[str] = ..., sent_at: _Optional[int] = ..., expiry: _Optional[int] = ..., multi: bool = ..., request: _Optional[_Union[_any_pb2.Any, _Mapping[str, _Any]]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., raw_request: _Optional[bytes] = ..., skip_claim: bool = ...) -> None: ...
 
 class Response(_message.Message):
     __slots__ = ("request_id", "server_id", "sent_at", "response", "error", "code", "raw_response", "error_details")
@@ -74,7 +74,7 @@ class Response(_message.Message):
     code: str
     raw_response: bytes
     error_details: _containers.RepeatedCompositeFieldContainer[_any_pb2.Any]
-    def __init__(self, request_id: _Optional[str] = ..., server_id: _Optional[str] = ..., sent_at: _Optional[int] = ..., response: _Optional[_Union[_any_pb2.Any, _Mapping]] = ..., error: _Optional[str] = ..., code: _Optional[str] = ..., raw_response: _Optional[bytes] = ..., error_details: _Optional[_Iterable[_Union[_any_pb2.Any, _Mapping]]] = ...) -> None: ...
+    def __init__(self, request_id: _Optional[str] = ..., server_id: _Optional[str] = ..., sent_at: _Optional[int] = ..., response: _Optional[_Union[_any_pb2.Any, _Mapping[str, _Any]]] = ..., error: _Optional[str] = ..., code: _Optional[str] = ..., raw_response: _Optional[bytes] = ..., error_details: _Optional[_Iterable[_Union[_any_pb2.Any, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class ClaimRequest(_message.Message):
     __slots__ = ("request_id", "server_id", "affinity", "handling")
@@ -114,7 +114,7 @@ class Stream(_message.Message):
     message: StreamMessage
     ack: StreamAck
     close: StreamClose
-    def __init__(self, stream_id: _Optional[str] = ..., request_id: _Optional[str] = ..., sent_at: _Optional[int] = ..., expiry: _Optional[int] = ..., open: _Optional[_Union[StreamOpen, _Mapping]] = ..., message: _Optional[_Union[StreamMessage, _Mapping]] = ..., ack: _Optional[_Union[StreamAck, _Mapping]] = ..., close: _Optional[_Union[StreamClose, _Mapping]] = ...) -> None: ...
+    def __init__(self, stream_id: _Optional[str] = ..., request_id: _Optional[str] = ..., sent_at: _Optional[int] = ..., expiry: _Optional[int] = ..., open: _Optional[_Union[StreamOpen, _Mapping[str, _Any]]] = ..., message: _Optional[_Union[StreamMessage, _Mapping[str, _Any]]] = ..., ack: _Optional[_Union[StreamAck, _Mapping[str, _Any]]] = ..., close: _Optional[_Union[StreamClose, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class StreamOpen(_message.Message):
     __slots__ = ("node_id", "metadata")
@@ -137,7 +137,7 @@ class StreamMessage(_message.Message):
     RAW_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     message: _any_pb2.Any
     raw_message: bytes
-    def __init__(self, message: _Optional[_Union[_any_pb2.Any, _Mapping]] = ..., raw_message: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, message: _Optional[_Union[_any_pb2.Any, _Mapping[str, _Any]]] = ..., raw_message: _Optional[bytes] = ...) -> None: ...
 
 class StreamAck(_message.Message):
     __slots__ = ()

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11rpc/service.proto\x12\x10grid.rpc.service\x1a\x19google/protobuf/any.proto\"\xf4\x01\n\x04\x43\x61ll\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12)\n\x04kind\x18\x04 \x01(\x0e\x32\x1b.grid.rpc.service.Call.Kind\x12\x36\n\x08metadata\x18\x05 \x03(\x0b\x32$.grid.rpc.service.Call.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\'\n\x04Kind\x12\x08\n\x04\x43\x41LL\x10\x00\x12\x07\n\x03\x42ID\x10\x01\x12\x0c\n\x08\x44\x45SCRIBE\x10\x02\"j\n\x05Reply\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12%\n\x07\x64\x65tails\x18\x05 \x03(\x0b\x32\x14.google.protobuf.Any\"`\n\x08Interest\x12\x0b\n\x03\x61\x64\x64\x18\x01 \x03(\t\x12\x0e\n\x06remove\x18\x02 \x03(\t\x12\x11\n\tadd_queue\x18\x03 \x03(\t\x12\x14\n\x0cremove_queue\x18\x04 \x03(\t\x12\x0e\n\x06replay\x18\x05 \x01(\x08\"\x1d\n\x08\x41ttached\x12\x11\n\tinterests\x18\x01 \x01(\x04\";\n\x0bPublication\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\r\n\x05queue\x18\x03 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11rpc/service.proto\x12\x10grid.rpc.service\x1a\x19google/protobuf/any.proto\"\x9a\x02\n\x04\x43\x61ll\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12)\n\x04kind\x18\x04 \x01(\x0e\x32\x1b.grid.rpc.service.Call.Kind\x12\x36\n\x08metadata\x18\x05 \x03(\x0b\x32$.grid.rpc.service.Call.MetadataEntry\x12\x0b\n\x03\x62id\x18\x06 \x01(\x04\x12\r\n\x05topic\x18\x07 \x03(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"1\n\x04Kind\x12\x08\n\x04\x43\x41LL\x10\x00\x12\x07\n\x03\x42ID\x10\x01\x12\x0c\n\x08\x44\x45SCRIBE\x10\x02\x12\x08\n\x04LOST\x10\x03\"\xf6\x01\n\x05Reply\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12%\n\x07\x64\x65tails\x18\x05 \x03(\x0b\x32\x14.google.protobuf.Any\x12\x37\n\x08metadata\x18\x06 \x03(\x0b\x32%.grid.rpc.service.Reply.MetadataEntry\x12\x10\n\x08observed\x18\x07 \x01(\x08\x12\x0e\n\x06\x61\x62sent\x18\x08 \x01(\x08\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"`\n\x08Interest\x12\x0b\n\x03\x61\x64\x64\x18\x01 \x03(\t\x12\x0e\n\x06remove\x18\x02 \x03(\t\x12\x11\n\tadd_queue\x18\x03 \x03(\t\x12\x14\n\x0cremove_queue\x18\x04 \x03(\t\x12\x0e\n\x06replay\x18\x05 \x01(\x08\"\x1d\n\x08\x41ttached\x12\x11\n\tinterests\x18\x01 \x01(\x04\";\n\x0bPublication\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\r\n\x05queue\x18\x03 \x01(\x08\"e\n\x06\x45nroll\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x0e\n\x06server\x18\x02 \x01(\t\x12+\n\x03\x61\x64\x64\x18\x03 \x03(\x0b\x32\x1e.grid.rpc.service.TopicMethods\x12\x0e\n\x06remove\x18\x04 \x03(\t\".\n\x0cTopicMethods\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x0f\n\x07methods\x18\x02 \x03(\t\",\n\rTopicInterest\x12\x0b\n\x03\x61\x64\x64\x18\x01 \x03(\t\x12\x0e\n\x06remove\x18\x02 \x03(\t\"M\n\x0cTopicServers\x12\r\n\x05topic\x18\x01 \x01(\t\x12.\n\x07servers\x18\x02 \x03(\x0b\x32\x1d.grid.rpc.service.TopicServer\">\n\x0bTopicServer\x12\x0e\n\x06member\x18\x01 \x01(\t\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\x0f\n\x07methods\x18\x03 \x03(\t\"R\n\nRichStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12%\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Anyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,18 +34,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CALL_METADATAENTRY']._loaded_options = None
   _globals['_CALL_METADATAENTRY']._serialized_options = b'8\001'
+  _globals['_REPLY_METADATAENTRY']._loaded_options = None
+  _globals['_REPLY_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_CALL']._serialized_start=67
-  _globals['_CALL']._serialized_end=311
-  _globals['_CALL_METADATAENTRY']._serialized_start=223
-  _globals['_CALL_METADATAENTRY']._serialized_end=270
-  _globals['_CALL_KIND']._serialized_start=272
-  _globals['_CALL_KIND']._serialized_end=311
-  _globals['_REPLY']._serialized_start=313
-  _globals['_REPLY']._serialized_end=419
-  _globals['_INTEREST']._serialized_start=421
-  _globals['_INTEREST']._serialized_end=517
-  _globals['_ATTACHED']._serialized_start=519
-  _globals['_ATTACHED']._serialized_end=548
-  _globals['_PUBLICATION']._serialized_start=550
-  _globals['_PUBLICATION']._serialized_end=609
+  _globals['_CALL']._serialized_end=349
+  _globals['_CALL_METADATAENTRY']._serialized_start=251
+  _globals['_CALL_METADATAENTRY']._serialized_end=298
+  _globals['_CALL_KIND']._serialized_start=300
+  _globals['_CALL_KIND']._serialized_end=349
+  _globals['_REPLY']._serialized_start=352
+  _globals['_REPLY']._serialized_end=598
+  _globals['_REPLY_METADATAENTRY']._serialized_start=251
+  _globals['_REPLY_METADATAENTRY']._serialized_end=298
+  _globals['_INTEREST']._serialized_start=600
+  _globals['_INTEREST']._serialized_end=696
+  _globals['_ATTACHED']._serialized_start=698
+  _globals['_ATTACHED']._serialized_end=727
+  _globals['_PUBLICATION']._serialized_start=729
+  _globals['_PUBLICATION']._serialized_end=788
+  _globals['_ENROLL']._serialized_start=790
+  _globals['_ENROLL']._serialized_end=891
+  _globals['_TOPICMETHODS']._serialized_start=893
+  _globals['_TOPICMETHODS']._serialized_end=939
+  _globals['_TOPICINTEREST']._serialized_start=941
+  _globals['_TOPICINTEREST']._serialized_end=985
+  _globals['_TOPICSERVERS']._serialized_start=987
+  _globals['_TOPICSERVERS']._serialized_end=1064
+  _globals['_TOPICSERVER']._serialized_start=1066
+  _globals['_TOPICSERVER']._serialized_end=1128
+  _globals['_RICHSTATUS']._serialized_start=1130
+  _globals['_RICHSTATUS']._serialized_end=1212
 # @@protoc_insertion_point(module_scope)

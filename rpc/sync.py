@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 import rpc.machines.client
 import rpc.machines.remote_machine
+from grid.errors import InvalidArgument
 from grid.sync import Client as GridClient
 from machine.core.view import Names
 from machine.schema.schema import Schema
@@ -38,7 +39,14 @@ else:
 
 __all__ = ["Client", "RemoteMachine"]
 
-S = TypeVar("S")
+if TYPE_CHECKING:  # a variable with a default, which the library has from Python 3.13 on
+    from typing_extensions import TypeVar
+
+    S = TypeVar("S", default=Any)
+else:
+    from typing import TypeVar
+
+    S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -186,6 +194,8 @@ class Client(Generic[S]):
         states: type[S] | Schema | None = None,
         **options: Any,
     ) -> None:
+        if not isinstance(client, GridClient):
+            raise InvalidArgument("client", client, "a grid.sync.Client")
         self._grid = client
         self.name = name
 

@@ -8,8 +8,9 @@ import asyncio
 import inspect
 import os
 import shutil
+import signal
 import subprocess
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,9 @@ _FOLDER = pytest.StashKey[Path]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give the run a temporary folder of its own, and the etcd that is asked for."""
+    # A run in the background of a script ignores Ctrl-C, and so would the processes of tests.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = config.stash[_FOLDER] = own_temporary_folder()
     # Hooks of a conftest are not called for fixtures of the session.
     config.pluginmanager.register(LeakCheck(folder))
@@ -63,6 +67,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if any(_is_async(one) for one in (item.function, *(one.func for one in made))):
                 wider = sum(one.scope != "function" for one in made)
                 item.fixturenames.insert(wider, "nothing_is_left_in_the_loop")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep halves of surrogate pairs, which tests log, out of reports: these travel as UTF-8."""
+    report = yield
+    report.sections = [
+        (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report
 
 
 @pytest_asyncio.fixture

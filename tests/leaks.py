@@ -93,6 +93,7 @@ class LeakCheck:
         """Fail the test that leaves something."""
         etcd = item.funcargs.get("grid_etcd") if isinstance(item, pytest.Function) else None
         yield
+        _forget_frames(item)
         left = self._leaks(self._grown_old() if etcd is not None else set())
         left = [f"{one} ({self._late[one]})" if one in self._late else one for one in left]
         if self._shared == _shared_threads():  # a thread that came to stay has sockets of its own
@@ -109,8 +110,7 @@ class LeakCheck:
         still = {f"file descriptor: {one}" for one in _open_files()}
         self._late = {one: test for one, test in self._late.items() if one in still}
         self._ages = {one: self._ages.get(one, 0) + 1 for one in self._late}
-        old = {one for one, age in self._ages.items() if age > _LATE_TESTS}
-        return old if len(old) > _LATE_SOCKETS else set()
+        return {one for one, age in self._ages.items() if age > _LATE_TESTS}
 
     @contextmanager
     def _adopting(self) -> Iterator[None]:
@@ -126,7 +126,10 @@ class LeakCheck:
         pause = _POLL
         while True:
             open_now = {f"file descriptor: {one}" for one in _open_files()} if late else set()
-            left = sorted({one for one in self._left() if not _is_socket(one)} | late & open_now)
+            old = late & open_now
+            if len(old) <= _LATE_SOCKETS:
+                old = set()
+            left = sorted({one for one in self._left() if not _is_socket(one)} | old)
             if not left or time.monotonic() > give_up_at:
                 return left
             # Once is not enough: `collect` does nothing while another thread collects, and leaves
@@ -204,6 +207,15 @@ def keys_without_lease(endpoint: str) -> set[str]:
         for one in found.get("kvs", ())
         if not int(one.get("lease", 0))
     }
+
+
+def _forget_frames(item: pytest.Item) -> None:
+    """Take the frames from errors that are parameters, which stay, and with them connections."""
+    spec = getattr(item, "callspec", None)
+    for one in spec.params.values() if spec is not None else ():
+        if isinstance(one, BaseException):
+            with suppress(AttributeError):  # a frozen one
+                one.__traceback__ = one.__context__ = one.__cause__ = None
 
 
 def _shared_threads() -> set[str]:

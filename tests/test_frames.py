@@ -23,6 +23,7 @@ from grid.embedded import Etcd
 from grid.wire_pb2 import EchoMsg
 from machine import Machine, Schema
 from machine.core.tracer import Tracer
+from rpc import services
 from tests.grid.echo_kit import EchoGrid, go_over_the_wire
 
 ROUNDS = 5
@@ -33,7 +34,8 @@ REQUESTS = {
     ("send", "local"): 38,
     ("send", "session"): 103,
 }
-REMOTE_MUTATIONS = {"local": 144, "session": 230}
+SERVICE_CALLS = {"local": 57, "session": 123}
+REMOTE_MUTATIONS = {"local": 72, "session": 206}
 
 
 class Frames:
@@ -119,6 +121,33 @@ async def test_frames_of_a_request(
         assert frames.each() <= REQUESTS[method, way], frames.explained()
     finally:
         await echo.close()
+
+
+class _Echo:
+    async def echo(self, request: EchoMsg, _: object) -> EchoMsg:
+        return request
+
+
+@pytest.mark.parametrize("way", SERVICE_CALLS)
+async def test_frames_of_a_call_of_a_service(
+    way: str,
+    grid_server: grid.Server,
+    grid_client: grid.Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    go_over_the_wire(way, monkeypatch)
+    monkeypatch.setattr("grid.trace_context._inject", None)
+    monkeypatch.setattr("grid.trace_context.active", False)
+    monkeypatch.setattr("grid.trace_context.look_for_opentelemetry", lambda: None)
+    method = services.MethodSpec("Echo", "echo", EchoMsg, EchoMsg)
+    spec = services.ServiceSpec("frames.Echo", (method,))
+    async with (
+        services.ServiceServer(spec, _Echo(), grid_server),
+        services.ServiceClient(spec, grid_client) as client,
+    ):
+        message = EchoMsg(msg="x")
+        frames = await counted(lambda: client._call(method, (), message, None, None))
+    assert frames.each() <= SERVICE_CALLS[way], frames.explained()
 
 
 @pytest.mark.parametrize("way", REMOTE_MUTATIONS)

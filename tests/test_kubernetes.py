@@ -23,6 +23,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from grid.embedded import Etcd
 from grid.server import lifecycle
+from grid.server.foreground import PATIENCE
 from grid.testing import wait_until
 from tests.grid.cli.cli_kit import Running, grid
 
@@ -121,7 +122,7 @@ def test_variables_are_those_of_the_command(peer: Any) -> None:
 
 
 def test_a_pod_has_the_time_to_leave(pod: Any, peer: Any) -> None:
-    leaving = lifecycle._GRACE + 2 * lifecycle._LAST_ANSWERS + lifecycle._LEAVING
+    leaving = lifecycle._GRACE + 2 * lifecycle._LAST_ANSWERS + PATIENCE
     assert "and 8 seconds to leave" in MANIFEST
     assert leaving + 2.0 <= 8  # the two seconds that cancelled actors have
     drain = float(variables(peer)["GRID_DRAIN_TIMEOUT"])

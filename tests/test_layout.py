@@ -44,6 +44,7 @@ PURE = (
     "grid/registry/ledger.py",
     "grid/registry/names.py",
     "grid/registry/registration.py",
+    "grid/registry/reminders.py",
     "grid/registry/ring.py",
     "grid/registry/view.py",
     "grid/transport/_events.py",

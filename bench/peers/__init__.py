@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 from dataclasses import dataclass
+
+from bench.brokers import find_binary
 
 __all__ = ["PAYLOAD", "PEERS", "Peer", "environment"]
 
@@ -40,8 +41,8 @@ class Peer:
 
     @property
     def missing(self) -> bool:
-        """Whether it cannot be measured here."""
-        if self.command and shutil.which(self.command) is None:
+        """True if it cannot be measured here."""
+        if self.command and find_binary(self.command) is None:
             return True
         return importlib.util.find_spec(self.imports) is None
 

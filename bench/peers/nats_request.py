@@ -6,9 +6,8 @@ import importlib
 from functools import partial
 from typing import Any
 
+from bench.brokers import broker
 from bench.peers import PAYLOAD
-from bench.peers.broker import broker
-from bench.processes import free_port
 from bench.running import closed_loop
 from bench.talk import Orders, drive_on_order, say, until_closed
 
@@ -20,8 +19,7 @@ _SUBJECT = "echo"
 async def serve(_: dict[str, Any], orders: Orders) -> None:
     """A role: the broker and a subscriber that responds."""
     nats: Any = importlib.import_module("nats")
-    port = free_port()
-    async with broker(port, "nats-server", "-a", "127.0.0.1", "-p", str(port)):
+    async with broker("nats") as port:
         connection = await nats.connect(f"nats://127.0.0.1:{port}")
 
         async def echo(message: Any) -> None:

@@ -15,9 +15,8 @@ from functools import partial
 from itertools import count
 from typing import Any
 
+from bench.brokers import broker
 from bench.peers import PAYLOAD
-from bench.peers.broker import broker
-from bench.processes import free_port
 from bench.running import closed_loop
 from bench.talk import Orders, drive_on_order, say, until_closed
 
@@ -30,9 +29,9 @@ _AT_ONCE = 1024
 
 async def serve(_: dict[str, Any], orders: Orders) -> None:
     """A role: the broker and a server of its list."""
-    port = free_port()
-    command = ("redis-server", "--bind", "127.0.0.1", "--port", str(port))
-    async with broker(port, *command, "--save", "", "--appendonly", "no"):
+    async with broker("redis") as port:
+        if port is None:
+            raise FileNotFoundError("redis-server")
         redis = _connect(port)
         serving = asyncio.create_task(_echo(redis))
         say(port=port)

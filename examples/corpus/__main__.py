@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
 import sysconfig
-from collections.abc import Container, Coroutine
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
-
-# gRPC reads this when it is first imported; it takes a third off a request's time.
-os.environ.setdefault(
-    "GRPC_EXPERIMENTS", "-event_engine_client,-event_engine_listener,-event_engine_callback_cq"
-)
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 import grid
-from examples.corpus.app import LARGEST, server
+import node
+import rpc
+from examples.corpus.app import KIND, LARGEST, WORKERS, server
 from examples.corpus.count import Tally, count
-from examples.corpus.failover import Failover, kill_leader
-from examples.corpus.job import Job, NoProgress
-from examples.corpus.peers import PeerEnded, Peers
-from examples.corpus.report import counting, show_failover, show_tally, show_verdict
-from grid.embedded import Etcd
+from examples.corpus.job import Job
+from examples.corpus.report import show_failover, show_tally, show_verdict
+from examples.failover import Failover, kill_leader
+from examples.peers import Peers
+from examples.progress import progress_of
+from examples.stage import exit_code, open_stage
 
 _NAMESPACE = server.config.namespace
 _SPARE = 1.0  # seconds that a failover may take on top of the lease
-_INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
-_ENDING = (signal.SIGINT, signal.SIGTERM)
+_PATIENCE = 60.0  # seconds for the workers to start
 _STDLIB = Path(sysconfig.get_path("stdlib"))
 
 
@@ -69,7 +61,7 @@ def main(
     lease: Annotated[float, typer.Option(help="Seconds until a dead peer is missed.")] = 2.0,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show what the peers log.")] = False,
 ) -> None:
-    """Count the tokens of the Python standard library on a grid of peers.
+    """Count the tokens of the Python standard library on a pool of workers.
 
     Ends with status 0 only if every file was counted exactly once, and right.
     """
@@ -78,7 +70,8 @@ def main(
     sources = _sources(root)[:files]
     if not sources:
         raise typer.BadParameter(f"no Python files in {root}")
-    raise typer.Exit(_exit_code(_Options(sources, peers, lease, kill_leader, verbose)))
+    options = _Options(sources, peers, lease, kill_leader, verbose)
+    raise typer.Exit(exit_code(_run(options, Console(highlight=False))))
 
 
 def _sources(root: Path) -> list[Path]:
@@ -89,63 +82,46 @@ def _sources(root: Path) -> list[Path]:
     )
 
 
-def _exit_code(options: _Options) -> int:
-    console = Console(highlight=False)
-    try:
-        return 0 if asyncio.run(_until_signalled(_run(options, console))) else 1
-    except asyncio.CancelledError:
-        return _INTERRUPTED
-    except (grid.GridError, NoProgress, PeerEnded) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-
-
-async def _until_signalled(work: Coroutine[Any, Any, bool]) -> bool:
-    """Do the work. A signal cancels it, so that what it has started is ended in good order."""
-    working = asyncio.create_task(work)
-    for number in _ENDING:
-        asyncio.get_running_loop().add_signal_handler(number, working.cancel)
-    return await working
-
-
 async def _run(options: _Options, console: Console) -> bool:
-    def log(peer: str, line: str) -> None:
-        if options.verbose:
-            console.print(f"[dim]{peer} {escape(line)}[/]")
+    async with open_stage(
+        "examples.corpus.app:server",
+        _NAMESPACE,
+        peers=options.peers,
+        lease=options.lease,
+        console=console,
+        verbose=options.verbose,
+        timeout=30.0,
+        max_message_bytes=LARGEST,
+    ) as stage:
+        await _workers_ready(stage.client)
+        console.print(f"{WORKERS} workers, each in a process of its own")
+        right = await _count(options, stage.client, stage.peers, console)
+        for kind in ("peers", "pools", "workers"):
+            await stage.show(kind, console)
+        return right
 
-    async with Etcd() as etcd:
-        environment = _environment(etcd.endpoint, options.lease)
-        config = grid.EtcdConfig.parse(etcd.endpoint)
-        async with (
-            Peers(options.peers, environment=environment, log=log) as peers,
-            grid.Client(_NAMESPACE, etcd=config, timeout=30.0, max_message_bytes=LARGEST) as client,
-        ):
-            await peers.wait_until_serving(client)
-            console.print(f"{len(peers.names)} peers, etcd at {etcd.endpoint}")
-            right = await _count(options, client, peers, console)
-            for kind in ("peers", "actors", "mailboxes"):
-                await _show(kind, environment, console)
-            return right
 
-
-def _environment(etcd: str, lease: float) -> dict[str, str]:
-    # What the user has set is about other grids than this one.
-    environment = {name: value for name, value in os.environ.items() if name[:5] != "GRID_"}
-    ours = {"GRID_ETCD": etcd, "GRID_NAMESPACE": _NAMESPACE, "GRID_LEASE": f"{lease:g}"}
-    return environment | ours
+async def _workers_ready(client: grid.Client) -> None:
+    """Wait for the first workers: a few of them would be done before the others had started."""
+    async with (
+        asyncio.timeout(_PATIENCE),
+        rpc.Client(client, f"{KIND}-pool", states=node.PoolStates) as pool,
+    ):
+        await pool.machine.when("PoolReady")
 
 
 async def _count(options: _Options, client: grid.Client, peers: Peers, console: Console) -> bool:
     def kill(peer: str) -> None:
         peers.kill(peer)
-        console.print(f"killed {peer}, which has the leader")
+        console.print(f"killed {peer}, which has the leader, and its workers")
 
     async def kill_half_way(job: Job) -> Failover:
         await job.halfway.wait()
         return await kill_leader(client, kill)
 
     failover: Failover | None = None
-    with counting(console, len(options.files)) as advance:
+    total = len(options.files)
+    with progress_of(console, "counting", "counted", "files", total) as advance:
         job = Job(client, options.files, progress=advance)
         if options.kill_leader:
             _, failover = await asyncio.gather(job.run(), kill_half_way(job))
@@ -172,14 +148,6 @@ def _count_directly(files: list[Path], refused: Container[Path]) -> Tally:
         if file not in refused:
             direct.add(file, count(file.read_bytes()))
     return direct
-
-
-async def _show(kind: str, environment: dict[str, str], console: Console) -> None:
-    console.print(f"\n[dim]$[/] grid {kind}")
-    shown = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "grid.cli", kind, env=environment
-    )
-    await shown.wait()
 
 
 if __name__ == "__main__":

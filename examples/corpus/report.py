@@ -3,50 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from examples.corpus.count import Tally
-from examples.corpus.failover import Failover
 from examples.corpus.job import Job, printable
+from examples.failover import Failover
 
-__all__ = ["counting", "show_failover", "show_tally", "show_verdict"]
+__all__ = ["show_failover", "show_tally", "show_verdict"]
 
 _BUSIEST = 8
 _BAR = 12
-
-
-@contextmanager
-def counting(console: Console, total: int) -> Iterator[Callable[[], None]]:
-    """Shows how far the counting is; call what it yields after each file.
-
-    A bar on a terminal, elsewhere a line at each quarter.
-    """
-    if not console.is_terminal:
-        yield _lines(console, total)
-        return
-    columns = (TextColumn("counting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("counting", total=total)
-        yield lambda: progress.advance(task)
-
-
-def _lines(console: Console, total: int) -> Callable[[], None]:
-    quarters = {total * part // 4 for part in (1, 2, 3, 4)}
-    done = 0
-
-    def advance() -> None:
-        nonlocal done
-        done += 1
-        if done in quarters:
-            console.print(f"counted {done:,} of {total:,} files")
-
-    return advance
 
 
 def show_tally(console: Console, tally: Tally, seconds: float) -> None:
@@ -54,7 +23,7 @@ def show_tally(console: Console, tally: Tally, seconds: float) -> None:
     files = len(tally.files)
     console.print(
         f"\n[bold]{files:,} files[/], {tally.lines:,} lines, {tally.tokens:,} tokens "
-        f"in {seconds:.2f} s: [bold]{files / seconds:,.0f} requests per second[/]\n"
+        f"in {seconds:.2f} s: [bold]{files / seconds:,.0f} jobs per second[/]\n"
     )
     busiest = Counter(dict(tally.names.most_common(_BUSIEST)))
     workers = Counter(dict(sorted(tally.workers.items())))
@@ -69,7 +38,7 @@ def show_failover(console: Console, failover: Failover, resent: int, *, bound: f
     console.print(
         f"\nfailover: [bold]{failover.seconds:.2f} s[/] from the kill of {failover.killed} "
         f"to the leader on {failover.successor}, {verdict} {bound:g} s\n"
-        f"requests sent again, to other workers: {resent}"
+        f"files sent again, to other workers: {resent}"
     )
 
 

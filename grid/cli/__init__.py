@@ -29,6 +29,10 @@ __all__ = ["main"]
 
 _COMPLETION = "_GRID_COMPLETE"  # set by the shell when it asks for completions
 
+# The options of commands that go on until Ctrl-C.
+_WATCH = frozenset({"--watch", "-w"})
+_FOLLOW = frozenset({"--follow", "-f"})
+
 
 def main() -> None:
     """Run the command of this process's arguments, and exit."""
@@ -36,14 +40,14 @@ def main() -> None:
     try:
         sys.exit(_run(sys.argv[1:]))
     except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+        sys.exit(0 if _watches(sys.argv[1:]) else 128 + signal.SIGINT)
 
 
 def _run(arguments: list[str]) -> int:
-    from grid.cli._exits import exits
+    from grid.cli._exits import Code, exits
 
     open_standard_streams()
-    with exits():
+    with exits(interrupted=Code.OK if _watches(arguments) else Code.INTERRUPTED):
         if _COMPLETION in os.environ:
             from grid.cli._completion_scripts import answer
 
@@ -51,3 +55,10 @@ def _run(arguments: list[str]) -> int:
         from grid.cli._app import run
 
         return run(arguments)
+
+
+def _watches(arguments: list[str]) -> bool:
+    """True for a command that Ctrl-C usually ends, also before it has read its options."""
+    before = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    follows = "worker" in before and not _FOLLOW.isdisjoint(before)
+    return follows or not _WATCH.isdisjoint(before)

@@ -1,4 +1,4 @@
-"""`grid start`, `grid stop` and `grid drain`: actors and peers from the command line."""
+"""`grid start`, `stop`, `rebalance` and `drain`: actors and peers from the command line."""
 
 from __future__ import annotations
 
@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 from grid.cli._completion import actor_names, actor_types, peer_names
 from grid.cli._exits import BadInput, NotFound
 from grid.cli._options import Connection, Output, argument, option
-from grid.cli._output import Column, Format, print_row, say
+from grid.cli._output import Column, Format, print_row, print_rows, say
 from grid.cli._values import seconds
-from grid.errors import UnregisteredMailbox
+from grid.errors import NotPlaced, UnregisteredMailbox
 
 if TYPE_CHECKING:
     from grid.client.client import Client
 
-__all__ = ["drain", "start", "stop"]
+__all__ = ["drain", "rebalance", "start", "stop"]
 
+_MOVES = (
+    Column("NAME", "name"),
+    Column("TYPE", "type"),
+    Column("FROM", "from"),
+    Column("TO", "to"),
+)
 _COLUMNS = (Column("NAME", "name"), Column("TYPE", "type"), Column("PEER", "peer"))
 
 
@@ -86,7 +92,11 @@ async def start(
                 timeout=connection.seconds,
             )
         except UnregisteredMailbox:
-            raise NotFound(_no_peer(peer, annotation, connection.where)) from None
+            raise NotFound(_no_peer(peer, connection.where)) from None
+        except NotPlaced as error:
+            if error.asked:
+                raise
+            raise NotFound(str(error)) from None
     row = {"name": name or type, "type": type, "peer": chosen}
     print_row(row, _COLUMNS, output)
 
@@ -115,14 +125,46 @@ async def stop(
     say(f"stopped {name}", style="dim")
 
 
+async def rebalance(
+    connection: Connection,
+    type: Annotated[  # noqa: A002
+        list[str] | None,
+        option(
+            "--type",
+            metavar="TYPE",
+            env="GRID_REBALANCE_TYPE",
+            help="only actors of this type; repeatable",
+            complete=actor_types,
+        ),
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Move actors to where they start now, as after a peer has joined.
+
+    Kept actors are spread, activated and movable ones go to the peer of their name. They end and
+    start again; requests wait meanwhile. It prints the moves.
+
+    $ grid rebalance
+    $ grid rebalance --type room -o json | jq length
+    """
+    async with connection.client() as client:
+        moved = await client.rebalance(type, timeout=connection.timeout)
+    if not moved:
+        say(f"nothing to move in {connection.where}", style="dim")
+    rows = [
+        {"name": one.name, "type": one.type, "from": one.source, "to": one.target} for one in moved
+    ]
+    print_rows(rows, _MOVES, output)
+
+
 async def drain(
     name: Annotated[str, argument("PEER", help="name of the peer", complete=peer_names)],
     connection: Connection,
 ) -> None:
     """Drain a peer: its actors end, and it leaves.
 
-    It is told to, as by SIGTERM; kept and activated actors start on other peers. The command
-    returns once the peer has left, or after --timeout.
+    It is told to, as by SIGTERM; kept, movable and activated actors start on other peers. The
+    command returns once the peer has left, or after --timeout.
 
     $ grid drain peer-2 --timeout 60
     """
@@ -132,7 +174,7 @@ async def drain(
     deadline = Deadline.after(connection.seconds)
     async with connection.client() as client:
         if name not in {one.name for one in await client.query(Kind.PEER)}:
-            raise NotFound(_no_peer(name, None, connection.where))
+            raise NotFound(_no_peer(name, connection.where))
         draining = _drained(client, name, connection.seconds)
         await within(deadline, f"peer {name!r} to leave", draining)
     say(f"{name} has left", style="dim")
@@ -162,8 +204,7 @@ def _data(text: str | None, file: Path | None) -> bytes:
         raise BadInput(f"--data-file: {error}") from None
 
 
-def _no_peer(peer: str | None, annotations: list[str] | None, where: str) -> str:
+def _no_peer(peer: str | None, where: str) -> str:
     if peer is not None:
         return f"there is no peer {peer!r} in {where}; see: grid peers"
-    what = f" with {', '.join(annotations)}" if annotations else ""
-    return f"there is no peer{what} in {where}"
+    return f"there is no peer in {where}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["COMMANDS", "ENTRY_POINTS", "PANELS", "CommandEntry"]
+__all__ = ["COMMANDS", "ENTRY_POINTS", "GUESTS", "PANELS", "CommandEntry"]
 
 ENTRY_POINTS = "grid.commands"  # the group by which other packages add commands
 PANELS = ("Run", "Look", "Talk")
@@ -46,6 +46,7 @@ COMMANDS = {
             "Look",
             "List the kept actors, and the missing ones.",
         ),
+        CommandEntry("reminders", "_reminders", "Look", "List the reminders of actors that wait."),
         CommandEntry("mailboxes", "_listing", "Look", "List the names that accept messages."),
         CommandEntry(
             "leader", "_listing", "Look", "Show the leader; exit code 3 if there is none."
@@ -55,6 +56,18 @@ COMMANDS = {
         CommandEntry("broadcast", "_requests", "Talk", "Send one message to many mailboxes."),
         CommandEntry("start", "_actors", "Talk", "Start an actor and print its peer."),
         CommandEntry("stop", "_actors", "Talk", "Stop an actor; its names are free afterwards."),
+        CommandEntry("forget", "_reminders", "Talk", "Remove a reminder of an actor."),
+        CommandEntry("rebalance", "_actors", "Talk", "Move actors to where they start now."),
         CommandEntry("drain", "_actors", "Talk", "Drain a peer: its actors end, and it leaves."),
+    )
+}
+
+# Commands of other packages that stand among those of this one, if they are installed. Their own
+# summaries would have to be imported.
+GUESTS = {
+    one.name: one
+    for one in (
+        CommandEntry("pools", "", "Look", "List the pools of workers."),
+        CommandEntry("workers", "", "Look", "List the workers of pools."),
     )
 }

@@ -12,12 +12,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal
 
 from grid.cli._output import plain
-from grid.errors import EtcdAuthFailed, EtcdPermissionDenied, GridError
+from grid.errors import EtcdAuthFailed, EtcdPermissionDenied, GridError, SecurityError
 
 if TYPE_CHECKING:
     from grid.client.client import Client
     from grid.etcd import EtcdClient, EtcdConfig, KeyValue
     from grid.registry.entities import Entity
+    from grid.tls import TLS
 
 __all__ = ["Finding", "examine", "version_warning"]
 
@@ -45,7 +46,9 @@ class Finding:
     fix: str = ""
 
 
-async def examine(config: EtcdConfig, namespace: str) -> AsyncIterator[Finding]:
+async def examine(
+    config: EtcdConfig, namespace: str, tls: TLS | None = None
+) -> AsyncIterator[Finding]:
     """Every finding, as soon as it is made; what needs etcd only if etcd answers."""
     from grid.client.client import Client
     from grid.etcd import EtcdClient
@@ -62,7 +65,7 @@ async def examine(config: EtcdConfig, namespace: str) -> AsyncIterator[Finding]:
         yield access
         if access.state == "failed":
             return
-        async with Client(namespace, etcd=etcd, timeout=_TIMEOUT) as client:
+        async with Client(namespace, etcd=etcd, timeout=_TIMEOUT, tls=tls) as client:
             async for finding in _grid(etcd, client):
                 yield finding
 
@@ -203,6 +206,8 @@ async def _peer(client: Client, peer: Entity) -> Finding:
     check = f"peer {peer.name}"
     try:
         said = await client.check(peer.name, timeout=_TIMEOUT)
+    except SecurityError as error:
+        return Finding(check, "failed", plain(f"at {error.address}: {error.reason}"), error.fix)
     except GridError as error:
         fix = f"is it dead, or does nothing lead to {peer.address}? Then correct its --advertise"
         return Finding(check, "failed", plain(str(error)), fix)

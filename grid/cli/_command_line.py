@@ -13,7 +13,8 @@ __all__ = ["command_of", "refuse", "split"]
 
 # Options of a connection, which may also stand before the sub-command.
 _CONNECTION = ("--etcd", "--namespace", "-n", "--timeout", "--etcd-ca", "--etcd-cert", "--etcd-key")
-_BEFORE = frozenset({*_CONNECTION, "--etcd-user", "--etcd-password"})
+_TLS = ("--tls-ca", "--tls-cert", "--tls-key", "--tls-server-name")
+_BEFORE = frozenset({*_CONNECTION, "--etcd-user", "--etcd-password", *_TLS})
 
 
 def command_of(name: str) -> Any:

@@ -18,8 +18,9 @@ from grid.cli._load import TARGET_HELP
 from grid.cli._logs import LogLevel
 from grid.cli._options import argument, option
 from grid.cli._output import say, say_error
+from grid.cli._parser import Parameter
 from grid.cli._serve import LogLevelOption
-from grid.cli._values import seconds, whole_number
+from grid.cli._values import existing_file, seconds, whole_number
 from grid.process import discard_closed_output
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ _USUAL_PORT = 2379
 _START_PATIENCE = 30.0  # seconds
 _POLL = 0.2  # seconds
 _LEAST_DELAY, _LARGEST_DELAY = 0.5, 15.0  # seconds between starts of etcd
+
+
+def _tls_file(flag: str, help: str) -> Parameter:  # noqa: A002
+    return option(flag, metavar="FILE", parser=existing_file(flag), help=f"{help} (PEM)")
 
 
 async def dev(
@@ -78,6 +83,9 @@ async def dev(
             help="time until the names of a dead peer are free",
         ),
     ] = None,
+    tls_ca: Annotated[Path | None, _tls_file("--tls-ca", "authority of the peers")] = None,
+    tls_cert: Annotated[Path | None, _tls_file("--tls-cert", "certificate of each peer")] = None,
+    tls_key: Annotated[Path | None, _tls_file("--tls-key", "key of the certificate")] = None,
     log_level: LogLevelOption = LogLevel.INFO,
 ) -> int:
     """Run etcd and peers of an app on this machine.
@@ -95,6 +103,8 @@ async def dev(
         arguments += ["--namespace", namespace]
     if lease is not None:
         arguments += ["--lease", str(lease)]
+    for flag, file in (("--tls-ca", tls_ca), ("--tls-cert", tls_cert), ("--tls-key", tls_key)):
+        arguments += [] if file is None else [flag, str(file)]
     discard_closed_output()
     with _stop_requests() as stop:
         describing = asyncio.create_task(describe(arguments))
@@ -105,7 +115,7 @@ async def dev(
             if described is None:
                 say_error(f"{target} cannot be served, see above")
                 return Code.FAILED
-            fleet = Fleet(arguments, etcd.endpoint, described.namespace, on_closed=stop.put_nowait)
+            fleet = Fleet(arguments, etcd.endpoint, described, on_closed=stop.put_nowait)
             usual = etcd.endpoint.endswith(f":{_USUAL_PORT}")
             why = (
                 ""

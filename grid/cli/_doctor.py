@@ -31,7 +31,9 @@ async def doctor(connection: Connection, output: Output = Format.TABLE) -> int:
 
     findings: list[dict[str, Any]] = []
     async for finding in examine(
-        connection.etcd_config(), check_namespace(connection.namespace or "default")
+        connection.etcd_config(),
+        check_namespace(connection.namespace or "default"),
+        connection.tls(),
     ):
         findings.append(asdict(finding))
         if output is Format.JSONL:

@@ -64,6 +64,8 @@ _CODES: tuple[tuple[type[GridError], Code], ...] = (
     (DeadlineExceeded, Code.TIMED_OUT),
 )
 
+_LIBRARY_NOISE = "Value error, "  # of the validation of another package's values
+
 _HINTS: tuple[tuple[type[GridError], str], ...] = (
     (
         EtcdUnavailable,
@@ -138,7 +140,7 @@ def _usage_text(error: Exception) -> str | None:
     describe = getattr(error, "format_message", None)
     if describe is None:
         return None
-    text = str(describe()).rstrip(".")
+    text = str(describe()).rstrip(".").replace(_LIBRARY_NOISE, "")
     return f"{text[:1].lower()}{text[1:]}{_see_help(error)}"
 
 

@@ -12,7 +12,7 @@ import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any, TextIO
 
 from grid.cli._exits import Code
 from grid.cli._output import say
@@ -57,9 +57,10 @@ class Restarts:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """Settings of an app that `grid dev` needs."""
+    """Settings of an app that `grid dev` needs; its TLS as fields of `grid.TLS` but the token."""
 
     namespace: str
+    tls: dict[str, Any] | None = None
 
 
 async def describe(arguments: list[str]) -> Described | None:
@@ -90,11 +91,12 @@ class Fleet:
         self,
         arguments: list[str],
         endpoint: str,
-        namespace: str,
+        described: Described,
         *,
         on_closed: Callable[[str], object],
     ) -> None:
-        self.namespace = namespace
+        self.namespace = described.namespace
+        self._tls = described.tls
         self.clean = True
         self._arguments = arguments
         self._endpoint = endpoint
@@ -145,7 +147,8 @@ class Fleet:
                 return
             say(f"starting {name} again in {delay:g} s", style="yellow")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await self._ending.wait()
                 return
             process = await self._start(name)
             if self._ending.is_set():  # the signal to end has missed it
@@ -196,9 +199,11 @@ class Fleet:
         from grid.client.client import Client
         from grid.errors import GridError
         from grid.etcd import EtcdConfig
+        from grid.tls import TLS
 
         config = EtcdConfig.parse(self._endpoint)
-        async with Client(self.namespace, etcd=config) as client:
+        tls = None if self._tls is None else TLS(**self._tls)
+        async with Client(self.namespace, etcd=config, tls=tls) as client:
             try:
                 await asyncio.gather(
                     *(client.wait_until_serving(name, timeout=timeout) for name in self.alive)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 __all__ = ["guests", "run_guest"]
+
+# Options that all commands have and guests need not declare: they reach clients as variables.
+_ETCD = tuple(f"--etcd-{one}" for one in ("ca", "cert", "key", "user", "password"))
+_TLS = tuple(f"--tls-{one}" for one in ("ca", "cert", "key", "server-name"))
+_ALSO = f"Also, as for all commands: {', '.join((*_ETCD, *_TLS))}."
 
 
 def guests() -> list[str]:
@@ -38,12 +45,39 @@ def run_guest(name: str, words: Sequence[str]) -> int | None:
     app = typer.Typer(name="grid", add_completion=False, pretty_exceptions_enable=False)
     for one, part in found.items():
         if isinstance(part, typer.Typer):
-            app.add_typer(part, name=one)
+            app.add_typer(part, name=one, epilog=_ALSO)
         elif part is not None:
-            app.command(one)(part)
+            app.command(one, help=_unwrapped(part), epilog=_ALSO)(part)
     app.callback()(_root)
-    code = app([name, *words], prog_name="grid", standalone_mode=False)
+    try:
+        code = app([name, *_without_security(words)], prog_name="grid", standalone_mode=False)
+    except typer.Abort:  # its word for an interruption
+        raise KeyboardInterrupt from None
     return code if isinstance(code, int) else 0
+
+
+def _unwrapped(command: Any) -> str:
+    """The docstring of a command with each paragraph on one line, examples as they are."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    return "\n\n".join(
+        one if one.lstrip().startswith("$") else " ".join(one.split()) for one in paragraphs
+    )
+
+
+def _without_security(words: Sequence[str]) -> list[str]:
+    """Take the options of TLS and of etcd's users out, and set their variables."""
+    kept: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if word == "--":
+            return [*kept, word, *left]
+        flag, equals, value = word.partition("=")
+        if flag not in (*_ETCD, *_TLS) or not (equals or left):
+            kept.append(word)
+            continue
+        os.environ["GRID_" + flag[2:].upper().replace("-", "_")] = value if equals else left.pop(0)
+    return kept
 
 
 def _root() -> None:

@@ -7,7 +7,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from grid.cli._catalog import COMMANDS, PANELS
+from grid.cli._catalog import COMMANDS, GUESTS, PANELS
 from grid.cli._output import styled
 from grid.cli._parser import Parameter
 
@@ -16,18 +16,15 @@ __all__ = ["CONNECTION", "command_help", "root_help"]
 CONNECTION = "Connection"
 _WIDEST = 100
 _LEFT = 30  # columns of an option's names; longer ones get a line of their own
-_SHORT = 60  # characters of a list that stands beside its heading
+_SHORT = 68  # characters of a list that stands beside its heading
 
-# Options of a connection that share a line, with the text for all of them.
-_TOGETHER = (
-    (("--etcd-ca", "--etcd-cert", "--etcd-key"), "FILE", "TLS to etcd (PEM files)"),
-    (("--etcd-user", "--etcd-password"), "TEXT", "etcd's user"),
-)
+# Options of a connection; those with one beginning share a line.
 _CONNECTION_LINES = (
     ("--etcd HOST:PORT,...", "endpoints of etcd (default: 127.0.0.1:2379)"),
     ("-n, --namespace NAME", "the grid (default: default)"),
     ("--timeout SECONDS", "limit of a call (default: 10)"),
-    *((", ".join(flags) + f" {value}", text) for flags, value, text in _TOGETHER),
+    ("--etcd-ca/-cert/-key FILE", "TLS with etcd (PEM); also --etcd-user/-password"),
+    ("--tls-ca/-cert/-key FILE", "TLS with peers (PEM); also --tls-server-name"),
 )
 
 
@@ -39,20 +36,22 @@ def root_help(guests: Iterable[str] = ()) -> str:
         *_wrap("Actors and mailboxes with unique names; data on stdout, all else on stderr.", "  "),
     ]
     width = max(map(len, COMMANDS)) + 2
+    others = set(guests)
+    known = [one for one in GUESTS.values() if one.name in others]
+    others -= GUESTS.keys()
     for panel in PANELS:
         lines += ["", _heading(panel)]
-        for one in COMMANDS.values():
+        for one in (*COMMANDS.values(), *known):
             if one.panel == panel:
                 lines += _row(one.name, one.summary, width)
-    names = sorted(guests)
+    names = sorted(others)
     if names:
-        heading, listed = _heading("Of other packages"), ", ".join(names)
+        heading, listed = _heading("Others"), ", ".join(names)
         short = len(listed) <= _SHORT
-        lines += ["", f"{heading} {listed}"] if short else ["", heading, *_wrap(listed, "  ")]
+        lines += [f"{heading} {listed}"] if short else ["", heading, *_wrap(listed, "  ")]
     lines += ["", _heading("Options, before the command or after it")]
     for names_of_option, text in _CONNECTION_LINES:
         lines += _row(names_of_option, text, _LEFT)
-    lines += ["", _heading("Options")]
     lines += _row("--install-completion", "completion of names in this shell", _LEFT)
     lines += _row("-h, --help; --version", "this text, or grid COMMAND --help; version", _LEFT)
     lines += ["", *_wrap("Each option has a variable, as GRID_ETCD for --etcd.")]
@@ -117,7 +116,8 @@ def _paragraphs(doc: str) -> Iterator[str]:
 def _row(left: str, text: str, width: int) -> list[str]:
     indent = " " * (width + 2)
     if len(left) + 2 > width:
-        return [f"  {left}", *_wrap(text, indent)]
+        line = f"  {left}  {text}"
+        return [line] if len(line) <= _columns() else [f"  {left}", *_wrap(text, indent)]
     wrapped = _wrap(text, indent) or [""]
     return [f"  {left:<{width}}{wrapped[0][width + 2 :]}".rstrip(), *wrapped[1:]]
 

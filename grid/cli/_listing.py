@@ -17,6 +17,10 @@ Failed = Annotated[
     bool, option("--failed", help="also list actors that ended by an error, and are gone")
 ]
 
+All = Annotated[bool, option("--all", "-a", help="also list processes of pool workers")]
+
+_POOL_WORKER = "pool-worker"  # annotation of peers that are processes of workers, not servers
+
 _KEPT = (
     Column("TYPE", "type"),
     Column("KEEP", "keep"),
@@ -27,15 +31,21 @@ _LONGEST_ERROR = 60  # characters of an error in a table that is not wide
 
 
 async def peers(
-    connection: Connection, watch: Watch = False, output: Output = Format.TABLE
+    connection: Connection,
+    watch: Watch = False,
+    every: All = False,
+    output: Output = Format.TABLE,
 ) -> None:
     """List the peers, and whether they serve.
 
+    Processes of pool workers are peers, too: `--all` lists them, `grid workers` tells more.
+
     $ grid peers
+    $ grid peers --all
     $ grid peers -o json | jq -r '.[] | select(.serving) | .address'
     $ grid peers --watch -o jsonl
     """
-    await _list(connection, Kind.PEER, watch, output)
+    await _list(connection, Kind.PEER, watch, output, every=every)
 
 
 async def actors(
@@ -114,21 +124,26 @@ async def leader(connection: Connection, output: Output = Format.TABLE) -> None:
     print_row(row_of(found[0]), COLUMNS[Kind.ACTOR][2:], output)
 
 
-async def _list(connection: Connection, kind: Kind, watch: bool, output: Format) -> None:
+async def _list(
+    connection: Connection, kind: Kind, watch: bool, output: Format, *, every: bool = True
+) -> None:
     from grid.cli._health import healths
 
     async with connection.client() as client:
         if watch:
             from grid.cli._watching import follow
 
-            await follow(client, kind, output)
+            await follow(client, kind, output, without=None if every else _POOL_WORKER)
             return
-        found = await client.query(kind)
+        entities = await client.query(kind)
+        found = [one for one in entities if every or _POOL_WORKER not in one.annotations]
         peers = kind is Kind.PEER
         serving = await healths(client, (one.name for one in found)) if peers else {}
         rows = [row_of(one, serving) for one in found]
         if not rows:
             say(f"no {_plural(kind)} in {connection.where}", style="dim")
+        if hidden := len(entities) - len(found):
+            say(f"{hidden} processes of pool workers are left out: --all lists them", style="dim")
         print_rows(rows, COLUMNS[kind], output)
 
 

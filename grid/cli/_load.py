@@ -6,18 +6,20 @@ import contextlib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from grid.cli._exits import BadInput
 from grid.errors import GridError
+from grid.signatures import needs_arguments
 
 if TYPE_CHECKING:
     from grid.server.server import Server
 
 __all__ = ["TARGET_HELP", "CannotLoad", "import_module", "import_types", "load_server"]
+
+_IMPORTS = ("<frozen importlib", importlib.__file__)
 
 TARGET_HELP = "a grid.Server, or a function that returns one; :server may be left out"
 
@@ -29,11 +31,11 @@ class CannotLoad(GridError):
 def load_server(target: str) -> Server:
     """The server that `module:attribute` names.
 
-    Errors of the module itself are raised as they are.
-
     Raises:
         BadInput: the text is not of that form.
-        CannotLoad: there is no such module, or no server in it.
+        CannotLoad: there is no such module, or no server in it; or its code fails, and the
+            traceback is on stderr.
+        GridError: the module raises it.
     """
     from grid.server.server import Server
 
@@ -49,27 +51,22 @@ def load_server(target: str) -> Server:
         return found
     if not callable(found):
         raise CannotLoad(f"{target} is {found!r}, which is not a grid.Server{_servers_in(module)}")
-    if _takes_arguments(found) or inspect.iscoroutinefunction(found):
+    if needs_arguments(found) or inspect.iscoroutinefunction(found):
         raise CannotLoad(
             f"{target} is {_kind(found)}, perhaps an actor, and not a grid.Server"
             f"{_servers_in(module)}"
         )
-    made = found()
+    try:
+        made = found()
+    except GridError:
+        raise
+    except Exception as error:  # noqa: BLE001 - of the app's own code
+        _refuse(f"{target} has failed", error)
     if not isinstance(made, Server):
         raise CannotLoad(
             f"{target} returned {made!r}, which is not a grid.Server{_servers_in(module)}"
         )
     return made
-
-
-def _takes_arguments(function: Callable[..., object]) -> bool:
-    try:
-        inspect.signature(function).bind()
-    except TypeError:
-        return True
-    except ValueError:  # a builtin without a signature
-        return False
-    return False
 
 
 def _kind(found: object) -> str:
@@ -80,7 +77,7 @@ def import_module(name: str) -> ModuleType:
     """A module, looked for in the current directory, too.
 
     Raises:
-        CannotLoad: there is none of that name.
+        CannotLoad: there is none of that name, or its import fails; see `load_server`.
     """
     here = str(Path.cwd())
     if here not in sys.path:
@@ -93,8 +90,35 @@ def import_module(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name != missing and not name.startswith(f"{missing}."):
-            raise
+            _refuse(f"{name} cannot be imported", error)
         raise CannotLoad(f"there is no module {missing!r} in {here} or installed") from None
+    except GridError:
+        raise
+    except Exception as error:  # noqa: BLE001 - of the module's own code
+        _refuse(f"{name} cannot be imported", error)
+
+
+def _refuse(text: str, error: Exception) -> NoReturn:
+    """Print the traceback of an error in an app, and say what has failed.
+
+    Raises:
+        CannotLoad: always.
+    """
+    import traceback
+
+    shown = traceback.TracebackException.from_exception(error)
+    part: traceback.TracebackException | None = shown
+    while part is not None:
+        own = [frame for frame in part.stack if not _is_ours(frame.filename)]
+        part.stack = traceback.StackSummary.from_list(own)
+        part = part.__cause__ or part.__context__
+    sys.stderr.write("".join(shown.format()))
+    raise CannotLoad(f"{text}, see above") from None
+
+
+def _is_ours(filename: str) -> bool:
+    """True for a file of the command, or of Python's own imports."""
+    return filename.startswith(_IMPORTS) or Path(filename).parent == Path(__file__).parent
 
 
 def import_types(proto_modules: list[str] | None, app: str | None) -> None:

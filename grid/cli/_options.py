@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -17,6 +17,7 @@ from grid.cli._values import choice, existing_file, seconds
 if TYPE_CHECKING:
     from grid.client.client import Client
     from grid.etcd import EtcdConfig
+    from grid.tls import TLS
 
 __all__ = ["Command", "Connection", "Output", "argument", "option"]
 
@@ -91,6 +92,14 @@ class Connection:
     ] = None
     etcd_password: Annotated[
         str | None, _connection("--etcd-password", metavar="TEXT", help="password of the user")
+    ] = field(default=None, repr=False)
+
+    tls_ca: Annotated[Path | None, _file("--tls-ca", "authority of peers (PEM)")] = None
+    tls_cert: Annotated[Path | None, _file("--tls-cert", "own certificate for peers (PEM)")] = None
+    tls_key: Annotated[Path | None, _file("--tls-key", "key of that certificate (PEM)")] = None
+    tls_server_name: Annotated[
+        str | None,
+        _connection("--tls-server-name", metavar="NAME", help="name in the certificates of peers"),
     ] = None
 
     def client(self) -> Client:
@@ -99,7 +108,7 @@ class Connection:
         from grid.registry.names import check_namespace
 
         namespace = check_namespace(self.namespace or "default")
-        return Client(namespace, etcd=self.etcd_config(), timeout=self.seconds)
+        return Client(namespace, etcd=self.etcd_config(), timeout=self.seconds, tls=self.tls())
 
     @property
     def where(self) -> str:
@@ -128,6 +137,28 @@ class Connection:
         if self.etcd is None:
             return self._checked(lambda: replace(config, **self._given()))
         return self._checked(lambda: EtcdConfig.parse(self.etcd or "", **self._given()))
+
+    def tls(self, of_app: TLS | None = None, **more: Any) -> TLS | None:
+        """TLS of the options and variables, laid over that of an app; None for cleartext.
+
+        Args:
+            of_app: what the app says, if there is one.
+            more: further fields, where they are not None.
+
+        Raises:
+            InvalidArgument: the options do not make sense.
+        """
+        from grid.environment import command_tls
+
+        options = {
+            "ca": self.tls_ca,
+            "cert": self.tls_cert,
+            "key": self.tls_key,
+            "server_name": self.tls_server_name,
+            **more,
+        }
+        given = {name: value for name, value in options.items() if value is not None}
+        return command_tls(**given) if of_app is None else replace(of_app, **given)
 
     def _given(self) -> dict[str, Any]:
         options = {
@@ -205,8 +236,8 @@ class Command:
                 self._takes_connection = True
                 of_connection = get_type_hints(Connection, include_extras=True)
                 shared = [
-                    _parameter(field.name, field.default, of_connection[field.name])
-                    for field in fields(Connection)
+                    _parameter(part.name, part.default, of_connection[part.name])
+                    for part in fields(Connection)
                 ]
             else:
                 found.append(_parameter(name, one.default, hints[name]))

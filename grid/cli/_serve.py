@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import Annotated, Any
 
 from grid.cli._load import TARGET_HELP, load_server
@@ -15,11 +16,12 @@ from grid.cli._logs import LogFormat, LogLevel, set_up_logs
 from grid.cli._options import Connection, argument, option
 from grid.cli._output import print_json
 from grid.cli._parser import Parameter
-from grid.cli._values import choice, seconds
+from grid.cli._values import choice, seconds, whole_number
 from grid.process import discard_closed_output
 
 __all__ = ["serve"]
 
+_MOST_SLOTS = 10_000_000
 _LAST_PATIENCE = 1.0  # seconds for each step of the end of a peer without its owner
 
 
@@ -102,6 +104,15 @@ def serve(
             help="time for actors to end",
         ),
     ] = None,
+    slots: Annotated[
+        int | None,
+        option(
+            "--slots",
+            metavar="N",
+            parser=whole_number("--slots", 1, _MOST_SLOTS),
+            help="actors that run here at most, the leader aside (default: any number)",
+        ),
+    ] = None,
     on_lease_lost: Annotated[
         OnLeaseLost | None,
         option(
@@ -112,6 +123,10 @@ def serve(
             help="rejoin, or exit with 1 (default: rejoin)",
         ),
     ] = None,
+    tls_no_client_certificate: Annotated[
+        bool,
+        option("--tls-no-client-certificate", help="with TLS: ask callers for no certificate"),
+    ] = False,
     reflection: Annotated[
         bool, option("--reflection", help="offer gRPC reflection, for grpcurl")
     ] = False,
@@ -122,7 +137,7 @@ def serve(
 ) -> None:
     """Run one peer until SIGTERM or Ctrl-C.
 
-    Then it drains; a second signal cuts the drain. Options beat what the module says.
+    Then it drains; a second signal cuts the drain. Options beat the module's.
 
     $ grid serve shop.app:server
     $ grid serve shop.app --etcd etcd:2379 --listen 0.0.0.0:7777 --advertise auto
@@ -130,6 +145,7 @@ def serve(
     discard_closed_output()  # an app may print, and its peer serves on without readers
     if owned:
         threading.Thread(target=_end_with_owner, name="owner", daemon=True).start()
+    _hand_on(connection)
     server = load_server(target)
     given = {
         "listen": listen,
@@ -139,19 +155,34 @@ def serve(
         "lease": lease,
         "allow_leadership": False if no_leader else None,
         "drain_timeout": drain_timeout,
+        "slots": slots,
         "on_lease_lost": on_lease_lost and on_lease_lost.value,
         "reflection": True if reflection else None,
         "namespace": connection.namespace,
         "etcd": connection.over(server.config.etcd),
+        "tls": connection.tls(
+            server.config.tls,
+            require_client_certificate=False if tls_no_client_certificate else None,
+        ),
     }
     changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     server.configure(**changes)
     server.config.check()
     if describe:
-        print_json({"namespace": server.config.namespace}, on_one_line=True)
+        # Without its token: health is asked for without one, and output may be kept.
+        tls = server.config.tls and replace(server.config.tls, token=None).plain()
+        print_json({"namespace": server.config.namespace, "tls": tls}, on_one_line=True)
         return
     set_up_logs(log_level, log_format)
     server.run()
+
+
+def _hand_on(connection: Connection) -> None:
+    # The app makes its server before the options are laid over it, and GRID_TOKEN asks for TLS.
+    for name in ("tls_ca", "tls_cert", "tls_key", "tls_server_name"):
+        value = getattr(connection, name)
+        if value is not None:
+            os.environ[f"GRID_{name.upper()}"] = str(value)
 
 
 def _end_with_owner() -> None:

@@ -43,8 +43,14 @@ class _Change:
         return row_of(self.entity, serving)
 
 
-async def follow(client: Client, kind: Kind, output: Format) -> None:
+async def follow(client: Client, kind: Kind, output: Format, *, without: str | None = None) -> None:
     """Print the present entities and then every change.
+
+    Args:
+        client: of the grid.
+        kind: of the entities.
+        output: how they are printed.
+        without: an annotation; peers that have it are left out.
 
     Raises:
         BadInput: a JSON array has no end when it is watched.
@@ -54,7 +60,8 @@ async def follow(client: Client, kind: Kind, output: Format) -> None:
         raise BadInput("-o json is one array, which has no end under --watch: use -o jsonl")
     with _until_the_reader_goes():
         async with client.watch(kind) as events:
-            source = _with_health(client, events) if kind is Kind.PEER else _plain(events)
+            shown = (one async for one in events if without not in one.entity.annotations)
+            source = _with_health(client, shown) if kind is Kind.PEER else _plain(shown)
             async with contextlib.aclosing(source) as changes:
                 if output is not Format.JSONL and sys.stdout.isatty():
                     await _live(changes, kind, wide=output is Format.WIDE)

@@ -7,12 +7,12 @@ the name has one owner in the namespace, and a start whose name is held is conte
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Callable, Coroutine, Iterable
+from copy import copy
 from typing import Any
 
 from grid.aio import being_cancelled
-from grid.client.router import from_etcd
+from grid.client.lookups import from_etcd
 from grid.deadline import Deadline, within
 from grid.errors import ClientClosed, DeadlineExceeded, GridError, UnregisteredMailbox
 from grid.registry.directory import Directory
@@ -71,7 +71,7 @@ class Activation:
             late.add_note(f"an actor is being started for it: {error}")
             raise late from None
         except GridError as error:
-            raise copy.copy(error) from None  # each caller has its own
+            raise copy(error) from error.__cause__  # each caller has its own
         except asyncio.CancelledError:
             if starting.cancelled() and not being_cancelled():
                 raise ClientClosed from None

@@ -14,7 +14,7 @@ from grid.handlers import Declaration, HandlerKind, HandlerTable, table_of
 from grid.registry.names import check_name
 from grid.wire_pb2 import Ack
 
-__all__ = ["ActorRef", "Caller", "HandlerCalls"]
+__all__ = ["ActorRef", "Caller", "HandlerCalls", "ItemsMethod"]
 
 
 class Caller(Protocol):
@@ -66,7 +66,7 @@ class HandlerCalls(ABC):
 
     def _call(self, declared: Declaration) -> Callable[..., Any]:
         if declared.kind is HandlerKind.ITEMS:
-            return self._items
+            return ItemsMethod(self._name, declared.reply or Message, self._items)
         if declared.kind is HandlerKind.STREAM:
             return functools.partial(self._client.stream, self._name)
         if declared.may_be_empty:
@@ -79,6 +79,24 @@ class HandlerCalls(ABC):
 
     @abstractmethod
     def _items(self, message: Message) -> Any: ...
+
+
+class ItemsMethod:
+    """A handler that yields items, as a reference has it: to be called, or subscribed to.
+
+    Attributes:
+        actor: the name of the actor.
+        item: the class of the items.
+    """
+
+    def __init__(self, actor: str, item: type[Any], call: Callable[..., Any]) -> None:
+        self.actor = actor
+        self.item = item
+        self._call = call
+
+    def __call__(self, message: Message, **options: Any) -> Any:
+        """Open a stream and iterate over its items."""
+        return self._call(message, **options)
 
 
 class ActorRef(HandlerCalls):

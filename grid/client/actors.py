@@ -11,9 +11,9 @@ from typing import Literal, TypeVar, cast
 from grid.client.activation import Activation
 from grid.client.actor_ref import ActorRef
 from grid.client.arguments import annotations_of, check_bytes
-from grid.client.placement import PeerLoad, Place, able, check_place, chosen
+from grid.client.lookups import from_etcd, read_registration, registration_of
+from grid.client.placement import PeerLoad, Place, able, check_place, chosen, lacking, passed_over
 from grid.client.reports import ActorReport, reports_of
-from grid.client.router import from_etcd, read_registration
 from grid.client.sender import Messaging
 from grid.deadline import Deadline, within
 from grid.errors import (
@@ -27,13 +27,10 @@ from grid.errors import (
     UnknownActor,
     UnregisteredMailbox,
 )
-from grid.etcd import KeyValue
 from grid.numbers import check_seconds
 from grid.registry.names import Kind, check_actor_type, full_name
 from grid.registry.registration import (
-    MalformedRegistration,
     Registration,
-    decode_registration,
 )
 from grid.registry.ring import Ring
 from grid.wire_pb2 import (
@@ -79,8 +76,8 @@ class ActorCalls(Messaging):
     async def _activate(self, key: str, deadline: Deadline) -> bool:
         return await self._activation(key, deadline)
 
-    async def _start_activated(self, type: str, name: str) -> str:  # noqa: A002
-        return await self.start_actor(type, name=name, if_exists="return")
+    async def _start_activated(self, type: str, name: str) -> None:  # noqa: A002
+        await self.start_actor(type, name=name, if_exists="return")
 
     def actor(self, cls: type[A], name: str) -> A:
         """A typed reference to an actor of a class with handlers.
@@ -143,7 +140,8 @@ class ActorCalls(Messaging):
             UnknownActorType, FactoryFailed, NilActor: the peer has no such actor
                 (of a Go peer a failed factory is a `RequestFailed`).
             UnregisteredMailbox: there is no such peer, or none at all.
-            NotPlaced: several peers were asked, and none took it.
+            NotPlaced: several peers were asked, and none took it, or there are peers and it may
+                be placed on none of them; its `refusals` say why for each.
             What `request` raises. After `OutcomeUnknown` or `DeadlineExceeded`
             the actor may run: look with `query`.
         """
@@ -195,19 +193,24 @@ class ActorCalls(Messaging):
             found = self._peers.find(key) or await read_registration(self._peers, key, deadline)
             await self._start_on(found, start, deadline, again=again)
             return where.peer
+        candidates, unfit = await self._placement(start, where, deadline)
         refusals: dict[str, GridError] = {}
-        for candidate in await self._placement(start, where, deadline):
+        for candidate in candidates:
+            # One that leaves is not waited for, also by clients that send again without end. What
+            # it may have begun ends with its lease.
+            starting = self._start_on(candidate, start, deadline, again=again)
             try:
-                await self._start_on(candidate, start, deadline, again=again)
+                await self._peers.while_there(candidate, starting)
             except NotDelivered as error:
                 refusals[candidate.peer] = error
             else:
                 return candidate.peer
-        if not refusals:
-            raise UnregisteredMailbox("a peer" + _with(where.annotations), self.namespace)
         if len(refusals) == 1:
             raise next(iter(refusals.values()))
-        raise NotPlaced(start.name, {peer: str(error) for peer, error in refusals.items()})
+        told = {peer: str(error) for peer, error in refusals.items()} or unfit
+        if not told:
+            raise UnregisteredMailbox("a peer", self.namespace)
+        raise NotPlaced(start.name, told, asked=bool(refusals))
 
     async def stop_actor(
         self, name: str, *, grace: float | None = None, timeout: float | None = None
@@ -233,7 +236,7 @@ class ActorCalls(Messaging):
         if grace is not None:
             stop.grace_ms = int(check_seconds("grace", grace) * 1000)
         stored = await self._etcd.get(key, timeout=timeout)
-        found = _registration(stored)
+        found = registration_of(stored)
         if found is None:
             raise UnknownActor(name)
         if not found.session:
@@ -310,11 +313,12 @@ class ActorCalls(Messaging):
         key = full_name(self.namespace, Kind.ACTOR, name)
         reading = self._etcd.get(key, timeout=deadline.remaining())
         what = f"resolving {name!r}"
-        return _registration(await from_etcd(self._etcd, deadline, what, reading))
+        return registration_of(await from_etcd(self._etcd, deadline, what, reading))
 
     async def _placement(
         self, start: ActorStart, where: _Where, deadline: Deadline
-    ) -> list[Registration]:
+    ) -> tuple[list[Registration], dict[str, str]]:
+        """The peers to try, in their order; if there are none, why each peer is unfit."""
         for fresh in (False, True):  # a view without such a peer may lag behind
             reading = self._peers.all(fresh=fresh)
             peers = await from_etcd(self._etcd, deadline, "listing the peers", reading)
@@ -323,21 +327,9 @@ class ActorCalls(Messaging):
                 break
         if where.place != "name":
             loads = await asyncio.gather(*(self._load(one, deadline) for one in found.values()))
-            return [found[name] for name in chosen(where.place, loads)]
+            names = chosen(where.place, loads)
+            return [found[name] for name in names], passed_over(where.place, loads)
         if self._ring.members != tuple(sorted(found)):
             self._ring = Ring(found)  # its points cost a hash each: kept while the peers stay
-        return [found[owner] for owner in self._ring.owners(where.key)]
-
-
-def _registration(stored: KeyValue | None) -> Registration | None:
-    if stored is None:
-        return None
-    try:
-        return decode_registration(stored)
-    except MalformedRegistration:
-        return None
-
-
-def _with(annotations: Iterable[str]) -> str:
-    listed = ", ".join(annotations)
-    return f" with {listed}" if listed else ""
+        owners = [found[owner] for owner in self._ring.owners(where.key)]
+        return owners, lacking(peers, where.annotations)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from google.protobuf.message import Message
-
 from grid.client.broadcast import Group
 from grid.client.retry import Retry
 from grid.codec import Codec
 from grid.errors import InvalidArgument, MessageTooLarge
 from grid.numbers import check_count, check_seconds
-from grid.plain import is_plain
 from grid.registry.names import Kind, check_name
 from grid.transport.breaker import BreakerPolicy
 from grid.wire_pb2 import Delivery
@@ -22,7 +19,6 @@ __all__ = [
     "check_group",
     "check_metadata",
     "check_options",
-    "check_reply",
     "kind_of",
 ]
 
@@ -55,12 +51,6 @@ def check_options(
         raise InvalidArgument("breaker", breaker, "a BreakerPolicy")
     if not isinstance(codec, Codec):
         raise InvalidArgument("codec", codec, "a grid.Codec")
-
-
-def check_reply(reply: object) -> None:
-    """Raise `InvalidArgument` unless it is a class of messages, be they of protobuf or plain."""
-    if not isinstance(reply, type) or not (issubclass(reply, Message) or is_plain(reply)):
-        raise InvalidArgument("reply", reply, "a protobuf message's class, e.g. EchoMsg")
 
 
 def check_group(group: Group) -> None:

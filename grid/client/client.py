@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, overload
 
-from grid.client.actors import ActorCalls
+from google.protobuf.message import Message
+
+from grid.client.actor_ref import ItemsMethod
 from grid.client.arguments import kind_of
-from grid.client.router import read_registration
-from grid.deadline import Deadline
+from grid.client.lookups import read_registration
+from grid.client.moving import MovingCalls
+from grid.client.subscription import Subscription
+from grid.deadline import Deadline, check_timeout
 from grid.errors import (
     ClientClosed,
     DeadlineExceeded,
+    InvalidArgument,
     NotDelivered,
     OutcomeUnknown,
     PeerUnreachable,
+    SecurityError,
 )
 from grid.etcd import EtcdClient
+from grid.handlers import ItemsCall
+from grid.numbers import check_seconds
+from grid.plain import AnyMessage, check_reply
 from grid.registry.entities import Entity, EntityWatch, entities
-from grid.registry.names import Kind, full_name, prefix
+from grid.registry.names import Kind, check_name, full_name, prefix
+from grid.stream import Stream
+from grid.tls import TLS
 from grid.transport.statistics import ClientStatistics
 
 __all__ = ["Client"]
 
+F = TypeVar("F", bound=AnyMessage)
+M = TypeVar("M", bound=AnyMessage)
 
-class Client(ActorCalls):
+
+class Client(MovingCalls):
     """The way into a grid, from anywhere that reaches etcd and the peers.
 
     Use it as `async with Client("shop") as client:`, or close it. It connects
@@ -45,6 +62,8 @@ class Client(ActorCalls):
         compression: pack larger messages by `zstd`, `gzip`, or the best that
             both sides have (`auto`); by default never.
         checksum: send a checksum with each message.
+        tls: speak TLS with peers, and no cleartext; see `grid.TLS`. By default what the variables
+            `GRID_TLS_CA`, `GRID_TLS_CERT`, `GRID_TLS_KEY` say, if anything.
         breaker: leave an address alone for a while when it fails again and
             again (see `BreakerPolicy`); by default never. A request then takes
             a longer way, which costs about 10 microseconds of CPU.
@@ -63,6 +82,115 @@ class Client(ActorCalls):
     def max_message_bytes(self) -> int:
         """Bytes of the largest message that is sent or accepted."""
         return self._limit
+
+    @property
+    def tls(self) -> TLS | None:
+        """The TLS that it speaks; None for cleartext."""
+        return self._tls
+
+    # -- subscriptions ------------------------------------------------------------
+
+    @overload
+    def subscribe(
+        self,
+        source: ItemsCall[F, M],
+        first: F,
+        *,
+        resume: Callable[[M], F] | None = None,
+        patience: float = math.inf,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Subscription[M]: ...
+
+    @overload
+    def subscribe(
+        self,
+        source: str,
+        first: AnyMessage,
+        *,
+        item: type[M],
+        resume: Callable[[M], AnyMessage] | None = None,
+        patience: float = math.inf,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Subscription[M]: ...
+
+    @overload
+    def subscribe(
+        self,
+        source: str,
+        first: AnyMessage,
+        *,
+        resume: Callable[[Message], AnyMessage] | None = None,
+        patience: float = math.inf,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Subscription[Message]: ...
+
+    def subscribe(
+        self,
+        source: Any,
+        first: AnyMessage,
+        *,
+        item: type[M] | None = None,
+        resume: Callable[[M], Any] | None = None,
+        patience: float = math.inf,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Subscription[M]:
+        """Receive the items of a stream, and open it again when its actor moves or is lost.
+
+            async with client.subscribe(
+                "feed", Follow(), item=Line, resume=lambda last: Follow(after=last.number)
+            ) as lines:
+                async for line in lines:
+                    ...
+
+        A stream that ends by itself ends it, and so does an error that the actor answers with.
+        Pauses between attempts are those of the client's `retry`, with jitter.
+
+        Args:
+            source: the mailbox's name, or a handler that yields items, as in
+                `client.actor(Feed, "feed").lines`.
+            first: the message that opens the first stream.
+            item: the class that items must have.
+            resume: makes the opening message of a further stream of the last item; by default, and
+                before the first item, it is `first`, so that items may be missed or come twice.
+            patience: seconds without a stream after which the last error is raised; 0 opens
+                one stream only.
+            timeout: seconds until a stream must be accepted; by default the client's.
+            metadata: what the receiving actor shall know about each stream.
+
+        Raises (once entered or iterated):
+            UnregisteredMailbox: the name has no owner when the first stream is opened.
+            What `stream` raises, unless another stream may do better.
+        """
+        self._check_open()
+        if isinstance(source, ItemsMethod):
+            source, item = source.actor, source.item
+        elif not isinstance(source, str):
+            expected = "a name, or a handler that yields items: client.actor(Feed, 'feed').lines"
+            raise InvalidArgument("source", source, expected)
+        check_name(source, Kind.MAILBOX)
+        if item is not None:
+            check_reply(item, "item")
+        if resume is not None and not callable(resume):
+            raise InvalidArgument("resume", resume, "a function of the last item")
+        check_seconds("patience", patience, endless=True)
+        seconds = self.timeout if timeout is None else check_timeout(timeout)
+
+        async def opened(message: AnyMessage, left: float) -> Stream:
+            return await self.stream(source, message, timeout=min(seconds, left), metadata=metadata)
+
+        return Subscription(
+            source,
+            opened,
+            first,
+            item=item,
+            resume=resume,
+            retry=self._router.retry,
+            patience=patience,
+        )
 
     # -- statistics ---------------------------------------------------------------
 
@@ -106,23 +234,25 @@ class Client(ActorCalls):
         Raises:
             UnregisteredMailbox: there is no such peer.
             PeerUnreachable, OutcomeUnknown, DeadlineExceeded: it does not answer.
+            SecurityError: the two sides do not agree on security.
         """
         self._check_open()
         deadline = Deadline.after(self.timeout if timeout is None else timeout)
         key = full_name(self.namespace, Kind.PEER, peer)
         found = self._peers.find(key) or await read_registration(self._peers, key, deadline)
         try:
-            return await self._transport.health(found.address, deadline)
+            return await self._transport.health(self._router.destination(found), deadline)
         except PeerUnreachable:
             # It may be gone, or back at another address.
             found = await read_registration(self._peers, key, deadline)
-            return await self._transport.health(found.address, deadline)
+            return await self._transport.health(self._router.destination(found), deadline)
 
     async def wait_until_serving(self, peer: str, *, timeout: float | None = None) -> None:
         """Return once a peer is registered, reachable and SERVING.
 
         Raises:
             DeadlineExceeded: it was not within the timeout.
+            SecurityError: the two sides do not agree on security; waiting would not help.
         """
         deadline = Deadline.after(self.timeout if timeout is None else timeout)
         pause = 0.02
@@ -130,6 +260,8 @@ class Client(ActorCalls):
             try:
                 if await self.check(peer, timeout=deadline.remaining()) == "SERVING":
                     return
+            except SecurityError:
+                raise
             except (NotDelivered, OutcomeUnknown):
                 pass  # not there yet, not reachable yet, or its connection broke
             await asyncio.sleep(min(pause, deadline.remaining()))

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 from grid.client.router import Router
 from grid.codec import Codec
 from grid.deadline import FOREVER, Deadline
-from grid.errors import DeadlineExceeded, GridError, InvalidArgument, UnexpectedReply
+from grid.errors import DeadlineExceeded, GridError, InvalidArgument
 from grid.interceptors import CallKind, Filter, Interception, Interceptor, OutgoingCall
-from grid.plain import AnyMessage, copy_of, described, is_message, type_name
+from grid.plain import AnyMessage, copy_of, is_message, of_type
 from grid.stream import Stream
 from grid.transport.transport import Outgoing
 
-__all__ = ["OutgoingInterception", "decode_as", "of_type", "outgoing_interception"]
+__all__ = ["OutgoingInterception", "decode_as", "outgoing_interception"]
 
 T = TypeVar("T")
 
@@ -164,13 +164,6 @@ def outgoing_interception(
 def decode_as(codec: Codec, wanted: type, name: str, data: bytes) -> Any:
     """The decoded message, if it is of that type; else raises `UnexpectedReply`."""
     return of_type(wanted, codec.decode(name, data))
-
-
-def of_type(wanted: type, message: Any) -> Any:
-    """The message itself, if it is of that type; else raises `UnexpectedReply`."""
-    if not isinstance(message, wanted):
-        raise UnexpectedReply(type_name(wanted), described(message))
-    return message
 
 
 def _check_outcome(outcome: Any, wanted: type[T]) -> T:

@@ -6,14 +6,17 @@ import asyncio
 import math
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakSet
 
+from grid.client.pending import CLIENT_CLOSED
 from grid.deadline import now
-from grid.errors import GridError
+from grid.errors import GridError, OutcomeUnknown
 from grid.mailbox.dispatcher import Dispatcher, State
 from grid.transport.answer import Answer, Reply
 from grid.transport.deadlines import Deadlines
 from grid.transport.link import Overdue
-from grid.transport.stream_end import LocalPort, StreamEnd
+from grid.transport.stream_end import StreamEnd
+from grid.transport.stream_ports import LocalPort
 
 __all__ = ["LocalCalls", "LocalLink", "LocalStreamAnswer"]
 
@@ -32,6 +35,7 @@ class LocalCalls:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
         self._links: dict[Dispatcher, LocalLink] = {}
+        self._streams: WeakSet[StreamEnd] = WeakSet()
 
     def link(self, here: Dispatcher) -> LocalLink:
         """The way to a peer of this loop."""
@@ -59,17 +63,28 @@ class LocalCalls:
         return number
 
     def cancel(self, number: int) -> bool:
-        """Nobody waits for an answer any more; False if it is there."""
+        """Give up an answer; False if it is there."""
         entry = self.table.get(number)
         if entry is None:
             return False
         entry[0].cancel()
         return True
 
+    def add_stream(self, stream: StreamEnd) -> None:
+        """Take note of a stream, which ends with the client."""
+        self._streams.add(stream)
+
     def close(self) -> None:
-        """Let go of the timer."""
+        """End all requests and streams, as the end of a session does, and let go of the timer."""
         if self._timer is not None:
             self._timer.cancel()
+        for answer, _, _ in tuple(self.table.values()):
+            answer.cut(OutcomeUnknown(CLIENT_CLOSED))
+        for stream in tuple(self._streams):
+            if stream.opened.done():
+                stream.close(OutcomeUnknown(CLIENT_CLOSED))
+            else:
+                stream.set_exception(OutcomeUnknown(CLIENT_CLOSED))
 
     def _schedule(self, at: float) -> None:
         if self._timer is not None:
@@ -131,7 +146,7 @@ class LocalLink:
         return answer.number
 
     def cancel(self, number: int) -> bool:
-        """Nobody waits for a request any more; False if it is over."""
+        """Give up a request; False if it is over."""
         return self._calls.cancel(number)
 
 
@@ -147,13 +162,17 @@ class _LocalAnswer(Answer):
         self._here = here
         self._future = future
         self._table = calls.table
-        self.number = calls.open(self)
+        self.number: int = calls.open(self)
 
     def expire(self) -> None:
         """The caller's time is over."""
+        self.cut(Overdue("overdue"))
+
+    def cut(self, error: GridError) -> None:
+        """Give the caller an error; the receiver sees it leave."""
         self.cancel()
         if not self._future.done():
-            self._future.set_exception(Overdue("overdue"))
+            self._future.set_exception(error)
 
     def cancel(self) -> None:
         """See `Answer.cancel`."""

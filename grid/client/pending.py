@@ -8,16 +8,20 @@ from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
-from grid.errors import GridError
+from grid.errors import GridError, OutcomeUnknown
 from grid.registry.registration import Registration
 from grid.transport.answer import Reply
 from grid.transport.transport import Cancellable, Outgoing
 
-__all__ = ["Sender", "Sent"]
+__all__ = ["CLIENT_CLOSED", "Sender", "Sent"]
+
+CLIENT_CLOSED = "the client was closed"
 
 
 class Sender(Protocol):
     """The client that sent a request, and sends it again."""
+
+    closed: bool
 
     def recover(self, sent: Sent, error: GridError) -> Coroutine[Any, Any, Reply] | GridError:
         """The request sent again after this error, or the error to end with."""
@@ -80,13 +84,13 @@ class Sent(asyncio.Future[Message]):
         self._sender = sender
         self._decode = decode
         self._asking: asyncio.Task[Reply] | None = None
-        self.outgoing = outgoing
-        self.at = at
-        self.timeout = timeout
-        self.idempotent = idempotent
+        self.outgoing: Outgoing = outgoing
+        self.at: float = at
+        self.timeout: float = timeout
+        self.idempotent: bool = idempotent
         self.owner: Registration | None = None
         self.link: Cancellable | None = None
-        self.number = 0
+        self.number: int = 0
 
     def ask(self, asking: Coroutine[Any, Any, Reply]) -> None:
         """Let a task bring the reply."""
@@ -124,7 +128,10 @@ class Sent(asyncio.Future[Message]):
             if not task.cancelled():
                 task.exception()  # retrieved here, or asyncio would log it
             return
-        if task.cancelled():
+        if task.cancelled() and self._sender.closed:
+            # Waiting for it is not cancelled: the client has ended it, as it ends all others.
+            super().set_exception(OutcomeUnknown(CLIENT_CLOSED))
+        elif task.cancelled():
             super().cancel()
         elif (error := task.exception()) is not None:
             super().set_exception(error)

@@ -6,10 +6,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from grid.errors import InvalidArgument
+from grid.errors import InvalidArgument, PeerFull
 from grid.registry.registration import Registration
 
-__all__ = ["PeerLoad", "Place", "able", "check_place", "chosen", "least_loaded"]
+__all__ = [
+    "PeerLoad",
+    "Place",
+    "able",
+    "check_place",
+    "chosen",
+    "lacking",
+    "least_loaded",
+    "passed_over",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,24 @@ def least_loaded(loads: Iterable[PeerLoad]) -> list[str]:
         return (one.actors / one.slots if one.slots else 0.0, one.actors, one.name)
 
     return [one.name for one in sorted((one for one in loads if one.free), key=load)]
+
+
+def lacking(peers: Iterable[Registration], annotations: Iterable[str]) -> dict[str, str]:
+    """Why peers are not able, by name: the annotations that they do not carry."""
+    wanted = list(annotations)
+    found = {}
+    for one in peers:
+        missing = [text for text in wanted if text not in one.annotations]
+        if missing:
+            found[one.peer] = f"it has no annotation {', '.join(missing)}"
+    return found
+
+
+def passed_over(place: Place, loads: Iterable[PeerLoad]) -> dict[str, str]:
+    """Why peers were not chosen by load, by name."""
+    if callable(place):
+        return {one.name: "the function given as place did not choose it" for one in loads}
+    return {one.name: str(PeerFull(one.name, one.slots or 0)) for one in loads if not one.free}
 
 
 def chosen(place: Place, loads: Sequence[PeerLoad]) -> list[str]:

@@ -8,7 +8,7 @@ or `attempts=None`). Then the next try is made when the breaker may let it
 through, if that is before the deadline; if not, the refusal is raised at once.
 
 A name that had an owner seconds ago may be between two owners, as in a rolling
-update. It is looked for again, and that is no try either.
+update. It is looked for again, and that is no try either; nor is one at a peer that drains.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ from tenacity import (
     wait_random,
 )
 
-from grid.deadline import Deadline
+from grid.deadline import Deadline, now
 from grid.errors import (
     BreakerOpen,
+    EtcdUnavailable,
     GridError,
     NotDelivered,
     OutcomeUnknown,
     PeerBusy,
+    PeerNotServing,
     ReceiverBusy,
     UnknownMailbox,
     UnregisteredMailbox,
@@ -45,6 +47,8 @@ T = TypeVar("T")
 
 _WAITED_FOR = (ReceiverBusy, PeerBusy, BreakerOpen)
 _LONGEST_LOOK = 0.2  # seconds between looks for a name that is between two owners
+_TICK = 0.02  # seconds by which the timers of a loop may be early, and more
+_PROMPT = 0.5  # seconds within which etcd answers; one that had less time has not failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ async def resend(
     idempotent: bool,
     wait: bool,
     after: GridError,
+    explain: Callable[[GridError], Awaitable[GridError]] | None = None,
 ) -> T:
     """Make further attempts after a first one failed.
 
@@ -110,8 +115,9 @@ async def resend(
         wait: a full mailbox, or an address that is left alone, is worth trying
             until the deadline.
         after: the error of the first one.
+        explain: makes the error to be raised of the last one; by default it is that.
     """
-    attempts = _Attempts(attempt, after)
+    attempts = _Attempts(attempt, deadline, after)
     await _rest(after, policy, deadline)
 
     def is_safe(error: BaseException) -> bool:
@@ -132,7 +138,7 @@ async def resend(
 
     def pause(state: RetryCallState) -> float:
         error = _error(state)
-        if isinstance(error, UnregisteredMailbox):
+        if isinstance(error, UnregisteredMailbox) or _drains(error):
             return min(_LONGEST_LOOK, backoff(state))
         rest = error.retry_in if isinstance(error, BreakerOpen) else 0.0
         return max(rest, backoff(state))
@@ -147,9 +153,12 @@ async def resend(
     try:
         return await retrying(attempts.once)
     except NotDelivered as error:
+        last = error if explain is None else await explain(error)
         if attempts.unknown:
-            raise OutcomeUnknown(f"an attempt may have arrived; the last: {error}") from error
-        raise
+            raise OutcomeUnknown(f"an attempt may have arrived; the last: {last}") from last
+        raise last from error.__cause__
+    finally:
+        attempts.last = None  # its traceback leads back here: no cycle shall hold connections
 
 
 async def _rest(after: GridError, policy: Retry, deadline: Deadline) -> None:
@@ -165,29 +174,51 @@ def _error(state: RetryCallState) -> BaseException | None:
 
 
 def _counts_as_none(error: BaseException | None, *, wait: bool) -> bool:
-    return isinstance(error, UnregisteredMailbox) or (wait and isinstance(error, _WAITED_FOR))
+    if isinstance(error, UnregisteredMailbox) or _drains(error):
+        return True
+    return wait and isinstance(error, _WAITED_FOR)
+
+
+def _drains(error: BaseException | None) -> bool:
+    # The name will be free in a moment, and another peer has it then.
+    return isinstance(error, PeerNotServing) and error.state == "draining"
 
 
 class _Attempts(Generic[T]):
     """Makes attempts, and remembers what matters of how they ended.
 
     Attributes:
+        last: the error of the last one.
         refused: those that count as no try; nothing was sent.
         unknown: True if one may have arrived.
     """
 
-    def __init__(self, attempt: Callable[[], Awaitable[T]], after: GridError) -> None:
+    def __init__(
+        self, attempt: Callable[[], Awaitable[T]], deadline: Deadline, after: GridError
+    ) -> None:
         self._attempt = attempt
+        self._deadline = deadline
+        self.last: GridError | None = after
         self.refused = int(isinstance(after, (BreakerOpen, UnregisteredMailbox)))
         self.unknown = isinstance(after, OutcomeUnknown)
 
     async def once(self) -> T:
-        """One more."""
+        """One more. One that is cut as it begins ends as the one before it."""
+        began = now()
         try:
             return await self._attempt()
-        except (BreakerOpen, UnregisteredMailbox):
+        except EtcdUnavailable as error:
+            if self._deadline.remaining() < _TICK and now() - began < _PROMPT:
+                raise (self.last or error) from None
+            self.last = error
+            raise
+        except GridError as error:
+            self.last = error
+            self._count(error)
+            raise
+
+    def _count(self, error: GridError) -> None:
+        if isinstance(error, (BreakerOpen, UnregisteredMailbox)) or _drains(error):
             self.refused += 1
-            raise
-        except OutcomeUnknown:
+        elif isinstance(error, OutcomeUnknown):
             self.unknown = True
-            raise

@@ -18,12 +18,13 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
+from grid.client.dead_peers import DeadPeers
 from grid.client.local import LocalCalls, LocalLink, LocalStreamAnswer
+from grid.client.lookups import read_registration
 from grid.client.pending import Sent
 from grid.client.retry import Retry, may_resend, resend
 from grid.deadline import FOREVER, Deadline, now, request_overdue, within
-from grid.errors import DeadlineExceeded, GridError, UnregisteredMailbox
-from grid.etcd import EtcdClient
+from grid.errors import GridError, PeerUnreachable, UnregisteredMailbox
 from grid.mailbox.dispatcher import Dispatcher, local_dispatcher
 from grid.registry.directory import Directory
 from grid.registry.registration import Registration
@@ -33,11 +34,12 @@ from grid.transport.stream_end import StreamEnd
 from grid.transport.transport import Destination, Outgoing, Transport
 from grid.transport.unix_paths import reachable_socket
 
-__all__ = ["Router", "from_etcd", "read_registration"]
+__all__ = ["Router"]
 
 T = TypeVar("T")
 
 _BETWEEN_OWNERS = 3.0  # seconds in which another owner may take a name
+_COMING = 0.25  # seconds in which the watch tells of a name that was just taken
 _LOST_NAMES = 10_000  # that are remembered
 _DESTINATIONS = 1000  # that are remembered; peers come and go
 
@@ -46,6 +48,7 @@ class Router:
     """Asks mailboxes by name, within a deadline and a policy of resending.
 
     Attributes:
+        retry: the policy.
         activate: starts an actor for the full name of a mailbox that no peer holds; False if
             no peer does that for the name.
     """
@@ -62,19 +65,22 @@ class Router:
         self._mailboxes = mailboxes
         self._transport = transport
         self._ready = transport.ready
-        self._retry = retry
+        self.retry = retry
         self._local = LocalCalls()
         self._asking: set[asyncio.Task[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._largest = largest
-        self._destinations: dict[str, tuple[tuple[int, str], Destination]] = {}
+        self._destinations: dict[str, tuple[tuple[int, str, bool], Destination]] = {}
         self._directories = (mailboxes, peers)
-        self.activate: Callable[[str, Deadline], Awaitable[bool]] | None = None
+        self.activate: Callable[[str, Deadline], Awaitable[bool]] = _activate_none
+        self.closed: bool = False
+        self._dead_peers = DeadPeers(mailboxes, self.start)
         self._left: dict[str, float] = {}  # when names lost their owners, the first one first
         mailboxes.on_left = peers.on_left = self._has_left
 
     async def close(self) -> None:
-        """End what goes on by itself, and let go of timers."""
+        """End what goes on by itself or inside of the process, and let go of timers."""
+        self.closed = True
         self._local.close()
         tasks = tuple(self._asking)
         for task in tasks:
@@ -119,7 +125,7 @@ class Router:
         except Overdue:
             raise request_overdue(key, owner.address, timeout) from None
         except GridError as error:
-            if not may_resend(error, self._retry, idempotent=idempotent, wait=wait):
+            if self._is_final(error, idempotent=idempotent, wait=wait):
                 raise
             first = error.with_traceback(None)  # which would hold this frame
         outgoing = Outgoing(key, 0, type_name, data, metadata)
@@ -158,7 +164,7 @@ class Router:
         """Send a failed message again if that is safe; see `Sender`."""
         if isinstance(error, Overdue) and sent.owner is not None:
             return request_overdue(sent.outgoing.receiver, sent.owner.address, sent.timeout)
-        if not may_resend(error, self._retry, idempotent=sent.idempotent, wait=False):
+        if self._is_final(error, idempotent=sent.idempotent, wait=False):
             return error
         deadline = Deadline(sent.at, sent.timeout)
         return self.ask_again(
@@ -177,7 +183,7 @@ class Router:
             owner = await self._owner(outgoing.receiver, deadline)
             here = local_dispatcher(owner.address)
             if here is None:
-                to = self._destination(owner)
+                to = self.destination(owner)
                 await self._transport.tell(to, outgoing._replace(epoch=owner.epoch), deadline)
             else:
                 sent = _own(outgoing._replace(epoch=owner.epoch))
@@ -194,7 +200,7 @@ class Router:
             addressed = outgoing._replace(epoch=owner.epoch)
             here = local_dispatcher(owner.address)
             if here is None:
-                return await self._transport.stream(self._destination(owner), addressed, deadline)
+                return await self._transport.stream(self.destination(owner), addressed, deadline)
             return await self._stream_here(here, addressed, deadline)
 
         return await self._resending(once, outgoing.receiver, deadline)
@@ -208,14 +214,14 @@ class Router:
         wait: bool,
         after: GridError,
     ) -> Reply:
-        """Ask after a first attempt failed in a way that allows it."""
+        """Ask after a first attempt failed, if it did in a way that allows it."""
 
         async def once() -> Reply:
             await self._read(outgoing.receiver, deadline)
             return await self._ask_once(outgoing, deadline, idempotent)
 
-        return await resend(
-            once, self._retry, deadline, idempotent=idempotent, wait=wait, after=after
+        return await self._resend(
+            once, outgoing.receiver, deadline, idempotent=idempotent, wait=wait, after=after
         )
 
     def start(self, asking: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -233,7 +239,7 @@ class Router:
         try:
             return await self._ask_once(outgoing, deadline, idempotent)
         except GridError as error:
-            if not may_resend(error, self._retry, idempotent=idempotent, wait=wait):
+            if self._is_final(error, idempotent=idempotent, wait=wait):
                 raise
             first = error.with_traceback(None)  # which would hold this frame
         return await self.ask_again(
@@ -247,7 +253,7 @@ class Router:
         sent = outgoing._replace(epoch=owner.epoch)
         here = self._here(owner)
         if here is None:
-            to = self._destination(owner)
+            to = self.destination(owner)
             return await self._transport.ask(to, sent, deadline, again=idempotent)
         future, number = here.request(*sent, deadline.at)
         try:
@@ -266,6 +272,7 @@ class Router:
         self, here: Dispatcher, outgoing: Outgoing, deadline: Deadline
     ) -> StreamEnd:
         end = StreamEnd()
+        self._local.add_stream(end)
         answer = LocalStreamAnswer(here, end, self._largest, deadline.at)
         here.accept(*_own(outgoing), answer)
         try:
@@ -280,7 +287,7 @@ class Router:
         try:
             return await once()
         except GridError as error:
-            if not may_resend(error, self._retry, idempotent=False, wait=False):
+            if self._is_final(error, idempotent=False, wait=False):
                 raise
             first = error.with_traceback(None)  # which would hold this frame
 
@@ -288,19 +295,63 @@ class Router:
             await self._read(key, deadline)
             return await once()
 
-        return await resend(again, self._retry, deadline, idempotent=False, wait=False, after=first)
+        return await self._resend(again, key, deadline, idempotent=False, wait=False, after=first)
+
+    def _is_final(self, error: GridError, *, idempotent: bool, wait: bool) -> bool:
+        # That of a peer which may have died is explained to the caller.
+        if isinstance(error, PeerUnreachable):
+            return False
+        return not may_resend(error, self.retry, idempotent=idempotent, wait=wait)
+
+    async def _resend(
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        key: str,
+        deadline: Deadline,
+        *,
+        idempotent: bool,
+        wait: bool,
+        after: GridError,
+    ) -> T:
+        async def explain(error: GridError) -> GridError:
+            return await self._dead_peers.explain(error, key, deadline)
+
+        if not may_resend(after, self.retry, idempotent=idempotent, wait=wait):
+            raise await explain(after) from after.__cause__
+        return await resend(
+            attempt,
+            self.retry,
+            deadline,
+            idempotent=idempotent,
+            wait=wait,
+            after=after,
+            explain=explain,
+        )
 
     async def _owner(self, key: str, deadline: Deadline) -> Registration:
         return self._mailboxes.find(key) or await self._read(key, deadline)
 
     async def _read(self, key: str, deadline: Deadline) -> Registration:
+        if all(one.loaded for one in self._directories) and self._mailboxes.find(key) is None:
+            # The watch has told of all owners but the newest, and a start finds those, too: that
+            # saves a look-up for each name that is activated.
+            started = await self._activated(key, deadline)
+            if started is not None:
+                return started
         try:
             return await read_registration(self._mailboxes, key, deadline)
         except UnregisteredMailbox as error:
-            if self.activate is not None and await self.activate(key, deadline):
-                return await read_registration(self._mailboxes, key, deadline)
+            started = await self._activated(key, deadline)
+            if started is not None:
+                return started
             error.between_owners = now() - self._left.get(key, -math.inf) < _BETWEEN_OWNERS
             raise
+
+    async def _activated(self, key: str, deadline: Deadline) -> Registration | None:
+        if not await self.activate(key, deadline):
+            return None
+        found = await self._mailboxes.coming(key, min(_COMING, deadline.remaining()))
+        return found or await read_registration(self._mailboxes, key, deadline)
 
     def _has_left(self, owner: Registration) -> None:
         self._note_loss(owner.key)
@@ -322,46 +373,24 @@ class Router:
                 break
             del self._left[first]
 
-    def _destination(self, owner: Registration) -> Destination:
-        offers = (owner.session, owner.socket)
+    def destination(self, owner: Registration) -> Destination:
+        """The ways to a peer, from what it says of itself."""
+        offers = (owner.session, owner.socket, owner.tls)
         known = self._destinations.get(owner.address)
         if known is not None and known[0] == offers:
             return known[1]
         socket = reachable_socket(owner.socket) if owner.socket else ""
-        found = Destination(owner.address, socket, owner.session > 0)
+        found = Destination(owner.address, socket, owner.session > 0, owner.tls)
         if len(self._destinations) >= _DESTINATIONS:
             self._destinations.clear()
         self._destinations[owner.address] = (offers, found)
         return found
 
 
+async def _activate_none(key: str, deadline: Deadline) -> bool:
+    return False
+
+
 def _own(outgoing: Outgoing) -> Outgoing:
     # The receiver's own metadata, as it is over a wire.
     return outgoing._replace(metadata=dict(outgoing.metadata)) if outgoing.metadata else outgoing
-
-
-async def read_registration(directory: Directory, key: str, deadline: Deadline) -> Registration:
-    """Read a registration in etcd.
-
-    Raises:
-        UnregisteredMailbox: no peer holds it.
-        EtcdUnavailable: etcd did not answer by the deadline; nothing was sent.
-        EtcdError: etcd refuses.
-    """
-    namespace, _, name = key.split(".")
-    reading = directory.read(key)
-    found = await from_etcd(directory.etcd, deadline, f"resolving {name!r}", reading)
-    if found is None:
-        raise UnregisteredMailbox(name, namespace)
-    return found
-
-
-async def from_etcd(etcd: EtcdClient, deadline: Deadline, what: str, reading: Awaitable[T]) -> T:
-    """Return what is read from etcd, or raise `EtcdUnavailable` when the deadline has passed.
-
-    Not `DeadlineExceeded`: that would say that the request may have been acted upon.
-    """
-    try:
-        return await within(deadline, what, reading)
-    except DeadlineExceeded:
-        raise etcd.unanswered(f"{what} in etcd", deadline.timeout) from None

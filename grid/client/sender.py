@@ -13,31 +13,27 @@ from google.protobuf.message import Message
 
 from grid import trace_context
 from grid.aio import Opening
-from grid.client.arguments import check_group, check_metadata, check_options, check_reply
+from grid.client.arguments import check_group, check_metadata, check_options
 from grid.client.broadcast import BroadcastResult, Group, collect
-from grid.client.interception import decode_as, of_type, outgoing_interception
+from grid.client.interception import decode_as, outgoing_interception
 from grid.client.retry import Retry
 from grid.client.router import Router
 from grid.codec import Codec, default_codec
 from grid.deadline import Deadline, check_timeout
-from grid.environment import default_etcd, default_namespace
-from grid.errors import (
-    ClientClosed,
-    IncompleteBroadcast,
-    InvalidName,
-    WrongEventLoop,
-)
+from grid.environment import default_etcd, default_namespace, default_tls
+from grid.errors import ClientClosed, IncompleteBroadcast, InvalidName, WrongEventLoop
 from grid.etcd import EtcdClient, EtcdConfig
 from grid.forks import check_grpc
 from grid.interceptors import Filter, Interceptor, OutgoingCall
-from grid.plain import AnyMessage
+from grid.plain import AnyMessage, check_reply, of_type
 from grid.registry.directory import Directory
 from grid.registry.names import Kind, check_name, prefix
 from grid.stream import Stream
+from grid.tls import TLS
 from grid.transport.breaker import BreakerPolicy
-from grid.transport.breaker_transport import GuardedTransport
+from grid.transport.breaker_transport import make_transport
 from grid.transport.settings import SessionSettings
-from grid.transport.transport import Outgoing, Transport
+from grid.transport.transport import Outgoing
 
 __all__ = ["Messaging"]
 
@@ -60,13 +56,14 @@ class Messaging:
         max_message_bytes: int = 100 * 1024 * 1024,
         compression: str | None = None,
         checksum: bool = False,
+        tls: TLS | None = None,
         breaker: BreakerPolicy | None = None,
         filters: Iterable[Filter[OutgoingCall]] = (),
         interceptors: Iterable[Interceptor[OutgoingCall]] = (),
         codec: Codec = default_codec,
     ) -> None:
         check_grpc()
-        self.namespace = default_namespace(namespace)
+        self.namespace: str = default_namespace(namespace)
         check_options(timeout, retry, sessions_per_peer, breaker, codec)
         self.timeout = timeout
         self._mailbox_prefix = prefix(self.namespace, Kind.MAILBOX)
@@ -77,12 +74,9 @@ class Messaging:
         self._settings = SessionSettings(
             max_message_bytes=max_message_bytes, compression=compression, checksum=checksum
         )
-        self._transport = (
-            Transport(settings=self._settings, sessions=sessions_per_peer)
-            if breaker is None
-            else GuardedTransport(
-                breaker=breaker, settings=self._settings, sessions=sessions_per_peer
-            )
+        self._tls = default_tls(tls)
+        self._transport = make_transport(
+            breaker, settings=self._settings, sessions=sessions_per_peer, tls=self._tls
         )
         self._mailboxes = Directory(self._etcd, self.namespace, Kind.MAILBOX)
         self._peers = Directory(self._etcd, self.namespace, Kind.PEER)
@@ -93,7 +87,7 @@ class Messaging:
         self._interception = outgoing_interception(
             filters, interceptors, self._router, codec, self._outgoing_if_open
         )
-        self._router.activate = getattr(self, "_activate", None)  # of `ActorCalls`
+        self._router.activate = self._activate
         trace_context.look_for_opentelemetry()
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -349,6 +343,9 @@ class Messaging:
         return result
 
     # -- inside --------------------------------------------------------------------
+
+    async def _activate(self, key: str, deadline: Deadline) -> bool:
+        return False  # messages alone start no actors: see `ActorCalls`
 
     def _check_open(self) -> None:
         if self._closed:

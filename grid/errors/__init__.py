@@ -32,11 +32,18 @@
     │   ├── PeerUnreachable         no connection to the peer
     │   ├── PeerFull                the peer has no free slot for another actor (no resend)
     │   ├── NotPlaced               no peer that was asked took the actor
+    │   ├── SecurityError           both sides do not agree on security (no resend)
+    │   │   ├── TlsRequired         the peer speaks TLS only, the client does not (caller)
+    │   │   ├── TlsNotOffered       the client speaks TLS only, the peer does not
+    │   │   ├── PeerNotTrusted      the certificate of the peer is not accepted
+    │   │   ├── ClientNotTrusted    the peer does not accept the client's certificate (caller)
+    │   │   └── TokenRefused        the peer asks for another token (caller)
     │   ├── Filtered                a filter of the sender or the receiver skipped it (no resend)
     │   └── BreakerOpen             the peer failed too often; it is left alone for a while
     ├── OutcomeUnknown              sent; it may or may not have been acted upon
     │   └── RequestDropped          the receiver had it and ended without an answer
     ├── StreamClosed                the stream is over
+    │   └── ActorEnded              because its actor has ended, which may start elsewhere
     ├── StreamsUnsupported          the peer has no streams (caller)
     ├── DeadlineExceeded            no answer in time (also a TimeoutError)
     ├── RequestFailed               the receiver answered with an error of its own
@@ -61,7 +68,9 @@
         └── EmbeddedEtcdFailed      the embedded etcd did not start
 
 `retryable` says whether sending the same again is safe: True means that no
-actor saw the request. Every argument of an error is an attribute of it.
+actor saw the request. To try again or elsewhere, catch `Retryable`: `NotDelivered`,
+`EtcdUnavailable`, `EtcdOutOfSpace`, `StoreUnavailable` and the retryable errors of `rpc` and
+`node` derive from it. Every argument of an error is an attribute of it.
 """
 
 from grid.errors._actors import (
@@ -73,8 +82,9 @@ from grid.errors._actors import (
     UnknownActor,
     UnknownActorType,
 )
-from grid.errors._base import GridError
+from grid.errors._base import GridError, Retryable
 from grid.errors._delivery import (
+    ActorEnded,
     BreakerOpen,
     DeadlineExceeded,
     Filtered,
@@ -130,9 +140,18 @@ from grid.errors._registry import (
     LeaseLost,
     LeaseTooShort,
 )
+from grid.errors._security import (
+    ClientNotTrusted,
+    PeerNotTrusted,
+    SecurityError,
+    TlsNotOffered,
+    TlsRequired,
+    TokenRefused,
+)
 from grid.errors._state import StateFenced, StoreUnavailable, UnexpectedState
 
 __all__ = [
+    "ActorEnded",
     "ActorStartFailed",
     "ActorStillRunning",
     "AddressInUse",
@@ -142,6 +161,7 @@ __all__ = [
     "BreakerOpen",
     "CannotRunHere",
     "ClientClosed",
+    "ClientNotTrusted",
     "DeadlineExceeded",
     "EmbeddedEtcdFailed",
     "EtcdAuthFailed",
@@ -171,16 +191,22 @@ __all__ = [
     "PeerBusy",
     "PeerFull",
     "PeerNotServing",
+    "PeerNotTrusted",
     "PeerUnreachable",
     "ReceiverBusy",
     "RequestDropped",
     "RequestFailed",
+    "Retryable",
+    "SecurityError",
     "ServerNotRunning",
     "StaleEpoch",
     "StateFenced",
     "StoreUnavailable",
     "StreamClosed",
     "StreamsUnsupported",
+    "TlsNotOffered",
+    "TlsRequired",
+    "TokenRefused",
     "UndecodableMessage",
     "UnexpectedReply",
     "UnexpectedState",

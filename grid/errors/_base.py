@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-__all__ = ["GridError", "text_of"]
+__all__ = ["GridError", "Retryable", "text_of"]
 
 
 class GridError(Exception):
@@ -26,8 +26,30 @@ class GridError(Exception):
         hidden = ("_", "retryable")
         return {k: v for k, v in vars(self).items() if not k.startswith(hidden)}
 
+    def __copy__(self) -> GridError:
+        """The same error without a traceback, for another of several that meet it.
+
+        Each `raise` of one object adds to its traceback, which keeps all that is in its frames.
+        """
+        other = _rebuild(type(self), self.attributes())
+        other.__cause__ = self.__cause__
+        for note in getattr(self, "__notes__", ()):
+            other.add_note(note)
+        return other
+
     def __reduce__(self) -> tuple[Callable[..., GridError], tuple[type[Self], dict[str, Any]]]:
         return _rebuild, (type(self), self.attributes())
+
+
+class Retryable(GridError):
+    """Nothing was acted upon: try again, now or later, or go elsewhere.
+
+    The one class to catch for that. Every error whose `retryable` is True derives from it. Some
+    that derive from it have `retryable` False, since the same again to the same receiver would end
+    the same way: `PeerFull` (go to another peer), `Filtered` and `SecurityError`.
+    """
+
+    retryable = True
 
 
 def _rebuild(cls: type[GridError], attributes: Mapping[str, Any]) -> GridError:

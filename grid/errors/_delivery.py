@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from grid.errors._base import GridError
+from grid.errors._base import GridError, Retryable
 from grid.errors.codes import code_name
 
 __all__ = [
+    "ActorEnded",
     "BreakerOpen",
     "DeadlineExceeded",
     "Filtered",
@@ -32,10 +33,11 @@ __all__ = [
 ]
 
 
-class NotDelivered(GridError):
-    """No actor saw the request: a resend is safe."""
+_MOST_REFUSALS = 8  # that a text names
 
-    retryable = True
+
+class NotDelivered(Retryable):
+    """No actor saw the request: a resend is safe."""
 
 
 class UnknownMailbox(NotDelivered):
@@ -84,12 +86,20 @@ class ReceiverBusy(NotDelivered):
 
 
 class MailboxClosed(NotDelivered):
-    """The mailbox closed before its owner read the request."""
+    """The mailbox closed before its owner read the request.
+
+    Attributes:
+        reason: what its actor ended by, if that was an error.
+    """
 
     name: str
+    reason: str = ""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"grid: receiver busy: {name!r} closed", name=name)
+    def __init__(self, name: str, reason: str = "") -> None:
+        because = f": its actor ended by {reason}" if reason else ""
+        # A reason only where there is one: older receivers take the error without it.
+        told = {"reason": reason} if reason else {}
+        super().__init__(f"grid: receiver busy: {name!r} closed{because}", name=name, **told)
 
 
 class StaleEpoch(NotDelivered):
@@ -142,7 +152,10 @@ class PeerNotServing(NotDelivered):
 
 
 class PeerUnreachable(NotDelivered):
-    """No connection to the peer could be made; it may have died just now."""
+    """No connection to the peer could be made; it may have died just now.
+
+    If it has, its names are free once its lease is over; the error of a client says when.
+    """
 
     address: str
     reason: str
@@ -170,20 +183,29 @@ class PeerFull(NotDelivered):
 
 
 class NotPlaced(NotDelivered):
-    """No peer that was asked took the actor; it runs nowhere.
+    """No peer takes the actor; it runs nowhere.
 
     Attributes:
         name: of the actor.
-        refusals: the error of each peer, by its name.
+        refusals: why each peer does not, by its name: its error, or what it lacks.
+        asked: some peer that may have it was asked; if none was, starting it again helps only
+            after the peers have changed.
     """
 
     name: str
     refusals: dict[str, str]
+    asked: bool
 
-    def __init__(self, name: str, refusals: dict[str, str]) -> None:
-        told = "; ".join(f"{peer}: {error}" for peer, error in refusals.items())
+    def __init__(self, name: str, refusals: dict[str, str], *, asked: bool = True) -> None:
+        named = list(refusals.items())[:_MOST_REFUSALS]
+        told = "; ".join(f"{peer}: {error}" for peer, error in named)
+        if len(refusals) > len(named):
+            told += f"; and {len(refusals) - len(named)} more"
         super().__init__(
-            f"grid: no peer takes the actor {name!r}: {told}", name=name, refusals=refusals
+            f"grid: no peer takes the actor {name!r}: {told}",
+            name=name,
+            refusals=refusals,
+            asked=asked,
         )
 
 
@@ -273,7 +295,8 @@ class UnknownMessageType(RequestFailed):
         GridError.__init__(
             self, f"codec: unregistered message type: {type_name!r}", type_name=type_name
         )
-        self.text, self.code = str(self), "UNIMPLEMENTED"
+        self.text: str = str(self)
+        self.code: str = "UNIMPLEMENTED"
 
     def attributes(self) -> dict[str, Any]:
         return {"type_name": self.type_name}
@@ -293,7 +316,8 @@ class UndecodableMessage(RequestFailed):
             type_name=type_name,
             reason=reason,
         )
-        self.text, self.code = str(self), "INVALID_ARGUMENT"
+        self.text: str = str(self)
+        self.code: str = "INVALID_ARGUMENT"
 
     def attributes(self) -> dict[str, Any]:
         # Without a reason as peers of an older version know it.
@@ -339,6 +363,13 @@ class StreamClosed(GridError):
     def __init__(self, reason: str = "") -> None:
         text = "the stream is closed" + (f": {reason}" if reason else "")
         super().__init__(text, reason=reason)
+
+
+class ActorEnded(StreamClosed):
+    """The stream is over because its actor has ended, be it to start on another peer."""
+
+    def __init__(self, reason: str = "the actor has ended") -> None:
+        super().__init__(reason)
 
 
 class StreamsUnsupported(GridError):

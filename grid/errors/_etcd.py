@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from grid.errors._base import GridError
+from grid.errors._base import GridError, Retryable
 
 __all__ = [
     "EmbeddedEtcdFailed",
@@ -26,10 +26,8 @@ class EtcdError(GridError):
         super().__init__(f"etcd: {detail}", detail=detail)
 
 
-class EtcdUnavailable(EtcdError):
+class EtcdUnavailable(EtcdError, Retryable):
     """No endpoint answered in time. Start etcd, or correct the endpoints."""
-
-    retryable = True
 
 
 class EtcdAuthFailed(EtcdError):
@@ -40,10 +38,8 @@ class EtcdPermissionDenied(EtcdError):
     """The etcd user may not read or write the key."""
 
 
-class EtcdOutOfSpace(EtcdError):
+class EtcdOutOfSpace(EtcdError, Retryable):
     """The quota of etcd is used up: compact and defragment it, then disarm the alarm."""
-
-    retryable = True
 
 
 class EtcdCompacted(EtcdError):

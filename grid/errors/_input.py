@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from grid.errors._base import GridError
 
 __all__ = [
@@ -65,6 +67,10 @@ class InvalidActorType(InvalidName):
         return "actor type"
 
 
+# The user and password of a URL, and the password among the settings of a database.
+_SECRETS = re.compile(r"(?<=://)[^\s,]*@|(?<=password=)[^\s&;]+", re.IGNORECASE)
+
+
 class InvalidArgument(GridError, ValueError):
     """An argument is out of its range. Nothing was sent; give another value.
 
@@ -78,7 +84,8 @@ class InvalidArgument(GridError, ValueError):
     expected: str
 
     def __init__(self, argument: str, value: object, expected: str) -> None:
-        text = value if isinstance(value, str) else repr(value)
+        # Errors reach logs, and a URL may have a password.
+        text = _SECRETS.sub("...", value if isinstance(value, str) else repr(value))
         super().__init__(
             f"grid: {argument} must be {expected}, not {text}",
             argument=argument,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grid.errors._base import GridError
+from grid.errors._base import GridError, Retryable
 
 __all__ = ["StateFenced", "StoreUnavailable", "UnexpectedState"]
 
@@ -27,7 +27,7 @@ class StateFenced(GridError):
         )
 
 
-class StoreUnavailable(GridError):
+class StoreUnavailable(Retryable):
     """A store of states cannot be reached now; to load or save again is safe."""
 
     text: str

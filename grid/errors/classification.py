@@ -28,6 +28,7 @@ from grid.errors._actors import (
 )
 from grid.errors._base import GridError, text_of
 from grid.errors._delivery import (
+    ActorEnded,
     BreakerOpen,
     DeadlineExceeded,
     Filtered,
@@ -82,6 +83,14 @@ from grid.errors._registry import (
     AlreadyRegistered,
     LeaseLost,
     LeaseTooShort,
+)
+from grid.errors._security import (
+    ClientNotTrusted,
+    PeerNotTrusted,
+    SecurityError,
+    TlsNotOffered,
+    TlsRequired,
+    TokenRefused,
 )
 from grid.errors._state import StateFenced, StoreUnavailable, UnexpectedState
 
@@ -153,6 +162,13 @@ TABLE: dict[type[BaseException], Meaning] = {
     UnregisteredMailbox: Meaning("NOT_FOUND", _UNAVAILABLE, travels=False),
     NotPlaced: Meaning("UNAVAILABLE", _UNAVAILABLE, travels=False),
     PeerUnreachable: Meaning("UNAVAILABLE", _UNAVAILABLE, _BROKEN),
+    # One side has to be changed, and says nothing of whether the peer is alive.
+    SecurityError: Meaning("FAILED_PRECONDITION", _UNKNOWN),
+    TlsRequired: Meaning("FAILED_PRECONDITION", _UNKNOWN),
+    TlsNotOffered: Meaning("FAILED_PRECONDITION", _UNKNOWN),
+    PeerNotTrusted: Meaning("FAILED_PRECONDITION", _UNKNOWN),
+    ClientNotTrusted: Meaning("UNAUTHENTICATED", _UNKNOWN),
+    TokenRefused: Meaning("UNAUTHENTICATED", _UNKNOWN),
     BreakerOpen: Meaning("UNAVAILABLE", _UNAVAILABLE, travels=False),  # transient if half open
     # Sent, and no answer: the peer may well be alive.
     OutcomeUnknown: Meaning("ABORTED", _TRANSIENT, _BROKEN),
@@ -169,6 +185,7 @@ TABLE: dict[type[BaseException], Meaning] = {
     UnknownActor: Meaning("NOT_FOUND", _UNKNOWN, _ALIVE),
     ActorStillRunning: Meaning("DEADLINE_EXCEEDED", _TRANSIENT, _ALIVE),
     StreamClosed: Meaning("CANCELLED", _UNKNOWN),
+    ActorEnded: Meaning("CANCELLED", _UNKNOWN),
     # Arguments and messages that are refused.
     InvalidName: Meaning("INVALID_ARGUMENT", _UNKNOWN),
     InvalidNamespace: Meaning("INVALID_ARGUMENT", _UNKNOWN),

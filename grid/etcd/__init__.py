@@ -7,10 +7,11 @@
             async for batch in watch:
                 ...
 
-Parts, from the inside out: `_rotation`, `_failures`, `_view` and `_model` are
-plain objects without I/O; `_channel` is the gRPC channel to one endpoint; `_calls`
-adds failover and login; `_client`, `_lease` and `_watch` are the public faces. The
-messages of etcd's API are in `api_pb2`, generated from `protos/grid/etcd/api.proto`.
+Parts, from the inside out: `_rotation`, `_failures`, `_view`, `_memory_keys` and `_model` are
+plain objects without I/O; `_channel` is the gRPC channel to one endpoint, and `memory` takes its
+place in unit tests; `_calls` adds failover and login; `_client`, `_lease` and `_watch` are the
+public faces. The messages of etcd's API are in `api_pb2`, generated from
+`protos/grid/etcd/api.proto`.
 
 Names are loaded on first use, so that importing this package does not import gRPC.
 """
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from grid.etcd._lease import Lease
     from grid.etcd._model import Change, KeyValue, Snapshot, WatchBatch
     from grid.etcd._watch import Watch
+    from grid.etcd.memory import MemoryRegistry
 
 __all__ = [
     "Change",
@@ -33,6 +35,7 @@ __all__ = [
     "KeyValue",
     "Lease",
     "Member",
+    "MemoryRegistry",
     "Snapshot",
     "Watch",
     "WatchBatch",
@@ -46,6 +49,7 @@ _HOMES = {
     "KeyValue": "_model",
     "Lease": "_lease",
     "Member": "_client",
+    "MemoryRegistry": "memory",
     "Snapshot": "_model",
     "Watch": "_watch",
     "WatchBatch": "_model",

@@ -42,7 +42,7 @@ class EtcdCalls:
 
     def __init__(self, config: EtcdConfig) -> None:
         self.config = config
-        self.rotation = Rotation(config.endpoints)
+        self.rotation: Rotation = Rotation(config.endpoints)
         self._channels: dict[str, EtcdChannel] = {}
         self._retired: set[EtcdChannel] = set()
         self._tls: Any = None
@@ -50,7 +50,7 @@ class EtcdCalls:
         self._token: str | None = None if config.user is not None else ""
         self._login_lock = asyncio.Lock()
         self._failure: CallFailed | None = None  # the last one, until a call succeeds
-        self.closed = False
+        self.closed: bool = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def check_loop(self, *, closing: bool = False) -> None:
@@ -155,7 +155,8 @@ class EtcdCalls:
         if channel is None:
             if not self._tls_read:
                 self._tls, self._tls_read = credentials(self.config), True
-            channel = self._channels[name] = EtcdChannel(name, self._tls)
+            made = self.config._connect(name)
+            channel = self._channels[name] = made or EtcdChannel(name, self._tls)
         return channel
 
     async def give_up_on(self, channel: EtcdChannel, failure: CallFailed, waited: float) -> None:

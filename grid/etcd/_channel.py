@@ -21,7 +21,7 @@ from grid.aio import being_cancelled
 from grid.etcd._config import EtcdConfig
 from grid.etcd._failures import CallFailed
 from grid.etcd.stubs import stub
-from grid.grpc_calls import ChannelCalls
+from grid.grpc_calls import ChannelCalls, StreamStatus
 
 __all__ = ["EtcdChannel", "EtcdStream", "Metadata", "credentials"]
 
@@ -83,7 +83,7 @@ class EtcdChannel:
         self._users = 0
         self._streams: set[EtcdStream] = set()
         self._retired = False
-        self.closed = False
+        self.closed: bool = False
 
     def __repr__(self) -> str:
         state = " retired" if self._retired else ""
@@ -159,6 +159,7 @@ class EtcdStream:
         self.channel = channel
         self.metadata = metadata
         self._call = calls.add(call)
+        self._status = StreamStatus(call)
         self._calls = calls
         self._closed = False
 
@@ -166,8 +167,8 @@ class EtcdStream:
         """Hand over a message. Cancelling ends the stream."""
         try:
             await self._calls.whole(self._call.write(message))
-        except grpc.aio.AioRpcError as error:
-            raise _failure(error) from None
+        except grpc.aio.AioRpcError:
+            raise await self._ended() from None
         except asyncio.InvalidStateError:
             raise await self._ended() from None
         except asyncio.CancelledError:
@@ -180,8 +181,8 @@ class EtcdStream:
         """The next message. Cancelling ends the stream."""
         try:
             message = await self._calls.whole(self._call.read())
-        except grpc.aio.AioRpcError as error:
-            raise _failure(error) from None
+        except grpc.aio.AioRpcError:
+            raise await self._ended() from None
         except asyncio.CancelledError:
             if being_cancelled():
                 self.fail()
@@ -192,7 +193,7 @@ class EtcdStream:
         return message
 
     async def _ended(self) -> CallFailed:
-        code, text = await self._call.code(), await self._call.details()
+        code, text = await self._status.get()
         if code is grpc.StatusCode.OK:
             return CallFailed("UNAVAILABLE", "etcd ended the stream")
         return CallFailed(code.name, text or "the stream ended")

@@ -74,6 +74,10 @@ class EtcdConfig:
             raise ValueError("etcd: a client certificate needs TLS: use https:// or give ca")
         check_seconds("timeout of etcd", self.timeout, zero=False, endless=True)
 
+    def _connect(self, endpoint: str) -> Any:
+        # A channel that is not gRPC's, for a registry in memory.
+        return None
+
     @classmethod
     def parse(cls, text: str, **options: Any) -> Self:
         """The configuration for a comma list of endpoints.
@@ -90,6 +94,9 @@ def _path(value: str | Path | None) -> Path | None:
 
 
 def _address(text: str) -> tuple[str | None, str]:
+    _, user, place = text.rpartition("@")
+    if user:  # which is not shown: it may have a password
+        raise InvalidAddress(place, "the user of etcd is given by user= and password=")
     match = _ADDRESS.fullmatch(text)
     if match is None:
         raise InvalidAddress(text, "an etcd endpoint is host:port, for example 127.0.0.1:2379")

@@ -35,7 +35,7 @@ _SHORTEST_PING = 0.1
 
 
 def lease_deadline(sent: float, ttl: float) -> float:
-    """Until when a lease may be relied on whose ping was sent at `sent`."""
+    """Time until which a lease may be relied on, if its last ping was sent at `sent`."""
     return sent + ttl - max(_SMALLEST_MARGIN, ttl / 10)
 
 
@@ -66,7 +66,7 @@ class Lease:
         on_unrevoked: Callable[[int], object],
     ) -> None:
         self.id = lease_id
-        self.ttl = ttl
+        self.ttl: float = ttl
         self._calls = calls
         self._sent = sent
         self._on_unrevoked = on_unrevoked

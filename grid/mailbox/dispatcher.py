@@ -82,10 +82,10 @@ class Dispatcher:
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
         self.interception: IncomingInterception | None = None
-        self.loop = asyncio.get_running_loop()
-        self.thread = get_ident()
-        self.state = State.STARTING
-        self.peer = ""
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+        self.thread: int = get_ident()
+        self.state: State = State.STARTING
+        self.peer: str = ""
         self._lease: Validity | None = None
         self._mailboxes: dict[str, Mailbox] = {}
         self._openings: dict[str, _Opening] = {}

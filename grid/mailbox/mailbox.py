@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from copy import copy
 from threading import get_ident
 from types import TracebackType
 from typing import Self, cast
@@ -34,6 +35,7 @@ from grid.deadline import now
 from grid.errors import (
     GridError,
     MailboxClosed,
+    OutcomeUnknown,
     ReceiverBusy,
     RequestDropped,
     RequestFailed,
@@ -74,6 +76,7 @@ class Mailbox:
         "_closed",
         "_codec",
         "_draining",
+        "_ended_by",
         "_limit",
         "_loop",
         "_lost",
@@ -104,10 +107,10 @@ class Mailbox:
         limit: int,
         release: Callable[[Mailbox], Awaitable[None]],
     ) -> None:
-        self.name = name
-        self.key = key
-        self.size = check_size(size)
-        self.epoch = 0
+        self.name: str = name
+        self.key: str = key
+        self.size: int = check_size(size)
+        self.epoch: int = 0
         self._codec = codec
         self._limit = limit
         self._release = release
@@ -123,6 +126,7 @@ class Mailbox:
         self._closed = False
         self._released = False
         self._lost: GridError | None = None
+        self._ended_by = ""  # the error of its actor, which those who sent to it are told
         self._loop = asyncio.get_running_loop()
         self._thread = get_ident()
 
@@ -166,7 +170,7 @@ class Mailbox:
                         trace_context.hand_out(request.metadata)
                     return request
             if self._lost is not None:
-                raise self._lost
+                raise copy(self._lost)
             if self._closed or self._draining:
                 raise StopAsyncIteration
             await self._arrival()
@@ -250,7 +254,7 @@ class Mailbox:
         """
         if self._closed or self._draining:
             self._refused += 1
-            raise MailboxClosed(self.name)
+            raise MailboxClosed(self.name, self._ended_by)
         if len(self._queue) >= self.size + len(self._readers) + self._woken:
             self._make_room(0)
         if self._queue is _NONE_YET:
@@ -303,16 +307,23 @@ class Mailbox:
         if not self._closed:
             self._end(error)
 
+    def _cut(self, error: OutcomeUnknown) -> None:
+        """End it as the end of the process would: all that it holds has no known outcome."""
+        held = [request._answer for request in self._queue]
+        for answer in (*held, *tuple(self._unanswered)):
+            answer.reject(copy(error))
+        self._lose(error)
+
     def _end(self, error: GridError | None) -> None:
         self._closed = True
         self._lost = error
         for request in self._queue:
-            request._answer.reject(MailboxClosed(self.name))
+            request._answer.reject(MailboxClosed(self.name, self._ended_by))
         self._queue = _NONE_YET
         for answer in tuple(self._unanswered):
             answer.reject(RequestDropped(self.name))
         for stream in tuple(self._streams or ()):
-            stream.close(error or MailboxClosed(self.name))
+            stream.close(error or MailboxClosed(self.name, self._ended_by))
         self._wake_all()
 
     def _add_stream(self, stream: StreamEnd) -> None:

@@ -19,7 +19,7 @@ from grid.errors import AlreadyResponded, GridError, InvalidArgument, StreamClos
 from grid.errors.classification import from_actor, mark_of_request
 from grid.plain import AnyMessage
 from grid.stream import Stream
-from grid.transport.answer import Answer, until_done
+from grid.transport.answer import Abandonable, Answer, until_done
 from grid.transport.stream_end import StreamEnd
 from grid.wire_pb2 import Ack
 
@@ -62,8 +62,8 @@ class Request(Generic[M]):
         mailbox: Receiver,
         answer: Answer,
     ) -> None:
-        self.message = message
-        self.metadata = metadata
+        self.message: M = message
+        self.metadata: Mapping[str, str] = metadata
         self._type_name = type_name
         self._mailbox = mailbox
         self._answer = answer
@@ -99,6 +99,17 @@ class Request(Generic[M]):
         Any number may wait; a request that is let go of is not kept by it.
         """
         return _until_done(self._answer, self._mailbox._loop)
+
+    def served_by(self, owner: Abandonable) -> None:
+        """Tell an object, by `abandoned()`, if the caller leaves before there is an answer.
+
+        It is told at once if the caller has left, otherwise in the mailbox's loop. For code that
+        serves many requests and cannot have a task for each; see `until_cancelled`.
+        """
+        answer = self._answer
+        answer.owner = owner
+        if answer.cancelled:
+            owner.abandoned()
 
     def respond(self, message: AnyMessage) -> None:
         """Answer with a message. Returns at once; nothing to await.

@@ -11,6 +11,7 @@ from typing import Any, TypeGuard, TypeVar
 
 from google.protobuf.message import Message
 
+from grid.errors import InvalidArgument, UnexpectedReply
 from grid.plain.adapters import Adapter, adapter_of, is_plain
 from grid.plain.protocols import AnyMessage, PlainMessage
 from grid.wire_pb2 import Plain
@@ -20,11 +21,13 @@ __all__ = [
     "AnyMessage",
     "PlainMessage",
     "adapter_of",
+    "check_reply",
     "copy_of",
     "described",
     "is_message",
     "is_message_type",
     "is_plain",
+    "of_type",
     "type_name",
 ]
 
@@ -51,6 +54,19 @@ def described(message: Any) -> str:
     if isinstance(message, Plain):
         return f"{message.type}, which is not registered here"
     return type_name(type(message))
+
+
+def check_reply(reply: object, argument: str = "reply") -> None:
+    """Raise `InvalidArgument` unless it is a class of messages, be they of protobuf or plain."""
+    if not is_message_type(reply):
+        raise InvalidArgument(argument, reply, "a protobuf message's class, e.g. EchoMsg")
+
+
+def of_type(wanted: type[T], message: Any) -> T:
+    """The message itself, if it is of that type; else raises `UnexpectedReply`."""
+    if not isinstance(message, wanted):
+        raise UnexpectedReply(type_name(wanted), described(message))
+    return message
 
 
 def copy_of(message: T) -> T:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from copy import copy
 
 from grid.errors import AlreadyRegistered, GridError, LeaseLost, OutcomeUnknown
 from grid.etcd import EtcdClient, KeyValue, Lease, api_pb2
@@ -85,6 +86,23 @@ class Claims:
                 self._ledger.give_back(claim, outcome.result())
                 self._schedule_pump()
             raise
+
+    async def rewrite(self, key: str, value: bytes, *, timeout: float | None = None) -> None:
+        """Put another value under a name that is held, whose epoch stays.
+
+        Raises:
+            EtcdError: etcd does not take it.
+        """
+        transaction = api_pb2.TxnRequest()
+        transaction.compare.add(
+            result=api_pb2.Compare.EQUAL,
+            target=api_pb2.Compare.CREATE,
+            key=key.encode(),
+            create_revision=self._held[key],
+        )
+        put = transaction.success.add().request_put
+        put.key, put.value, put.lease = key.encode(), value, self._lease.id
+        await self._etcd.txn(transaction, timeout=timeout)
 
     async def vacant(self, keys: tuple[str, ...]) -> None:
         """Return when this peer neither claims nor holds any of the keys.
@@ -252,7 +270,7 @@ def _settle(future: asyncio.Future[int], outcome: int | GridError) -> None:
     if isinstance(outcome, int):
         future.set_result(outcome)
     else:
-        future.set_exception(outcome)
+        future.set_exception(copy(outcome))  # a batch has one for all its claims
 
 
 def _transaction(batch: list[Operation], lease: int) -> api_pb2.TxnRequest:

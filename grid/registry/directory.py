@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from grid.aio import being_cancelled
-from grid.errors import ClientClosed, EtcdError
+from grid.errors import ClientClosed, EtcdError, UnregisteredMailbox
 from grid.etcd import EtcdClient
 from grid.registry.names import Kind, prefix
 from grid.registry.registration import MalformedRegistration, Registration
 from grid.registry.view import RegistryView
 
 __all__ = ["Directory"]
+
+T = TypeVar("T")
 
 _log = logging.getLogger("grid.client")
 
@@ -39,13 +42,15 @@ class Directory:
     def __init__(self, etcd: EtcdClient, namespace: str, kind: Kind) -> None:
         self.etcd = etcd
         self._prefix = prefix(namespace, kind)
-        self._view = RegistryView(_warn, lambda left: self.on_left(left))
+        self._view = RegistryView(_warn, self._has_left)
         self.on_left: Callable[[Registration], None] = _ignore
-        self.find = self._view.find  # without a frame of its own: each request asks
-        self.has = self._view.has
+        # Without frames of their own: each request asks.
+        self.find: Callable[[str], Registration | None] = self._view.find
+        self.has: Callable[[str], bool] = self._view.has
         self._feed: asyncio.Task[None] | None = None
         self._closed = False
         self._reads: dict[str, asyncio.Task[Registration | None]] = {}
+        self._departures: dict[str, list[asyncio.Future[None]]] = {}
 
     def __repr__(self) -> str:
         return f"<Directory {self._prefix}* {len(self._view)} known>"
@@ -86,6 +91,61 @@ class Directory:
                 self._view.put(stored)
         return self._view.all()
 
+    @property
+    def loaded(self) -> bool:
+        """True once the watch has brought all there are."""
+        return self._view.loaded
+
+    async def coming(self, key: str, seconds: float) -> Registration | None:
+        """The registration of a key, once the watch brings it; None if it does not in time."""
+        if self.find(key) is None and self.loaded:
+            arrival = asyncio.get_running_loop().create_future()
+            arrivals = self._view.awaited.setdefault(key, [])
+            arrivals.append(arrival)
+            try:
+                async with asyncio.timeout(seconds):
+                    await arrival
+            except TimeoutError:
+                pass
+            finally:
+                arrivals.remove(arrival)
+                if not arrivals:
+                    self._view.awaited.pop(key, None)
+        return self.find(key)
+
+    async def while_there(self, owner: Registration, doing: Coroutine[Any, Any, T]) -> T:
+        """Return what is done at an owner of `all`, unless that leaves meanwhile.
+
+        Raises:
+            UnregisteredMailbox: it has left, and what was done there is cancelled.
+        """
+        found = self.find(owner.key)
+        if found is None or found.epoch != owner.epoch:
+            doing.close()
+            raise _unregistered(owner)
+        task = asyncio.create_task(doing, name=f"at {owner.peer}")
+        departure = asyncio.get_running_loop().create_future()
+        departures = self._departures.setdefault(owner.key, [])
+        departures.append(departure)
+        try:
+            await asyncio.wait([task, departure], return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise _unregistered(owner)
+        finally:
+            departures.remove(departure)
+            if not departures:
+                self._departures.pop(owner.key, None)
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+
+    def _has_left(self, left: Registration) -> None:
+        for departure in self._departures.get(left.key, ()):
+            if not departure.done():
+                departure.set_result(None)
+        self.on_left(left)
+
     async def close(self) -> None:
         """End the watch and the reads; later ones raise `ClientClosed`."""
         self._closed = True
@@ -93,6 +153,8 @@ class Directory:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # An ended task holds the frames of its last call, which keep the connection to etcd.
+        self._feed = None
 
     def _has_read(self, key: str, reading: asyncio.Task[Registration | None]) -> None:
         del self._reads[key]
@@ -138,3 +200,8 @@ def _ignore(_: Registration) -> None:
 
 def _warn(error: MalformedRegistration) -> None:
     _log.warning("skipped, not a registration: %s", error)
+
+
+def _unregistered(owner: Registration) -> UnregisteredMailbox:
+    namespace, _, name = owner.key.split(".")
+    return UnregisteredMailbox(name, namespace)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from grid.errors import ClientClosed
 from grid.etcd import Change, EtcdClient, KeyValue, Watch
 from grid.registry.names import Kind, prefix
 from grid.registry.registration import Amount, MalformedRegistration, decode_registration
@@ -103,9 +104,12 @@ class EntityWatch:
     """All entities of a kind as `EntityFound`, then every change, in order.
 
     Use it as `async with client.watch(Kind.PEER) as events: async for event in events:`.
+    What there is is read when the block is entered, so every change that comes after
+    that is seen, also one that the block itself causes before it iterates.
     It survives the loss of connections and of etcd members without missing a
-    change. It raises `EtcdUnavailable` when etcd cannot be had for longer than
-    its patience, and ends when the client closes; it never just goes silent.
+    change. Entering and iterating raise `EtcdUnavailable` when etcd cannot be had for
+    longer than the watch's patience. The iteration ends when the client closes; it
+    never just goes silent.
     """
 
     def __init__(self, etcd: EtcdClient, namespace: str, kind: Kind, *, patience: float) -> None:
@@ -115,7 +119,13 @@ class EntityWatch:
         self._events: deque[EntityEvent] = deque()
 
     async def __aenter__(self) -> Self:
-        await self._watch.__aenter__()
+        try:
+            await self._read()
+        except StopAsyncIteration:
+            raise ClientClosed from None
+        except BaseException:
+            await self._watch.close()
+            raise
         return self
 
     async def __aexit__(
@@ -131,10 +141,13 @@ class EntityWatch:
 
     async def __anext__(self) -> EntityEvent:
         while not self._events:
-            batch = await self._watch.__anext__()
-            for change in batch.changes:
-                self._events.extend(self._event(change))
+            await self._read()
         return self._events.popleft()
+
+    async def _read(self) -> None:
+        batch = await anext(self._watch)
+        for change in batch.changes:
+            self._events.extend(self._event(change))
 
     def _event(self, change: Change) -> Iterator[EntityEvent]:
         found = change.current and entity_of(self.kind, change.current, self._start)

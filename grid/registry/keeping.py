@@ -1,7 +1,7 @@
-"""Kept actors: the ones that a namespace shall always have, and the steps that lead there.
+"""Kept actors: those that a namespace shall always have, and the steps that lead there.
 
 A definition may say how many of its actors there shall be: one on each peer that defines the
-type, or so many in the namespace. Peers register these declarations; where peers differ, as in a
+type, or N in the namespace. Peers register these declarations; where peers differ, as in a
 rolling update, the one that joined last is followed. This module compares declarations with the
 actors that are there. It is pure: registrations go in, steps come out.
 

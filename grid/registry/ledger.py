@@ -69,7 +69,7 @@ class Ledger:
     def __init__(self) -> None:
         self.held: dict[str, int] = {}
         self.pending: set[str] = set()
-        self.closed = False
+        self.closed: bool = False
         self._queue: deque[Operation] = deque()
 
     def __len__(self) -> int:

@@ -50,7 +50,7 @@ class Membership:
         self._etcd = etcd
         self.lease = lease
         self.claims = claims
-        self.lock = address_lock_key(address)
+        self.lock: str = address_lock_key(address)
 
     async def lock_again(self) -> bool:
         """Take the lock of the address once more; False if another process has it by now."""

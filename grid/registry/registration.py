@@ -52,6 +52,8 @@ class Registration:
         keep: how many actors of a type there shall always be, as a peer declares it:
             `(type, amount)`; see `grid.registry.keeping`.
         activates: the types of which a peer starts an actor when a request asks for its name.
+        moves: the types whose actors are moved to another peer when this one is drained.
+        tls: True if the peer speaks TLS, and only that.
     """
 
     key: str
@@ -66,6 +68,8 @@ class Registration:
     types: tuple[str, ...] = ()
     keep: tuple[tuple[str, Amount], ...] = ()
     activates: tuple[str, ...] = ()
+    tls: bool = False
+    moves: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class Offers:
     types: tuple[str, ...] = ()
     keep: tuple[tuple[str, Amount], ...] = ()
     activates: tuple[str, ...] = ()
+    moves: tuple[str, ...] = ()
 
 
 def encode_registration(
@@ -89,6 +94,8 @@ def encode_registration(
     types: Iterable[str] = (),
     keep: Iterable[tuple[str, Amount]] = (),
     activates: Iterable[str] = (),
+    moves: Iterable[str] = (),
+    tls: bool = False,
 ) -> bytes:
     """The value to store for a name; annotations are sorted, None is `null`.
 
@@ -112,6 +119,10 @@ def encode_registration(
         value["keep"] = amounts
     if activated := sorted(activates):
         value["activates"] = activated
+    if moved := sorted(moves):
+        value["moves"] = moved
+    if tls:
+        value["tls"] = True
     return json.dumps(value, separators=(",", ":")).encode()
 
 
@@ -142,6 +153,8 @@ def decode_registration(stored: KeyValue) -> Registration:
         _texts(stored.key, value, "types"),
         _amounts(value.get("keep")),
         _texts(stored.key, value, "activates"),
+        value.get("tls") is True,
+        _texts(stored.key, value, "moves"),
     )
 
 

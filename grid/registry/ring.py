@@ -34,7 +34,7 @@ class Ring:
         given = tuple(members)
         for member in given:
             _check_text("member of a ring", member)
-        self.members = tuple(sorted(set(given)))
+        self.members: tuple[str, ...] = tuple(sorted(set(given)))
         check_count("points of a ring", points)
         circle = sorted(
             (_hash(f"{member}#{i}"), member) for member in self.members for i in range(points)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from grid.registry.registration import MalformedRegistration, Registration, decode_registration
 
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["RegistryView"]
 
 
+class Arrival(Protocol):
+    """A future, as far as the view needs it."""
+
+    def done(self) -> bool:
+        """True once nothing waits for it."""
+
+    def set_result(self, result: None, /) -> None:
+        """Wake what waits."""
+
+
 class RegistryView:
     """Registrations by full name.
 
@@ -26,6 +36,7 @@ class RegistryView:
         find: the registration of a full name, or None. Each request asks, so it is the
             dictionary's own method.
         loaded: True once a watch has brought all there are.
+        awaited: the futures of those who wait for a name.
 
     Args:
         on_malformed: called with the error of a stored value that is no registration.
@@ -38,11 +49,13 @@ class RegistryView:
         on_left: Callable[[Registration], None] = lambda _: None,
     ) -> None:
         self._known: dict[str, Registration] = {}
+        self._rewritten: dict[str, int] = {}  # revisions of values that are not their name's first
         self._addresses: Counter[str] = Counter()  # registrations at each address
         self._on_malformed = on_malformed
         self._on_left = on_left
         self.find: Callable[[str], Registration | None] = self._known.get
-        self.loaded = False
+        self.loaded: bool = False
+        self.awaited: dict[str, list[Arrival]] = {}
 
     def __len__(self) -> int:
         return len(self._known)
@@ -87,7 +100,7 @@ class RegistryView:
     def put(self, stored: KeyValue) -> None:
         """Take a stored registration, unless a later one is known."""
         known = self._known.get(stored.key)
-        if known is not None and known.epoch > stored.create_revision:
+        if known is not None and self._is_older(stored, known):
             return
         try:
             found = decode_registration(stored)
@@ -96,11 +109,24 @@ class RegistryView:
             self._on_malformed(error)
             return
         self._known[stored.key] = found
+        if stored.mod_revision > stored.create_revision:
+            self._rewritten[stored.key] = stored.mod_revision
+        else:
+            self._rewritten.pop(stored.key, None)
+        if stored.key in self.awaited:
+            for arrival in self.awaited[stored.key]:
+                if not arrival.done():
+                    arrival.set_result(None)
         self._addresses[found.address] += 1
         if known is not None:
             self._leave(known.address)
             if known.epoch != stored.create_revision:
                 self._on_left(known)
+
+    def _is_older(self, stored: KeyValue, known: Registration) -> bool:
+        if known.epoch != stored.create_revision:
+            return known.epoch > stored.create_revision
+        return stored.mod_revision < self._rewritten.get(stored.key, 0)
 
     def _change(self, change: Change) -> None:
         if change.current is not None:
@@ -113,6 +139,7 @@ class RegistryView:
 
     def _drop(self, key: str) -> None:
         known = self._known.pop(key, None)
+        self._rewritten.pop(key, None)
         if known is not None:
             self._leave(known.address)
             self._on_left(known)

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from grid.aio import Opening
 from grid.deadline import Deadline
 from grid.errors import (
     ActorStillRunning,
+    AlreadyRegistered,
     EtcdUnavailable,
     GridError,
     LeaseLost,
@@ -27,15 +28,18 @@ from grid.errors import (
     UnknownActor,
     UnknownActorType,
 )
+from grid.errors.classification import from_actor
 from grid.mailbox.mailbox import Groups, Mailbox
 from grid.registry.names import Kind, check_actor_type, full_name
 from grid.registry.registration import Offers
 from grid.server.definitions import Act, BlockingAct, Definition
+from grid.server.handover import Handover
 from grid.server.idleness import Idleness
 from grid.server.peer import Peer
 from grid.server.reports import FailedActors, report_of
 from grid.server.restarts import Restarts
-from grid.server.runs import ActorRuns, make_actor
+from grid.server.running_actor import HURRIED_UNWIND, UNWIND, RunningActor
+from grid.server.runs import ActorRuns, log_end, make_actor
 from grid.server.slots import Slots
 from grid.wire_pb2 import ActorReport, ActorReports
 
@@ -47,28 +51,8 @@ __all__ = ["ActorRunner"]
 _log = logging.getLogger("grid.actor")
 
 _SAY_STUCK_AFTER = 10.0  # seconds
-_TIMER_GRAIN = 0.001  # seconds by which an event loop may call too early
 _FREE_POLL = 0.1  # seconds between looks at why names are not free yet
 _IDLE_GRACE = 60.0  # seconds that an idle actor may take to end, such as to save its state
-_UNWIND = 2.0  # seconds a cancelled actor may take to unwind before it is given up
-_HURRIED_UNWIND = 0.2  # the same, when the process shall end at once
-
-
-@dataclass(slots=True, eq=False)
-class _Actor:
-    """One running actor: `acting` is its own code, `life` that and the clean-up."""
-
-    context: ActorContext
-    mailboxes: list[Mailbox]
-    runs: ActorRuns
-    idleness: Idleness | None = None
-    acting: asyncio.Task[None] = field(init=False)
-    life: asyncio.Task[None] = field(init=False)
-
-    def hears_stop(self) -> bool:
-        """True if the actor can learn of a stop without being cancelled."""
-        reads = any(not mailbox.closed for mailbox in self.mailboxes)
-        return self.runs.blocking or self.context._watches_stopping or reads
 
 
 class ActorRunner:
@@ -85,11 +69,15 @@ class ActorRunner:
         self._client = client
         self._definitions = {one.type: one for one in definitions}
         self._slots = Slots(peer, slots)
-        self._actors: dict[str, _Actor] = {}
+        self._hurried = asyncio.Event()
+        self._handover = Handover(client, self._hurried)
+        self._actors: dict[str, RunningActor] = {}
+        self._elected: set[str] = set()  # names of actors that were, as of the leader
         self._failed = FailedActors()
         self._freeing: set[asyncio.Task[None]] = set()
         self._ending = False
-        self._hurried = asyncio.Event()
+        self._last: list[RunningActor] = []  # those that were there when the end began
+        self._movers: set[RunningActor] = set()  # those of them that ran
         self._defined = asyncio.Event()
 
     def define(self, definition: Definition) -> None:
@@ -110,6 +98,7 @@ class ActorRunner:
             tuple(one.type for one in offered),
             tuple((one.type, one.keep) for one in offered if one.keep is not None),
             tuple(one.type for one in offered if one.activate),
+            tuple(one.type for one in offered if one.move),
         )
 
     def names(self) -> list[str]:
@@ -118,15 +107,12 @@ class ActorRunner:
 
     def reports(self) -> ActorReports:
         """Reports of the actors that do not just run, and of the last ones that failed."""
-        reports = ActorReports(actors=self._reports())
-        reports.running, reports.slots = len(self._actors), self._slots.most or 0
-        return reports
+        running, slots = self._placed(), self._slots.most or 0
+        return ActorReports(actors=self._reports(), running=running, slots=slots)
 
     def _reports(self) -> Iterator[ActorReport]:
-        for actor in self._actors.values():
-            report = report_of(actor.context, actor.runs)
-            if report is not None:
-                yield report
+        found = (report_of(actor.context, actor.runs) for actor in self._actors.values())
+        yield from (report for report in found if report is not None)
         yield from self._failed
 
     # -- start ---------------------------------------------------------------
@@ -149,9 +135,16 @@ class ActorRunner:
         definition = self._definitions.get(type)
         if definition is None:
             raise UnknownActorType(type, sorted(self.offers().types))
-        free = definition.internal or type == name == "leader" or name in self._actors
-        with contextlib.nullcontext() if free else self._slots.taken(len(self._actors)):
+        elected = definition.internal or type == name == "leader"
+        if elected:
+            self._elected.add(name)
+        free = elected or name in self._actors
+        with contextlib.nullcontext() if free else self._slots.taken(self._placed()):
             return await self._start(key, definition, name, data)
+
+    def _placed(self) -> int:
+        # Those that were elected were not placed here, and take no slot.
+        return len(self._actors) - sum(name in self._actors for name in self._elected)
 
     async def _start(
         self, key: str, definition: Definition, name: str, data: bytes
@@ -159,28 +152,24 @@ class ActorRunner:
         mailbox = None
         if definition.mailbox is not None:
             mailbox = self._peer.new_mailbox(name, definition.mailbox)
-        epoch = await self._claim(key, definition.type, mailbox)
+        keys, peer = (key,) if mailbox is None else (key, mailbox.key), self._peer
+        if mailbox is None:
+            epoch = await peer.claim(keys, type=definition.type)
+        else:
+            epoch = await peer.claim_with(keys, mailbox, type=definition.type)
         try:
             act = make_actor(definition, data)
             # While the claim was under way the peer may have begun to stop, or
             # lost its lease; what ends its actors has not seen this one.
-            self._check_launch()
+            if self._ending:
+                raise PeerNotServing(self._peer.name, "draining")
+            if not self._peer.joined().lease.valid:
+                raise LeaseLost
             return self._launch(key, epoch, definition, name, data, mailbox, act)
         except BaseException:
             # Whatever it is: without an actor the name would be held for as long as the peer lives.
             await self._give_back(key, epoch, mailbox)
             raise
-
-    def _check_launch(self) -> None:
-        if self._ending:
-            raise PeerNotServing(self._peer.name, "draining")
-        if not self._peer.joined().lease.valid:
-            raise LeaseLost
-
-    async def _claim(self, key: str, type: str, mailbox: Mailbox | None) -> int:  # noqa: A002
-        if mailbox is None:
-            return await self._peer.claim((key,), type=type)
-        return await self._peer.claim_with((key, mailbox.key), mailbox, type=type)
 
     async def _give_back(self, key: str, epoch: int, mailbox: Mailbox | None) -> None:
         freeing = asyncio.create_task(self._free(key, epoch, mailbox), name=f"free {key}")
@@ -228,7 +217,7 @@ class ActorRunner:
             Restarts(definition.restart),
             partial(make_actor, definition, data),
         )
-        actor = _Actor(context, mailboxes, runs)
+        actor = RunningActor(context, mailboxes, runs)
         actor.acting = asyncio.create_task(runs.run(act), name=f"actor {name}")
         actor.life = asyncio.create_task(self._live(actor), name=f"life of actor {name}")
         self._actors[name] = actor
@@ -254,18 +243,21 @@ class ActorRunner:
 
         return Opening(opened)
 
-    async def _live(self, actor: _Actor) -> None:
+    async def _live(self, actor: RunningActor) -> None:
         context = actor.context
         await asyncio.wait([actor.acting])
         if actor.idleness is not None:
             actor.idleness.close()
-        _log_end(actor)
+        log_end(context, actor.acting)
         if not actor.acting.cancelled() and actor.acting.exception() is not None:
             self._failed.add(context, actor.runs)
+            for mailbox in actor.mailboxes:
+                mailbox._ended_by = actor.runs.error
         try:
             await self._free(context.id, context.epoch, *actor.mailboxes)
         except GridError as error:
-            _log.warning("actor %s: its name goes with the lease: %s", context.id, error)
+            text, fields = "actor %s: its name goes with the lease: %s", context._log_fields()
+            _log.warning(text, context.id, error, extra=fields)
         finally:
             if self._actors.get(context.name) is actor:
                 del self._actors[context.name]
@@ -285,29 +277,74 @@ class ActorRunner:
             EtcdUnavailable, EtcdOutOfSpace: it has ended, and its names are not free yet;
                 freeing them goes on.
         """
+        await self._end(self._found(name), "stopped by request", grace)
+
+    def _found(self, name: str) -> RunningActor:
         actor = self._actors.get(name)
         if actor is None:
             raise UnknownActor(name)
-        await self._end(actor, "stopped by request", grace)
+        return actor
 
-    def _begin_end(self, actor: _Actor, reason: str) -> None:
+    def _begin_end(self, actor: RunningActor, reason: str) -> None:
         ending = asyncio.create_task(
             self._end(actor, reason, _IDLE_GRACE), name=f"end of actor {actor.context.name}"
         )
         self._freeing.add(ending)
         ending.add_done_callback(self._freed)
 
+    def begin_end(self) -> bool:
+        """Start nothing more; True if there are actors, which `stop_all` ends or hands over."""
+        if not self._ending:
+            self._ending = True
+            self._last = list(self._actors.values())
+            self._movers = {one for one in self._last if not one.acting.done()}
+        return bool(self._last)
+
     async def stop_all(self, reason: str, grace: float) -> list[str]:
         """End all actors at once, for good; returns the names of those that did not end."""
-        self._ending = True
-        actors = list(self._actors.values())
+        self.begin_end()
         ends = await asyncio.gather(
-            *(self._end(actor, reason, grace) for actor in actors), return_exceptions=True
+            *(self._hand_over(one, reason, grace) for one in self._last), return_exceptions=True
         )
         for end in ends:
             if isinstance(end, BaseException) and not isinstance(end, GridError):
                 raise end
         return [end.name for end in ends if isinstance(end, ActorStillRunning)]
+
+    async def _hand_over(self, actor: RunningActor, reason: str, grace: float) -> None:
+        await self._end(actor, reason, grace)
+        if self._definitions[actor.context.type].moves and actor in self._movers:
+            await self._handover.start(actor.context)
+
+    async def move(self, name: str, peer: str, grace: float) -> None:
+        """End an actor as `stop` does, and start it on another peer; if that fails, here again.
+
+        Raises:
+            UnknownActor, ActorStillRunning: it was not ended.
+            RequestFailed: it did not start on the other peer; its cause says why.
+        """
+        actor = self._found(name)
+        context = actor.context
+        await self._end(actor, f"it moves to peer {peer}", grace)
+        try:
+            await self._handover.start_on(context, peer)
+        except GridError as error:
+            if await self._start_again(context, peer, error):
+                return
+            # Not as it is: the actor has ended, and a sender takes "not delivered" for safe to
+            # send again, which would end it each time.
+            raise from_actor(error) from error
+
+    async def _start_again(self, context: ActorContext, peer: str, error: GridError) -> bool:
+        """Start an actor here that did not move; True if it did move, and the answer was lost."""
+        try:
+            await self.start(context.type, context.name, context.data)
+        except AlreadyRegistered as held:
+            return held.peer == peer
+        except GridError as failure:
+            text = "actor %s runs nowhere: it was to move to peer %s (%s), and here: %s"
+            _log.error(text, context.id, peer, error, failure, extra=context._log_fields())
+        return False
 
     def hurry(self, reason: str) -> None:
         """Cancel all actors now, whatever grace they were given, and give them up soon."""
@@ -325,71 +362,37 @@ class ActorRunner:
     def lose_all(self, error: LeaseLost) -> None:
         """Cancel all actors: their names are no longer theirs."""
         for actor in self._actors.values():
-            actor.context._stopping._set(str(error))
             for mailbox in actor.mailboxes:
                 mailbox._lose(error)
-            actor.acting.cancel(error)
+            actor.lose(error)
+
+    def cut(self, reason: str) -> None:
+        """Cancel all actors as if the process were killed: they save nothing, and none follows."""
+        self._ending = True
+        for actor in self._actors.values():
+            actor.context._cut_state(reason)
+        self.lose_all(LeaseLost(reason))
 
     def lose(self, key: str, error: LeaseLost) -> None:
         """Cancel the actor that holds this full name, or a mailbox of it."""
         for actor in self._actors.values():
             if key == actor.context.id or any(key == one.key for one in actor.mailboxes):
-                actor.context._stopping._set(str(error))
-                actor.acting.cancel(error)
+                actor.lose(error)
 
-    async def _end(self, actor: _Actor, reason: str, grace: float) -> None:
-        context = actor.context
-        if context.deadline is None:
-            context.deadline = Deadline.after(grace)
-        context._stopping._set(reason)
-        for mailbox in actor.mailboxes:
-            mailbox._drain()
-        if actor.hears_stop():
-            over = Deadline.after(grace)
-            while not (actor.acting.done() or over.passed or self._hurried.is_set()):
-                await self._wait(actor.acting, over.remaining() + _TIMER_GRAIN)
-        if not actor.acting.done():
-            actor.acting.cancel(reason)
-        if not await self._unwinds(actor.acting):
-            raise ActorStillRunning(context.name)
+    async def _end(self, actor: RunningActor, reason: str, grace: float) -> None:
+        await actor.end(reason, grace, self._hurried)
         await self._wait_freed(actor)
 
-    async def _wait_freed(self, actor: _Actor) -> None:
-        over = Deadline.after(_HURRIED_UNWIND if self._hurried.is_set() else _UNWIND)
+    async def _wait_freed(self, actor: RunningActor) -> None:
+        over = Deadline.after(HURRIED_UNWIND if self._hurried.is_set() else UNWIND)
         while not actor.life.done():
             await asyncio.wait([actor.life], timeout=_FREE_POLL)
             membership = self._peer.membership
             if actor.life.done() or membership is None:
                 return
             if membership.claims.trouble is not None:
-                raise membership.claims.trouble
+                raise copy(membership.claims.trouble)
             if over.passed:
                 raise EtcdUnavailable(
                     f"actor {actor.context.name!r} has ended, its names are not free yet"
                 )
-
-    async def _unwinds(self, task: asyncio.Task[None]) -> bool:
-        await self._wait(task, _UNWIND)
-        if not task.done() and self._hurried.is_set():
-            await asyncio.wait([task], timeout=_HURRIED_UNWIND)
-        return task.done()
-
-    async def _wait(self, task: asyncio.Task[None], timeout: float) -> None:
-        """Wait until a task is done, `timeout` seconds are over, or there is a hurry."""
-        hurried = asyncio.create_task(self._hurried.wait())
-        try:
-            await asyncio.wait(
-                [task, hurried], timeout=timeout, return_when=asyncio.FIRST_COMPLETED
-            )
-        finally:
-            hurried.cancel()
-
-
-def _log_end(actor: _Actor) -> None:
-    context = actor.context
-    if actor.acting.cancelled():
-        _log.info("actor %s was cancelled: %s", context.id, context._stopping.reason or "by itself")
-        return
-    error = actor.acting.exception()
-    if error is not None:
-        _log.error("actor %s ended by an error", context.id, exc_info=error)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Literal
+from typing import Any, Literal
 
 from grid.errors import InvalidAddress, InvalidArgument
 from grid.etcd import EtcdConfig
 from grid.numbers import check_count, check_seconds
 from grid.registry.membership import check_lease
 from grid.registry.names import Kind, check_name, check_namespace, default_peer_name
+from grid.tls import TLS
 from grid.transport.addresses import advertised_address, split_address
 from grid.transport.settings import SessionSettings
+from grid.transport.unix_paths import new_socket_path
 
 __all__ = ["ServerConfig", "check_annotations"]
 
@@ -38,6 +40,7 @@ class ServerConfig:
     unix_socket: bool | None
     compression: str | None
     checksum: bool
+    tls: TLS | None = None
 
     @property
     def session_settings(self) -> SessionSettings:
@@ -55,6 +58,19 @@ class ServerConfig:
             # An address that was named is to be dialled: something may stand before it.
             return self.advertise in (None, "auto")
         return self.unix_socket
+
+    def new_socket_path(self) -> str | None:
+        """A path for that socket; None for none.
+
+        A peer with TLS has one only where the kernel tells each side the user of the other.
+        """
+        return new_socket_path(trusted=self.tls is not None) if self.wants_socket else None
+
+    @property
+    def client_options(self) -> dict[str, Any]:
+        """Options that the peer's own client shares with the peer."""
+        names = ("max_message_bytes", "compression", "checksum", "tls")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def advertises_itself(self) -> bool:
@@ -92,6 +108,8 @@ class ServerConfig:
         address = advertised_address(self.listen, advertise, 1)
         if self.name is None:
             default_peer_name(address)
+        if self.tls is not None:
+            self.tls.check_for_server()
 
     def _check_types(self) -> None:
         for name, (types, expected) in _TYPES.items():
@@ -112,6 +130,7 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "unix_socket": ((bool, _NONE), "True, False or None"),
     "compression": ((str, _NONE), "'zstd', 'gzip', 'auto' or None"),
     "checksum": ((bool,), "True or False"),
+    "tls": ((TLS, _NONE), "a grid.TLS or None"),
 }
 
 

@@ -17,7 +17,7 @@ from grid.errors import GridError, RequestFailed
 from grid.mailbox.mailbox import Mailbox
 from grid.mailbox.request import Request, refuse
 from grid.server.actors import ActorRunner
-from grid.wire_pb2 import ActorReportsQuery, ActorStart, ActorStop, PeerDrain
+from grid.wire_pb2 import ActorMove, ActorReportsQuery, ActorStart, ActorStop, PeerDrain
 
 __all__ = ["serve_control"]
 
@@ -81,6 +81,9 @@ async def _carry_out(
     elif isinstance(message, ActorStop):
         wanted = message.grace_ms / 1000 if message.HasField("grace_ms") else grace
         await runner.stop(message.name, wanted)
+    elif isinstance(message, ActorMove):
+        wanted = message.grace_ms / 1000 if message.HasField("grace_ms") else grace
+        await runner.move(message.name, message.peer, wanted)
     elif isinstance(message, ActorReportsQuery):
         request.respond(runner.reports())
     elif isinstance(message, PeerDrain):
@@ -88,6 +91,6 @@ async def _carry_out(
         drain()
     else:
         name = message.DESCRIPTOR.full_name
-        taken = "ActorStart, ActorStop, ActorReportsQuery and PeerDrain"
+        taken = "ActorStart, ActorStop, ActorMove, ActorReportsQuery and PeerDrain"
         text = f"grid: a peer's mailbox takes {taken}, not {name}"
         raise RequestFailed(text, "UNIMPLEMENTED")

@@ -46,6 +46,7 @@ class Definitions:
         keep: Amount | None = None,
         activate: bool = False,
         idle: float | None = None,
+        move: bool = False,
     ) -> Callable[[T], T]:
         """Decorator: actors of this type are made by this class or function.
 
@@ -57,13 +58,16 @@ class Definitions:
             concurrency: how many requests an actor made of handlers serves at once;
                 with 1 it serves them in their order of arrival.
             restart: when an actor that ended is started again: a `Restart` or its `when`.
-            keep: how many of its actors there shall always be: so many in the namespace, named
+            keep: how many of its actors there shall always be: N in the namespace, named
                 `<type>-0` and on, or `"each-peer"`, one on each peer that defines the type,
                 named `<type>-<peer>`. A keeper, elected as the leader is, starts them.
             activate: a request to a name that begins with `<type>-`, or is the type, starts an
                 actor of that name if there is none, at most one in the namespace.
             idle: seconds without requests and streams after which an actor ends; see
                 `ctx.state` for what it shall find again.
+            move: start an actor on another peer that defines the type, with its start bytes, when
+                this peer is drained. Kept actors are moved in any case, activated ones by
+                the next request.
 
         Raises:
             InvalidActorType: the type breaks the rule of names.
@@ -91,6 +95,7 @@ class Definitions:
                 keep=keep,
                 activate=activate,
                 idle=idle,
+                move=move,
             )
             self._needs += all_needs(target)
             return target
@@ -107,6 +112,7 @@ class Definitions:
         keep: Amount | None = None,
         activate: bool = False,
         idle: float | None = None,
+        move: bool = False,
     ) -> Callable[[F], F]:
         """Define an actor of functions; the result is the decorator that adds one.
 
@@ -126,6 +132,7 @@ class Definitions:
             keep=keep,
             activate=activate,
             idle=idle,
+            move=move,
         )(table)
 
         def add(function: F) -> F:
@@ -147,6 +154,7 @@ class Definitions:
         keep: Amount | None = None,
         activate: bool = False,
         idle: float | None = None,
+        move: bool = False,
     ) -> None:
         """Define a type by a factory, from the start's bytes to an actor.
 
@@ -161,13 +169,14 @@ class Definitions:
             keep: see `actor`; declared before the server starts.
             activate: see `actor`; declared before the server starts.
             idle: see `actor`.
+            move: see `actor`.
 
         Raises:
             InvalidActorType: the type breaks the rule of names.
             InvalidArgument: a mailbox cannot be of that size.
         """
         check_definition(type, mailbox, concurrency)
-        check_activation(activate, idle, mailbox)
+        check_activation(activate, idle, mailbox, move)
         if not callable(factory):
             raise InvalidArgument("factory", factory, "a function of the start's bytes")
         definition = Definition(
@@ -179,6 +188,7 @@ class Definitions:
             check_keep(keep),
             activate,
             idle,
+            move,
             self._resources,
         )
         self._define(definition)

@@ -53,6 +53,7 @@ class Definition:
         keep: how many of its actors there shall always be; None for as many as are started.
         activate: True if a request to a name of the type starts an actor of that name.
         idle: seconds without work after which its actors end; None for never.
+        move: True if its actors are started on another peer when this one is drained.
         resources: what its actors may ask for by the annotations of parameters.
         internal: True for a definition of the grid's own, which is not offered to others.
     """
@@ -65,8 +66,20 @@ class Definition:
     keep: Amount | None = None
     activate: bool = False
     idle: float | None = None
+    move: bool = False
     resources: Resources = field(default_factory=Resources)
     internal: bool = False
+    _tables: dict[Any, HandlerTable] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    @property
+    def moves(self) -> bool:
+        """True if its actors are handed over to another peer when this one is drained.
+
+        Activated ones are not: the next request starts them. Nor are those that each peer has.
+        """
+        return self.move or isinstance(self.keep, int)
 
     def make(self, data: bytes) -> Act | BlockingAct:
         """A new actor's function.
@@ -81,10 +94,15 @@ class Definition:
         if isinstance(made, Actor):
             self._check_one_by_one()
             return made.act
-        table = made if isinstance(made, HandlerTable) else table_of(type(made))
+        table = made if isinstance(made, HandlerTable) else self._tables.get(type(made))
+        if table is None:
+            # Reading signatures takes longer than all else of a start.
+            table = self._tables[type(made)] = table_of(type(made))
+            check_handlers(table, made)
         if len(table):
             instance = None if made is table else made
-            check_handlers(table, instance)
+            if instance is None:
+                check_handlers(table)
             return HandlerActor(table, instance, self.concurrency, self.resources).act
         if not callable(made):
             raise TypeError(
@@ -114,12 +132,16 @@ def check_definition(type: str, mailbox: int | None, concurrency: int = 1) -> No
     check_count("concurrency", concurrency)
 
 
-def check_activation(activate: bool, idle: float | None, mailbox: int | None) -> None:
+def check_activation(
+    activate: bool, idle: float | None, mailbox: int | None, move: bool = False
+) -> None:
     """Raise for an activation that cannot be: without a mailbox no request comes."""
     if not isinstance(activate, bool):
         raise InvalidArgument("activate", activate, "True or False")
     if idle is not None:
         check_seconds("idle", idle, zero=False)
+    if not isinstance(move, bool):
+        raise InvalidArgument("move", move, "True or False")
     if mailbox is None and (activate or idle is not None):
         what = "activate" if activate else "idle"
         raise InvalidArgument(what, True if activate else idle, "given together with a mailbox")
@@ -147,6 +169,7 @@ def factory_of(target: Any, resources: Resources) -> Callable[[bytes], Any]:
     if isinstance(target, HandlerTable):
         return lambda _: target
     if not inspect.isclass(target):
+        _check_takes_context(target)
         asked = dict(needs_of(target, skip=1)) if inspect.isroutine(target) else {}
         if not asked:
             return lambda _: target
@@ -155,6 +178,15 @@ def factory_of(target: Any, resources: Resources) -> Callable[[bytes], Any]:
         if not is_made_of_handlers(target):
             raise TypeError(f"{target.__name__} has no act(self, ctx) and no @grid.handler")
         check_handlers(table_of(target), target)
+    else:
+        if table_of(target):
+            raise InvalidArgument(
+                f"actor {target.__name__}",
+                "both",
+                "a class with act(self, ctx) or one with @grid.handler",
+            )
+        method = inspect.isfunction(inspect.getattr_static(target, "act"))
+        _check_takes_context(getattr(target, "act", None), after=1 if method else 0)
     of_data = takes_data(target)
     wanted = dict(needs_of(target, skip=1 if of_data else 0))
 
@@ -162,6 +194,25 @@ def factory_of(target: Any, resources: Resources) -> Callable[[bytes], Any]:
         return target(*([data] if of_data else []), **_found(target, wanted, resources))
 
     return make
+
+
+def _check_takes_context(function: Any, after: int = 0) -> None:
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        # A call of it runs nothing, and the actor would end at once as if it were done.
+        name = getattr(function, "__qualname__", repr(function))
+        raise InvalidArgument("an actor", f"{name}(), which has a yield", "a function without one")
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # of a built-in function, or no function at all
+        return
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in parameters):
+        return
+    if sum(one.kind in positional for one in parameters) <= after:
+        name = getattr(function, "__qualname__", repr(function))
+        raise InvalidArgument(
+            "an actor", f"{name}()", "a function of its context: async def f(ctx)"
+        )
 
 
 def _found(target: Any, wanted: dict[str, Any], resources: Resources) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Elections of a peer: for the leader, and for the keeper where actors are to be kept."""
+"""Elections of a peer: for the leader, for the keeper where actors are to be kept, and for the
+sender of reminders once there are any.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from grid.server.actors import ActorRunner
 from grid.server.definitions import Definition
 from grid.server.keeper import KEEPER, Keeper
 from grid.server.leader import LEADER, lead
+from grid.server.reminders import REMINDERS, ReminderSender, wait_for_reminders
 
 __all__ = ["start_elections"]
 
@@ -22,10 +25,15 @@ def start_elections(
     if runner.offers().keep:
         runner.define(Definition(KEEPER, lambda _: Keeper(etcd), internal=True))
         types.append(KEEPER)
-    return [
-        asyncio.create_task(
-            lead(etcd, full_name(namespace, Kind.ACTOR, type_), runner, type_),
-            name=f"leadership of {type_}",
-        )
-        for type_ in types
-    ]
+    runner.define(Definition(REMINDERS, lambda _: ReminderSender(etcd), internal=True))
+
+    async def lead_reminders(key: str) -> None:
+        await wait_for_reminders(etcd, namespace)
+        await lead(etcd, key, runner, REMINDERS)
+
+    def compete(type_: str) -> asyncio.Task[None]:
+        key = full_name(namespace, Kind.ACTOR, type_)
+        leading = lead_reminders(key) if type_ == REMINDERS else lead(etcd, key, runner, type_)
+        return asyncio.create_task(leading, name=f"leadership of {type_}")
+
+    return [compete(type_) for type_ in (*types, REMINDERS)]

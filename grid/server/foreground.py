@@ -23,9 +23,11 @@ from grid.errors import CannotRunHere
 from grid.forks import signals_stay
 from grid.process import STOPS, early_stops, open_standard_streams
 
-__all__ = ["completed_before", "run_alone", "stop_signals", "warn_of_paused_loop"]
+__all__ = ["PATIENCE", "completed_before", "run_alone", "stop_signals", "warn_of_paused_loop"]
 
 _log = logging.getLogger("grid.server")
+
+PATIENCE = 2.0  # seconds for the event loop to end after the server has
 
 
 @contextlib.contextmanager
@@ -114,7 +116,7 @@ def run_alone(
     leave = threading.Event()
 
     async def main(early: Sequence[int]) -> None:
-        patience = 2.0
+        patience = PATIENCE
         try:
             patience = await serve(early)
         finally:

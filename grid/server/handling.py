@@ -27,9 +27,9 @@ from typing import Any
 from google.protobuf.message import Message
 
 from grid.actor import ActorContext
-from grid.aio import being_cancelled
+from grid.aio import USER_ERRORS, being_cancelled
 from grid.deadline import now
-from grid.errors import InvalidArgument, RequestFailed
+from grid.errors import ActorEnded, InvalidArgument, RequestFailed
 from grid.errors.classification import is_of_request
 from grid.handlers import Declaration, HandlerKind, HandlerTable
 from grid.mailbox.request import Request
@@ -42,9 +42,6 @@ __all__ = ["HandlerActor", "check_handlers", "resource_parameters"]
 _log = logging.getLogger("grid.actor")
 
 _LOG_PAUSE = 1.0  # seconds between errors of one actor that are logged with their traceback
-
-# All that a handler may raise, but `GeneratorExit`, by which Python closes its caller.
-_ERRORS = (Exception, asyncio.CancelledError, SystemExit, KeyboardInterrupt)
 
 Call = Callable[[Request[Any]], Awaitable[Any]]
 
@@ -164,7 +161,7 @@ class HandlerActor:
                         request.respond(reply)
                     else:
                         _respond(request, declared, reply)
-                except _ERRORS as error:
+                except USER_ERRORS as error:
                     if isinstance(error, asyncio.CancelledError) and being_cancelled():
                         raise
                     self._failed(request, declared, error)
@@ -203,7 +200,7 @@ class HandlerActor:
     async def _answer(self, request: Request[Any], declared: Declaration, call: Call) -> None:
         try:
             _respond(request, declared, await call(request))
-        except _ERRORS as error:
+        except USER_ERRORS as error:
             if isinstance(error, asyncio.CancelledError) and being_cancelled():
                 raise
             self._failed(request, declared, error)
@@ -211,7 +208,7 @@ class HandlerActor:
     async def _stream(self, request: Request[Any], declared: Declaration, call: Call) -> None:
         try:
             await call(request)
-        except _ERRORS as error:
+        except USER_ERRORS as error:
             if isinstance(error, asyncio.CancelledError) and being_cancelled():
                 raise
             self._failed(request, declared, error)
@@ -232,6 +229,7 @@ class HandlerActor:
             declared.name,
             f" ({unlogged} more errors since the last one logged)" if unlogged else "",
             exc_info=error,
+            extra=self._context._log_fields(),
         )
 
     # -- calls -----------------------------------------------------------------
@@ -316,5 +314,5 @@ async def _accepted(request: Request[Any]) -> AsyncIterator[Stream]:
         try:
             yield stream
         except asyncio.CancelledError:
-            await stream.close("the actor has ended")
+            await stream.close(ActorEnded())
             raise

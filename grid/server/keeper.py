@@ -3,22 +3,25 @@
 It is elected as the leader is, among the peers that declare kept actors and may lead, so that it
 is there whether or not the application has a leader of its own. It watches the peers and the
 names of kept actors, and takes the steps that `grid.registry.keeping` decides. Two keepers, should
-a frozen one wake up, do no harm: a name has one owner, whoever starts it.
+a frozen one wake up, do no harm: a name has one owner, whichever of them starts it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Coroutine
+from typing import Any
 
 from grid.actor import ActorContext
 from grid.deadline import now
 from grid.errors import (
     AlreadyRegistered,
+    DeadlineExceeded,
     EtcdError,
     GridError,
     NotDelivered,
+    OutcomeUnknown,
     UnknownActor,
     UnknownActorType,
 )
@@ -37,7 +40,11 @@ _REST = 1.0  # seconds between a watch that failed and the next
 _AVOID = 5.0  # seconds for which a peer that could not be reached is left alone
 _SOON = 0.5  # seconds from a step to the next look
 _LONGEST_LOOK = 30.0  # seconds between looks without a change
-_MAX_CONCURRENT = 32  # starts and stops under way
+_MAX_CONCURRENT = 32  # starts under way on one peer, and stops under way
+_TIMEOUT = 5.0  # seconds for a peer to start an actor
+# Errors of a peer, after which another one may do better. The actor may run there all the same;
+# the watch tells it then.
+_AVOIDABLE = (NotDelivered, UnknownActorType, DeadlineExceeded, OutcomeUnknown)
 
 
 class _Followed:
@@ -86,7 +93,9 @@ class Keeper:
         self._avoided: dict[str, float] = {}  # peers, and until when
         self._said: set[str] = set()
         self._actors: dict[str, tuple[_Followed, asyncio.Task[None]]] = {}
-        self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
+        self._stop_slots = asyncio.Semaphore(_MAX_CONCURRENT)
+        self._start_slots: dict[str, asyncio.Semaphore] = {}  # of each peer
+        self._doing: dict[str, asyncio.Task[None]] = {}  # starts and stops, by the actor's name
 
     async def act(self, ctx: ActorContext) -> None:
         """Keep the declared actors until cancelled."""
@@ -102,9 +111,9 @@ class Keeper:
                 await self._change_within(pause)
                 for task in self._following(following):
                     if task.done():
-                        await task  # which raises: the next keeper begins anew
+                        await task  # which raises: the next keeper starts from the beginning
         finally:
-            tasks = self._following(following)
+            tasks = [*self._following(following), *self._doing.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
@@ -119,7 +128,9 @@ class Keeper:
 
     async def _change_within(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._changed.wait(), seconds)
+            # Not `wait_for`: on Python 3.11 it forgets a cancellation that comes with a change.
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
         except TimeoutError:
             return
         self._changed.clear()
@@ -133,10 +144,14 @@ class Keeper:
                 self._actors[one] = followed, self._follow(followed, f"keeper: actors {one}-")
 
     async def _look(self, ctx: ActorContext, peers: list[Entity]) -> float:
-        """Take the steps that are due; seconds until the next look without a change."""
+        """Begin the steps that are due; seconds until the next look without a change."""
+        self._end_steps()
         followed = [one for one, _ in self._actors.values()]
         if not all(one.loaded for one in followed):
             return _LONGEST_LOOK
+        names = {one.name for one in peers}
+        for gone in self._start_slots.keys() - names:
+            del self._start_slots[gone]
         at = now()
         self._avoided = {peer: until for peer, until in self._avoided.items() if until > at}
         actors = [actor for one in followed for actor in one.entities.values()]
@@ -147,18 +162,31 @@ class Keeper:
             "%r cannot be started now: no peer that defines its type can be reached",
         )
         waits = [until - at for until in self._avoided.values()]
-        doing = [self._stop(ctx, name) for name in todo.stops]
+        for name in todo.stops:
+            if name not in self._doing:
+                self._begin(name, self._stop(ctx, name))
         for one in todo.starts:
+            if one.name in self._doing:
+                continue
             wait = self._pacing.wait(one.name, at)
             if wait > 0:
                 waits.append(wait)
             elif one.peer:
                 self._pacing.started(one.name, at)
-                doing.append(self._start(ctx, one))
-        if doing:
-            await asyncio.gather(*doing)
+                self._begin(one.name, self._start(ctx, one))
+        if self._doing:
             waits.append(_SOON)
         return min([_LONGEST_LOOK, *waits])
+
+    def _begin(self, name: str, step: Coroutine[Any, Any, None]) -> None:
+        # Not waited for: a peer that does not answer is not to hold up what others can do.
+        self._doing[name] = asyncio.create_task(step, name=f"keeper: {name}")
+
+    def _end_steps(self) -> None:
+        for name, task in tuple(self._doing.items()):
+            if task.done():
+                del self._doing[name]
+                task.result()  # raises what is no error of the grid: the next keeper starts over
 
     def _say(self, names: Collection[str], text: str) -> None:
         for name in names:
@@ -168,20 +196,25 @@ class Keeper:
                 _log.warning("%s", line)
 
     async def _start(self, ctx: ActorContext, one: Start) -> None:
-        async with self._slots:
+        slots = self._start_slots.setdefault(one.peer, asyncio.Semaphore(_MAX_CONCURRENT))
+        async with slots:
+            if one.peer in self._avoided:
+                return  # it did not answer meanwhile
             try:
-                await ctx.client.start_actor(one.type, name=one.name, peer=one.peer)
+                await ctx.client.start_actor(
+                    one.type, name=one.name, peer=one.peer, timeout=_TIMEOUT
+                )
             except AlreadyRegistered:
                 return  # the watch will tell
             except GridError as error:
-                if isinstance(error, NotDelivered | UnknownActorType):
+                if isinstance(error, _AVOIDABLE):
                     self._avoided[one.peer] = now() + _AVOID
                 _log.warning("%r did not start on %s: %s", one.name, one.peer, error)
             else:
                 _log.info("%r was started on %s", one.name, one.peer)
 
     async def _stop(self, ctx: ActorContext, name: str) -> None:
-        async with self._slots:
+        async with self._stop_slots:
             try:
                 await ctx.client.stop_actor(name)
             except UnknownActor:

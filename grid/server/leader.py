@@ -1,7 +1,7 @@
 """The leader: one actor, on one of the peers that allow it.
 
-The leader is the actor of type and name `leader`. Who creates its key first
-has it; there is no vote. Each willing peer watches the key and tries as soon
+The leader is the actor of type and name `leader`. The first peer to create its
+key has it; there is no vote. Each willing peer watches the key and tries as soon
 as it is gone, so a takeover waits for the old lease to end and for nothing
 else. A peer whose own leader ended by itself holds back for a while, so that
 another peer has the first try and a leader that fails at once does not spin.

@@ -6,12 +6,10 @@
                  lost   v   |
                        FENCED
 
-Joining: the port is bound and answers (with a refusal) before the lease is
-granted, so a client that finds the peer in the registry also reaches it. Fencing:
-the moment the lease is lost nothing is dispatched or answered; the actors are
-cancelled with `LeaseLost`, and only when they have ended does the peer join
-again. Draining: actors get time to end, each name goes when its owner ended,
-and the lease goes last.
+The port is bound and answers (with a refusal) before the peer joins, so a client
+that finds it in the registry also reaches it. Joining and fencing are in `joining`.
+Draining: actors get time to end, each name goes when its owner ended, and the lease
+goes last.
 """
 
 from __future__ import annotations
@@ -19,52 +17,38 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 from grid.aio import being_cancelled
 from grid.client.client import Client
 from grid.codec import Codec
 from grid.deadline import Deadline
-from grid.errors import (
-    AddressLocked,
-    AlreadyRegistered,
-    EtcdError,
-    GridError,
-    LeaseLost,
-    ServerNotRunning,
-)
-from grid.etcd import EtcdClient, Lease
+from grid.errors import GridError, OutcomeUnknown, ServerNotRunning
+from grid.etcd import EtcdClient
 from grid.forks import sockets_stay
 from grid.mailbox.dispatcher import State
 from grid.mailbox.interception import IncomingInterception
-from grid.mailbox.mailbox import Mailbox
-from grid.registry.membership import Membership, join, wait_gone
-from grid.registry.names import Kind, default_peer_name, full_name
+from grid.registry.membership import Membership
 from grid.server.actors import ActorRunner
 from grid.server.config import ServerConfig
-from grid.server.control import serve_control
 from grid.server.definitions import Definition
-from grid.server.elections import start_elections
-from grid.server.location import Location
+from grid.server.foreground import PATIENCE
+from grid.server.joining import Joining
 from grid.server.peer import Peer
 from grid.server.resources import Resources
 from grid.server.statistics import ServerStatistics, statistics_of
-from grid.server.upkeep import watch_descriptors, watch_names
 from grid.transport.answer import Answer, all_done
 from grid.transport.service import WireService
-from grid.transport.unix_paths import new_socket_path, socket_name
+from grid.transport.unix_paths import socket_name
 
 __all__ = ["Lifecycle"]
 
 _log = logging.getLogger("grid.server")
 
-_CONTROL_SIZE = 1024  # starts and stops that wait for their turn
-_REJOIN_PAUSE = 1.0  # seconds between tries to come back after a lost lease
 _GRACE = 2.0  # seconds to tell etcd that the names are free
 _LAST_ANSWERS = 0.5  # seconds for answers that are given but not written yet
-_LEAVING = 2.0  # seconds for the event loop to end after the server has
 _RESOURCES = 5.0  # seconds for the resources to be left
+_UNWIND = 2.0  # seconds for what was cancelled by a cut to end, and for the resources
 _HURRIED = 0.2  # seconds for each of these when the process shall end at once
 
 
@@ -85,28 +69,32 @@ class Lifecycle:
         self._etcd = EtcdClient(config.etcd)
         self._client: Client | None = None
         self._codec = codec
-        socket = new_socket_path() if config.wants_socket else None
+        socket = config.new_socket_path()
         self._service = WireService(
             config.listen,
             settings=config.session_settings,
             reflection=config.reflection,
             unix_socket=socket,
+            tls=config.tls,
         )
-        self._location = Location(config, self._service.port)
-        self.peer = Peer(
+        self.peer: Peer = Peer(
             config.namespace,
             config.name or "",  # the name and the address are those of the next join
             "",
             codec=codec,
             limit=config.max_message_bytes,
             socket=socket_name(socket) if socket else "",
+            tls=config.tls is not None,
         )
         self._interception = interception
         if interception:
             self.peer.dispatcher.interception = interception
-        self.runner = ActorRunner(self.peer, lambda: self.client, definitions, config.slots)
-        self._membership_tasks: list[asyncio.Task[None]] = []
-        self._leaderships: list[asyncio.Task[None]] = []
+        self.runner: ActorRunner = ActorRunner(
+            self.peer, lambda: self.client, definitions, config.slots
+        )
+        self._joining = Joining(
+            config, self._etcd, self.peer, self.runner, self._service, self._begin_stop
+        )
         self._keeper: asyncio.Task[None] | None = None
         self._starting: asyncio.Task[None] | None = None
         self._undoing: asyncio.Task[None] | None = None
@@ -124,10 +112,8 @@ class Lifecycle:
             self._client = Client(
                 self._config.namespace,
                 etcd=self._etcd,
-                max_message_bytes=self._config.max_message_bytes,
-                compression=self._config.compression,
-                checksum=self._config.checksum,
                 codec=self._codec,
+                **self._config.client_options,
             )
         return self._client
 
@@ -156,8 +142,15 @@ class Lifecycle:
     async def _start(self) -> None:
         await self._service.start(self.peer.dispatcher)
         await self._resources.open()
-        await self._join()
+        await self._joining.join()
         self._keeper = asyncio.create_task(self._keep(), name="lease keeper")
+
+    async def _keep(self) -> None:
+        try:
+            await self._joining.keep()
+        except GridError as error:
+            if not self.failed.done():
+                self.failed.set_exception(error)
 
     async def _undo(self) -> None:
         # Not in `_start`: a task that is cancelled before its first step runs nothing of it.
@@ -177,6 +170,11 @@ class Lifecycle:
             self._stopping = asyncio.create_task(self._stop(grace), name="drain")
         return self._stopping
 
+    @property
+    def ending(self) -> bool:
+        """True once it has begun to stop."""
+        return self._stopping is not None
+
     def hurry(self) -> None:
         """Cut a drain short: cancel what still runs."""
         self._hurried.set()
@@ -184,138 +182,10 @@ class Lifecycle:
     @property
     def patience(self) -> float:
         """Seconds that the event loop may take to end after the server has."""
-        return self._at_most(_LEAVING)
+        return self._at_most(PATIENCE)
 
     def _at_most(self, seconds: float) -> float:
         return min(seconds, _HURRIED) if self._hurried.is_set() else seconds
-
-    # -- joined ------------------------------------------------------------------
-
-    async def _join(self) -> None:
-        peer, config = self.peer, self._config
-        peer.address = await self._location.find()
-        peer.name = config.name or default_peer_name(peer.address)
-        membership = await join(
-            self._etcd, lease=config.lease, address=peer.address, peer=peer.name
-        )
-        peer.membership = membership
-        try:
-            control = await self._claim_own_name(membership)
-        except BaseException:
-            peer.membership = None
-            await membership.leave()
-            raise
-        peer.dispatcher.open(peer.address, peer.name, membership.lease)
-        await self._service.set_serving(True)
-        self._membership_tasks = [
-            asyncio.create_task(
-                serve_control(
-                    control, self.runner, grace=config.drain_timeout, drain=self._begin_stop
-                ),
-                name="control",
-            )
-        ]
-        self._look_after(watch_names(self._etcd, membership, self._name_deleted), "names")
-        self._look_after(watch_descriptors(self._set_healthy), "descriptors")
-        if config.advertise is not None:
-            self._look_after(self._watch_location(membership.lease), "location")
-        if config.allow_leadership:
-            self._leaderships = start_elections(self._etcd, config.namespace, self.runner)
-            self._membership_tasks.extend(self._leaderships)
-        _log.info("peer %s serves %s at %s", peer.name, peer.namespace, peer.address)
-
-    def _look_after(self, upkeep: Coroutine[Any, Any, None], name: str) -> None:
-        self._membership_tasks.append(asyncio.create_task(upkeep, name=name))
-
-    async def _set_healthy(self, healthy: bool) -> None:
-        await self._service.set_serving(healthy and self.peer.dispatcher.state is State.SERVING)
-
-    async def _claim_own_name(self, membership: Membership) -> Mailbox:
-        """The peer's mailbox, once its name is free: the lease of a former peer may still hold it.
-
-        Raises:
-            AlreadyRegistered: a peer held the name for twice the lease.
-        """
-        deadline = Deadline.after(2 * self._config.lease)
-        while True:
-            try:
-                return await self.peer.claim_own_name(
-                    self._config.annotations, _CONTROL_SIZE, self.runner.offers()
-                )
-            except AlreadyRegistered as error:
-                if not membership.lease.valid:
-                    raise LeaseLost from None
-                _log.info("peer %s waits for the lease that has its name: %s", error.peer, error)
-                try:
-                    async with asyncio.timeout(deadline.remaining()):
-                        await wait_gone(self._etcd, error.key)
-                except TimeoutError:
-                    raise error from None
-
-    async def _name_deleted(self, key: str) -> None:
-        error = LeaseLost(f"{key} was deleted in etcd")
-        namespace, name = self.peer.namespace, self.peer.name
-        if key in {full_name(namespace, kind, name) for kind in (Kind.PEER, Kind.MAILBOX)}:
-            # Without its own name the peer is found by no client: it joins again.
-            await self.peer.joined().lease.abandon(str(error))
-            return
-        self.runner.lose(key, error)
-        mailbox = self.peer.dispatcher.find(key)
-        if mailbox is not None:
-            mailbox._lose(error)
-            await mailbox.close()
-
-    async def _watch_location(self, lease: Lease) -> None:
-        address = self.peer.address
-        await self._location.check_reachable(self.peer.name, address)
-        if self._config.advertises_itself:
-            new = await self._location.wait_moved(address, max(1.0, lease.ttl / 3))
-            # Its names lead to the old address: it has to leave them and to join again.
-            await lease.abandon(f"this machine's address is {new} now, not {address}")
-
-    async def _keep(self) -> None:
-        try:
-            while True:
-                error = LeaseLost(await self.peer.joined().lease.wait_lost())
-                _log.error("peer %s: %s", self.peer.name, error)
-                await self._fence(error)
-                if self._config.on_lease_lost == "exit":
-                    raise error
-                await self._rejoin()
-        except GridError as error:
-            if not self.failed.done():
-                self.failed.set_exception(error)
-
-    async def _fence(self, error: LeaseLost) -> None:
-        self.peer.dispatcher.state = State.FENCED
-        await self._service.set_serving(False)
-        membership = self.peer.joined()
-        await membership.claims.close()
-        self.runner.lose_all(error)
-        for mailbox in self.peer.dispatcher.mailboxes():
-            mailbox._lose(error)
-            self.peer.dispatcher.remove(mailbox)
-        await self._end_membership_tasks()
-        await self.runner.wait_ended()
-        self.peer.membership = None
-        await membership.leave()
-
-    async def _rejoin(self) -> None:
-        while True:
-            try:
-                await self._join()
-            except (EtcdError, AddressLocked, AlreadyRegistered, LeaseLost) as error:
-                _log.warning("peer %s cannot join again yet: %s", self.peer.name, error)
-                await asyncio.sleep(_REJOIN_PAUSE)
-            else:
-                return
-
-    async def _end_membership_tasks(self) -> None:
-        tasks, self._membership_tasks = self._membership_tasks, []
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
 
     # -- drained -------------------------------------------------------------------
 
@@ -333,23 +203,69 @@ class Lifecycle:
             self.peer.dispatcher.state = State.DRAINING
         await self._service.set_serving(False)
         _log.info("peer %s drains", self.peer.name)
-        for leadership in self._leaderships:
-            leadership.cancel()  # another peer shall have the leader, not this one again
+        self._joining.stop_leading()
+        if self.runner.begin_end():  # before mailboxes are drained, by which actors end
+            await self.peer.withdraw(self._config.annotations, self.runner.offers())
         for mailbox in self.peer.dispatcher.mailboxes():
             mailbox._drain()
         stuck = await self._end_actors(grace)
-        await self._end_membership_tasks()
+        await self._joining.end_tasks()
         await self._last_requests(deadline)
         if stuck:
-            _log.error(
-                "peer %s leaves its names to the lease: still running: %s",
-                self.peer.name,
-                ", ".join(stuck),
-            )
+            text = "peer %s leaves its names to the lease: still running: %s"
+            _log.error(text, self.peer.name, ", ".join(stuck))
         await self._close(revoke=not stuck)
         if not self.failed.done():
             self.failed.set_result(None)
         _log.info("peer %s left", self.peer.name)
+
+    def cut(self, reason: str) -> asyncio.Task[None]:
+        """End as the end of the process would: no drain, and no word to etcd.
+
+        It is for `grid.testing.kill`. Until this returns all happens in one turn of the event
+        loop, so that no task sees a half of it.
+
+        Returns:
+            The task that closes the rest, for which `stop` waits, too.
+
+        Raises:
+            WrongEventLoop: it runs on another event loop.
+        """
+        peer = self.peer
+        peer.check_loop()
+        peer.dispatcher.state = State.STOPPED
+        peer.dispatcher.close()
+        membership, peer.membership = peer.membership, None
+        for mailbox in peer.dispatcher.mailboxes():
+            mailbox._cut(OutcomeUnknown(reason))
+        self.runner.cut(reason)
+        self._joining.cancel_tasks()
+        for task in (self._starting, self._keeper):
+            if task is not None:
+                task.cancel()
+        self._stopping = asyncio.create_task(self._cut(membership, reason), name="cut")
+        return self._stopping
+
+    async def _cut(self, membership: Membership | None, reason: str) -> None:
+        await self._service.cut(reason)
+        if membership is not None:
+            await membership.leave(revoke=False)
+        await self._joining.end_tasks()
+        await asyncio.wait([one for one in (self._starting, self._keeper) if one is not None])
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_UNWIND):
+                await self.runner.wait_ended()
+        if names := self.runner.names():
+            _log.error("cut, but go on when they are cancelled: %s", ", ".join(names))
+        await self._interception.close(0.0)
+        if self._client is not None:
+            await self._client.close()
+        await self._resources.close(_UNWIND)
+        with contextlib.suppress(GridError):
+            await self._etcd.close()
+        self._kept_from_children.close()
+        if not self.failed.done():
+            self.failed.set_result(None)
 
     async def _end_actors(self, grace: float) -> list[str]:
         ending = asyncio.create_task(self.runner.stop_all("the peer stops", grace))
@@ -397,3 +313,5 @@ class Lifecycle:
                 await membership.leave(revoke=revoke, timeout=self._at_most(_GRACE))
         await self._etcd.close()
         self._kept_from_children.close()
+        # Ended tasks hold the frames of their last calls, which keep the connection to etcd.
+        self._keeper = None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 
 from grid.aio import check_loop
 from grid.codec import Codec
-from grid.errors import InvalidArgument, ServerNotRunning
+from grid.errors import GridError, InvalidArgument, ServerNotRunning
 from grid.mailbox.dispatcher import Dispatcher
 from grid.mailbox.mailbox import Groups, Mailbox
 from grid.registry.membership import Membership
@@ -16,6 +17,10 @@ from grid.registry.registration import Amount, Offers, encode_registration
 from grid.transport.protocol import VERSION
 
 __all__ = ["Peer"]
+
+_log = logging.getLogger("grid.server")
+
+_WITHDRAWAL = 1.0  # seconds to tell etcd that the peer drains
 
 
 class Peer:
@@ -30,13 +35,15 @@ class Peer:
         codec: Codec,
         limit: int,
         socket: str = "",
+        tls: bool = False,
     ) -> None:
         self.namespace = namespace
         self.name = name
         self.address = address
         self.limit = limit
         self._socket = socket
-        self.dispatcher = Dispatcher(codec)
+        self._tls = tls
+        self.dispatcher: Dispatcher = Dispatcher(codec)
         self.membership: Membership | None = None
         self._groups: dict[Mailbox, tuple[str, ...]] = {}  # keys that go with a mailbox
         self._loop = asyncio.get_running_loop()
@@ -72,10 +79,25 @@ class Peer:
             types=offers.types,
             keep=offers.keep,
             activates=offers.activates,
+            moves=offers.moves,
         )
         mailbox = self.new_mailbox(self.name, size)
         await self._claim_with({key: value, **self._values((mailbox.key,))}, mailbox)
         return mailbox
+
+    async def withdraw(self, annotations: tuple[str, ...], offers: Offers) -> None:
+        """Tell clients and the keeper to start no actors here; what is kept stays declared.
+
+        If etcd does not take it, they learn it when they try.
+        """
+        key = full_name(self.namespace, Kind.PEER, self.name)
+        value = self._registration(
+            key, annotations or None, keep=offers.keep, activates=offers.activates
+        )
+        try:
+            await self.joined().claims.rewrite(key, value, timeout=_WITHDRAWAL)
+        except (GridError, KeyError) as error:
+            _log.warning("peer %s could not tell that it drains: %r", self.name, error)
 
     async def free(self, keys: tuple[str, ...], epoch: int) -> None:
         """Give up what one claim took."""
@@ -141,6 +163,7 @@ class Peer:
         types: Iterable[str] = (),
         keep: Iterable[tuple[str, Amount]] = (),
         activates: Iterable[str] = (),
+        moves: Iterable[str] = (),
     ) -> bytes:
         return encode_registration(
             key,
@@ -153,6 +176,8 @@ class Peer:
             types=types,
             keep=keep,
             activates=activates,
+            moves=moves,
+            tls=self._tls,
         )
 
     async def _claim_with(self, values: dict[str, bytes], mailbox: Mailbox) -> int:

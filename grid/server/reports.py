@@ -1,4 +1,4 @@
-"""Reports of a peer's actors: states, restarts and errors, for those who look at the grid.
+"""Reports of a peer's actors: states, restarts and errors, for queries of the grid.
 
 A registration says where an actor is. What it has been through is asked of its peer, which keeps
 it in memory: nothing is written to etcd when an actor fails, however often it does. An actor that
@@ -35,7 +35,7 @@ class Runs(Protocol):
 
     @property
     def error_at(self) -> float:
-        """When that was, in seconds of Unix time."""
+        """Time of the last error, in seconds of Unix time."""
 
 
 def report_of(context: ActorContext, runs: Runs, *, ended: bool = False) -> ActorReport | None:

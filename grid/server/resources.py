@@ -54,6 +54,8 @@ class Resources:
             raise InvalidArgument("a resource", value, "one provided before the server starts")
         if kind is not None and not isinstance(kind, type):
             raise InvalidArgument("as_type", kind, "a class")
+        if isinstance(value, type) and kind is None:
+            raise InvalidArgument("a resource", value, "an object of the class, or given as_type=")
         if enter and not (_is_context(value, "__aenter__") or _is_context(value, "__enter__")):
             raise InvalidArgument("enter", value, "a context manager, async or not")
         if enter:
@@ -105,8 +107,7 @@ class Resources:
         Raises:
             InvalidArgument: no store was provided.
         """
-        stores = [one for one in self._values.values() if isinstance(one, Store)]
-        if not stores:
+        if not self._stores():
             wanted = 'provided, as by server.provide(SqliteStore("shop.db"), enter=True)'
             raise InvalidArgument("the store of ctx.state", None, wanted)
         store = self.find(Store, "the store of ctx.state")
@@ -119,9 +120,14 @@ class Resources:
             self.find(annotation, what)
 
     async def open(self) -> None:
-        """Enter the contexts, in their order; if one fails, those before it are left."""
+        """Enter the contexts, in their order; if one fails, those before it are left.
+
+        Raises:
+            InvalidArgument: `ctx.state` would not know which of several stores it is in.
+        """
         self._opened = True
         if not self._contexts:
+            self._check_stores()
             return
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._leave.clear()
@@ -147,15 +153,30 @@ class Resources:
             _log.error("leaving the resources failed", exc_info=error)
 
     async def _hold(self, ready: asyncio.Future[None]) -> None:
-        async with AsyncExitStack() as stack:
-            for context, kind in self._contexts:
-                if _is_context(context, "__aenter__"):
-                    value = await stack.enter_async_context(context)
-                else:
-                    value = stack.enter_context(context)
-                self._put(type(value) if kind is None else kind, value)
-            ready.set_result(None)
-            await self._leave.wait()
+        provided = dict(self._values)
+        try:
+            async with AsyncExitStack() as stack:
+                for context, kind in self._contexts:
+                    if _is_context(context, "__aenter__"):
+                        value = await stack.enter_async_context(context)
+                    else:
+                        value = stack.enter_context(context)
+                    self._put(type(value) if kind is None else kind, value)
+                self._check_stores()
+                ready.set_result(None)
+                await self._leave.wait()
+        finally:
+            self._values = provided  # a start that failed may be tried again
+
+    def _stores(self) -> list[Store]:
+        return [one for one in self._values.values() if isinstance(one, Store)]
+
+    def _check_stores(self) -> None:
+        stores = self._stores()
+        if len(stores) > 1 and Store not in self._values:
+            found = ", ".join(type(one).__name__ for one in stores)
+            wanted = "one that is provided as_type=grid.state.Store, the others as they are"
+            raise InvalidArgument("the store of ctx.state", found, wanted)
 
 
 def needs_of(function: Callable[..., Any], skip: int = 0) -> Iterator[tuple[str, Any]]:

@@ -91,8 +91,8 @@ class Restarts:
     __slots__ = ("_random", "_recent", "count", "policy")
 
     def __init__(self, policy: Restart, random: Callable[[], float] = random.random) -> None:
-        self.policy = policy
-        self.count = 0
+        self.policy: Restart = policy
+        self.count: int = 0
         self._random = random
         self._recent: tuple[float, ...] = ()  # a deque would weigh 700 bytes in each actor
 

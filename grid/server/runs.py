@@ -26,7 +26,7 @@ from grid.server.definitions import Act, BlockingAct, Definition, is_blocking
 from grid.server.restarts import Restarts
 from grid.sync.actors import run_blocking
 
-__all__ = ["ActorRuns", "make_actor"]
+__all__ = ["ActorRuns", "log_end", "make_actor"]
 
 _log = logging.getLogger("grid.actor")
 
@@ -76,10 +76,10 @@ class ActorRuns:
         self._mailboxes = mailboxes
         self._restarts = restarts
         self._make = make
-        self.blocking = False
-        self.restarting = False
-        self.error = ""
-        self.error_at = 0.0
+        self.blocking: bool = False
+        self.restarting: bool = False
+        self.error: str = ""
+        self.error_at: float = 0.0
 
     @property
     def restarts(self) -> int:
@@ -104,7 +104,7 @@ class ActorRuns:
                 error = failure
                 self._remember(failure)
             pause = None
-            if not self._context._stopping:  # which is set, too, when the name is lost
+            if not self._is_to_end():
                 pause = self._restarts.pause(failed=error is not None, at=now())
             if pause is None:
                 if error is not None:
@@ -120,6 +120,12 @@ class ActorRuns:
                 return
             self.restarting = False
 
+    def _is_to_end(self) -> bool:
+        # A stop that is asked for, and a name that is lost; of a peer that drains, the mailboxes
+        # take nothing new before its actors are asked to stop.
+        drained = self._mailbox is not None and self._mailbox._draining
+        return drained or bool(self._context._stopping)
+
     def _remember(self, error: Exception) -> None:
         text = f"{type(error).__name__}: {text_of(error)}"
         self.error = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
@@ -134,6 +140,7 @@ class ActorRuns:
             self._restarts.count,
             pause,
             exc_info=error,
+            extra=self._context._log_fields(),
         )
 
     async def _close_opened(self) -> None:
@@ -146,7 +153,8 @@ class ActorRuns:
         if self._mailbox is not None and self._restarts.policy.requests == "fail":
             refusing = asyncio.create_task(self._refuse(self._mailbox))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._context._stopping.wait(), pause)
+            async with asyncio.timeout(pause):
+                await self._context._stopping.wait()
         if refusing is not None:
             refusing.cancel()
             await asyncio.wait([refusing])
@@ -177,7 +185,10 @@ class ActorRuns:
                     said = now()
                     text = "".join(traceback.format_exception(error))
                     _log.warning(
-                        "actor %s goes on after a failed request: %s", self._context.id, text
+                        "actor %s goes on after a failed request: %s",
+                        self._context.id,
+                        text,
+                        extra=self._context._log_fields(),
                     )
                 # They may hold the request, whose caller is answered when it is let go of.
                 traceback.clear_frames(error.__traceback__)
@@ -212,3 +223,13 @@ def make_actor(definition: Definition, data: bytes) -> Act | BlockingAct:
         # SystemExit too: it is the factory's error, and must not end the peer.
         _log.exception("the factory of actor type %r failed", definition.type)
         raise FactoryFailed(f"{type(error).__name__}: {text_of(error)}") from error
+
+
+def log_end(context: ActorContext, acting: asyncio.Task[None]) -> None:
+    """Say how the runs of an actor ended, unless they just did."""
+    fields = context._log_fields()
+    if acting.cancelled():
+        reason = context._stopping.reason or "by itself"
+        _log.info("actor %s was cancelled: %s", context.id, reason, extra=fields)
+    elif (error := acting.exception()) is not None:
+        _log.error("actor %s ended by an error", context.id, exc_info=error, extra=fields)

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 from grid.aio import Opening
 from grid.client.client import Client
 from grid.codec import Codec, default_codec
-from grid.environment import default_etcd, default_namespace
+from grid.environment import default_etcd, default_namespace, default_tls
 from grid.errors import InvalidArgument, ServerNotRunning
 from grid.etcd import EtcdConfig
 from grid.forks import check_grpc
@@ -24,6 +24,7 @@ from grid.server.config import ServerConfig, check_annotations
 from grid.server.decorators import Definitions
 from grid.server.definitions import Definition
 from grid.server.foreground import (
+    PATIENCE,
     completed_before,
     run_alone,
     stop_signals,
@@ -31,8 +32,9 @@ from grid.server.foreground import (
 )
 from grid.server.lifecycle import Lifecycle
 from grid.server.statistics import ServerStatistics
+from grid.tls import TLS
 
-__all__ = ["Server"]
+__all__ = ["Server", "cut"]
 
 
 class Server(Definitions):
@@ -63,6 +65,8 @@ class Server(Definitions):
         compression: pack larger answers by `zstd`, `gzip`, or the best that both
             sides have (`auto`); by default never. Clients choose their own compression.
         checksum: send a checksum with each answer.
+        tls: serve with TLS, and with nothing else; its client then speaks TLS, too. By default
+            what the variables `GRID_TLS_CA`, `GRID_TLS_CERT`, `GRID_TLS_KEY` say, if anything.
         filters: async functions that say which messages come to a mailbox.
         interceptors: async functions around each message that comes for a
             mailbox, the first outermost; for both see `grid.interceptors`.
@@ -91,11 +95,12 @@ class Server(Definitions):
         unix_socket: bool | None = None,
         compression: str | None = None,
         checksum: bool = False,
+        tls: TLS | None = None,
         filters: Iterable[Filter[IncomingCall]] = (),
         interceptors: Iterable[Interceptor[IncomingCall]] = (),
         codec: Codec = default_codec,
     ) -> None:
-        self.config = ServerConfig(
+        self.config: ServerConfig = ServerConfig(
             namespace=default_namespace(namespace),
             etcd=default_etcd(etcd),
             listen=listen,
@@ -112,6 +117,7 @@ class Server(Definitions):
             unix_socket=unix_socket,
             compression=compression,
             checksum=checksum,
+            tls=default_tls(tls),
         )
         self.config.check_fields()
         if not isinstance(codec, Codec):
@@ -207,7 +213,8 @@ class Server(Definitions):
 
         Raises:
             InvalidNamespace, InvalidAddress, LeaseTooShort: the configuration.
-            InvalidArgument: an actor asks for a resource that was not provided.
+            InvalidArgument: an actor asks for a resource that was not provided, there are several
+                stores for `ctx.state`, or a file of TLS cannot be used.
             AddressInUse: the port is taken.
             AddressLocked, AlreadyRegistered: another live peer has the address
                 or the name.
@@ -269,7 +276,7 @@ class Server(Definitions):
                     await completed_before(stopping, self._failure())
                 finally:
                     await self.stop()
-        return self._lifecycle.patience if self._lifecycle else 0.0
+        return self._lifecycle.patience if self._lifecycle else PATIENCE
 
     def run(self) -> None:
         """`serve()` on an event loop of its own (uvloop where it exists).
@@ -316,3 +323,16 @@ class Server(Definitions):
         if self._lifecycle is None or self.state in (State.STARTING, State.STOPPED):
             raise ServerNotRunning
         return self._lifecycle
+
+
+async def cut(server: object, reason: str) -> None:
+    """End a server as the end of its process would; see `grid.testing.kill`.
+
+    Raises:
+        InvalidArgument: it is no server, or does not run.
+        WrongEventLoop: it runs on another event loop.
+    """
+    lifecycle = server._lifecycle if isinstance(server, Server) else None
+    if lifecycle is None or lifecycle.ending:
+        raise InvalidArgument("server", server, "a grid.Server that was started, not stopped")
+    await asyncio.shield(lifecycle.cut(reason))

@@ -1,18 +1,23 @@
 """A store in etcd, for small states: they are where the names are, and need nothing else.
 
 A state is two keys, its bytes and its fence, which are compared and written in one transaction.
-They have no lease: a state outlives the actor and its peer.
+They have no lease: a state outlives the actor and its peer. The fence also has the turn of the
+last write, because a write that was given up may be done late, by another member of etcd: it must
+not undo a later one of the same owner.
 """
 
 from __future__ import annotations
 
+import itertools
+import secrets
 from types import TracebackType
 from typing import Any, Self
 
 from grid.environment import default_etcd
 from grid.errors import EtcdError, MessageTooLarge, StateFenced, StoreUnavailable
 from grid.etcd import EtcdClient, EtcdConfig, api_pb2
-from grid.state.store import Store
+from grid.numbers import check_count
+from grid.state.store import NOT_OPEN, Store
 
 __all__ = ["EtcdStore"]
 
@@ -32,7 +37,9 @@ class EtcdStore(Store):
 
     def __init__(self, etcd: str | EtcdConfig | None = None, *, largest: int = _LARGEST) -> None:
         self._config = default_etcd(etcd)
-        self._largest = largest
+        self._largest = check_count("largest", largest)
+        self._writer = secrets.token_hex(8)
+        self._turns = itertools.count(1)
         self._etcd: EtcdClient | None = None
 
     async def __aenter__(self) -> Self:
@@ -53,7 +60,8 @@ class EtcdStore(Store):
         """See `Store.load`."""
         read = api_pb2.RequestOp()
         read.request_range.key = key.encode()
-        found = await self._fenced(key, epoch, read)
+        # As if it came before all writes of its owner: none shall give way to a load.
+        found = await self._fenced(key, epoch, 0, read)
         kvs = found.response_range.kvs
         return kvs[0].value if kvs else None
 
@@ -63,52 +71,78 @@ class EtcdStore(Store):
             raise MessageTooLarge(len(data), self._largest, "the state")
         write = api_pb2.RequestOp()
         write.request_put.key, write.request_put.value = key.encode(), data
-        await self._fenced(key, epoch, write)
+        await self._fenced(key, epoch, next(self._turns), write)
 
     async def delete(self, key: str, epoch: int) -> None:
         """See `Store.delete`."""
         write = api_pb2.RequestOp()
         write.request_delete_range.key = key.encode()
-        await self._fenced(key, epoch, write)
+        await self._fenced(key, epoch, next(self._turns), write)
 
     async def _fenced(
-        self, key: str, epoch: int, operation: api_pb2.RequestOp
+        self, key: str, epoch: int, turn: int, operation: api_pb2.RequestOp
     ) -> api_pb2.ResponseOp:
         """The response of an operation, done unless a newer epoch was here."""
-        if self._etcd is None:
-            raise StoreUnavailable("the store is not open: async with store, or enter=True")
         fence = (key + _FENCE).encode()
-        transaction = api_pb2.TxnRequest()
+        owner = f"{epoch:020d}"
+        mine = f"{owner}/{self._writer}/"
+        written = f"{mine}{turn:020d}"
         # A comparison of a key that is not there fails, so that case has a transaction of its own.
-        transaction.compare.add(
-            result=api_pb2.Compare.EQUAL, target=api_pb2.Compare.VERSION, key=fence, version=0
-        )
-        _write(transaction.success, fence, epoch, operation)
+        transaction = _unless_fenced(fence)
+        if turn == 0:
+            _write(transaction.success, fence, written, operation)
         held = transaction.failure.add().request_txn
-        held.compare.add(
-            result=api_pb2.Compare.LESS,
-            target=api_pb2.Compare.VALUE,
-            key=fence,
-            value=_text(epoch + 1),
-        )
-        _write(held.success, fence, epoch, operation)
+        # etcd compares values as bytes. All fences of this owner begin with the same text, which
+        # is smaller than that of any later one.
+        _compare(held, api_pb2.Compare.LESS, fence, f"{owner}0")
+        later = held.success.add().request_txn
+        _compare(later, api_pb2.Compare.GREATER, fence, written)
+        _compare(later, api_pb2.Compare.LESS, fence, f"{mine}9")
+        if turn == 0:
+            later.success.append(operation)
+        _write(later.failure, fence, written, operation)
+        response = await self._txn(transaction)
+        if response.succeeded and turn > 0:
+            # Not a part of the transaction above: with the state twice in it, etcd would refuse
+            # large ones. The fence is there already when an owner has loaded its state first.
+            first = _unless_fenced(fence)
+            _write(first.success, fence, written, operation)
+            response = await self._txn(first)
+            if not response.succeeded:  # another owner was first in between
+                return await self._fenced(key, epoch, turn, operation)
+        if response.succeeded:
+            return response.responses[-1]
+        response = response.responses[0].response_txn
+        if not response.succeeded:
+            raise StateFenced(key, epoch)
+        response = response.responses[0].response_txn
+        return response.responses[-1] if response.responses else api_pb2.ResponseOp()
+
+    async def _txn(self, transaction: api_pb2.TxnRequest) -> api_pb2.TxnResponse:
+        if self._etcd is None:
+            raise StoreUnavailable(NOT_OPEN)
         try:
-            response = await self._etcd.txn(transaction)
+            return await self._etcd.txn(transaction)
         except EtcdError as error:
             raise StoreUnavailable(str(error)) from error
-        if not response.succeeded:
-            response = response.responses[0].response_txn
-            if not response.succeeded:
-                raise StateFenced(key, epoch)
-        return response.responses[1]
 
 
-def _write(operations: Any, fence: bytes, epoch: int, operation: api_pb2.RequestOp) -> None:
+def _unless_fenced(fence: bytes) -> api_pb2.TxnRequest:
+    """A transaction that succeeds while no owner has loaded or written the state."""
+    transaction = api_pb2.TxnRequest()
+    transaction.compare.add(
+        result=api_pb2.Compare.EQUAL, target=api_pb2.Compare.VERSION, key=fence, version=0
+    )
+    return transaction
+
+
+def _compare(transaction: Any, result: Any, fence: bytes, value: str) -> None:
+    transaction.compare.add(
+        result=result, target=api_pb2.Compare.VALUE, key=fence, value=value.encode()
+    )
+
+
+def _write(operations: Any, fence: bytes, value: str, operation: api_pb2.RequestOp) -> None:
     put = operations.add().request_put
-    put.key, put.value = fence, _text(epoch)
-    operations.add().CopyFrom(operation)
-
-
-def _text(epoch: int) -> bytes:
-    # etcd compares values as bytes: of one length, they are in the order of the numbers.
-    return f"{epoch:020d}".encode()
+    put.key, put.value = fence, value.encode()
+    operations.append(operation)

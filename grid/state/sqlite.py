@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from grid.errors import StateFenced, StoreUnavailable
-from grid.state.store import Store
+from grid.errors import InvalidArgument, StateFenced, StoreUnavailable
+from grid.numbers import check_seconds
+from grid.state.store import NOT_OPEN, Store
 
 __all__ = ["SqliteStore"]
 
@@ -35,6 +37,22 @@ _LOAD = _WRITE.format("epoch = excluded.epoch")
 _SAVE = _WRITE.format("epoch = excluded.epoch, data = excluded.data")
 
 
+_PAUSE = 0.01  # seconds between tries for a lock
+
+
+def _write_ahead(connection: sqlite3.Connection, timeout: float) -> None:
+    # Here SQLite itself does not wait for a lock, such as that of the last one to leave the file.
+    latest = time.monotonic() + timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= latest:
+                raise
+        time.sleep(_PAUSE)
+
+
 class SqliteStore(Store):
     """States in a file; use it as a context manager.
 
@@ -45,8 +63,10 @@ class SqliteStore(Store):
     """
 
     def __init__(self, path: str | Path, *, timeout: float = 10.0) -> None:
+        if not isinstance(path, str | Path):
+            raise InvalidArgument("path", path, "the path of a file")
         self._path = path
-        self._timeout = timeout
+        self._timeout = check_seconds("timeout", timeout)
         self._connection: sqlite3.Connection | None = None
         self._thread: ThreadPoolExecutor | None = None
 
@@ -88,7 +108,7 @@ class SqliteStore(Store):
     ) -> bytes | None:
         connection = self._connection
         if connection is None:
-            raise StoreUnavailable("the store is not open: async with store, or enter=True")
+            raise StoreUnavailable(NOT_OPEN)
 
         def execute() -> list[tuple[bytes | None]]:
             with connection:
@@ -102,7 +122,7 @@ class SqliteStore(Store):
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=self._timeout)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(connection, self._timeout)
             connection.execute("PRAGMA synchronous = FULL")  # durable when a save returns
             with connection:
                 connection.execute(_TABLE)

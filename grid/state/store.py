@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Store"]
+__all__ = ["NOT_OPEN", "Store"]
+
+NOT_OPEN = "the store is not open: async with store, or enter=True"
 
 
 class Store(ABC):
@@ -14,8 +16,9 @@ class Store(ABC):
 
     Each call carries the epoch of the actor, which is larger for each new owner of its name. A
     store refuses an epoch that is smaller than one that it has seen for the key, of a load too:
-    once an owner has loaded a state, no older one can change it. A call that failed may be made
-    again.
+    once an owner has loaded a state, no older one can change it. Of an owner's saves that are under
+    way together, the one that began last stays, and one that was given up never undoes a later
+    one. A call that failed may be made again. `grid.state.conformance` tests a store.
 
     It is a context manager, so that a server opens and closes it:
     `server.provide(SqliteStore("shop.db"), enter=True)`.

@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
-from grid.sync.actors import BlockingContext, BlockingMailbox, BlockingRequest
+from grid.sync.actors import (
+    BlockingContext,
+    BlockingExposure,
+    BlockingMailbox,
+    BlockingRequest,
+    BlockingStopSignal,
+)
 from grid.sync.client import Client
-from grid.sync.stream import BlockingStream
+from grid.sync.stream import BlockingStream, BlockingSubscription
 
-__all__ = ["BlockingContext", "BlockingMailbox", "BlockingRequest", "BlockingStream", "Client"]
+__all__ = [
+    "BlockingContext",
+    "BlockingExposure",
+    "BlockingMailbox",
+    "BlockingRequest",
+    "BlockingStopSignal",
+    "BlockingStream",
+    "BlockingSubscription",
+    "Client",
+]

@@ -6,9 +6,9 @@ import asyncio
 import concurrent.futures
 import inspect
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 from google.protobuf.message import Message
 
@@ -19,11 +19,20 @@ from grid.deadline import Deadline, check_timeout
 from grid.mailbox.mailbox import Mailbox
 from grid.mailbox.request import Request
 from grid.plain import AnyMessage
+from grid.registry.reminders import Reminder
 from grid.sync.client import Client
 from grid.sync.stream import BlockingStream
 
-__all__ = ["BlockingContext", "BlockingMailbox", "BlockingRequest", "run_blocking"]
+__all__ = [
+    "BlockingContext",
+    "BlockingExposure",
+    "BlockingMailbox",
+    "BlockingRequest",
+    "BlockingStopSignal",
+    "run_blocking",
+]
 
+M = TypeVar("M", bound=AnyMessage)
 T = TypeVar("T")
 
 
@@ -31,9 +40,9 @@ class BlockingRequest:
     """A request in a blocking actor; see `grid.Request`."""
 
     def __init__(self, request: Request[Message], portal: Portal) -> None:
-        self.message = request.message
-        self.metadata = request.metadata
-        self.deadline = request.deadline
+        self.message: Message = request.message
+        self.metadata: Mapping[str, str] = request.metadata
+        self.deadline: Deadline | None = request.deadline
         self._request = request
         self._portal = portal
 
@@ -73,10 +82,10 @@ class BlockingMailbox:
     """A mailbox in a blocking actor: `for request in mailbox:`."""
 
     def __init__(self, mailbox: Mailbox, portal: Portal) -> None:
-        self.name = mailbox.name
-        self.key = mailbox.key
-        self.size = mailbox.size
-        self.epoch = mailbox.epoch
+        self.name: str = mailbox.name
+        self.key: str = mailbox.key
+        self.size: int = mailbox.size
+        self.epoch: int = mailbox.epoch
         self._mailbox = mailbox
         self._portal = portal
 
@@ -108,6 +117,84 @@ class BlockingMailbox:
         self._portal.clean_up(self._mailbox.close())
 
 
+class BlockingExposure:
+    """An object that a blocking actor exposes, and what serves it.
+
+    Attributes:
+        served: what `await ctx.expose(...)` returns, for machines an `rpc.Server`. It belongs to
+            the event loop of the peer: call its async methods with `run`.
+    """
+
+    def __init__(self, served: Any, portal: Portal) -> None:
+        self.served = served
+        self._portal = portal
+
+    def run(self, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+        """Run async code with `served` on the loop of the peer, and wait for its result.
+
+        Args:
+            work: called with `served`; its coroutine must not block the loop.
+        """
+
+        async def done() -> T:
+            return await work(self.served)
+
+        return self._portal.call(done())
+
+    def close(self) -> None:
+        """End the exposure before the actor ends. Idempotent."""
+        self._portal.clean_up(self.served.__aexit__(None, None, None))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class BlockingStopSignal:
+    """Set when a blocking actor shall end. True in a condition once it is set."""
+
+    def __init__(self, signal: StopSignal, portal: Portal) -> None:
+        self._signal = signal
+        self._portal = portal
+
+    def __bool__(self) -> bool:
+        return self._signal.is_set()
+
+    def __repr__(self) -> str:
+        return f"<blocking {self._signal!r}>"
+
+    @property
+    def reason(self) -> str:
+        """The reason why it shall end; empty before."""
+        return self._signal.reason
+
+    def is_set(self) -> bool:
+        """True once the actor shall end."""
+        return self._signal.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the actor shall end, at most `timeout` seconds; True if it shall."""
+        if timeout is not None:
+            check_timeout(timeout)
+
+        async def stopping() -> bool:
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._signal.wait()
+            except TimeoutError:
+                return False
+            return True
+
+        return self._portal.call(stopping())
+
+
 class BlockingContext:
     """Context of a blocking actor: `grid.ActorContext`, with calls that block.
 
@@ -116,21 +203,21 @@ class BlockingContext:
     """
 
     def __init__(self, context: ActorContext, portal: Portal) -> None:
-        self.name = context.name
-        self.id = context.id
-        self.type = context.type
-        self.namespace = context.namespace
-        self.peer = context.peer
-        self.epoch = context.epoch
-        self.data = context.data
+        self.name: str = context.name
+        self.id: str = context.id
+        self.type: str = context.type
+        self.namespace: str = context.namespace
+        self.peer: str = context.peer
+        self.epoch: int = context.epoch
+        self.data: bytes = context.data
         self._context = context
         self._portal = portal
         self._client = Client._view(context.client, portal)
 
     @property
-    def stopping(self) -> StopSignal:
-        """True in a condition once the actor shall end; see `wait_stopping`."""
-        return self._context.stopping
+    def stopping(self) -> BlockingStopSignal:
+        """Set when the actor shall end; look at it or wait for it."""
+        return BlockingStopSignal(self._context.stopping, self._portal)
 
     @property
     def deadline(self) -> Deadline | None:
@@ -150,33 +237,77 @@ class BlockingContext:
 
         return BlockingMailbox(self._portal.call(opened()), self._portal)
 
+    def expose(self, subject: object, **options: Any) -> BlockingExposure:
+        """As `grid.ActorContext.expose`: it is exposed when this returns, until the actor ends.
+
+        With `with`, until the block is left.
+        """
+
+        async def exposed() -> Any:
+            return await self._context.expose(subject, **options)
+
+        return BlockingExposure(self._portal.call(exposed()), self._portal)
+
     def provided(self, kind: type[T]) -> T:
         """As `grid.ActorContext.provided`."""
         return self._context.provided(kind)
 
+    def remind(
+        self,
+        name: str,
+        message: AnyMessage,
+        *,
+        after: float | None = None,
+        every: float | None = None,
+    ) -> Reminder:
+        """As `grid.ActorContext.remind`."""
+        return self._portal.call(self._context.remind(name, message, after=after, every=every))
+
+    def forget(self, name: str) -> bool:
+        """As `grid.ActorContext.forget`."""
+        return self._portal.call(self._context.forget(name))
+
+    def reminders(self) -> list[Reminder]:
+        """As `grid.ActorContext.reminders`."""
+        return self._portal.call(self._context.reminders())
+
     def wait_stopping(self, timeout: float | None = None) -> bool:
-        """Wait until the actor shall end, at most `timeout` seconds; True if it shall."""
-        if timeout is not None:
-            check_timeout(timeout)
-
-        async def stopping() -> bool:
-            try:
-                await asyncio.wait_for(self._context.stopping.wait(), timeout)
-            except TimeoutError:
-                return False
-            return True
-
-        return self._portal.call(stopping())
+        """As `stopping.wait`."""
+        return self.stopping.wait(timeout)
 
     @property
     def client(self) -> Client:
         """The peer's client, with calls that block; they end when the actor is cancelled."""
         return self._client
 
-    def request(self, name: str, message: Message, **options: Any) -> Message:
+    @overload
+    def request(
+        self,
+        name: str,
+        message: AnyMessage,
+        *,
+        reply: type[M],
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotent: bool = False,
+        wait: bool = False,
+    ) -> M: ...
+
+    @overload
+    def request(
+        self,
+        name: str,
+        message: AnyMessage,
+        *,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotent: bool = False,
+        wait: bool = False,
+    ) -> Message: ...
+
+    def request(self, name: str, message: AnyMessage, **options: Any) -> Any:
         """As `client.request`."""
-        answer: Message = self._client.request(name, message, **options)
-        return answer
+        return self._client.request(name, message, **options)
 
 
 async def run_blocking(act: Callable[[BlockingContext], object], context: ActorContext) -> None:

@@ -7,74 +7,46 @@ actor is the peer's own, on the peer's loop.
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
-import threading
-import warnings
+import math
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 from google.protobuf.message import Message
 
 from grid import client as _client
 from grid.aio import Portal
 from grid.client.broadcast import BroadcastResult, Group
-from grid.client.placement import Place
-from grid.client.reports import ActorReport
 from grid.client.retry import Retry
+from grid.client.subscription import Subscription
 from grid.codec import Codec, default_codec
-from grid.errors import ClientClosed
 from grid.etcd import EtcdConfig
-from grid.forks import check_grpc, in_children
+from grid.handlers import ItemsCall
 from grid.interceptors import Filter, Interceptor, OutgoingCall
-from grid.mailbox.dispatcher import peer_of_this_loop
 from grid.plain import AnyMessage, copy_of
 from grid.registry.entities import Entity, EntityEvent
 from grid.registry.names import Kind
 from grid.stream import Stream
+from grid.sync.actor_calls import ActorCalls
 from grid.sync.actor_ref import BlockingActorRef
-from grid.sync.stream import BlockingStream
+from grid.sync.shared_loop import shared_loop
+from grid.sync.stream import BlockingStream, BlockingSubscription
+from grid.sync.watching import blocking_events
+from grid.tls import TLS
 from grid.transport.breaker import BreakerPolicy
 from grid.transport.statistics import ClientStatistics
 
 __all__ = ["Client"]
 
 A = TypeVar("A")
+F = TypeVar("F", bound=AnyMessage)
 M = TypeVar("M", bound=AnyMessage)
 T = TypeVar("T")
 
 
-class _SharedLoop:
-    """An event loop in a daemon thread, started when first needed."""
-
-    def __init__(self) -> None:
-        # Reentrant: a collection inside may run a `__del__` that makes a client.
-        self._lock = threading.RLock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def portal(self) -> Portal:
-        """A new way into the loop."""
-        check_grpc()
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(
-                    target=self._loop.run_forever, name="grid.sync", daemon=True
-                ).start()
-            return Portal(self._loop)
-
-    def forget(self) -> None:
-        """Make another loop when the next client is made: a forked child has no thread of it."""
-        self.__init__()  # type: ignore[misc]
-
-
-_shared = _SharedLoop()
-in_children(_shared.forget)
-
-
-class Client:
+class Client(ActorCalls):
     """A blocking client; arguments and errors are those of `grid.Client`.
 
     Use it as `with Client("shop") as client:`, from as many threads as you like.
@@ -94,12 +66,13 @@ class Client:
         max_message_bytes: int = 100 * 1024 * 1024,
         compression: str | None = None,
         checksum: bool = False,
+        tls: TLS | None = None,
         breaker: BreakerPolicy | None = None,
         filters: Iterable[Filter[OutgoingCall]] = (),
         interceptors: Iterable[Interceptor[OutgoingCall]] = (),
         codec: Codec = default_codec,
     ) -> None:
-        self._portal = _shared.portal()
+        self._portal = shared_loop.portal()
         self._closed = False
         self._owns_client = True
 
@@ -113,6 +86,7 @@ class Client:
                 max_message_bytes=max_message_bytes,
                 compression=compression,
                 checksum=checksum,
+                tls=tls,
                 breaker=breaker,
                 filters=filters,
                 interceptors=interceptors,
@@ -263,6 +237,70 @@ class Client:
 
         return BlockingStream(self._call(opened()), self._portal)
 
+    @overload
+    def subscribe(
+        self,
+        source: ItemsCall[F, M],
+        first: F,
+        *,
+        resume: Callable[[M], F] | None = None,
+        patience: float = math.inf,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> BlockingSubscription[M]: ...
+
+    @overload
+    def subscribe(
+        self,
+        source: str,
+        first: AnyMessage,
+        *,
+        item: type[M],
+        resume: Callable[[M], AnyMessage] | None = None,
+        patience: float = math.inf,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> BlockingSubscription[M]: ...
+
+    @overload
+    def subscribe(
+        self,
+        source: str,
+        first: AnyMessage,
+        *,
+        resume: Callable[[Message], AnyMessage] | None = None,
+        patience: float = math.inf,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> BlockingSubscription[Message]: ...
+
+    def subscribe(
+        self,
+        source: Any,
+        first: AnyMessage,
+        *,
+        item: type[M] | None = None,
+        resume: Callable[[M], Any] | None = None,
+        patience: float = math.inf,
+        timeout: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> BlockingSubscription[M]:
+        """As `grid.Client.subscribe`; use it with `with`, or close it."""
+
+        async def subscribed() -> Subscription[M]:
+            options: dict[str, Any] = {} if item is None else {"item": item}
+            return self._client.subscribe(
+                source,
+                first,
+                resume=resume,
+                patience=patience,
+                timeout=timeout,
+                metadata=metadata,
+                **options,
+            )
+
+        return BlockingSubscription(self._call(subscribed()), self._portal)
+
     def broadcast(
         self,
         group: Group,
@@ -283,48 +321,6 @@ class Client:
         """A reference to an actor, as `grid.Client.actor`, whose calls block."""
         return BlockingActorRef(self, cls, name)
 
-    def start_actor(
-        self,
-        type: str,  # noqa: A002
-        *,
-        name: str | None = None,
-        peer: str | None = None,
-        data: bytes = b"",
-        annotations: Iterable[str] = (),
-        if_exists: Literal["fail", "return"] = "fail",
-        place: Place = "name",
-        key: str | None = None,
-        timeout: float | None = None,
-    ) -> str:
-        """As `grid.Client.start_actor`."""
-        return self._call(
-            self._client.start_actor(
-                type,
-                name=name,
-                peer=peer,
-                data=data,
-                annotations=annotations,
-                if_exists=if_exists,
-                place=place,
-                key=key,
-                timeout=timeout,
-            )
-        )
-
-    def stop_actor(
-        self, name: str, *, grace: float | None = None, timeout: float | None = None
-    ) -> None:
-        """As `grid.Client.stop_actor`."""
-        self._call(self._client.stop_actor(name, grace=grace, timeout=timeout))
-
-    def actor_reports(self, peer: str, *, timeout: float | None = None) -> list[ActorReport]:
-        """As `grid.Client.actor_reports`."""
-        return self._call(self._client.actor_reports(peer, timeout=timeout))
-
-    def drain_peer(self, peer: str, *, timeout: float | None = None) -> None:
-        """As `grid.Client.drain_peer`."""
-        self._call(self._client.drain_peer(peer, timeout=timeout))
-
     def query(self, kind: Kind | str, *, timeout: float | None = None) -> list[Entity]:
         """As `grid.Client.query`."""
         return self._call(self._client.query(kind, timeout=timeout))
@@ -333,20 +329,8 @@ class Client:
     def watch(self, kind: Kind | str, *, patience: float = 30.0) -> Iterator[Iterator[EntityEvent]]:
         """As `grid.Client.watch`: `with client.watch("peer") as events: for event in events:`."""
         self._check_open()
-        watch = self._client.watch(kind, patience=patience)
-        self._portal.call(watch.__aenter__())
-
-        def events() -> Iterator[EntityEvent]:
-            while True:
-                try:
-                    yield self._portal.call(watch.__anext__())
-                except StopAsyncIteration:
-                    return
-
-        try:
-            yield events()
-        finally:
-            self._portal.clean_up(watch.__aexit__(None, None, None))
+        with blocking_events(self._client.watch(kind, patience=patience), self._portal) as events:
+            yield events
 
     def check(self, peer: str, *, timeout: float | None = None) -> str:
         """As `grid.Client.check`."""
@@ -375,22 +359,3 @@ class Client:
             return self._client.statistics()
 
         return self._portal.call(told())
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClientClosed
-
-    def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        if self._closed:
-            coroutine.close()
-            raise ClientClosed
-        # Asking for the loop first costs nothing in a thread without one, the usual case.
-        if asyncio._get_running_loop() is not None and (peer := peer_of_this_loop()):
-            warnings.warn(
-                f"this blocking call holds up the event loop of peer {peer!r}, which answers "
-                "nothing meanwhile and may lose its lease: await a grid.Client, or use "
-                "asyncio.to_thread",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-        return self._portal.call(coroutine)

@@ -1,9 +1,9 @@
 """Tools for tests of programs that use a grid.
 
-`wait_until` polls for a condition, `FaultProxy` injects network faults, `ActorProbe` runs one
-actor alone, without a grid. The pytest
-fixtures (`grid_etcd`, `grid_server`, `grid_client`, ...) are in `grid.testing.plugin` and
-come with the distribution.
+`wait_until` polls for a condition, `FaultProxy` injects network faults, `kill` ends a server
+abruptly, `MemoryRegistry` is a registry without etcd, `ActorProbe` runs one actor alone, without
+a grid. The pytest fixtures (`grid_etcd`, `grid_server`, `grid_client`, ...) are in
+`grid.testing.plugin` and come with the distribution.
 """
 
 from __future__ import annotations
@@ -19,9 +19,27 @@ from grid.deadline import check_timeout
 from grid.testing.fault_proxy import FaultProxy
 
 if TYPE_CHECKING:
+    from grid.etcd import MemoryRegistry
+    from grid.testing.kill import kill
     from grid.testing.probe import ActorProbe, FakeClient, VirtualClock
 
-__all__ = ["ActorProbe", "FakeClient", "FaultProxy", "VirtualClock", "wait_until"]
+__all__ = [
+    "ActorProbe",
+    "FakeClient",
+    "FaultProxy",
+    "MemoryRegistry",
+    "VirtualClock",
+    "kill",
+    "wait_until",
+]
+
+_HOMES = {
+    "ActorProbe": "grid.testing.probe",
+    "FakeClient": "grid.testing.probe",
+    "MemoryRegistry": "grid.etcd",
+    "VirtualClock": "grid.testing.probe",
+    "kill": "grid.testing.kill",
+}
 
 _FIRST_POLL = 0.002
 _LONGEST_POLL = 0.05
@@ -58,7 +76,9 @@ async def wait_until(
 
 
 def __getattr__(name: str) -> Any:
-    # The probe loads the server; what only waits need not.
-    if name in ("ActorProbe", "FakeClient", "VirtualClock"):
-        return getattr(import_module("grid.testing.probe"), name)
-    raise AttributeError(f"module 'grid.testing' has no attribute {name!r}")
+    # These load the server; what only waits need not.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'grid.testing' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value  # or the name would become that of a module, once it is loaded
+    return value

@@ -56,9 +56,9 @@ class FaultProxy:
         self._flowing.set()
         self._refusing = False
         self._seconds = 0.0
-        self.endpoint = ""
-        self.accepted = 0
-        self.taken = 0
+        self.endpoint: str = ""
+        self.accepted: int = 0
+        self.taken: int = 0
 
     def __repr__(self) -> str:
         host, port = self._target

@@ -9,9 +9,9 @@ virtual clock, so that an hour passes as soon as it is asked for.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
-import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -19,11 +19,12 @@ from typing import Any, Self, TypeVar, cast
 
 from grid.actor import ActorContext
 from grid.aio import Opening
-from grid.client.interception import of_type
+from grid.client.reminders import DUE, REMINDER, Owner
 from grid.codec import Codec, default_codec
 from grid.errors import GridError, NotDelivered
 from grid.mailbox.mailbox import Mailbox
-from grid.plain import AnyMessage
+from grid.plain import AnyMessage, of_type, type_name
+from grid.registry.reminders import Reminder
 from grid.server.definitions import (
     DEFAULT_MAILBOX,
     Definition,
@@ -94,13 +95,20 @@ class VirtualClock:
 class FakeClient:
     """A client that sends nothing: it records messages, and answers as it is told.
 
+    Reminders come while their actor's probe lasts, in virtual time.
+
     Attributes:
         sent: the name and the message of each request and tell, in their order.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, clock: VirtualClock, remember: Callable[[Reminder, Any], asyncio.Task[None]]
+    ) -> None:
         self.sent: list[tuple[str, Any]] = []
         self._answers: dict[str, Any] = {}
+        self._clock = clock
+        self._remember = remember
+        self._reminders: dict[tuple[str, str], tuple[Reminder, asyncio.Task[None]]] = {}
 
     def answer(self, name: str, reply: Any) -> None:
         """Say what a mailbox answers: a message, an error, or a function of the message."""
@@ -124,10 +132,33 @@ class FakeClient:
         """Record a tell."""
         self.sent.append((name, message))
 
+    async def _keep_reminder(
+        self, owner: Owner, message: AnyMessage, wait: float, every: float
+    ) -> Reminder:
+        actor, name, due = owner.actor, owner.reminder, self._clock.time() + wait
+        sent = type_name(type(message))
+        kept = Reminder(actor, name, owner.type, due, every, sent, data=owner.data)
+        self._forget(actor, name)
+        self._reminders[actor, name] = kept, self._remember(kept, message)
+        return kept
+
+    async def reminders(self, actor: str | None = None) -> list[Reminder]:
+        """The reminders that are still to come."""
+        kept = [one for one, task in self._reminders.values() if not task.done()]
+        return sorted((one for one in kept if actor in (None, one.actor)), key=lambda one: one.name)
+
+    async def forget_reminder(self, actor: str, name: str) -> bool:
+        """Forget a reminder; False if there is none."""
+        return self._forget(actor, name)
+
+    def _forget(self, actor: str, name: str) -> bool:
+        _, task = self._reminders.pop((actor, name), (None, None))
+        return task is not None and task.cancel()
+
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            f"the client of a probe has no {name!r}: it has request, tell and answer; for the "
-            "rest, test with the fixtures grid_server and grid_client"
+            f"the client of a probe has no {name!r}: it has request, tell, answer and reminders; "
+            "for the rest, test with the fixtures grid_server and grid_client"
         )
 
 
@@ -181,8 +212,9 @@ class ActorProbe:
         self._epoch = epoch
         self._codec = codec
         self._task: asyncio.Task[None] | None = None
-        self.client = FakeClient()
-        self.clock = VirtualClock()
+        self._reminding: set[asyncio.Task[None]] = set()
+        self.clock: VirtualClock = VirtualClock()
+        self.client: FakeClient = FakeClient(self.clock, self._remember)
 
     async def __aenter__(self) -> Self:
         mailboxes = [self._mailbox(self._name, self._definition.mailbox or DEFAULT_MAILBOX)]
@@ -194,8 +226,8 @@ class ActorProbe:
 
             return Opening(opened)
 
-        self.mailbox = mailboxes[0]
-        self.context = ActorContext(
+        self.mailbox: Mailbox = mailboxes[0]
+        self.context: ActorContext = ActorContext(
             name=self._name,
             id=f"test.actor.{self._name}",
             type="probe",
@@ -208,7 +240,7 @@ class ActorProbe:
             open_mailbox=open_mailbox,
             resources=self._resources,
         )
-        timers = Timers(self.context.id, logging.getLogger("grid.actor"), clock=self.clock)
+        timers = Timers(self.context.id, self.context.log, clock=self.clock)
         self.context.__dict__["_timers"] = timers
         make: Callable[[], Any] = lambda: make_actor(self._definition, self._data)  # noqa: E731
         runs = ActorRuns(
@@ -235,7 +267,9 @@ class ActorProbe:
         self.mailbox._drain()
         await asyncio.wait([task], timeout=_END if self.context._watches_stopping else 0.5)
         task.cancel()
-        await asyncio.wait([task])
+        for reminding in self._reminding:
+            reminding.cancel()
+        await asyncio.wait([task, *self._reminding])
         await self.mailbox.close()
         if not task.cancelled() and (error := task.exception()) is not None:
             raise error
@@ -262,6 +296,31 @@ class ActorProbe:
             answer.cancel()
         found = self._codec.decode(answered, payload)
         return found if reply is None else of_type(reply, found)
+
+    def _remember(self, reminder: Reminder, message: Any) -> asyncio.Task[None]:
+        async def send(due: float) -> None:
+            told = {REMINDER: reminder.name, DUE: f"{due:.3f}"}
+            with contextlib.suppress(GridError):  # a failed answer counts as one
+                await self.request(message, metadata=told)
+
+        async def remind(due: float) -> None:
+            while True:
+                await self.clock.sleep(due - self.clock.time())
+                sending = asyncio.create_task(send(due), name="reminder that is sent")
+                try:
+                    await asyncio.shield(sending)
+                except asyncio.CancelledError:
+                    # Its actor may have replaced or forgotten it just now, and still handles it.
+                    await asyncio.wait([sending])
+                    raise
+                if not reminder.every:
+                    return
+                due += reminder.every
+
+        task = asyncio.create_task(remind(reminder.due), name="reminder")
+        self._reminding.add(task)
+        task.add_done_callback(self._reminding.discard)
+        return task
 
     async def _answered(self, future: asyncio.Future[Reply]) -> Reply:
         if self._task is not None and not future.done():

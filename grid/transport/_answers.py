@@ -6,7 +6,8 @@ from grid.errors import GridError, MessageTooLarge
 from grid.transport.answer import Answer, Unanswerable
 from grid.transport.failures import encode_failure
 from grid.transport.protocol import Session
-from grid.transport.stream_end import SessionPort, StreamEnd
+from grid.transport.stream_end import StreamEnd
+from grid.transport.stream_ports import SessionPort
 
 __all__ = ["SessionAnswer", "StreamAnswer", "TellAnswer"]
 
@@ -20,7 +21,7 @@ class SessionAnswer(Answer):
         # One is made for each request: this is the base class's, without the call.
         self.at = at
         self.done = self.cancelled = False
-        self._holder = self._watchers = None
+        self._holder = self._watchers = self.owner = None
         self._session = session
         self._exchange = exchange
 

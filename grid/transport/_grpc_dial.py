@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import grpc.aio
 
-from grid.grpc_calls import ChannelCalls
+from grid.grpc_calls import ChannelCalls, StreamStatus
+from grid.transport._credentials import DialCredentials
 from grid.transport._grpc_wire import GrpcWire
 from grid.transport.service import SERVICE
 from grid.transport.settings import FRAME_BYTES
 
-__all__ = ["connect"]
+__all__ = ["connect", "open_channel"]
 
 _ATTEMPT_MS = 5_000
 
@@ -35,11 +37,31 @@ _KEEPALIVE = (
 )
 
 
-def connect(target: str) -> tuple[GrpcWire, Callable[[], Awaitable[None]]]:
-    """A session's call to a gRPC target, and what closes its connection."""
-    channel = grpc.aio.insecure_channel(target, options=_KEEPALIVE)
+def connect(
+    target: str, credentials: DialCredentials | None = None
+) -> tuple[GrpcWire, Callable[[], Awaitable[None]]]:
+    """A session's call to a gRPC target, and what closes its connection.
+
+    Args:
+        target: where.
+        credentials: those of TLS; None for cleartext.
+    """
+    channel = open_channel(target, _KEEPALIVE, credentials)
     calls = ChannelCalls(channel)
     call: grpc.aio.StreamStreamCall[bytes, bytes]
-    call = calls.add(channel.stream_stream(f"/{SERVICE}/Session")())
+    metadata = None if credentials is None else credentials.metadata
+    call = calls.add(channel.stream_stream(f"/{SERVICE}/Session")(metadata=metadata))
     end = functools.partial(calls.cancel, call)
-    return GrpcWire(call.read, call.write, call.done_writing, end), calls.close
+    status = StreamStatus(call).get
+    return GrpcWire(call.read, call.write, call.done_writing, end, status), calls.close
+
+
+def open_channel(
+    target: str, options: tuple[tuple[str, Any], ...], credentials: DialCredentials | None
+) -> grpc.aio.Channel:
+    """A channel to a gRPC target, with TLS if there are credentials."""
+    if credentials is None:
+        return grpc.aio.insecure_channel(target, options=options)
+    return grpc.aio.secure_channel(
+        target, credentials.current(), options=options + credentials.options
+    )

@@ -42,6 +42,8 @@ class GrpcWire:
         write: the call's.
         finish: the call's half-close, if it has one.
         cancel: ends the call, and with it a read and a write, if it can be ended from here.
+        status: the code and the text with which the call has ended, if they may be others than
+            those of an error.
 
     Attributes:
         status: the status of the call, once it failed.
@@ -53,11 +55,13 @@ class GrpcWire:
         write: Callable[[Any], Awaitable[None]],
         finish: Callable[[], Awaitable[None]] = _nothing,
         cancel: Callable[[], None] = _no_cancel,
+        status: Callable[[], Awaitable[tuple[grpc.StatusCode, str]]] | None = None,
     ) -> None:
         self._read_frame = read
         self._write_frame = write
         self._finish = finish
         self._cancel_call = cancel
+        self._status = status
         self._waker: asyncio.Future[None] | None = None
         self._relieved: asyncio.Future[None] | None = None
         self.overlap = 2
@@ -81,7 +85,7 @@ class GrpcWire:
             else:
                 if not reader.done() and link.closing:
                     await asyncio.wait((reader,), timeout=_LAST_FRAMES)
-                reason = self._outcome(reader if reader.done() else writer)
+                reason = await self._outcome(reader if reader.done() else writer)
             link.end(reason)
             # gRPC cannot end a call in the midst of a write.
             await asyncio.wait((writer,), timeout=_LAST_FRAMES)
@@ -153,7 +157,7 @@ class GrpcWire:
         finally:
             timer.cancel()
 
-    def _outcome(self, task: asyncio.Task[str]) -> str:
+    async def _outcome(self, task: asyncio.Task[str]) -> str:
         if task.cancelled():
             return "the stream was cancelled"
         error = task.exception()
@@ -162,8 +166,10 @@ class GrpcWire:
         if not isinstance(error, grpc.aio.AioRpcError):
             _log.error("a session ends by a defect", exc_info=error)
             return repr(error)
-        self.status = error.code()
-        return error.details() or error.code().name
+        self.status, text = error.code(), error.details()
+        if self._status is not None:
+            self.status, text = await self._status()
+        return text or self.status.name
 
 
 def _is_pending(waiting: asyncio.Future[None] | None) -> bool:

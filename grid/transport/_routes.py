@@ -109,9 +109,9 @@ class InboundRoute:
     __slots__ = ("epoch", "receiver", "type_name")
 
     def __init__(self, receiver: str, type_name: str, epoch: int) -> None:
-        self.receiver = receiver
-        self.type_name = type_name
-        self.epoch = epoch
+        self.receiver: str = receiver
+        self.type_name: str = type_name
+        self.epoch: int = epoch
 
 
 class InboundRoutes:

@@ -268,17 +268,26 @@ class SocketServer:
                 path.parent.rmdir()  # if no other peer is in it
 
 
-async def connect(path: str) -> SocketWire:
+async def connect(path: str, *, own_user: bool = False) -> SocketWire:
     """A connection to a socket.
 
+    Args:
+        path: of the socket.
+        own_user: only to a process of this user, as the kernel says.
+
     Raises:
-        OSError: there is none, or it belongs to a process that cannot be seen from here.
+        OSError: there is none, or it belongs to a process that cannot be seen from here, or
+            to another user.
     """
     loop = asyncio.get_running_loop()
     transport, wire = await loop.create_unix_connection(SocketWire, path)
-    if _is_elsewhere(*_peer(transport.get_extra_info("socket"))):
+    process, user = _peer(transport.get_extra_info("socket"))
+    if _is_elsewhere(process, user):
         transport.abort()
         raise OSError(f"{path} is listened on in another container")
+    if own_user and user != os.getuid():
+        transport.abort()
+        raise OSError(f"{path} is not known to be of this user")
     return wire
 
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from grid.errors import GridError, RequestFailed
 from grid.errors.classification import from_actor
 from grid.transport._warnings import warnings
 
 __all__ = [
+    "Abandonable",
     "Answer",
     "FutureAnswer",
     "GoAnswer",
@@ -39,6 +40,13 @@ class Overdue(GridError):
     """No answer within the time of the exchange; the caller makes a `DeadlineExceeded` of it."""
 
 
+class Abandonable(Protocol):
+    """Work for a caller, which may leave."""
+
+    def abandoned(self) -> None:
+        """Take note that the caller waits no more."""
+
+
 class Answer:
     """An outcome that is to come.
 
@@ -47,18 +55,21 @@ class Answer:
         done: True once the outcome is there, or the caller has left.
         cancelled: True if the caller has left.
         opens_stream: True if the caller asks for a stream.
+        owner: told if the caller leaves before the outcome is there. It costs nothing where it
+            is there first, unlike `watch`.
     """
 
-    __slots__ = ("_holder", "_watchers", "at", "cancelled", "done")
+    __slots__ = ("_holder", "_watchers", "at", "cancelled", "done", "owner")
 
     opens_stream = False
 
     def __init__(self, at: float = math.inf) -> None:
-        self.at = at
-        self.done = False
-        self.cancelled = False
+        self.at: float = at
+        self.done: bool = False
+        self.cancelled: bool = False
         self._holder: set[Answer] | None = None  # left when done
         self._watchers: list[Callable[[], object]] | None = None
+        self.owner: Abandonable | None = None
 
     def resolve(self, name: str, data: bytes) -> None:
         """Answer with a message."""
@@ -90,6 +101,8 @@ class Answer:
         if not self.done:
             self.cancelled = True
             self._finish()
+            if self.owner is not None:
+                self.owner.abandoned()
 
     def accept(self, stream: Any) -> bool:
         """Open the stream that was asked for; False if the caller has left."""

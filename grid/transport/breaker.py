@@ -121,10 +121,10 @@ class Breaker:
     )
 
     def __init__(self, address: str, policy: BreakerPolicy | None = None) -> None:
-        self.address = address
-        self.policy = policy or BreakerPolicy()
-        self.since = 0.0
-        self.trips = 0
+        self.address: str = address
+        self.policy: BreakerPolicy = policy or BreakerPolicy()
+        self.since: float = 0.0
+        self.trips: int = 0
         self._state = BreakerState.CLOSED
         self._generation = 0  # of the state; larger at each change
         self._trouble = 0  # closed: failures since the last success

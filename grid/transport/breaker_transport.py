@@ -29,6 +29,7 @@ from types import TracebackType
 
 from grid.deadline import Deadline, now
 from grid.errors import OutcomeUnknown
+from grid.tls import TLS
 from grid.transport.answer import Reply
 from grid.transport.breaker import Breaker, BreakerPolicy, BreakerState, Permit
 from grid.transport.error_class import counts_as_failure, counts_as_success
@@ -39,7 +40,7 @@ from grid.transport.statistics import BreakerStatistics, PoolStatistics
 from grid.transport.stream_end import StreamEnd
 from grid.transport.transport import Destination, Outgoing, Transport
 
-__all__ = ["GuardedTransport"]
+__all__ = ["GuardedTransport", "make_transport"]
 
 _SILENCE = 1.0
 _FORGET = 600.0  # seconds without a call after which an address' breaker may go
@@ -140,6 +141,7 @@ class GuardedTransport(Transport):
         settings: of each session.
         sessions: how many sessions to keep to one address at most.
         idle: seconds after which an unused session is closed.
+        tls: see `Transport`.
     """
 
     def __init__(
@@ -149,8 +151,9 @@ class GuardedTransport(Transport):
         settings: SessionSettings,
         sessions: int,
         idle: float = 60.0,
+        tls: TLS | None = None,
     ) -> None:
-        super().__init__(settings=settings, sessions=sessions, idle=idle)
+        super().__init__(settings=settings, sessions=sessions, idle=idle, tls=tls)
         self._policy = breaker
         self._guarded: dict[str, _Guarded] = {}
         self._sweeper: asyncio.TimerHandle | None = None
@@ -222,3 +225,12 @@ class GuardedTransport(Transport):
             for address in self._guarded
             if address not in addresses
         }
+
+
+def make_transport(
+    breaker: BreakerPolicy | None, *, settings: SessionSettings, sessions: int, tls: TLS | None
+) -> Transport:
+    """A transport, with breakers if there is a policy for them."""
+    if breaker is None:
+        return Transport(settings=settings, sessions=sessions, tls=tls)
+    return GuardedTransport(breaker=breaker, settings=settings, sessions=sessions, tls=tls)

@@ -18,7 +18,7 @@ class Budget:
     __slots__ = ("left",)
 
     def __init__(self, total: int) -> None:
-        self.left = total
+        self.left: int = total
 
     def take(self, size: int) -> bool:
         """Take bytes; False if there are not that many left."""

@@ -40,8 +40,8 @@ class Deadlines:
         self._table = table
         self._heap: list[tuple[float, int, int]] = []  # earliest deadline, first, last number
         self._first = 0
-        self.last = 0
-        self.earliest = math.inf
+        self.last: int = 0
+        self.earliest: float = math.inf
 
     def add(self, number: int, at: float) -> bool:
         """Note the deadline of a number, larger than all before; True if it is the next one."""

@@ -21,6 +21,10 @@ from grid.wire_pb2 import Failure
 __all__ = ["decode_body", "decode_failure", "encode_body", "encode_failure", "mark_answer"]
 
 _ANSWER = "_answer"  # marks a decoded error; it does not travel
+# An error is one entry of one frame, never a message in chunks: a session ends by what it cannot
+# read. So a text, which may quote whatever its writer had at hand, travels up to this length.
+_ROOM = 262_144  # bytes of a text, and of a body
+_SHORT = 4_000  # characters that each argument of an error keeps if they do not all fit
 _BY_NAME = {
     cls.__name__: cls
     for cls, row in TABLE.items()
@@ -37,9 +41,9 @@ def encode_failure(error: GridError) -> Failure:
         code, subject = _row(error).code, error
     return Failure(
         code=CODE_NUMBERS.get(code) or CODE_NUMBERS["UNKNOWN"],
-        text=_text(error),
+        text=_fitting(_text(error)),
         origin=Failure.ACTOR if from_actor else Failure.GRID,
-        error=b"" if subject is None else encode_body(subject),
+        error=b"" if subject is None else _fitting_body(subject),
     )
 
 
@@ -74,7 +78,7 @@ def encode_body(error: GridError, limit: int | None = None) -> bytes:
     cls = found[0]
     try:
         kept = {
-            name: value[:limit] if isinstance(value, str) else value
+            name: _cut(value, limit) if isinstance(value, str) else value
             for name, value in error.attributes().items()
             if cls is type(error) or name in _parameters(cls)
         }
@@ -109,6 +113,25 @@ def _text(error: GridError) -> str:
         return str(error).encode("utf-8", "replace").decode()
     except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
         return type(error).__name__
+
+
+def _fitting(text: str) -> str:
+    """As much of a text as may travel."""
+    data = text.encode()
+    return text if len(data) <= _ROOM else _cut(text, len(data[:_ROOM].decode(errors="ignore")))
+
+
+def _fitting_body(error: GridError) -> bytes:
+    body = encode_body(error)
+    if len(body) > _ROOM:
+        body = encode_body(error, _SHORT)
+    return body if len(body) <= _ROOM else b""
+
+
+def _cut(text: str, limit: int | None) -> str:
+    if limit is None or len(text) <= limit:
+        return text
+    return f"{text[:limit]}... ({len(text):,} characters)"
 
 
 def _parameters(cls: type[BaseException]) -> frozenset[str]:

@@ -82,16 +82,16 @@ class Link(Arrivals):
         self._expiry: asyncio.TimerHandle | None = None
         self._expiry_at = math.inf
         self._now = self._began = now()
-        self.closing = False
+        self.closing: bool = False
         self.given_up: asyncio.Future[str] = self._loop.create_future()
         self.address = ""
-        self.parting = False
-        self.reason = ""
-        self.largest = settings.max_message_bytes
+        self.parting: bool = False
+        self.reason: str = ""
+        self.largest: int = settings.max_message_bytes
         self.ready: asyncio.Future[Hello] = self._loop.create_future()
         self.on_unwritten: Callable[[list[Unwritten]], None] = _fail_unwritten
         self.on_parting: Callable[[], None] = lambda: None
-        self.session = Session(
+        self.session: Session = Session(
             self,
             wire.wake,
             dialled=dialled,

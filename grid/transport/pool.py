@@ -20,14 +20,17 @@ from grid.aio import being_cancelled
 from grid.deadline import now
 from grid.errors import (
     ClientClosed,
+    GridError,
     MessageTooLarge,
     NotDelivered,
     OutcomeUnknown,
     PeerUnreachable,
+    SecurityError,
 )
-from grid.transport._grpc_dial import connect
+from grid.transport._credentials import DialCredentials
 from grid.transport._pool_policy import PoolPolicy
-from grid.transport._socket_wire import connect as connect_socket
+from grid.transport._targets import Targets, cause, connect
+from grid.transport._token_gate import token_refused
 from grid.transport.exchanges import Unwritten
 from grid.transport.link import Link, Overdue
 from grid.transport.settings import SessionSettings
@@ -38,7 +41,8 @@ from grid.transport.statistics import (
     counted,
     total,
 )
-from grid.transport.stream_end import SessionPort, StreamEnd
+from grid.transport.stream_end import StreamEnd
+from grid.transport.stream_ports import SessionPort
 from grid.transport.wire import Wire
 
 __all__ = ["NoSessions", "Pool"]
@@ -48,8 +52,6 @@ _log = logging.getLogger("grid.transport")
 _DIAL_SECONDS = 5.0
 _IDLE_JITTER = 0.1
 _GROW_AGAIN = 1.0  # seconds after a further session could not be made
-
-_UNIX = "unix:"
 
 
 class NoSessions(Exception):
@@ -61,12 +63,13 @@ class Pool:
 
     Args:
         address: where.
-        targets: the targets to dial, each a gRPC target or `unix:` and a path, the best first.
+        targets: the targets to dial, the best first.
         settings: of each session.
         maximum: sessions at most.
         idle: seconds after which an unused session is closed.
         dials: bounds how many dials are under way, of all pools together.
         changed: called when `single` may have changed.
+        credentials: those of TLS, for targets that have it.
 
     Attributes:
         targets: see above; they change with the peer at the address.
@@ -76,13 +79,14 @@ class Pool:
     def __init__(
         self,
         address: str,
-        targets: tuple[str, ...],
+        targets: Targets,
         *,
         settings: SessionSettings,
         maximum: int,
         idle: float,
         dials: asyncio.Semaphore,
         changed: Callable[[Pool], None],
+        credentials: DialCredentials | None = None,
     ) -> None:
         self.address = address
         self.targets = targets
@@ -90,6 +94,7 @@ class Pool:
         self._idle = idle
         self._dials = dials
         self._changed = changed
+        self._credentials = credentials
         self._policy: PoolPolicy[Link] = PoolPolicy(maximum)
         self._links: dict[Link, asyncio.Task[None]] = {}
         self._dialling: asyncio.Task[Link] | None = None
@@ -138,6 +143,7 @@ class Pool:
 
         Raises:
             PeerUnreachable: no connection could be made.
+            SecurityError: the two sides do not trust each other.
             NoSessions: the peer does not offer sessions.
             ClientClosed: nothing is dialled any more.
         """
@@ -149,9 +155,9 @@ class Pool:
                 return link
             try:
                 await asyncio.shield(self._dial())
-            except PeerUnreachable as error:
+            except (PeerUnreachable, SecurityError) as error:
                 # Each waiting caller raises an error of its own.
-                raise PeerUnreachable(error.address, error.reason) from None
+                raise type(error)(**error.attributes()) from None
             except asyncio.CancelledError:
                 if self._closed and not being_cancelled():
                     break
@@ -243,28 +249,32 @@ class Pool:
             raise PeerUnreachable(self.address, "a name that it had has moved") from None
 
     async def _dial_targets(self) -> Link:
-        error: Exception = PeerUnreachable(self.address, "no address to dial")
+        error: PeerUnreachable | SecurityError
+        error = PeerUnreachable(self.address, "no address to dial")
         for target in self.targets:
             try:
                 async with self._dials:
                     self._tried += 1
+                    began = now()
                     return await self._dial_one(target)
             except PeerUnreachable as failure:
                 self._failed += 1
                 error = failure
+                if now() - began < _DIAL_SECONDS:  # a hole tells nothing
+                    error = await cause(target, self.address, self._credentials) or failure
         raise error
 
     def moved(self) -> None:
         """End the dial that is under way: a name that the address had is elsewhere now.
 
-        Whoever waits for it gets `PeerUnreachable`, so that the name is resolved again. An
+        Its waiters get `PeerUnreachable`, so that the name is resolved again. An
         address that is gone without a refusal would hold them up for the whole dial.
         """
         if self._dialling is not None and self._limit is not None:
             self._limit.reschedule(asyncio.get_running_loop().time())
 
     async def _dial_one(self, target: str) -> Link:
-        wire, close = await self._connect(target)
+        wire, close = await connect(target, self.address, self._credentials)
         link = Link(wire, dialled=True, settings=self._settings)
         link.address = self.address
         link.on_unwritten = self._take_back
@@ -286,15 +296,6 @@ class Pool:
         self._changed(self)
         return link
 
-    async def _connect(self, target: str) -> tuple[Wire, Callable[[], Awaitable[None]]]:
-        if target.startswith(_UNIX):
-            try:
-                wire = await connect_socket(target.removeprefix(_UNIX))
-            except OSError as error:
-                raise PeerUnreachable(self.address, str(error)) from None
-            return wire, wire.close
-        return connect(target)
-
     async def _greeted(self, link: Link, wire: Wire, carrying: asyncio.Task[None]) -> None:
         await asyncio.wait(
             (link.ready, carrying),
@@ -305,6 +306,9 @@ class Pool:
             return
         if wire.status is grpc.StatusCode.UNIMPLEMENTED:
             raise NoSessions
+        if wire.status is grpc.StatusCode.UNAUTHENTICATED:
+            tls = None if self._credentials is None else self._credentials.tls
+            raise token_refused(self.address, tls)
         reason = link.reason or f"no answer within {_DIAL_SECONDS:g} s"
         raise PeerUnreachable(self.address, reason)
 
@@ -344,10 +348,15 @@ class Pool:
             elif dialled.cancelled():
                 _fail(one, ClientClosed())
             elif (error := dialled.exception()) is not None:
-                _fail(one, PeerUnreachable(self.address, _reason(error)))
+                _fail(one, self._undelivered(error))
             else:
                 self.submit(one)
         self._drop_if_unused()
+
+    def _undelivered(self, error: BaseException) -> GridError:
+        if isinstance(error, SecurityError):
+            return type(error)(**error.attributes())
+        return PeerUnreachable(self.address, _reason(error))
 
     def _expire_at(self, at: float) -> None:
         if at < self._sweep_at:

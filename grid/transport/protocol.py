@@ -37,6 +37,7 @@ from typing import Any
 
 from grid.transport._control import Control
 from grid.transport._events import ProtocolViolation, SessionEvents
+from grid.transport._flow import Flow
 from grid.transport._inbox import Inbox
 from grid.transport._outbox import Outbound, Outbox
 from grid.transport._packing import Packing
@@ -107,8 +108,8 @@ class Session(Streams):
         overlap: int = 2,
         budget: Budget | None = None,
     ) -> None:
-        self.largest = settings.max_message_bytes
-        self.tells_refused = 0
+        self.largest: int = settings.max_message_bytes
+        self.tells_refused: int = 0
         self._next = 1 if dialled else 2
         self._ours: dict[int, Entry] = {}
         self._deadlines = Deadlines(self._ours)
@@ -127,7 +128,7 @@ class Session(Streams):
             budget=budget,
         )
         self._theirs = self._in.theirs
-        self.flows = self._in.streams
+        self.flows: dict[int, Flow] = self._in.streams
         self._unsent = Unsent(self._out, 2 * settings.max_message_bytes, budget)
         self._out.say(Control(hello=settings.hello()))
 

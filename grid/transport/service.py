@@ -23,8 +23,11 @@ from grid.errors import (
     PeerNotServing,
     UndecodableMessage,
 )
+from grid.tls import TLS
+from grid.transport._credentials import PortCredentials
 from grid.transport._grpc_wire import GrpcWire
 from grid.transport._socket_wire import SocketServer, SocketWire
+from grid.transport._token_gate import TokenGate
 from grid.transport.addresses import split_address
 from grid.transport.answer import FutureAnswer, GoAnswer, Reply
 from grid.transport.budget import Budget
@@ -85,13 +88,16 @@ class WireService:
         settings: SessionSettings,
         reflection: bool,
         unix_socket: str | None = None,
+        tls: TLS | None = None,
     ) -> None:
         self._settings = settings
         self._budget = Budget(max(_LEAST_BUDGET, 4 * settings.max_message_bytes))
         self._handler: UnaryHandler | None = None
         self._links: dict[Link, None] = {}
         self._ended = Counters()
+        token = None if tls is None else tls.token
         self._server = grpc.aio.server(
+            interceptors=() if token is None else (TokenGate(token),),
             options=(
                 # Two processes on one port would share its connections.
                 ("grpc.so_reuseport", 0),
@@ -104,7 +110,7 @@ class WireService:
                 ("grpc.keepalive_time_ms", 20_000),
                 ("grpc.keepalive_timeout_ms", 10_000),
                 ("grpc.http2.ping_timeout_ms", 10_000),
-            )
+            ),
         )
         handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             "Process": grpc.unary_unary_rpc_method_handler(self._process),
@@ -117,7 +123,7 @@ class WireService:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflection:
             self._add_reflection()
-        self.port = self._bind(listen)
+        self.port: int = self._bind(listen, None if tls is None else PortCredentials(tls))
         self._socket = SocketServer(unix_socket, self._accept) if unix_socket else None
         self._on_socket: set[asyncio.Task[None]] = set()
         self._listening: asyncio.Task[None] | None = None
@@ -161,17 +167,31 @@ class WireService:
         await asyncio.gather(*self._on_socket, return_exceptions=True)
         await stopping
 
+    async def cut(self, reason: str) -> None:
+        """End at once and without a farewell; the other sides lose their sessions."""
+        for link in tuple(self._links):
+            link.end(reason)
+        if self._socket is not None:
+            self._socket.stop()
+        for task in tuple(self._on_socket):
+            task.cancel()
+        await asyncio.gather(*self._on_socket, return_exceptions=True)
+        await self._listen()
+        await self._server.stop(None)
+
     async def _listen(self) -> None:
         # Once, and not to be cancelled: gRPC can neither go on nor stop after that.
         if self._listening is None:
             self._listening = asyncio.create_task(self._server.start(), name="start of gRPC")
         await asyncio.shield(self._listening)
 
-    def _bind(self, listen: str) -> int:
+    def _bind(self, listen: str, credentials: PortCredentials | None) -> int:
         host, port = split_address(listen)
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         _check_free(listen, host, port)
         try:
+            if credentials is not None:
+                return self._server.add_secure_port(address, credentials.made)
             return self._server.add_insecure_port(address)
         except RuntimeError:
             raise AddressInUse(listen) from None  # taken between the check and now

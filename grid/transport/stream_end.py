@@ -10,22 +10,21 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from copy import copy
 from typing import Protocol
 
 from grid.errors import GridError, OutcomeUnknown, StreamClosed
-from grid.transport._flow import Flow
 from grid.transport.answer import Reply
-from grid.transport.failures import decode_failure, encode_failure
-from grid.transport.protocol import Session
-from grid.transport.request_handler import RequestHandler
 
-__all__ = ["LocalPort", "SessionPort", "StreamEnd", "StreamPort"]
-
-_LOCAL_CREDIT = 256
+__all__ = ["StreamEnd", "StreamPort"]
 
 
 class StreamPort(Protocol):
     """The way from one end of a stream to the other."""
+
+    @property
+    def in_process(self) -> bool:
+        """True if the other end is in this process."""
 
     @property
     def largest(self) -> int:
@@ -46,102 +45,8 @@ class StreamPort(Protocol):
     def end(self, error: GridError | None) -> None:
         """The stream is over, for both."""
 
-
-class SessionPort:
-    """A stream over a session."""
-
-    __slots__ = ("_exchange", "_session")
-
-    def __init__(self, session: Session, exchange: int) -> None:
-        self._session = session
-        self._exchange = exchange
-
-    @property
-    def largest(self) -> int:
-        """See `StreamPort`."""
-        return self._session.largest
-
-    def credit(self) -> int:
-        """See `StreamPort`."""
-        return self._session.credit(self._exchange)
-
-    def send(self, name: str, data: bytes) -> None:
-        """See `StreamPort`."""
-        self._session.send_item(self._exchange, name, data)
-
-    def consumed(self, size: int) -> None:
-        """See `StreamPort`."""
-        self._session.consumed(self._exchange, size)
-
-    def end_sending(self) -> None:
-        """See `StreamPort`."""
-        self._session.end_sending(self._exchange)
-
-    def end(self, error: GridError | None) -> None:
-        """See `StreamPort`."""
-        if not self._session.cancel(self._exchange):
-            failure = None if error is None else encode_failure(error)
-            self._session.end_stream(self._exchange, failure)
-
-
-class LocalPort:
-    """A stream inside one process. Its items ask the peer's lease as those of a session do."""
-
-    __slots__ = ("_far", "_flow", "_peer", "largest", "other")
-
-    def __init__(self, far: StreamEnd, largest: int, peer: RequestHandler) -> None:
-        self._far = far
-        self._peer = peer
-        self._flow = Flow(None, _LOCAL_CREDIT, _LOCAL_CREDIT)
-        self.largest = largest
-        self.other: LocalPort | None = None
-
-    @classmethod
-    def connect(cls, one: StreamEnd, two: StreamEnd, largest: int, peer: RequestHandler) -> None:
-        """Make two ends the ends of one stream.
-
-        Args:
-            one: an end.
-            two: the other end.
-            largest: bytes of the largest item.
-            peer: the peer that has the mailbox; its lease must hold for each item.
-        """
-        there, back = cls(two, largest, peer), cls(one, largest, peer)
-        there.other, back.other = back, there
-        one.bind(there)
-        # What the opener sends is taken in the loop's next turn, so that no item is handled
-        # inside of its sender's call, and a caller that asks and asks again lets others run.
-        two.bind(back, deferred=True)
-
-    def credit(self) -> int:
-        """See `StreamPort`."""
-        return self._flow.credit
-
-    def send(self, name: str, data: bytes) -> None:
-        """See `StreamPort`."""
-        if self._peer.may_answer():
-            self._flow.sent(len(data))
-            self._far.put(name, data)
-        elif self.other is not None:
-            late = self._peer.late()
-            self.end(late)
-            self.other.end(late)
-
-    def consumed(self, size: int) -> None:
-        """See `StreamPort`."""
-        total = self._flow.consumed(size)
-        if total and self.other is not None and self.other._flow.granted(total):
-            self._far.credited()
-
-    def end_sending(self) -> None:
-        """See `StreamPort`."""
-        self._far.ended(whole=False, error=None)
-
-    def end(self, error: GridError | None) -> None:
-        """See `StreamPort`."""
-        # As over a session: an error of its own, without this side's traceback.
-        theirs = None if error is None else decode_failure(encode_failure(error))
-        self._far.ended(whole=True, error=theirs)
+    def shared(self) -> object | None:
+        """The object that the other end shares, if it has taken all items."""
 
 
 class StreamEnd:
@@ -162,6 +67,7 @@ class StreamEnd:
         "_receiving",
         "_senders",
         "_sending",
+        "_shared",
         "_taker",
         "opened",
     )
@@ -178,11 +84,17 @@ class StreamEnd:
         self._taker: Callable[[str, bytes], bool] | None = None
         self._deferred = False
         self._handing_over = False  # now, or in the loop's next turn
+        self._shared: object | None = None  # for the other end
 
     @property
     def over(self) -> bool:
         """True once neither direction goes on."""
         return not (self._sending or self._receiving)
+
+    @property
+    def in_process(self) -> bool:
+        """True if the other end is in this process."""
+        return self._port is not None and self._port.in_process
 
     # -- events of the other side ------------------------------------------------
 
@@ -223,7 +135,7 @@ class StreamEnd:
     def ended(self, whole: bool, error: GridError | None) -> None:
         """The other side ended its direction, or the whole."""
         self._receiving = False
-        self._taker = None  # which may refer to the owner of this end
+        self._shared = self._taker = None  # which may refer to the owner of this end
         if whole:
             self._sending = False
             self._error = error
@@ -269,7 +181,7 @@ class StreamEnd:
         while not self._items:
             if not self._receiving:
                 if self._error is not None:
-                    raise self._error
+                    raise copy(self._error)
                 return None
             await _woken(self._readers)
         item = self._items.popleft()
@@ -313,6 +225,22 @@ class StreamEnd:
         if items:
             _wake(readers)
 
+    def share(self, shared: object) -> None:
+        """Let the other end have an object while the stream goes on."""
+        if self._receiving:
+            self._shared = shared
+
+    def given(self) -> object | None:
+        """The object that this end shares, if it has taken all items and a task waits for more."""
+        return self._shared if self._readers and not self._items else None
+
+    def shared(self) -> object | None:
+        """The object that the other end shares, if all items are taken, either way."""
+        port = self._port
+        if not self._sending or port is None or self._items:
+            return None
+        return port.shared()
+
     def largest(self) -> int:
         """Bytes of the largest item that may be sent. Raises as `send` does."""
         return self._check_sending().largest
@@ -337,7 +265,7 @@ class StreamEnd:
     def _check_sending(self) -> StreamPort:
         if self._sending and self._port is not None:
             return self._port
-        raise self._error or StreamClosed()
+        raise StreamClosed() if self._error is None else copy(self._error)
 
 
 async def _woken(waiting: list[asyncio.Future[None]]) -> None:

@@ -13,8 +13,14 @@ from grid.errors import (
     DeadlineExceeded,
     GridError,
     PeerUnreachable,
+    SecurityError,
     StreamsUnsupported,
+    TlsNotOffered,
+    TlsRequired,
 )
+from grid.tls import TLS
+from grid.transport._credentials import DialCredentials
+from grid.transport._targets import targets
 from grid.transport.answer import Reply
 from grid.transport.link import Link, Overdue
 from grid.transport.pool import NoSessions, Pool
@@ -28,7 +34,8 @@ from grid.transport.statistics import (
     counted,
     total,
 )
-from grid.transport.stream_end import SessionPort, StreamEnd
+from grid.transport.stream_end import StreamEnd
+from grid.transport.stream_ports import SessionPort
 from grid.transport.unary import UnaryTransport
 from grid.wire_pb2 import Delivery, Frame
 
@@ -44,11 +51,13 @@ class Destination(NamedTuple):
         address: the address that the peer advertises.
         unix_socket: the path of its socket, if it is on this host; else empty.
         sessions: False if it is known to have none.
+        tls: True if the peer says that it speaks TLS.
     """
 
     address: str
     unix_socket: str
     sessions: bool
+    tls: bool = False
 
 
 class Outgoing(NamedTuple):
@@ -84,16 +93,27 @@ class Transport:
         settings: of each session.
         sessions: the largest number of sessions to one address.
         idle: seconds after which an unused session is closed.
+        tls: speak TLS, and no cleartext unless that is allowed; None for cleartext only.
 
     Attributes:
         ready: the session of each address that has only one, for the fast path.
     """
 
-    def __init__(self, *, settings: SessionSettings, sessions: int, idle: float = 60.0) -> None:
+    def __init__(
+        self,
+        *,
+        settings: SessionSettings,
+        sessions: int,
+        idle: float = 60.0,
+        tls: TLS | None = None,
+    ) -> None:
         self._settings = settings
         self._maximum = sessions
         self._idle = idle
-        self._unary = UnaryTransport(limit=settings.max_message_bytes)
+        self._credentials = None if tls is None else DialCredentials(tls)
+        self._unary = UnaryTransport(
+            limit=settings.max_message_bytes, credentials=self._credentials
+        )
         self._pools: dict[str, Pool] = {}
         self._without_sessions: set[str] = set()
         self._closed = False
@@ -205,9 +225,10 @@ class Transport:
         if pool is not None:
             pool.drop_when_unused(self._drop)
 
-    async def health(self, address: str, deadline: Deadline) -> str:
-        """The answer of the health service at an address, e.g. `SERVING`."""
-        return await self._unary.health(address, deadline)
+    async def health(self, to: Destination, deadline: Deadline) -> str:
+        """The answer of the health service of a peer, e.g. `SERVING`."""
+        self._check_security(to)
+        return await self._unary.health(to.address, deadline, secure=to.tls)
 
     def statistics(self) -> ClientStatistics:
         """A snapshot of the pools, by address, and the sums of all sessions there were."""
@@ -233,10 +254,11 @@ class Transport:
         link = self.ready.get(to.address)
         if link is not None:
             return link
+        self._check_security(to)
         if not to.sessions or to.address in self._without_sessions:
             return None
         pool = self._pools.get(to.address) or self._new_pool(to)
-        pool.targets = _targets(to)
+        pool.targets = targets(to.address, to.unix_socket, tls=to.tls)
         link = pool.pick()
         if link is not None:
             return link
@@ -249,6 +271,13 @@ class Transport:
             self._without_sessions.add(to.address)
             return None
 
+    def _check_security(self, to: Destination) -> None:
+        if self._credentials is None:
+            if to.tls:
+                raise TlsRequired(to.address)
+        elif not to.tls and not self._credentials.tls.allow_cleartext:
+            raise TlsNotOffered(to.address)
+
     def _new_pool(self, to: Destination) -> Pool:
         if self._closed:
             raise ClientClosed
@@ -256,12 +285,13 @@ class Transport:
             self._drop(unused)
         pool = Pool(
             to.address,
-            _targets(to),
+            targets(to.address, to.unix_socket, tls=to.tls),
             settings=self._settings,
             maximum=self._maximum,
             idle=self._idle,
             dials=self._dials,
             changed=self._changed,
+            credentials=self._credentials,
         )
         self._pools[to.address] = pool
         return pool
@@ -289,7 +319,7 @@ class Transport:
         try:
             await self._ask_unary(to, outgoing, deadline)
         except GridError as error:
-            if isinstance(error, PeerUnreachable | ClientClosed):
+            if isinstance(error, PeerUnreachable | ClientClosed | SecurityError):
                 raise  # it was never sent
 
     async def _ask_unary(self, to: Destination, outgoing: Outgoing, deadline: Deadline) -> Reply:
@@ -297,9 +327,5 @@ class Transport:
         delivery = Delivery(
             receiver=receiver, epoch=epoch, typeName=type_name, data=data, metadata=metadata
         )
-        answer = await self._unary.ask(to.address, delivery, deadline)
+        answer = await self._unary.ask(to.address, delivery, deadline, secure=to.tls)
         return answer.typeName, answer.data
-
-
-def _targets(to: Destination) -> tuple[str, ...]:
-    return (f"unix:{to.unix_socket}", to.address) if to.unix_socket else (to.address,)

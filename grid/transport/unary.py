@@ -25,8 +25,14 @@ from grid.errors import (
     GridError,
     OutcomeUnknown,
     PeerUnreachable,
+    SecurityError,
+    TokenRefused,
 )
 from grid.grpc_calls import ChannelCalls
+from grid.transport._credentials import DialCredentials
+from grid.transport._grpc_dial import open_channel
+from grid.transport._handshakes import diagnose
+from grid.transport._token_gate import token_refused
 from grid.transport.error_codec import decode_error
 from grid.transport.service import ENVELOPE_ROOM, SERVICE
 from grid.wire_pb2 import Delivery
@@ -54,8 +60,14 @@ _MOVED = "a name that it had has moved"
 class _Connection:
     """One channel to an address."""
 
-    def __init__(self, address: str, options: tuple[tuple[str, int], ...]) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=options)
+    def __init__(
+        self,
+        address: str,
+        options: tuple[tuple[str, int], ...],
+        credentials: DialCredentials | None,
+    ) -> None:
+        self._channel = open_channel(address, options, credentials)
+        self._metadata = None if credentials is None else credentials.metadata
         self._calls = ChannelCalls(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
         self._was_connected = False
@@ -89,7 +101,8 @@ class _Connection:
 
     async def process(self, delivery: Delivery, timeout: float) -> Delivery:
         """Send an envelope; its answer."""
-        return await self._calls.response(self._process(delivery, timeout=timeout))
+        call = self._process(delivery, timeout=timeout, metadata=self._metadata)
+        return await self._calls.response(call)
 
     async def check(self, timeout: float) -> health_pb2.HealthCheckResponse:
         """Ask the health service."""
@@ -106,6 +119,7 @@ class _Address:
     """The connections to one address, used in turn.
 
     Attributes:
+        credentials: those of TLS; None for cleartext.
         under_way: the calls that use it.
         used_at: when the last call ended, on the clock of `deadline.now`.
         connecting: the limits of those that wait for a connection.
@@ -113,14 +127,21 @@ class _Address:
         closed: True once its channels are closed.
     """
 
-    def __init__(self, address: str, connections: int, options: tuple[tuple[str, int], ...]):
+    def __init__(
+        self,
+        address: str,
+        connections: int,
+        options: tuple[tuple[str, int], ...],
+        credentials: DialCredentials | None,
+    ) -> None:
         self.address = address
+        self.credentials = credentials
         self.under_way = 0
         self.used_at = now()
         self.connecting: set[asyncio.Timeout] = set()
         self.dropped = False
         self.closed = False
-        self.connections = [_Connection(address, options) for _ in range(connections)]
+        self.connections = [_Connection(address, options, credentials) for _ in range(connections)]
         self.next: Callable[[], _Connection] = itertools.cycle(self.connections).__next__
 
     def leave(self) -> bool:
@@ -146,12 +167,16 @@ class UnaryTransport:
     Args:
         limit: the largest envelope, in bytes.
         connections: the number of connections to keep to each address.
+        credentials: those of TLS, for peers that have it.
     """
 
-    def __init__(self, *, limit: int, connections: int = 1) -> None:
+    def __init__(
+        self, *, limit: int, connections: int = 1, credentials: DialCredentials | None = None
+    ) -> None:
         if connections < 1:
             raise ValueError("at least one connection is needed")
         self._connections = connections
+        self._credentials = credentials
         self._addresses: dict[str, _Address] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._options = (
@@ -175,11 +200,13 @@ class UnaryTransport:
     def __repr__(self) -> str:
         return f"<UnaryTransport to {len(self._addresses)} addresses>"
 
-    async def ask(self, address: str, delivery: Delivery, deadline: Deadline) -> Delivery:
-        """Send an envelope and return the answer's.
+    async def ask(
+        self, address: str, delivery: Delivery, deadline: Deadline, *, secure: bool = False
+    ) -> Delivery:
+        """Send an envelope, over TLS if `secure`, and return the answer's.
 
         Raises:
-            PeerUnreachable: it was never sent.
+            PeerUnreachable, SecurityError: it was never sent.
             OutcomeUnknown: the connection broke before the answer.
             DeadlineExceeded: no answer in time.
             GridError: the error that the peer answered with.
@@ -193,13 +220,14 @@ class UnaryTransport:
             except grpc.aio.AioRpcError as error:
                 raise _failure(error, target, connection, delivery, deadline) from None
 
-        return await self._use(address, process, OutcomeUnknown)
+        return await self._use(address, secure, process, OutcomeUnknown)
 
-    async def health(self, address: str, deadline: Deadline) -> str:
+    async def health(self, address: str, deadline: Deadline, *, secure: bool = False) -> str:
         """The answer of the health service at an address, e.g. `SERVING`.
 
         Raises:
             PeerUnreachable: no connection, or it broke; asking again is safe.
+            SecurityError: the two sides do not trust each other.
             DeadlineExceeded: no answer in time.
             GridError: the error that the peer answered with.
         """
@@ -209,12 +237,12 @@ class UnaryTransport:
                 answer = await connection.check(deadline.remaining())
             except grpc.aio.AioRpcError as error:
                 if error.code() is _UNAVAILABLE:
-                    raise self._unreachable(target, error) from None
+                    raise await self._unreachable(target, error, deadline) from None
                 asked = Delivery(receiver="health")
                 raise _failure(error, target, connection, asked, deadline) from None
             return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
-        return await self._use(address, check, lambda _: ClientClosed())
+        return await self._use(address, secure, check, lambda _: ClientClosed())
 
     def moved(self, address: str) -> None:
         """End calls that wait for a connection to an address, as `PeerUnreachable`."""
@@ -243,15 +271,17 @@ class UnaryTransport:
     async def _use(
         self,
         address: str,
+        secure: bool,
         calling: Callable[[_Address, _Connection], Awaitable[T]],
         closed: Callable[[str], GridError],
     ) -> T:
+        credentials = self._credentials if secure else None
         target = self._addresses.get(address)
-        if target is not None and target.lost:
+        if target is not None and (target.lost or target.credentials is not credentials):
             # A channel would dial the address that the name had before.
             await self._drop(target)
             target = self._addresses.get(address)
-        target = target or self._dial(address)
+        target = target or self._dial(address, credentials)
         target.under_way += 1
         try:
             return await calling(target, target.next())
@@ -282,14 +312,20 @@ class UnaryTransport:
             raise request_overdue(delivery.receiver, target.address, deadline.timeout) from None
         except grpc.aio.AioRpcError as error:
             if error.code() is _UNAVAILABLE:
-                raise self._unreachable(target, error) from None
+                raise await self._unreachable(target, error, deadline) from None
         finally:
             target.connecting.discard(limit)
 
-    def _unreachable(self, target: _Address, error: grpc.aio.AioRpcError) -> PeerUnreachable:
+    async def _unreachable(
+        self, target: _Address, error: grpc.aio.AioRpcError, deadline: Deadline
+    ) -> PeerUnreachable | SecurityError:
         # The next use makes a new channel: gRPC would wait before it dials again, and keep the
         # address that a name had.
         self._forget(target)
+        if target.credentials is not None:
+            cause = await diagnose(target.address, target.credentials.tls, deadline.remaining())
+            if cause is not None:
+                return cause
         return PeerUnreachable(target.address, error.details() or error.code().name)
 
     def _forget(self, target: _Address) -> None:
@@ -304,14 +340,14 @@ class UnaryTransport:
         if not target.under_way:
             await target.close()
 
-    def _dial(self, address: str) -> _Address:
+    def _dial(self, address: str, credentials: DialCredentials | None) -> _Address:
         # Peers come and go: what is not used for long is closed when another one is dialled.
         idle = now() - _IDLE
         for other in [one for one in self._addresses.values() if one.used_at < idle]:
             if not other.under_way:
                 self._forget(other)
                 self._close_soon(other)
-        target = _Address(address, self._connections, self._options)
+        target = _Address(address, self._connections, self._options, credentials)
         self._addresses[address] = target
         return target
 
@@ -339,4 +375,8 @@ def _failure(
     elif code is grpc.StatusCode.DEADLINE_EXCEEDED and deadline.passed:
         return request_overdue(delivery.receiver, target.address, deadline.timeout)
     name = delivery.receiver.rpartition(".")[2]
-    return decode_error(code, text, trailers, receiver=name, type_name=delivery.typeName)
+    found = decode_error(code, text, trailers, receiver=name, type_name=delivery.typeName)
+    if isinstance(found, TokenRefused):
+        tls = None if target.credentials is None else target.credentials.tls
+        return token_refused(target.address, tls)
+    return found

@@ -9,9 +9,10 @@ import platform
 import secrets
 import socket
 import stat
-import tempfile
 import time
 from pathlib import Path
+
+from grid.temporary import temporary_folder
 
 __all__ = ["new_socket_path", "reachable_socket", "restore_folder", "socket_name"]
 
@@ -31,9 +32,13 @@ def _host_id() -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def new_socket_path() -> str | None:
-    """A path for a socket that only this user can use; None where there can be none."""
-    if not hasattr(os, "getuid"):
+def new_socket_path(*, trusted: bool = False) -> str | None:
+    """A path for a socket that only this user can use; None where there can be none.
+
+    Args:
+        trusted: only where the kernel tells each side the user of the other.
+    """
+    if not hasattr(os, "getuid") or (trusted and not hasattr(socket, "SO_PEERCRED")):
         return None
     try:
         folder = _folder()
@@ -67,7 +72,7 @@ def restore_folder(path: str) -> bool:
 
 
 def _folder() -> Path:
-    return Path(tempfile.gettempdir()) / f"grid-{os.getuid()}"
+    return temporary_folder() / f"grid-{os.getuid()}"
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -250,7 +250,7 @@ class _Turn:
             self._ran = True
             try:
                 self._function()
-            except Exception as error:  # noqa: BLE001 - raised at the one who asked
+            except Exception as error:  # noqa: BLE001 - raised at the caller
                 self._error = error
 
     def end(self) -> bool:

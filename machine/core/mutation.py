@@ -34,7 +34,7 @@ class Source:
 
 
 class DropReason(StrEnum):
-    """Why a mutation does not run."""
+    """Reasons why a mutation does not run."""
 
     DUPLICATE = "duplicate"
     """The last one in the queue asks for the same; the caller gets its result."""

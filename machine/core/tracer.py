@@ -109,8 +109,11 @@ class GuardedTracer(Tracer):
         self.tracer = tracer
         for hook in _HOOKS:
             method = getattr(tracer, hook)
-            if getattr(method, "__func__", None) is not getattr(Tracer, hook):
-                setattr(self, hook, _guarded(method))
+            own = getattr(method, "__func__", None) is not getattr(Tracer, hook)
+            setattr(self, hook, _guarded(method) if own else _nothing)
+
+
+_nothing = "".format  # takes any arguments and does nothing, without a frame of its own
 
 
 def _guarded(method: Callable[..., None]) -> Callable[..., None]:

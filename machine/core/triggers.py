@@ -50,8 +50,8 @@ class Trigger:
     __slots__ = ("kind", "states")
 
     def __init__(self, kind: Kind, states: tuple[str, ...]) -> None:
-        self.kind = kind
-        self.states = states
+        self.kind: Kind = kind
+        self.states: tuple[str, ...] = states
 
     def __str__(self) -> str:
         return f"{self.kind.value} {' '.join(self.states)}".rstrip()

@@ -202,7 +202,7 @@ class Stepped(DrivenWait[T]):
                     self._step = self._steps.throw(error)
             except StopIteration as end:
                 self._resolve(end.value)
-            except Exception as raised:  # noqa: BLE001 - for all who wait
+            except Exception as raised:  # noqa: BLE001 - raised at all waiters
                 self._end(raised)
 
 

@@ -40,7 +40,7 @@ class StateContext:
     """One activation of a state, or the time until the next one.
 
     It expires as soon as the state's clock ticks: when the state ends, when it
-    begins, and when a Multi state begins anew; before the final handlers of
+    begins, and when a Multi state begins again; before the final handlers of
     that transition run. Then the tasks that were made with `create_task` are
     cancelled, and so is the body of `async with context:`.
 

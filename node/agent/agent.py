@@ -8,35 +8,41 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import secrets
-import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from grid.actor import ActorContext
 from grid.errors import GridError
 from grid.mailbox.mailbox import Mailbox
 from grid.server.config import ServerConfig
+from node.agent.assignments import assignment
+from node.agent.capacity import capacity, processors
 from node.agent.child import ChildWorker
 from node.agent.handle import WorkerHandle
 from node.agent.in_process import TaskWorker
-from node.conversions import to_settings
-from node.names import SUPERVISOR, VERSION
-from node.policy.instructions import End, Kill, SlotInstruction, Spawn, Trouble
+from node.agent.logs import WorkerLogs
+from node.agent.names import Releases
+from node.agent.session_guard import SessionGuard
+from node.agent.spares import Spares
+from node.conversions import to_capacity, to_settings
+from node.names import LOG_GONE, SUPERVISOR, VERSION
+from node.policy.instructions import End, Kill, Prepare, SlotInstruction, Spawn, Trouble
 from node.policy.slots import Slots
 from node.pool_pb2 import (
     AgentHello,
     FromAgent,
+    Order,
     ToAgent,
     WorkerLog,
     WorkerLogQuery,
     WorkerReport,
 )
+from node.pool_pb2 import Capacity as CapacityMessage
 from node.streams import PostingStream
+from node.texts import shortened
 from node.worker.definition import WorkerDefinition
 from node.worker.process import Assignment
 
@@ -45,8 +51,9 @@ __all__ = ["Agent"]
 _log = logging.getLogger("node.agent")
 
 _TICK = 0.1  # seconds
-_LOGS = 20  # of workers that have ended
+_MEASURE = 2.0  # seconds between two looks at what is free here
 _BEAT = 1.0  # seconds between signs of life at most
+_RELEASES = 1.0  # seconds for the names of the last workers to be freed, at the end
 _PAUSES = (0.05, 1.0)  # seconds between attempts to reach a supervisor: the first, the longest
 
 
@@ -72,11 +79,16 @@ class Agent:
         self._definition = definition
         self._config = config
         self._address = address
-        self._slots = Slots(definition.settings, random.random)
+        self._slots = Slots(definition.settings, random.random, max(2, int(processors())))
         self._workers: dict[str, _Seen] = {}
-        self._logs: dict[str, deque[str]] = {}  # of the last workers that have ended
+        self._spares = Spares(definition.function)
+        self._logs = WorkerLogs(definition.kind, definition.settings)
+        self._guard = SessionGuard()
+        self._releases = Releases()
         self._posting: PostingStream | None = None
         self._draining = False
+        self._drained = False  # by an operator
+        self._order = Order()  # of an operator, for the next supervisor
         self._loop = asyncio.get_running_loop()
         self._context: ActorContext | None = None
 
@@ -99,16 +111,25 @@ class Agent:
         finally:
             stopping.cancel()
             self._slots.drain(self._loop.time(), 0.0)
-            for seen in self._workers.values():
-                seen.handle.kill("its agent has ended")
-            await asyncio.gather(*(seen.handle.ended() for seen in [*self._workers.values()]))
-            for one in tasks:
-                one.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            ended = "its agent has ended"
+            workers = [one.handle for one in self._workers.values()]
+            for handle in workers:
+                handle.kill(ended)
+            handles = [*workers, *self._spares.kill(ended)]
+            try:
+                await asyncio.gather(*(one.ended() for one in handles))
+            finally:
+                self._logs.close()
+                await self._guard.close()
+                await self._releases.done(_RELEASES)
+                for one in tasks:
+                    one.cancel()
+                await asyncio.gather(*tasks, stopping, return_exceptions=True)
 
     async def _drain(self, ctx: ActorContext) -> None:
         self._draining = True
         self._post(FromAgent(draining=True))
+        self._spares.kill("its agent drains")
         patience = ctx.deadline.remaining() if ctx.deadline is not None else 0.0
         # A part of the grace is for the last workers, which have to be killed.
         self._carry_out(self._slots.drain(self._loop.time(), 0.8 * patience))
@@ -130,7 +151,7 @@ class Agent:
             except GridError as error:
                 _log.debug("agent %s has no supervisor: %s", ctx.name, error)
             finally:
-                self._posting = None
+                self._supervised(None)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, longest)
 
@@ -146,19 +167,31 @@ class Agent:
         if self._draining:
             posting.post(FromAgent(draining=True))
 
-    async def _obey(self, posting: PostingStream) -> None:
+    def _supervised(self, posting: PostingStream | None) -> None:
         self._posting = posting
+        for seen in self._workers.values():
+            seen.handle.supervised(posting is not None)
+
+    async def _obey(self, posting: PostingStream) -> None:
+        self._supervised(posting)
         async for message in posting.stream:
             if not isinstance(message, ToAgent):
                 continue
             at = self._loop.time()
             match message.WhichOneof("kind"):
                 case "count" if not self._draining:
+                    if not message.count:
+                        self._spares.kill("no workers are wanted here")
                     self._carry_out(self._slots.scale(message.count, at))
                 case "retire":
                     self._carry_out(self._slots.retire(message.retire, at))
+                case "order":
+                    self._order = message.order
+                case "drained":
+                    self._drained = message.drained
+                    posting.post(FromAgent(drained=message.drained))
                 case "kill":
-                    self._carry_out(self._slots.kill(message.kill, "it was told to"))
+                    self._carry_out(self._slots.kill(message.kill, "its end was ordered"))
 
     def _hello(self, ctx: ActorContext) -> AgentHello:
         return AgentHello(
@@ -167,8 +200,14 @@ class Agent:
             peer=ctx.peer,
             settings=to_settings(self._definition.settings),
             trouble=self._slots.trouble,
+            capacity=self._capacity(),
+            order=self._order,
+            drained=self._drained,
             workers=[self._report(one) for one in self._workers.values()],
         )
+
+    def _capacity(self) -> CapacityMessage:
+        return to_capacity(capacity(len(self._workers)))
 
     def _report(self, seen: _Seen) -> WorkerReport:
         seen.report.age = self._loop.time() - seen.started
@@ -185,18 +224,39 @@ class Agent:
             if not isinstance(message, WorkerLogQuery):
                 request.fail("this is an agent of workers: use node.Client")
                 continue
-            seen = self._workers.get(message.worker)
-            log = self._logs.get(message.worker) if seen is None else seen.handle.log
-            if log is None:
-                request.fail(f"no worker {message.worker!r} is or was here", code="NOT_FOUND")
+            answer = self._log_of(message)
+            if answer is None:
+                gone = self._logs.had(message.worker)
+                why = "is no longer kept" if gone else "is not here"
+                text = f"the log of worker {message.worker!r} {why}"
+                request.fail(text, code=LOG_GONE if gone else "NOT_FOUND")
             else:
-                request.respond(WorkerLog(lines=log))
+                try:
+                    request.respond(answer)
+                except GridError as error:  # too large for this peer: no reason to end its workers
+                    request.fail(error)
+
+    def _log_of(self, query: WorkerLogQuery) -> WorkerLog | None:
+        seen = self._workers.get(query.worker)
+        after = query.after if query.HasField("after") else None
+        part = self._logs.read(query.worker, after, query.tail)
+        if part is None and seen is None:
+            return None
+        if part is None:  # it has printed nothing
+            return WorkerLog()
+        lines, position, more = part.lines, part.position, part.more
+        return WorkerLog(lines=lines, position=position, more=more, ended=seen is None)
 
     # -- workers -----------------------------------------------------------------------------
 
     async def _tick(self) -> None:
+        settings, measured = self._definition.settings, self._loop.time()
         while True:
-            self._carry_out(self._slots.tick(self._loop.time()))
+            at = self._loop.time()
+            self._carry_out(self._slots.tick(at))
+            if (settings.cpus or settings.room) and at - measured >= _MEASURE:
+                measured = at
+                self._post(FromAgent(capacity=self._capacity()))
             await asyncio.sleep(_TICK)
 
     def _carry_out(self, instructions: Iterable[SlotInstruction]) -> None:
@@ -204,58 +264,66 @@ class Agent:
             match one:
                 case Spawn():
                     self._spawn()
+                case Prepare():
+                    self._spares.add(ChildWorker(self._assignment(), self, self._guard, wait=True))
                 case End(worker) if worker in self._workers:
                     self._workers[worker].handle.end()
                 case Kill(worker, reason) if worker in self._workers:
                     _log.warning("worker %s is killed: %s", worker, reason)
                     self._workers[worker].handle.kill(reason)
                 case Trouble(text):
-                    if text:
-                        _log.error("workers of %r fail: %s", self._definition.kind, text)
+                    if text:  # the whole of it is in the log: the worker has printed it
+                        _log.error("workers of %r fail: %s", self._definition.kind, shortened(text))
                     self._post(FromAgent(trouble=text))
 
     def _spawn(self) -> None:
-        settings = self._definition.settings
-        name = f"{self._definition.kind}-{secrets.token_hex(4)}"
-        beat = min(_BEAT, settings.heartbeat / 4)
-        if settings.job_timeout:
-            beat = min(beat, settings.job_timeout / 4)
         handle: WorkerHandle
-        if settings.isolation == "process":
-            handle = ChildWorker(self._assignment(name, beat), self)
+        spare = self._spares.take()
+        if spare is not None:
+            spare.begin()
+            handle = spare
+        elif self._definition.settings.isolation == "process":
+            handle = ChildWorker(self._assignment(), self, self._guard)
         else:
-            handle = TaskWorker(name, self._definition, self._host(), self, beat)
+            handle = TaskWorker(self._new_name(), self._definition, self._host(), self, self._beat)
+        name = handle.name
         report = WorkerReport(name=name, state=WorkerReport.STARTING)
+        handle.supervised(self._posting is not None)
         self._workers[name] = _Seen(handle, report, self._loop.time())
-        self._slots.spawned(name, self._loop.time())
-        self._post(FromAgent(worker=report))
+        self._slots.spawned(name, self._loop.time(), spare=spare is not None)
+        self._post(FromAgent(worker=self._report(self._workers[name])))
 
     def _host(self) -> ActorContext:
         if self._context is None:
             raise RuntimeError("an agent starts workers only while it runs")
         return self._context
 
-    def _assignment(self, worker: str, beat: float) -> Assignment:
-        definition, config = self._definition, self._config
-        host = self._address().rpartition(":")[0]
-        listen_host = config.listen.rpartition(":")[0]
-        return Assignment(
-            worker=worker,
-            kind=definition.kind,
-            module=definition.origin.module,
-            path=definition.origin.path,
-            parent=os.getpid(),
-            beat=beat,
-            arguments=sys.argv,
-            namespace=config.namespace,
-            etcd=asdict(config.etcd),
-            listen=f"{listen_host}:0",
-            advertise=host if config.advertise is not None else None,
-            lease=config.lease,
-            max_message_bytes=config.max_message_bytes,
+    def _new_name(self) -> str:
+        return f"{self._definition.kind}-{secrets.token_hex(4)}"
+
+    @property
+    def _beat(self) -> float:
+        settings = self._definition.settings
+        longest = min(_BEAT, settings.heartbeat / 4)
+        return min(longest, settings.job_timeout / 4) if settings.job_timeout else longest
+
+    def _assignment(self) -> Assignment:
+        return assignment(
+            self._definition,
+            self._config,
+            worker=self._new_name(),
+            peer=self._host().peer,
+            address=self._address(),
+            beat=self._beat,
         )
 
     # -- calls of workers --------------------------------------------------------------------
+
+    def forked(self, worker: WorkerHandle) -> None:
+        """The process of a worker is there."""
+        seen = self._workers.get(worker.name)
+        if seen is not None:
+            self._post(FromAgent(worker=self._report(seen)))
 
     def ready(self, worker: WorkerHandle) -> None:
         """A worker can serve."""
@@ -291,14 +359,30 @@ class Agent:
             self._post(FromAgent(worker=self._report(seen)))
             self._carry_out(found)
 
+    def stuck(self, worker: WorkerHandle, reason: str) -> None:
+        """A worker has a job that does not end after its client has left or cancelled it."""
+        self._carry_out(self._slots.kill(worker.name, reason))
+
+    def printed(self, worker: WorkerHandle, line: str) -> None:
+        """A line of a worker's output."""
+        self._logs.write(worker.name, line)
+
     def exited(self, worker: WorkerHandle, reason: str) -> None:
-        """A worker has ended."""
+        """A worker has ended, or a spare process."""
+        self._logs.ended(worker.name)
+        if self._spares.ended(worker.name):
+            by_order = isinstance(worker, ChildWorker) and worker.killed
+            if not by_order:
+                _log.warning(
+                    "a spare process of %r has ended: %s", self._definition.kind, shortened(reason)
+                )
+            self._slots.spare_ended(self._loop.time(), by_order=by_order)
+            return
         seen = self._workers.pop(worker.name, None)
         if seen is None:
             return
-        self._logs[worker.name] = worker.log
-        if len(self._logs) > _LOGS:
-            del self._logs[next(iter(self._logs))]
+        if isinstance(worker, ChildWorker):
+            self._releases.release(self._host().client.etcd, self._config.namespace, worker.name)
         seen.report.state, seen.report.reason = WorkerReport.GONE, reason
         self._post(FromAgent(worker=self._report(seen)))
         self._carry_out(self._slots.exited(worker.name, reason, self._loop.time()))

@@ -16,6 +16,9 @@ class WorkerHandle(Protocol):
     pid: int
     log: deque[str]
 
+    def supervised(self, connected: bool) -> None:
+        """Tell it whether there is a supervisor."""
+
     def end(self) -> None:
         """Ask it to finish its job and to end."""
 
@@ -29,6 +32,9 @@ class WorkerHandle(Protocol):
 class Handlers(Protocol):
     """Calls of a worker to its agent."""
 
+    def forked(self, worker: WorkerHandle) -> None:
+        """Its process is there."""
+
     def ready(self, worker: WorkerHandle) -> None:
         """It can serve."""
 
@@ -37,6 +43,12 @@ class Handlers(Protocol):
 
     def beat(self, worker: WorkerHandle, what: Mapping[str, Any]) -> None:
         """A sign of life: `busy` seconds, `memory` in bytes, number of `jobs` and `errors`."""
+
+    def stuck(self, worker: WorkerHandle, reason: str) -> None:
+        """It must be ended: a job goes on after its client has left or cancelled it."""
+
+    def printed(self, worker: WorkerHandle, line: str) -> None:
+        """A line of its output."""
 
     def exited(self, worker: WorkerHandle, reason: str) -> None:
         """It has ended."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections import deque
+from typing import Any
 
 from grid.errors import GridError
 from node.agent.handle import Handlers
@@ -14,6 +16,8 @@ from node.worker.serving import JobServer
 from rpc.machines.server import Host
 
 __all__ = ["TaskWorker"]
+
+_log = logging.getLogger("node.worker")
 
 
 class TaskWorker:
@@ -29,14 +33,23 @@ class TaskWorker:
         self, name: str, definition: WorkerDefinition, host: Host, handlers: Handlers, beat: float
     ) -> None:
         self.name = name
-        self.pid = os.getpid()
+        self.pid: int = os.getpid()
         self.log: deque[str] = deque()
         self._handlers = handlers
         self._beat = beat
         self._reason = "it ended"
-        self._jobs = JobServer(definition, host, name, lambda client: handlers.client(self, client))
+        self._definition = definition
+        self._host = host
+        self._supervised = False
+        self._jobs: JobServer | None = None
         self._stopping = asyncio.Event()
         self._living = asyncio.create_task(self._live(), name=f"worker {name}")
+
+    def supervised(self, connected: bool) -> None:
+        """Tell it whether there is a supervisor."""
+        self._supervised = connected
+        if self._jobs is not None:
+            self._jobs.supervised(connected)
 
     def end(self) -> None:
         """Ask it to finish its job and to end."""
@@ -52,26 +65,46 @@ class TaskWorker:
         await asyncio.wait([self._living])
 
     async def _live(self) -> None:
-        jobs = self._jobs
-        beating = None
+        try:
+            jobs = self._jobs = JobServer(
+                self._definition,
+                self._host,
+                self.name,
+                lambda client: self._handlers.client(self, client),
+                job_timeout=self._definition.settings.job_timeout,
+                grace=self._definition.settings.grace,
+                on_stuck=lambda reason: self._handlers.stuck(self, reason),
+            )
+            jobs.supervised(self._supervised)
+            await self._serve(jobs)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the agent must know
+            self._reason = f"{type(error).__name__}: {error}"
+            if not isinstance(error, GridError):
+                _log.exception("worker %s has failed", self.name)
+        finally:
+            self._handlers.exited(self, self._reason)
+
+    async def _serve(self, jobs: JobServer) -> None:
+        tasks: list[asyncio.Task[Any]] = []
         try:
             await jobs.start()
             self._handlers.ready(self)
-            beating = asyncio.create_task(self._beats(), name=f"worker {self.name} beats")
-            await self._stopping.wait()
+            beating = asyncio.create_task(self._beats(jobs), name=f"worker {self.name} beats")
+            stopping = asyncio.create_task(self._stopping.wait(), name=f"worker {self.name} stops")
+            tasks = [beating, stopping]
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for one in done:
+                one.result()
             await jobs.finish()
-        except GridError as error:
-            self._reason = f"{type(error).__name__}: {error}"
         finally:
-            if beating is not None:
-                beating.cancel()
+            for one in tasks:
+                one.cancel()
             with contextlib.suppress(GridError):
                 await jobs.stop()
-            self._handlers.exited(self, self._reason)
 
-    async def _beats(self) -> None:
-        jobs = self._jobs
+    async def _beats(self, jobs: JobServer) -> None:
         while True:
+            jobs.check()
             told = {"busy": jobs.busy, "memory": 0, "jobs": jobs.jobs, "errors": jobs.errors}
             self._handlers.beat(self, told)
             await asyncio.sleep(self._beat)

@@ -1,7 +1,8 @@
-"""The sub-commands `grid pools`, `grid workers` and `grid worker`, found by their entry points."""
+"""The sub-commands `grid pools`, `pool`, `workers` and `worker`, found by their entry points."""
 
 from __future__ import annotations
 
 from node.cli.commands import pools, worker, workers
+from node.cli.orders import pool
 
-__all__ = ["pools", "worker", "workers"]
+__all__ = ["pool", "pools", "worker", "workers"]

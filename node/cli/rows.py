@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from node.pool_pb2 import PoolsStatus, WorkerReport
+from rpc.cli.rows import Row
 
-__all__ = ["POOL_COLUMNS", "WORKER_COLUMNS", "Row", "pool_rows", "table", "worker_rows"]
-
-Row = dict[str, Any]
+__all__ = ["POOL_COLUMNS", "WORKER_COLUMNS", "cell", "pool_rows", "worker_rows"]
 
 POOL_COLUMNS = ("kind", "ready", "size", "serving", "clients", "waiting", "peers", "trouble")
 WORKER_COLUMNS = ("name", "kind", "peer", "state", "client", "jobs", "errors", "memory", "age")
@@ -34,13 +32,18 @@ def pool_rows(status: PoolsStatus) -> list[Row]:
             "min": pool.settings.min,
             "max": pool.settings.max,
             "warm": pool.settings.warm,
+            "fixed": pool.fixed,
             "trouble": pool.trouble,
             "agents": [
                 {
                     "peer": agent.peer,
                     "count": agent.count,
+                    "workers": len(agent.workers),
                     "draining": agent.draining,
+                    "drained": agent.drained,
+                    "pending": agent.pending,
                     "trouble": agent.trouble,
+                    "refusal": agent.refusal,
                 }
                 for agent in pool.agents
             ],
@@ -70,20 +73,13 @@ def worker_rows(status: PoolsStatus) -> list[Row]:
     ]
 
 
-def table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The lines of a table, with its head."""
-    cells = [[one.upper() for one in columns]]
-    cells += [[_cell(name, row[name]) for name in columns] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in cells
-    ]
-
-
-def _cell(name: str, value: Any) -> str:
+def cell(name: str, value: Any) -> str:
+    """The text of a value in a column of a table."""
     if name == "memory":
         return f"{value / (1 << 20):.0f} MiB" if value else ""
     if name == "age":
         return f"{value:.0f} s"
+    if name == "trouble":  # the output of a process: its last line says most
+        lines = [one for one in str(value).splitlines() if one.strip()]
+        return lines[-1].strip() if lines else ""
     return str(value).partition("\n")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable
 from types import TracebackType
@@ -9,16 +10,25 @@ from typing import Any, Literal, Self
 
 from grid.aio import Opening
 from grid.client.client import Client as GridClient
-from grid.deadline import Deadline, check_timeout
+from grid.deadline import Deadline
 from grid.errors import ClientClosed, InvalidArgument
+from grid.numbers import check_count
+from machine.core.machine import Machine
 from node.client.claims import Claims
-from node.client.inputs import Inputs
+from node.client.inputs import Inputs, size_of
+from node.client.job_run import JobRun
+from node.client.link import order_of
 from node.client.mapping import MapRun
+from node.client.options import RunOptions, check_call, check_wait
+from node.client.progress import OnJobProgress, RunProgress, bar_text
+from node.client.states import ClientStates
 from node.client.worker import OnProgress, WorkerRef, get_worker
-from node.errors import WorkerLost
+from node.errors import NoWorker, WorkerLost
 from node.worker.definition import check_kind
 
 __all__ = ["Client"]
+
+_RUNS = 100  # of one client, that have a worker or wait for one; later ones wait here
 
 
 class Client:
@@ -34,24 +44,24 @@ class Client:
         client: of the grid; it stays open.
         kind: of the workers.
         timeout: seconds to wait for a free worker, where a call does not say otherwise.
-        concurrency: jobs that a worker runs at once, if its definition says more than 1.
 
     Attributes:
         kind: of the workers.
         id: of this client, unique.
+        mach: its own life, with the states `ClientStates`.
     """
 
-    def __init__(
-        self, client: GridClient, kind: str, *, timeout: float = 10.0, concurrency: int = 1
-    ) -> None:
+    def __init__(self, client: GridClient, kind: str, *, timeout: float = 10.0) -> None:
         if not isinstance(client, GridClient):
             raise InvalidArgument("client", client, "a grid.Client")
-        self.kind = check_kind(kind)
-        self.id = f"{kind}-client-{secrets.token_hex(6)}"
+        self.kind: str = check_kind(kind)
+        self.id: str = f"{kind}-client-{secrets.token_hex(6)}"
         self._client = client
-        self._timeout = check_timeout(timeout)
-        self._concurrency = concurrency
-        self._claims = Claims(client, kind, self.id)
+        self._timeout = check_wait(timeout)
+        self._turns = asyncio.Semaphore(_RUNS)
+        self.mach: Machine[ClientStates] = Machine(ClientStates, id=self.id)
+        self.mach.add("Start")
+        self._claims = Claims(client, kind, self.id, self.mach)
         self._closed = False
 
     def __repr__(self) -> str:
@@ -69,11 +79,11 @@ class Client:
         Raises (once entered or awaited):
             NoWorker: none was free in time.
             UnknownKind: no peer offers the kind.
-            ClientLimit: the client has as many as the pool grants to one.
+            ClientLimit: the client keeps as many as the pool grants to one.
             PoolFailed: workers of the kind do not start.
         """
-        seconds = self._timeout if timeout is None else check_timeout(timeout)
-        return Opening(lambda: self._get(seconds))
+        seconds = self._seconds(timeout)
+        return Opening(lambda: self._get(Deadline.after(seconds), patient=False))
 
     async def run(
         self,
@@ -88,27 +98,40 @@ class Client:
         If the worker is lost the job runs again on another one: at least once. Its code sees
         the number of the attempt as `node.job().attempt`.
 
+        Each call has a worker for itself while it lasts. Calls beyond the workers that there are,
+        or that one client may have, wait for their turn; `map` does many jobs faster.
+
         Args:
             input: plain data or a protobuf message.
-            timeout: seconds to wait for a free worker; by default the client's.
+            timeout: seconds to wait for a free worker, before each attempt; by default the
+                client's. The job itself may take any time.
             attempts: how often it may begin.
             on_progress: called with what the job reports.
 
         Raises:
-            What `worker` and `WorkerRef.run` raise.
+            NotPlainData, MessageTooLarge: the input cannot be sent; nothing ran.
+            JobFailed: the job raised.
+            WorkerLost: the worker was lost in all attempts; the job may have run.
+            NoWorker, UnknownKind, PoolFailed, NoPlace: there is no worker.
         """
-        _check_attempts(attempts)
-        seconds = self._timeout if timeout is None else check_timeout(timeout)
-        deadline = Deadline.after(seconds)
-        for attempt in range(1, attempts + 1):
-            async with self.worker(timeout=deadline.remaining()) as worker:
-                try:
-                    return await worker._run(input, attempt, on_progress)
-                except WorkerLost as error:
-                    if attempt == attempts:
-                        raise WorkerLost(error.worker, error.reason, attempt) from error
-            deadline = Deadline.after(seconds)
-        raise AssertionError("the last attempt returns or raises")
+        self._check_open()
+        check_count("attempts", attempts)
+        check_call("on_progress", on_progress)
+        deadline = Deadline.after(self._seconds(timeout))
+        order = order_of(input, self._client.max_message_bytes)
+        await self._take_turn(deadline)
+        try:
+            while True:
+                async with await self._get(deadline, patient=True) as worker:
+                    try:
+                        return await worker._run(order, on_progress)
+                    except WorkerLost as error:
+                        if order.attempt == attempts:
+                            raise error.after(attempts) from error
+                order.attempt += 1
+                deadline = Deadline.after(deadline.timeout)
+        finally:
+            self._turns.release()
 
     def map(
         self,
@@ -119,6 +142,8 @@ class Client:
         workers: int = 0,
         errors: Literal["raise", "return"] = "raise",
         on_progress: Callable[[int], None] | None = None,
+        on_job_progress: OnJobProgress | None = None,
+        progress: bool | str = False,
     ) -> MapRun:
         """Run a job for each input over all workers; iterate over the results.
 
@@ -132,38 +157,47 @@ class Client:
         Args:
             inputs: plain data or protobuf messages, from an iterable or an async one.
             ordered: give results in the order of the inputs; otherwise as they come.
-            attempts: how often a job may begin.
+            attempts: how often a job may begin, if its workers are lost.
             workers: workers that it uses at most; 0: as many as the pool gives.
             errors: `"raise"` ends the run with the first job that fails; `"return"` gives a
                 `Mapped` for each input, which has its result or its error.
             on_progress: called with the number of results so far.
+            on_job_progress: called with what jobs report: the index of the input, the fraction
+                and the text of `node.job().progress`.
+            progress: True shows a bar on stderr while it is iterated, if that is a terminal;
+                a text is shown before the bar. Jobs that report count by their fractions.
 
         Raises (while iterating):
             JobFailed, WorkerLost: a job failed, or was lost in all its attempts.
-            UnknownKind, PoolFailed: there are no workers, and will be none.
-            NotPlainData: an input cannot be sent.
+            NotPlainData, MessageTooLarge: an input cannot be sent.
+            UnknownKind, PoolFailed, NoPlace: there are no workers, and will be none.
+            EtcdUnavailable: etcd was away from the start, for some ten seconds.
+            And what the inputs raise.
         """
         self._check_open()
-        _check_attempts(attempts)
+        check_call("on_job_progress", on_job_progress)
         if errors not in ("raise", "return"):
-            raise InvalidArgument("errors", errors, "'raise' or 'return'")
-        return MapRun(
-            self._client,
-            self._claims,
-            self.id,
-            inputs,
+            raise InvalidArgument("errors", repr(errors), "'raise' or 'return'")
+        options = RunOptions(
             ordered=ordered,
             attempts=attempts,
             workers=workers,
-            errors=errors,
-            concurrency=self._concurrency,
+            raises=errors == "raise",
             on_progress=on_progress,
         )
+        bar = RunProgress(bar_text(progress), size_of(inputs), on_job_progress)
+        return MapRun(JobRun(self._client, self._claims, self.id, inputs, options, bar))
 
     async def close(self) -> None:
-        """End all claims; workers that are still in use are free for others. Idempotent."""
+        """End all claims, and runs with them. Idempotent.
+
+        Workers that are still in use are free for others once they are released.
+        """
         self._closed = True
         await self._claims.close()
+        self.mach.remove("Start")
+        self.mach.dispose()
+        await self.mach.join()
 
     async def __aenter__(self) -> Self:
         self._check_open()
@@ -177,15 +211,23 @@ class Client:
     ) -> None:
         await self.close()
 
-    async def _get(self, timeout: float) -> WorkerRef:
+    def _seconds(self, timeout: float | None) -> float:
+        return self._timeout if timeout is None else check_wait(timeout)
+
+    async def _take_turn(self, deadline: Deadline) -> None:
+        try:
+            async with asyncio.timeout(deadline.remaining()):
+                await self._turns.acquire()
+        except TimeoutError:
+            why = f"{_RUNS} other runs of this client wait or have one"
+            raise NoWorker(self.kind, deadline.timeout, why) from None
+
+    async def _get(self, deadline: Deadline, *, patient: bool) -> WorkerRef:
         self._check_open()
-        return await get_worker(self._client, self._claims, self.kind, self.id, timeout)
+        return await get_worker(
+            self._client, self._claims, self.kind, self.id, deadline, patient=patient
+        )
 
     def _check_open(self) -> None:
         if self._closed:
             raise ClientClosed
-
-
-def _check_attempts(attempts: int) -> None:
-    if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
-        raise InvalidArgument("attempts", attempts, "a whole number from 1")

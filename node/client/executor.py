@@ -13,9 +13,11 @@ from typing import Any
 from grid.client.client import Client as GridClient
 from grid.errors import InvalidArgument
 from grid.etcd import EtcdConfig
+from grid.numbers import check_count
+from grid.tls import TLS
 from node.client.client import Client
-from node.client.mapping import Mapped
-from node.worker.definition import definition_of
+from node.client.mapped import Mapped
+from node.worker.definition import check_kind, definition_of
 from rpc.machines.values import to_scalar
 
 __all__ = ["Executor"]
@@ -37,8 +39,11 @@ class Executor(concurrent.futures.Executor):
 
     Args:
         kind: of the workers.
-        namespace, etcd: as of `grid.Client`.
+        namespace, etcd, tls: as of `grid.Client`.
         attempts: how often a job may begin.
+
+    Raises:
+        InvalidName, InvalidArgument: the kind, or `attempts`, is not possible.
     """
 
     def __init__(
@@ -47,18 +52,18 @@ class Executor(concurrent.futures.Executor):
         *,
         namespace: str | None = None,
         etcd: str | EtcdConfig | None = None,
+        tls: TLS | None = None,
         attempts: int = 3,
     ) -> None:
-        self._kind = kind
-        self._attempts = attempts
-        self._make: Callable[[], GridClient] = lambda: GridClient(namespace, etcd=etcd)
+        self._kind = check_kind(kind)
+        self._attempts = check_count("attempts", attempts)
+        self._make: Callable[[], GridClient] = lambda: GridClient(namespace, etcd=etcd, tls=tls)
         self._jobs: deque[_Job] = deque()
         self._lock = threading.Lock()
         self._shut = False
         self._error: Exception | None = None
         self._loop = asyncio.new_event_loop()
         self._more = asyncio.Event()
-        self._running: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name=f"pool {kind}", daemon=True)
         self._thread.start()
 

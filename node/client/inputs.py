@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sized
 from typing import Any, Protocol
 
 from grid.errors import InvalidArgument
 
-__all__ = ["InputSource", "Inputs", "inputs_of"]
+__all__ = ["InputSource", "Inputs", "inputs_of", "size_of"]
 
 Inputs = Iterable[Any] | AsyncIterable[Any]
 
@@ -51,6 +51,14 @@ def inputs_of(inputs: Inputs, on_more: Callable[[], None]) -> InputSource:
     if isinstance(inputs, Iterable):
         return _PlainInputs(iter(inputs))
     raise InvalidArgument("inputs", inputs, "an iterable, or an async one")
+
+
+def size_of(inputs: Inputs) -> int | None:
+    """The number of the inputs; None if it is not known."""
+    try:
+        return len(inputs) if isinstance(inputs, Sized) else None
+    except OverflowError:  # of a range
+        return None
 
 
 class _PlainInputs:
@@ -122,10 +130,20 @@ class _AsyncInputs:
                     self._room.clear()
                     await self._room.wait()
             self._error = StopIteration()
+        except asyncio.CancelledError as error:
+            if self.exhausted:  # by `close`
+                raise
+            self._error = error
         except Exception as error:  # noqa: BLE001 - of the inputs, raised by `take`
             self._error = error
         finally:
-            close = getattr(iterator, "aclose", None)
+            await self._closed(iterator)
+        self._on_more()
+
+    async def _closed(self, iterator: AsyncIterator[Any]) -> None:
+        close = getattr(iterator, "aclose", None)
+        try:
             if close is not None:
                 await close()
-        self._on_more()
+        except Exception as error:  # noqa: BLE001 - of the inputs, as well
+            self._error = error

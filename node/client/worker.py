@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
@@ -11,22 +10,19 @@ from typing import Any, Self
 
 from grid.client.client import Client as GridClient
 from grid.deadline import Deadline
-from grid.errors import DeadlineExceeded, GridError, MessageTooLarge
+from grid.errors import DeadlineExceeded, GridError
 from node.client.claims import Claim, Claims
-from node.client.link import Order, WorkerLink, outcome
-from node.errors import NoWorker, PoolError, WorkerLost
+from node.client.link import Order, WorkerLink, order_of, outcome
+from node.client.options import check_call, check_wait
+from node.errors import NoWorker, WorkerLost
 from node.pool_pb2 import Done, Progress
 from rpc.machines.client import Client as RpcClient
 from rpc.machines.payloads import Payload
 from rpc.machines.remote_machine import RemoteMachine
-from rpc.machines.values import to_scalar
 
 __all__ = ["OnProgress", "WorkerRef", "get_worker"]
 
 OnProgress = Callable[[float, str], None]
-
-_OPEN_TIMEOUT = 5.0  # seconds
-_BUSY_PAUSE = 0.02  # seconds before a worker that was just freed is asked again
 
 
 class WorkerRef:
@@ -50,6 +46,8 @@ class WorkerRef:
         self._link: WorkerLink | None = None
         self._futures: dict[Order, asyncio.Future[Done]] = {}
         self._lost: GridError | None = None
+        self._explaining: asyncio.Task[None] | None = None  # of why it was lost
+        self._closing: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<worker {self.name} on {self.peer}{' lost' if self._lost else ''}>"
@@ -63,8 +61,8 @@ class WorkerRef:
     ) -> Any:
         """Run one job and return its result. Jobs of one worker run in their order.
 
-        Cancelling it, or its timeout, drops a job that has not begun; one that has goes on in
-        the worker, and its result is dropped.
+        Cancelling it, or its timeout, cancels the job. A plain function that goes on for the
+        pool's `grace` costs the worker, which is then lost.
 
         Args:
             input: plain data or a protobuf message.
@@ -77,23 +75,28 @@ class WorkerRef:
             WorkerLost: the worker ended; the job may have run. Ask for another worker.
             DeadlineExceeded: no result in time.
         """
+        check_call("on_progress", on_progress)
+        if timeout is not None:
+            check_wait(timeout)
+        order = order_of(input, self._client.max_message_bytes)
         try:
             async with asyncio.timeout(timeout):
-                return await self._run(input, 1, on_progress)
+                return await self._run(order, on_progress)
         except TimeoutError as error:
             if isinstance(error, GridError):
                 raise
             raise DeadlineExceeded(f"a job of worker {self.name!r}", timeout or 0.0) from None
 
-    async def _run(self, input: Any, attempt: int, on_progress: OnProgress | None) -> Any:  # noqa: A002
-        order = Order(to_scalar(input), attempt=attempt)
+    async def _run(self, order: Order, on_progress: OnProgress | None) -> Any:
         order.on_done = lambda done: self._done(order, done)
         if on_progress is not None:
-            order.on_progress = _forwarded(on_progress)
-        if self._lost is not None or self._link is None:
+            order.on_progress = lambda told: self._reported(order, told, on_progress)
+        if self._explaining is not None:
+            await asyncio.wait([self._explaining])
+        if self._lost is not None or self._link is None or self._closing is not None:
             raise self._lost or WorkerLost(self.name, "it was released")
-        future = self._futures[order] = asyncio.get_running_loop().create_future()
         number = self._link.submit(order)
+        future = self._futures[order] = asyncio.get_running_loop().create_future()
         try:
             return outcome(await future)
         finally:
@@ -114,23 +117,41 @@ class WorkerRef:
         Raises:
             NotConnected, GridError: it cannot be reached.
         """
-        if self._lost is not None or self._link is None:
+        if self._lost is not None or self._link is None or self._closing is not None:
             raise self._lost or WorkerLost(self.name, "it was released")
         remote: RpcClient[Any] = RpcClient(
             self._client, self.name, token=self._token, interval=0.05, on_payload=on_payload
         )
-        await remote.start(timeout)
         self._remotes.append(remote)
+        try:
+            await remote.start(timeout)
+        except BaseException:
+            self._remotes.remove(remote)
+            await remote.close()
+            raise
         return remote.machine
 
     async def close(self) -> None:
-        """Release the worker. Idempotent."""
-        remotes, self._remotes = self._remotes, []
-        await asyncio.gather(*(one.close() for one in remotes))
-        if self._link is not None:
-            link, self._link = self._link, None
-            await link.close()
-        self._claims.release(self._claim)
+        """Release the worker. Idempotent; it is released in the end also if this is cancelled."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name=f"release of {self.name}")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        link, self._link = self._link, None
+        closing = [one.close() for one in self._remotes]
+        if self._explaining is not None:
+            self._explaining.cancel()
+            closing.append(_ended(self._explaining))
+        if link is not None:
+            closing.append(link.close())
+        try:
+            ends = await asyncio.gather(*closing, return_exceptions=True)
+        finally:
+            self._claims.release(self._claim)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
 
     async def __aenter__(self) -> Self:
         return self
@@ -148,65 +169,82 @@ class WorkerRef:
         if future is not None and not future.done():
             future.set_result(done)
 
+    def _reported(self, order: Order, told: Progress, call: OnProgress) -> None:
+        try:
+            call(told.fraction, told.text)
+        except Exception as error:  # noqa: BLE001 - of the caller's function: `run` raises it
+            future = self._futures.get(order)
+            if future is not None and not future.done():
+                future.set_exception(error)
+
     def _ended(self, left: list[Order], reason: GridError | None) -> None:
         text = str(reason) if reason is not None else "it has ended"
-        self._lost = reason if isinstance(reason, MessageTooLarge) else WorkerLost(self.name, text)
+        self._lost = WorkerLost(self.name, text)
+        if reason is None:
+            self._fail()
+        else:
+            explaining = self._explain(text)
+            self._explaining = asyncio.create_task(explaining, name=f"end of {self.name}")
+        self._claims.release(self._claim)  # or it would get another worker, which would stay unused
+
+    async def _explain(self, text: str) -> None:
+        """Wait a moment for the reason of the end before the jobs fail with it."""
+        try:
+            self._lost = await self._claims.lost(self.name, text)
+        finally:
+            self._fail()
+
+    def _fail(self) -> None:
         for future in self._futures.values():
             if not future.done():
-                future.set_exception(self._lost)
+                future.set_exception(self._lost or WorkerLost(self.name))
         self._futures.clear()
-        self._claims.release(self._claim)  # or it would get another worker, which nobody uses
 
 
 async def get_worker(
-    client: GridClient, claims: Claims, kind: str, name: str, timeout: float
+    client: GridClient, claims: Claims, kind: str, name: str, deadline: Deadline, *, patient: bool
 ) -> WorkerRef:
     """A worker of this client's own.
+
+    Args:
+        client: of the grid.
+        claims: of the client of the pool.
+        kind: of the worker.
+        name: of the client of the pool.
+        deadline: for a free one.
+        patient: True to wait while the client has as many as it may have.
 
     Raises:
         NoWorker: none was free in time.
         UnknownKind, ClientLimit, PoolFailed: there will be none.
     """
-    deadline = Deadline.after(timeout)
     waiting = _Waiting()
-    claim = claims.open(1, False, waiting)
+    claim = claims.open(1, False, waiting, patient=patient)
     try:
         async with asyncio.timeout(deadline.remaining()):
             while True:
                 worker, peer = await waiting.next()
                 ref = WorkerRef(worker, peer, client, name, claims, claim)
-                link = await _linked(client, worker, name, ref, deadline, waiting)
-                if link is not None:
-                    ref._link = link
+                ref._link = await WorkerLink.open(
+                    client, worker, name, ref._ended, waiting.wants(worker), deadline.remaining()
+                )
+                if ref._link is not None:
                     return ref
                 claims.release(claim)
                 waiting = _Waiting()
-                claim = claims.open(1, False, waiting)
+                claim = claims.open(1, False, waiting, patient=patient)
     except TimeoutError as error:
         claims.release(claim)
         if isinstance(error, GridError):
             raise
-        raise NoWorker(kind, timeout, claims.trouble) from None
+        raise NoWorker(kind, deadline.timeout, claims.trouble) from None
     except BaseException:
         claims.release(claim)
         raise
 
 
-async def _linked(
-    client: GridClient,
-    worker: str,
-    name: str,
-    ref: WorkerRef,
-    deadline: Deadline,
-    waiting: _Waiting,
-) -> WorkerLink | None:
-    """The link to a granted worker; None if it turned out to be gone or in other hands."""
-    give_up = Deadline.after(min(_OPEN_TIMEOUT, deadline.remaining()))
-    while not give_up.passed and worker not in waiting.gone:
-        with contextlib.suppress(GridError):
-            return await WorkerLink.open(client, worker, name, ref._ended, give_up.remaining())
-        await asyncio.sleep(_BUSY_PAUSE)
-    return None
+async def _ended(task: asyncio.Task[None]) -> None:
+    await asyncio.wait([task])
 
 
 class _Waiting:
@@ -215,8 +253,12 @@ class _Waiting:
     def __init__(self) -> None:
         self.gone: set[str] = set()
         self._granted: deque[tuple[str, str]] = deque()
-        self._error: PoolError | None = None
+        self._error: GridError | None = None
         self._wake = asyncio.Event()
+
+    def wants(self, worker: str) -> Callable[[], bool]:
+        """A function that is true until the worker is gone."""
+        return lambda: worker not in self.gone
 
     async def next(self) -> tuple[str, str]:
         """The name and the peer of a granted worker. Raises what the claim was refused for."""
@@ -242,11 +284,7 @@ class _Waiting:
     def recalled(self, worker: str) -> None:
         """Nothing: a worker that serves one client alone is not recalled."""
 
-    def refused(self, error: PoolError) -> None:
+    def refused(self, error: GridError) -> None:
         """It is over."""
         self._error = error
         self._wake.set()
-
-
-def _forwarded(call: OnProgress) -> Callable[[Progress], None]:
-    return lambda told: call(told.fraction, told.text)

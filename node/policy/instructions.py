@@ -1,4 +1,4 @@
-"""Instructions of the policies, to be carried out by those who ask them."""
+"""Instructions of the policies, to be carried out by the supervisor and the agents."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 __all__ = [
     "ClaimKey",
+    "Drained",
     "End",
     "Grant",
     "Instruction",
     "Kill",
     "Loss",
+    "Ordered",
+    "Prepare",
     "Recall",
     "Refuse",
     "Retire",
@@ -79,7 +82,7 @@ class Refuse:
     """End a claim.
 
     Attributes:
-        code: "unknown-kind", "client-limit" or "pool-failed".
+        code: "unknown-kind", "client-limit", "pool-failed" or "no-place".
         text: what the client shall know beside it.
     """
 
@@ -88,12 +91,32 @@ class Refuse:
     text: str = ""
 
 
-Instruction = StartAgent | Scale | Retire | Grant | Loss | Recall | Refuse
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """Tell an agent the latest order for the pool, which it keeps for the next supervisor."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """Tell an agent whether its peer is drained by order, which it keeps, too."""
+
+    peer: str
+    drained: bool
+
+
+Instruction = Ordered | Drained | StartAgent | Scale | Retire | Grant | Loss | Recall | Refuse
 
 
 @dataclass(frozen=True, slots=True)
 class Spawn:
-    """Start a worker, and say its name by `spawned`."""
+    """Start a worker, from a spare process if there is one, and say its name by `spawned`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Start a spare process, which imports the worker's code and waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,4 +141,4 @@ class Trouble:
     text: str
 
 
-SlotInstruction = Spawn | End | Kill | Trouble
+SlotInstruction = Spawn | Prepare | End | Kill | Trouble

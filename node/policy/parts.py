@@ -5,8 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from node.policy.instructions import ClaimKey
+from node.policy.placement import Capacity
 
-__all__ = ["Agent", "Claim", "Worker"]
+__all__ = ["Agent", "Claim", "Order", "Worker"]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Order of an operator for a pool.
+
+    Attributes:
+        version: the highest one counts; 0: there was none.
+        size: of the pool, whatever its settings say; None: they decide.
+    """
+
+    version: int = 0
+    size: int | None = None
 
 
 @dataclass(slots=True)
@@ -19,6 +33,12 @@ class Agent:
         count: workers that it was told to keep alive; None before.
         trouble: last words of a worker, while workers fail at their start there; "" for none.
         draining: True once it is about to leave.
+        drained: True if an operator wants no workers there.
+        drain_order: what an operator said of it to this supervisor; None: nothing.
+        drain_known: `drained`, as its agent knows it.
+        annotations: of the peer.
+        capacity: of the peer, as its agent measured it last.
+        refusal: why it gets no more workers, if there are not enough of them; "" else.
         asked_at: when its agent was last asked to start.
     """
 
@@ -27,12 +47,23 @@ class Agent:
     count: int | None = None
     trouble: str = ""
     draining: bool = False
+    drained: bool = False
+    drain_order: bool | None = None
+    drain_known: bool = False
+    annotations: tuple[str, ...] = ()
+    capacity: Capacity = field(default_factory=Capacity)
+    refusal: str = ""
     asked_at: float = float("-inf")
 
     @property
     def usable(self) -> bool:
         """True if it may get workers."""
-        return self.connected and not self.draining
+        return self.connected and not self.draining and not self.drained
+
+    @property
+    def pending(self) -> bool:
+        """True while an order to drain, or to undo it, has not reached its agent."""
+        return not self.connected or self.drained != self.drain_known
 
 
 @dataclass(slots=True)
@@ -72,9 +103,11 @@ class Claim:
         want: number of workers.
         elastic: True if it goes on with fewer.
         held: names of its workers; one that no agent has told of yet may be among them.
+        patient: True if it waits while its client has as many workers as it may have.
     """
 
     key: ClaimKey
     want: int
     elastic: bool
     held: set[str] = field(default_factory=set)
+    patient: bool = False

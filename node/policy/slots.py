@@ -5,16 +5,18 @@ Plain object: the agent reports events with the time and carries the instruction
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from node.policy.instructions import End, Kill, SlotInstruction, Spawn, Trouble
+from node.policy.instructions import End, Kill, Prepare, SlotInstruction, Spawn, Trouble
 from node.settings import PoolSettings
 
 __all__ = ["Slots"]
 
 _STEADY = 1.0  # seconds that a worker must have lived for its end not to count as a failed start
+_LAST_WORDS = 0.25  # seconds for a worker whose job overruns to tell of it: `ErrWorkTimeout`
 _OWN_PAUSE = 3.0  # seconds between two ticks after which this process itself has paused
 
 
@@ -38,19 +40,27 @@ class Slots:
     Args:
         settings: of the kind.
         jitter: gives numbers from 0 up to 1.
+        at_once: workers that start at the same time at most. More would take the processors from
+            each other, and from the peer, whose lease has to be kept alive meanwhile.
 
     Attributes:
         trouble: last words of a worker, while starts fail again and again; "" for none.
     """
 
-    def __init__(self, settings: PoolSettings, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: PoolSettings, jitter: Callable[[], float], at_once: int = sys.maxsize
+    ) -> None:
         self.trouble = ""
         self._settings = settings
         self._jitter = jitter
+        self._at_once = at_once
         self._count = 0
         self._failures = 0
         self._failed_at = float("-inf")
         self._not_before = 0.0
+        self._spares = 0
+        self._lost_spares = 0  # in a row
+        self._no_spare_before = 0.0
         self._ticked: float | None = None
         self._workers: dict[str, _Worker] = {}
 
@@ -64,9 +74,21 @@ class Slots:
         self._count = count
         return self._decide(at)
 
-    def spawned(self, worker: str, at: float) -> None:
-        """Note that a worker was started."""
+    def spawned(self, worker: str, at: float, *, spare: bool = False) -> None:
+        """Note that a worker was started, from a spare process or not."""
         self._workers[worker] = _Worker(at, at)
+        self._spares -= spare
+
+    def spare_ended(self, at: float, *, by_order: bool = False) -> None:
+        """A spare process has ended.
+
+        Unless its agent has ended it, another one is started after a pause, which grows.
+        """
+        self._spares -= 1
+        if by_order:
+            return
+        self._no_spare_before = at + self._pause(self._lost_spares)
+        self._lost_spares += 1
 
     def ready(self, worker: str, at: float) -> list[SlotInstruction]:
         """A worker is ready."""
@@ -74,6 +96,7 @@ class Slots:
         if one is None or one.ready:
             return []
         one.ready, one.ready_at, one.heard = True, at, at
+        self._lost_spares = 0
         return self._decide(at)
 
     def beat(
@@ -93,11 +116,15 @@ class Slots:
             return []
         one.heard = at
         settings = self._settings
-        if settings.job_timeout and busy > settings.job_timeout:
-            return self._kill(worker, one, f"its job took more than {settings.job_timeout:g} s")
+        if settings.job_timeout and busy > settings.job_timeout + _LAST_WORDS:
+            return self._kill(
+                worker, one, f"its job took more than {settings.job_timeout:g} s (job_timeout)"
+            )
         if settings.memory and memory > settings.memory:
             return self._kill(
-                worker, one, f"its memory is {memory} bytes; the limit is {settings.memory}"
+                worker,
+                one,
+                f"its memory is {memory} bytes; the limit is {settings.memory} (memory)",
             )
         return self._count_errors(worker, one, errors, at)
 
@@ -126,7 +153,8 @@ class Slots:
             self._failed_at = at
             if self._failures > 1:
                 self._not_before = at + self._pause(self._failures - 2)
-            if not one.ready and self._failures >= self._settings.start_failures:
+            late = not one.ready and self._failures >= self._settings.start_failures
+            if late and reason != self.trouble:
                 self.trouble = reason
                 found.append(Trouble(reason))
         return found + self._decide(at)
@@ -166,9 +194,13 @@ class Slots:
         settings = self._settings
         for name, one in self._workers.items():
             if not one.ready and at - one.started > settings.start_timeout:
-                found += self._kill(name, one, f"not ready within {settings.start_timeout:g} s")
+                found += self._kill(
+                    name, one, f"not ready within {settings.start_timeout:g} s (start_timeout)"
+                )
             elif one.ready and at - one.heard > settings.heartbeat:
-                found += self._kill(name, one, f"no sign of life for {settings.heartbeat:g} s")
+                found += self._kill(
+                    name, one, f"no sign of life for {settings.heartbeat:g} s (heartbeat)"
+                )
             elif one.ending and at > one.deadline:
                 found += self._kill(name, one, "it did not end within its grace")
             if self._is_steady(one, at):
@@ -199,10 +231,21 @@ class Slots:
         if at < self._not_before:
             return []
         missing = self._count - self.live
-        if self._failures:  # one tries it out
-            starting = any(not one.ready and not one.ending for one in self._workers.values())
-            missing = min(missing, 0 if starting else 1)
-        return [Spawn()] * max(0, missing)
+        if missing > 0:
+            starting = sum(not one.ready and not one.ending for one in self._workers.values())
+            # After a failure one tries it out.
+            missing = min(missing, (1 if self._failures else self._at_once) - starting)
+        return [Spawn()] * missing if missing > 0 else self._prepare(at)
+
+    def _prepare(self, at: float) -> list[SlotInstruction]:
+        # Not while workers start: a spare would take the processor from them.
+        settings = self._settings
+        quiet = all(one.ready for one in self._workers.values()) and not self._failures
+        if settings.isolation != "process" or not self._count or not quiet:
+            return []
+        missing = settings.spare - self._spares if at >= self._no_spare_before else 0
+        self._spares += max(0, missing)
+        return [Prepare()] * max(0, missing)
 
     def _pause(self, doublings: int) -> float:
         settings = self._settings

@@ -1,7 +1,8 @@
 """The number of jobs that are sent to a worker ahead of their turn.
 
-Short jobs are sent ahead, so that the worker need not wait for the next one; of long
-jobs one is sent at a time, so that none waits behind another while a worker is free.
+Short jobs are sent ahead, so that the worker need not wait for the next one. Long jobs are sent
+one at a time, so that none waits behind another while a worker is free; while more jobs wait than
+there are workers, each worker has one more at hand.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ __all__ = ["Window"]
 
 _AHEAD = 0.02  # seconds of work that are sent ahead
 _LARGEST = 256
+_LONGEST = 1.0  # seconds of a job behind which one more is at hand; the way is short beside it
 _WEIGHT = 0.2  # of the latest job in the average
 
 
@@ -21,25 +23,42 @@ class Window:
 
     Attributes:
         in_flight: jobs that were sent and are not done.
+        concurrency: jobs that the worker runs at once.
+        size: number of jobs that may be in flight.
     """
 
     def __init__(self, concurrency: int = 1) -> None:
         self.in_flight = 0
-        self._concurrency = concurrency
+        self.concurrency = self.size = concurrency
         self._seconds: float | None = None
 
-    @property
-    def size(self) -> int:
-        """Number of jobs that may be in flight."""
+    def widen(self, concurrency: int) -> None:
+        """Note the number of jobs that the worker runs at once."""
+        self.concurrency = concurrency
+        self._resize()
+
+    def _resize(self) -> None:
         if self._seconds is None:
-            return self._concurrency
-        ahead = int(_AHEAD / max(self._seconds, 1e-9))
-        return min(self._concurrency * (1 + ahead), max(_LARGEST, self._concurrency))
+            self.size = self.concurrency
+        else:
+            ahead = int(_AHEAD / max(self._seconds, 1e-9))
+            self.size = min(self.concurrency * (1 + ahead), max(_LARGEST, self.concurrency))
 
     @property
     def room(self) -> int:
         """Number of jobs that may be sent now."""
         return max(0, self.size - self.in_flight)
+
+    @property
+    def idle(self) -> int:
+        """Number of jobs that would begin at once."""
+        return max(0, self.concurrency - self.in_flight)
+
+    @property
+    def takes_one_ahead(self) -> bool:
+        """True if one job more may be sent, provided that enough are left for other workers."""
+        known = self._seconds is not None and self._seconds <= _LONGEST
+        return known and self.in_flight <= self.concurrency
 
     def done(self, seconds: float) -> None:
         """Note that a job is done, and the time that it took."""
@@ -51,3 +70,4 @@ class Window:
             # A long job counts at once: what is sent behind it would wait.
             weight = 1.0 if seconds > _AHEAD and seconds > before else _WEIGHT
             self._seconds = before + weight * (seconds - before)
+        self._resize()

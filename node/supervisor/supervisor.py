@@ -14,14 +14,24 @@ from collections.abc import Callable
 from typing import Any
 
 from grid.actor import ActorContext
-from grid.errors import AlreadyRegistered, GridError
+from grid.errors import AlreadyRegistered, GridError, InvalidArgument
 from grid.mailbox.mailbox import Mailbox
 from grid.mailbox.request import Request
 from grid.registry.entities import Entity, EntityFound
 from grid.registry.names import Kind
 from node.names import SUPERVISOR, SUPERVISOR_TYPE, VERSION, agent_name, agent_type, kind_of_agent
-from node.pool_pb2 import AgentHello, ClientHello, KillWorker, PoolsQuery, PoolsStatus
+from node.pool_pb2 import (
+    AgentHello,
+    ClientHello,
+    DrainPeer,
+    KillWorker,
+    PoolsQuery,
+    PoolsStatus,
+    ScalePool,
+)
 from node.streams import PostingStream
+from node.supervisor.machine import serve
+from node.supervisor.orphans import Orphans
 from node.supervisor.pool import Pool
 
 __all__ = ["supervise"]
@@ -30,6 +40,8 @@ _log = logging.getLogger("node.supervisor")
 
 _TICK = 0.25  # seconds
 _MAILBOX = 256  # requests that wait to be taken
+_LOOKING = 2.0  # seconds for a look at the registered peers
+_CLOSE = 2.0  # seconds for machines of pools to be closed, at the end
 _START_TIMEOUT = 10.0  # seconds for the start of an agent
 
 
@@ -49,14 +61,20 @@ class _Supervisor:
         self._ctx = ctx
         self._pools: dict[str, Pool] = {}
         self._peers: dict[str, frozenset[str]] = {}
+        self._served: dict[str, asyncio.Task[None]] = {}  # machines of pools, by kind
         self._tasks: set[asyncio.Task[None]] = set()
+        self._failing: set[tuple[str, str]] = set()  # kinds and peers whose agents do not start
+        self._orphans = Orphans(ctx.client.etcd, self._spawn)
+        self._closing: set[asyncio.Task[None]] = set()  # machines of pools that are no more
 
     async def run(self) -> None:
         """Run until the actor shall end."""
         ctx = self._ctx
         async with ctx.client.watch(Kind.PEER) as events:
-            for peer in await ctx.client.query(Kind.PEER):
+            peers = await ctx.client.query(Kind.PEER)
+            for peer in peers:
                 self._peer_found(peer)
+            self._orphans.check(peers)
             async with ctx.open_mailbox(SUPERVISOR, size=_MAILBOX, type=SUPERVISOR_TYPE) as mailbox:
                 _log.info("%s supervises the pools of %r", ctx.peer, ctx.namespace)
                 main = [
@@ -70,15 +88,25 @@ class _Supervisor:
                     for one in done:
                         one.result()
                 finally:
-                    ending = [*main, *self._tasks]
+                    ending = [*main, *self._tasks, *self._served.values()]
                     for one in ending:
                         one.cancel()
                     await asyncio.gather(*ending, return_exceptions=True)
+                    for pool in self._pools.values():
+                        pool.machine.dispose()
+                    closing = [*self._closing]  # cancelled already: a second time would cut it
+                    if closing:
+                        await asyncio.wait(closing, timeout=_CLOSE)
+                    for one in closing:
+                        one.cancel()
+                    await asyncio.gather(*closing, return_exceptions=True)
 
     def _pool(self, kind: str) -> Pool:
         found = self._pools.get(kind)
         if found is None:
-            found = self._pools[kind] = Pool(kind, self._start_agent, time.monotonic)
+            found = self._pools[kind] = Pool(
+                kind, self._start_agent, self._has_joined, time.monotonic
+            )
         return found
 
     async def _tick(self) -> None:
@@ -86,8 +114,23 @@ class _Supervisor:
             await asyncio.sleep(_TICK)
             for pool in list(self._pools.values()):
                 pool.tick()
-                if pool.unused:  # somebody asked for a kind that there is not
+                if pool.offered and pool.kind not in self._served:
+                    serving = serve(pool.machine, self._ctx)
+                    name = f"machine of pool {pool.kind}"
+                    self._served[pool.kind] = asyncio.create_task(serving, name=name)
+                if pool.unused:  # a client asked for a kind that there is not, or it has gone
                     del self._pools[pool.kind]
+                    self._end_machine(pool)
+
+    def _end_machine(self, pool: Pool) -> None:
+        closing = self._served.pop(pool.kind, None)
+        if closing is None:
+            pool.machine.dispose()
+            closing = asyncio.create_task(pool.machine.join(), name=f"end of pool {pool.kind}")
+        else:
+            closing.cancel()
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     # -- peers -------------------------------------------------------------------------------
 
@@ -99,17 +142,29 @@ class _Supervisor:
                 self._peer_lost(event.entity)
 
     def _peer_found(self, peer: Entity) -> None:
+        self._orphans.found(peer)
         kinds = frozenset(filter(None, map(kind_of_agent, peer.types)))
         for kind in self._peers.get(peer.name, frozenset()) - kinds:
             self._pool(kind).peer_lost(peer.name)
         if kinds:
             self._peers[peer.name] = kinds
+        else:
+            self._peers.pop(peer.name, None)
         for kind in kinds:
-            self._pool(kind).peer_found(peer.name)
+            self._pool(kind).peer_found(peer.name, peer.annotations)
 
     def _peer_lost(self, peer: Entity) -> None:
+        self._orphans.lost(peer)
         for kind in self._peers.pop(peer.name, ()):
+            self._failing.discard((kind, peer.name))
             self._pool(kind).peer_lost(peer.name)
+
+    async def _has_joined(self, kind: str) -> bool:
+        try:
+            peers = await self._ctx.client.query(Kind.PEER, timeout=_LOOKING)
+        except GridError:  # the watch tells when etcd is back
+            return False
+        return any(agent_type(kind) in one.types for one in peers)
 
     def _start_agent(self, kind: str, peer: str) -> None:
         self._spawn(self._started(kind, peer), f"start of the agent of {kind} on {peer}")
@@ -120,9 +175,15 @@ class _Supervisor:
                 agent_type(kind), name=agent_name(kind, peer), peer=peer, timeout=_START_TIMEOUT
             )
         except AlreadyRegistered:
-            pass  # it runs, and comes by itself
+            self._failing.discard((kind, peer))  # it runs, and comes by itself
         except GridError as error:  # it is tried again while the peer is there
-            _log.warning("the agent of %r on %r did not start: %s", kind, peer, error)
+            known = (kind, peer) in self._failing or kind not in self._peers.get(peer, ())
+            level = logging.DEBUG if known else logging.WARNING
+            _log.log(level, "the agent of %r on %r did not start: %s", kind, peer, error)
+            if kind in self._peers.get(peer, ()):
+                self._failing.add((kind, peer))
+        else:
+            self._failing.discard((kind, peer))
 
     # -- streams and requests ----------------------------------------------------------------
 
@@ -140,6 +201,10 @@ class _Supervisor:
                         request.respond(self._status(message.kind))
                     case KillWorker():
                         self._kill(request, message.worker)
+                    case ScalePool():
+                        self._scale(request, message)
+                    case DrainPeer():
+                        self._drain(request, message)
                     case _:
                         request.fail(f"{SUPERVISOR!r} is the supervisor of pools: use node.Client")
             except GridError as error:
@@ -157,6 +222,8 @@ class _Supervisor:
             try:
                 async with PostingStream(stream) as posting:
                     await serve(hello, posting)
+            except InvalidArgument as error:
+                _log.warning("a stream to the supervisor is refused: %s", error)
             except GridError as error:
                 _log.debug("a stream to the supervisor has ended: %s", error)
 
@@ -170,7 +237,27 @@ class _Supervisor:
         if any(pool.kill(worker) for pool in self._pools.values()):
             request.ack()
         else:
-            request.fail(f"no worker {worker!r} is known", code="NOT_FOUND")
+            text = f"no worker {worker!r} is known whose agent is connected"
+            request.fail(text, code="NOT_FOUND")
+
+    def _scale(self, request: Request[Any], order: ScalePool) -> None:
+        pool = self._pools.get(order.kind)
+        if pool is None or not pool.offered:
+            request.fail(f"no peer offers workers of kind {order.kind!r}", code="NOT_FOUND")
+            return
+        if order.size > pool.most:
+            text = f"the peers of {order.kind!r} have room for {pool.most} workers at most"
+            request.fail(f"{text}, not {order.size}", code="OUT_OF_RANGE")
+            return
+        pool.scale(order.size if order.HasField("size") else None)
+        request.ack()
+
+    def _drain(self, request: Request[Any], order: DrainPeer) -> None:
+        drained = [one.drain(order.peer, not order.undo) for one in self._pools.values()]
+        if any(drained):
+            request.ack()
+        else:
+            request.fail(f"no peer {order.peer!r} offers workers", code="NOT_FOUND")
 
     def _spawn(self, work: Any, name: str) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work, name=name)

@@ -91,11 +91,19 @@ def register(kind: str, function: Callable[[Any], Any], settings: PoolSettings) 
     """Define the workers of a kind in this process.
 
     Raises:
-        InvalidArgument: it is not a function of one input, or its process would not find it.
+        InvalidArgument: it is not a function of one input, its process would not find it, or its
+            module has another one of that kind.
     """
     check_kind(kind)
     _check_function(kind, function, settings)
     found = WorkerDefinition(kind, function, settings, _origin(kind, function, settings))
+    former = _definitions.get(kind)
+    if former is not None and former.origin == found.origin:
+        first, second = former.function.__qualname__, function.__qualname__
+        if first != second:  # the same name: its module was loaded once more
+            raise InvalidArgument(
+                f"the worker {kind!r}", f"{second} beside {first}", "the only one of its module"
+            )
     _definitions[kind] = found
     return found
 
@@ -131,10 +139,15 @@ def _check_function(kind: str, function: Any, settings: PoolSettings) -> None:
     if inspect.isclass(function):
         _check_class(what, function, settings)
         return
-    if not inspect.isroutine(function) or inspect.isgeneratorfunction(function):
+    generates = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    if not inspect.isroutine(function) or generates:
         raise InvalidArgument(what, function, "a function of one input or a node.WorkerMachine")
+    if inspect.isbuiltin(function):  # no module of the user's defines it, so no process finds it
+        raise InvalidArgument(what, function, "a function of one input that is written in Python")
     try:
         inspect.signature(function).bind(None)
+    except ValueError:
+        raise InvalidArgument(what, function, "a function with a signature") from None
     except TypeError:
         raise InvalidArgument(
             what, f"{function.__name__}{inspect.signature(function)}", "a function of one input"

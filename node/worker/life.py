@@ -15,6 +15,7 @@ from grid.errors import GridError
 from machine.core.machine import Machine
 from machine.core.transition import Event
 from machine.errors import MachineError
+from node.events import tell_error
 from node.worker.definition import WorkerDefinition
 from node.worker.states import WorkerStates
 from rpc.machines.access import Access, Visitor
@@ -43,6 +44,7 @@ class WorkerLife:
         made: Any = definition.function if self._is_machine else partial(Machine, WorkerStates)
         self.machine: Machine[Any] = made(id=name)
         self._client = ""
+        self._supervised = False
         self._mirrors: set[str] = set()  # of the client
         self._sending: set[asyncio.Task[None]] = set()
         self._server = Server(self.machine, host, name=name, access=self._access)
@@ -58,6 +60,7 @@ class WorkerLife:
         self.machine.add("Start")
         await self._server.start()
         self.machine.add("RpcReady")
+        self._follow_supervisor()
 
     async def stop(self) -> None:
         """End the machine and what it does."""
@@ -68,14 +71,37 @@ class WorkerLife:
         await self.machine.join()
         await self._server.stop()
 
-    def serve(self, client: str) -> None:
-        """A client has the worker from now on; "": none."""
+    def supervised(self, connected: bool) -> None:
+        """Note whether there is a supervisor, as the worker's agent sees it."""
+        self._supervised = connected
+        self._follow_supervisor()
+
+    def _follow_supervisor(self) -> None:
+        machine = self.machine
+        if self._supervised:
+            machine.add("SuperConnected")  # refused before the start, which comes back here
+        elif machine.is_("SuperConnected"):
+            machine.remove("SuperConnected")
+            lost = ConnectionError("the supervisor of the pools is lost")
+            tell_error(machine, "ErrSupervisor", lost)
+
+    def serve(self, client: str) -> bool:
+        """Make the worker a client's own; False if its machine refuses the client."""
+        if self.machine.add("ServeClient", args={"client": client}).canceled:
+            return False
         self._client = client
+        self.machine.add("ClientConnected")
+        return True
+
+    def client_left(self) -> None:
+        """The client has closed its stream; a job of it may still run."""
+        self._client = ""
         self._mirrors.clear()
-        if client:
-            self.machine.add("ClientConnected")
-        else:
-            self.machine.remove("ClientConnected")
+        self.machine.remove("ClientConnected")
+
+    def free(self) -> None:
+        """The worker is no client's own any more."""
+        self.machine.remove("ServeClient")
 
     def begin(self) -> None:
         """Jobs have come; a worker that is a machine moves itself."""
@@ -83,8 +109,19 @@ class WorkerLife:
             self.machine.add("WorkRequested")
             self.machine.add("Working")
 
+    def failed(self, error: Exception) -> None:
+        """A job failed; a worker that is a machine says so itself."""
+        if not self._is_machine:
+            tell_error(self.machine, "ErrWork", error)
+
+    def overran(self, limit: float) -> None:
+        """A job takes longer than it may."""
+        self.machine.add_err_state("ErrWorkTimeout", TimeoutError(f"a job took over {limit:g} s"))
+
     def end(self) -> None:
         """All jobs are done."""
+        if self.machine.is_("ErrWorkTimeout"):  # the job was faster than the worker's end
+            self.machine.remove("ErrWorkTimeout", "Exception")
         if not self._is_machine:
             self.machine.add("WorkReady")
             self.machine.remove("WorkReady")

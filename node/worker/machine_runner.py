@@ -4,81 +4,79 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from typing import Any
 
 from machine.core.machine import Machine
 from machine.core.transition import Event
 from node.pool_pb2 import Done, Failure
-from node.worker.runners import Task, failure_of
-from node.worker.running_job import RunningJob, current
+from node.worker.definition import WorkerDefinition
+from node.worker.failures import result_of
+from node.worker.machine import WorkerMachine
+from node.worker.runners import LoopRunner, Task
 from rpc.machines.errors import NotPlainData
-from rpc.machines.values import from_scalar, to_scalar
+from rpc.machines.values import from_scalar
 
 __all__ = ["MachineRunner"]
 
+_OF_OTHERS = frozenset({"ErrSupervisor", "ErrWorkTimeout"})  # errors that end no job
 
-class MachineRunner:
-    """Adds `WorkRequested` for each job, and answers it at `WorkReady` or at `Exception`."""
 
-    def __init__(self, machine: Machine[Any], kind: str, worker: str) -> None:
-        self.busy_since: float | None = None
+class MachineRunner(LoopRunner):
+    """Adds `WorkRequested` for each job, and answers it at `WorkReady` or at `Exception`.
+
+    Jobs that the client begins by hand count as busy, too.
+    """
+
+    def __init__(self, machine: Machine[Any], definition: WorkerDefinition, worker: str) -> None:
+        super().__init__(definition, worker)
         self._machine = machine
-        self._kind = kind
-        self._worker = worker
-        self._waiting: deque[Task] = deque()
-        self._wake = asyncio.Event()
         self._result: asyncio.Future[Any] | None = None
-        machine.bind({"WorkReadyState": self._ready, "ExceptionState": self._failed}, id="jobs")
-        self._running = asyncio.create_task(self._run(), name=f"worker {worker}")
+        self._left_idle: float | None = None
+        handlers = {
+            "WorkReadyState": self._ready,
+            "ExceptionState": self._failed,
+            "IdleState": self._idle,
+            "IdleEnd": self._working,
+        }
+        machine.bind(handlers, id="jobs")
 
-    def submit(self, task: Task) -> None:
-        """Queue a job."""
-        self._waiting.append(task)
-        self._wake.set()
+    @property
+    def busy_since(self) -> float | None:
+        """The time when the machine began its job; None if it is idle."""
+        return super().busy_since or self._left_idle
 
-    async def stop(self) -> None:
-        """Give the job that runs up."""
-        self._running.cancel()
-        await asyncio.wait([self._running])
-
-    async def _run(self) -> None:
-        while True:
-            while not self._waiting:
-                self._wake.clear()
-                await self._wake.wait()
-            task = self._waiting.popleft()
-            if task.dropped:
-                task.finish(None)
-                continue
-            began = self.busy_since = time.monotonic()
-            done = await self._done(task)
-            self.busy_since = None
-            done.seconds = time.monotonic() - began
-            task.finish(done)
-
-    async def _done(self, task: Task) -> Done:
-        machine, message = self._machine, task.message
-        done = Done(id=message.id)
-        current.set(RunningJob(self._kind, self._worker, message.attempt, task.report))
+    async def perform(self, task: Task, done: Done) -> None:
+        """Have the machine do the job."""
+        machine = self._machine
+        args = {"input": from_scalar(task.message.input)}
         self._result = asyncio.get_running_loop().create_future()
+        result = machine.add("WorkRequested", args=args)
+        if result.canceled:
+            self._result = None
+            text = f"the worker does not take the job: {result.why}"
+            done.failure.CopyFrom(Failure(type="Canceled", text=text))
+            return
         try:
-            args = {"input": from_scalar(message.input)}
-            result = machine.add("WorkRequested", args=args)
-            if result.canceled:
-                text = f"the worker does not take the job: {result.why}"
-                done.failure.CopyFrom(Failure(type="Canceled", text=text))
-            else:
-                done.value.CopyFrom(to_scalar(await self._result))
+            done.value.CopyFrom(result_of(await self._result))
         except NotPlainData as error:
-            done.failure.CopyFrom(failure_of(error))
-        except Exception as error:  # noqa: BLE001 - of the job
-            done.failure.CopyFrom(failure_of(error))
-            machine.remove("WorkRequested", "Working", "ErrWork", "Exception")
+            machine.add_err_state("ErrWork", error)
+            raise
         finally:
             self._result = None
-        machine.remove("WorkReady")
-        return done
+            # Whatever came of it, the next job finds the worker idle.
+            await self._end_work()
+            if machine.is_("Exception"):
+                machine.remove("ErrWork", "Exception")
+
+    async def settle(self) -> None:
+        """End a job that the client has begun by hand."""
+        await self._end_work()
+
+    async def _end_work(self) -> None:
+        machine = self._machine
+        machine.remove("WorkRequested", "Working", "WorkReady")
+        if isinstance(machine, WorkerMachine):
+            await machine.settled()
 
     def _ready(self, event: Event) -> None:
         if self._result is None:  # a client moves the machine by hand
@@ -86,9 +84,19 @@ class MachineRunner:
         elif not self._result.done():
             self._result.set_result(event.args.get("result"))
 
-    def _failed(self) -> None:
-        error = self._machine.err
+    def _failed(self, event: Event) -> None:
+        if not _OF_OTHERS.isdisjoint(event.mutation.called):
+            return
+        error = event.args.get("error")
         if self._result is None:
             self._machine.remove("WorkRequested", "Working")
         elif not self._result.done():
             self._result.set_exception(error or RuntimeError("the worker has an error"))
+
+    def _working(self) -> None:
+        self._left_idle = time.monotonic()
+
+    def _idle(self) -> None:
+        self._left_idle = None
+        if self._machine.is_("ErrWorkTimeout"):  # the job was faster than the worker's end
+            self._machine.remove("ErrWorkTimeout", "Exception")

@@ -1,4 +1,8 @@
-"""The states of workers."""
+"""The states of workers.
+
+The names and relations are those of asyncmachine-go's node package
+(https://github.com/pancsta/asyncmachine-go); the manual says which ones differ.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +24,25 @@ class WorkerStates(Basic):
 
     ErrWork: StateName[None] = state(multi=True, add=EXCEPTION, require=EXCEPTION)
     """A job failed."""
+    ErrWorkTimeout: StateName[None] = state(multi=True, add=EXCEPTION, require=EXCEPTION)
+    """A job takes more than `job_timeout`; the worker is about to be ended."""
     ErrClient: StateName[None] = state(multi=True, add=EXCEPTION, require=EXCEPTION)
     """Something could not be sent to the client."""
+    ErrSupervisor: StateName[None] = state(multi=True, add=EXCEPTION, require=EXCEPTION)
+    """The supervisor is lost; active for a moment. The worker goes on."""
 
     RpcReady: StateName[None] = state(require=Basic.Start)
     """Clients find the worker."""
     Ready: StateName[None] = state(auto=True, require=RpcReady)
-    ClientConnected: StateName[None] = state(require=RpcReady)
-    """A client has the worker for itself."""
+    SuperConnected: StateName[None] = state(require=Basic.Start)
+    """The worker's agent is connected with the supervisor of the pools."""
+    ServeClient: StateName[None] = state(require=RpcReady)
+    """The worker is one client's own, argument `client`, until its last job there has ended.
+
+    A handler `ServeClientEnter` may refuse the client, which then gets another worker.
+    """
+    ClientConnected: StateName[None] = state(require=ServeClient)
+    """The client is there: it has a stream to the worker."""
     ClientSendPayload: StateName[None] = state(multi=True, require=ClientConnected)
     """Data are sent to the client; arguments `name` and `data`."""
 

@@ -26,7 +26,10 @@ from grid.aio import Opening
 from grid.errors import GridError
 from grid.mailbox.mailbox import Mailbox
 from grid.stream import Stream
+from rpc.buses.enrolment import Enrolment
+from rpc.buses.errors import BusClosed, Overflow
 from rpc.buses.members import MemberTable
+from rpc.buses.topic_view import TopicView
 
 __all__ = [
     "DEFAULT_SIZE",
@@ -43,40 +46,13 @@ __all__ = [
 DEFAULT_SIZE = 1000  # messages that a subscription holds unread
 
 
-class BusClosed(GridError):
-    """The bus was closed. Nothing was sent."""
-
-    retryable = True
-
-    def __init__(self, bus: str) -> None:
-        super().__init__(f"the {bus} was closed", bus=bus)
-
-
-class Overflow(GridError):
-    """A subscription was not read fast enough: messages after these were lost. Subscribe again.
-
-    Attributes:
-        channel: its name.
-        size: messages that it held.
-    """
-
-    channel: str
-    size: int
-
-    def __init__(self, channel: str, size: int) -> None:
-        super().__init__(
-            f"{channel!r} is not read fast enough: {size} messages are unread, later ones are lost",
-            channel=channel,
-            size=size,
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """The properties of a bus beyond carrying bytes.
 
     Attributes:
         direct: servers are known, and can be asked one by one (`DirectBus`).
+        shards: topics can be kept by shards in memory, where a directory would have to be written.
         counts: `publish` says how many subscribers it has reached.
         ordered: messages of one publisher on one channel arrive in their order.
         durable: messages outlive their publisher and wait for subscribers.
@@ -84,6 +60,7 @@ class Capabilities:
     """
 
     direct: bool = False
+    shards: bool = False
     counts: bool = False
     ordered: bool = True
     durable: bool = False
@@ -187,6 +164,16 @@ class DirectBus(Bus, Protocol):
 
     def open_stream(self, member: str, message: Message, timeout: float) -> Opening[Stream]:
         """Open a stream to a member."""
+
+    async def enrolment(self, service: str, member: str, server: str) -> Enrolment | None:
+        """The way to register topics of a mailbox with shards; None where paths cost nothing."""
+
+    def topics(self, service: str) -> TopicView | None:
+        """The view of topics that shards keep; None where there are none.
+
+        Raises:
+            GridError: the bus is closed.
+        """
 
     async def announce(self, scope: str) -> None:
         """Let subscribers of a scope find this publisher; messages reach them from then on."""

@@ -12,10 +12,10 @@ The two buses stand for two processes on one bus. pytest-asyncio runs the tests.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from rpc.buses.bus import Bus, Channel, Overflow, Subscription
+from rpc.buses.bus import Bus, BusClosed, Channel, Overflow, Subscription
 
 __all__ = ["BusConformance"]
 
@@ -115,10 +115,25 @@ class BusConformance:
                 await one.publish(_channel("a"), data)
             _same(await _take(flow, 1000), sent)
 
+    async def test_many_publish_at_once(self) -> None:
+        """Messages of three hundred tasks at once arrive, and each is in one queue only."""
+        async with self.connected() as (one, two):
+            flow = await two.subscribe(_channel("a"))
+            queues = [await bus.subscribe(_channel("q"), queue=True) for bus in (one, two)]
+            sent = [b"%d" % i for i in range(300)]
+            await asyncio.gather(
+                *(one.publish(_channel("a"), data) for data in sent),
+                *(one.publish(_channel("q"), data) for data in sent),
+            )
+            _same(sorted(await _take(flow, len(sent))), sorted(sent))
+            _same(sorted(await _take_any(queues, len(sent))), sorted(sent))
+
     async def test_closing_a_bus_ends_its_subscriptions(self) -> None:
         """A closed bus ends iterations and refuses what comes later; closing again is harmless."""
         async with self.connected() as (_, two):
             flow = await two.subscribe(_channel("a"))
+            await two.publish(_channel("a"), b"1")
+            _same(await _take(flow, 1), [b"1"])
             await two.close()
             await two.close()
             _same(await asyncio.wait_for(anext(flow, None), _SOON), None)
@@ -130,6 +145,34 @@ class BusConformance:
                         raise
                 else:
                     raise AssertionError("a closed bus takes messages")
+
+    async def test_closing_a_bus_fails_calls_in_progress(self) -> None:
+        """Calls that wait while their bus is closed succeed or fail; none is cancelled or hangs."""
+        for rounds in range(4):  # turns of the event loop that the calls get before
+            async with self.connected() as (_, two):
+                calls: list[asyncio.Task[object]] = []
+                for number in range(8):
+                    channel = _channel(f"c{number % 4}")
+                    subscribing = two.subscribe(channel, queue=number % 2 == 0)
+                    calls += map(_call, (subscribing, two.publish(channel, b"1")))
+                for _ in range(rounds):
+                    await asyncio.sleep(0)
+                await two.close()
+                done, _ = await asyncio.wait(calls, timeout=_SOON)
+                _same(len(done), len(calls))
+                for call in done:
+                    if call.cancelled():
+                        raise AssertionError("a call of a closed bus was cancelled")
+                    error = call.exception()
+                    if error is not None and not isinstance(error, BusClosed):
+                        raise error
+
+
+def _call(call: Awaitable[object]) -> asyncio.Task[object]:
+    async def run() -> object:
+        return await call
+
+    return asyncio.create_task(run())
 
 
 def _channel(name: str) -> Channel:

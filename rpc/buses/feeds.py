@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 from grid.aio import Opening
 from grid.errors import GridError, RequestFailed
 from grid.stream import Stream
-from rpc.buses.bus import DEFAULT_SIZE, Inflow, Overflow
+from rpc.buses.bus import DEFAULT_SIZE, BusClosed, Inflow, Overflow
 from rpc.buses.members import Member, MemberTable
 from rpc.service_pb2 import Attached, Interest, Publication
 
@@ -57,15 +57,21 @@ class Follower:
         self._feeds: dict[str, _Feed] = {}
         self._table: MemberTable | None = None
         self._joining = True  # a publisher that is new has joined just now
+        self._closed = False
 
     async def subscribe(self, channel: str, *, queue: bool, size: int = DEFAULT_SIZE) -> Inflow:
         """A subscription; all publishers that are there now know of it when this returns.
 
         A publisher that cannot be reached is not waited for: it is tried again and again.
+
+        Raises:
+            BusClosed: the bus was closed meanwhile.
         """
         if self._table is None:
-            self._table = await self._bus.members(self._scope)
-            self._table.on_change.add(self._follow)
+            table = await self._bus.members(self._scope)
+            self._check_open()
+            self._table = table
+            table.on_change.add(self._follow)
         there = self._queues if queue else self._flows
 
         async def leave(flow: Inflow) -> None:
@@ -84,6 +90,7 @@ class Follower:
             self._joining = False
             try:
                 await self._bus.members(self._scope, fresh=True)
+                self._check_open()
                 self._follow()
             finally:
                 self._joining = True
@@ -94,22 +101,28 @@ class Follower:
                 finally:
                     for task in waiting:
                         task.cancel()
+                self._check_open()
         except BaseException:
             await flow.close()
             raise
         return flow
 
     async def close(self) -> None:
-        """End all subscriptions and streams."""
+        """End all subscriptions and streams, and fail those that are being made."""
+        self._closed = True
         if self._table is not None:
             self._table.on_change.discard(self._follow)
         for flows in (*self._flows.values(), *self._queues.values()):
             for flow in tuple(flows):
                 await flow.close()
-        for feed in self._feeds.values():
+        for feed in tuple(self._feeds.values()):
             await feed.close()
 
     # -- inside ----------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BusClosed("grid bus")
 
     def _follow(self) -> None:
         if self._table is None:
@@ -176,6 +189,7 @@ class _Feed:
         self._queues.update(queues)
         self._wanted = 1
         self._task = asyncio.create_task(self._run(), name=f"feed of {self._member.id}")
+        self._task.add_done_callback(lambda _: self._attached.set())
 
     def add(self, channel: str, *, queue: bool) -> None:
         """Subscribe to a further channel."""
@@ -200,7 +214,6 @@ class _Feed:
         """End the stream; its publisher is gone."""
         if self._task is not None:
             self._task.cancel()
-            self._attached.set()
 
     async def close(self) -> None:
         """End the stream."""

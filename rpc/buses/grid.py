@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any, Protocol, runtime_checkable
 
 from google.protobuf.message import Message
@@ -22,9 +23,13 @@ from grid.mailbox.mailbox import Mailbox
 from grid.stream import Stream
 from rpc.buses.bus import DEFAULT_SIZE, BusClosed, Capabilities, Channel, Inflow
 from rpc.buses.directory import ServiceDirectory
+from rpc.buses.enrolment import Enrolment
 from rpc.buses.feeds import Follower
-from rpc.buses.members import PUBLISHER, MemberTable, member_path
+from rpc.buses.members import PUBLISHER, SHARD, MemberTable, member_path
+from rpc.buses.openings import Openings
 from rpc.buses.publisher import Publisher
+from rpc.buses.shard import Shard
+from rpc.buses.topic_view import TopicView
 
 __all__ = ["GridBus"]
 
@@ -63,7 +68,7 @@ class GridBus:
         InvalidArgument: the host is none of these.
     """
 
-    capabilities = Capabilities(direct=True, counts=True)
+    capabilities = Capabilities(direct=True, shards=True, counts=True)
 
     def __init__(
         self, host: Client | Host, *, sessions_per_peer: int = 1, compression: str | None = None
@@ -80,8 +85,10 @@ class GridBus:
         }
         self._client: Client | None = None
         self._directories: dict[str, ServiceDirectory] = {}
-        self._publishers: dict[str, asyncio.Task[Publisher]] = {}
+        self._publishers: Openings[str, Publisher] = Openings("grid bus")
         self._followers: dict[str, Follower] = {}
+        self._shards: Openings[str, Shard] = Openings("grid bus")
+        self._views: dict[str, TopicView] = {}
         self._closed = False
 
     def __repr__(self) -> str:
@@ -95,11 +102,10 @@ class GridBus:
         Raises:
             InvalidArgument: the bus was made of a client, which cannot publish.
         """
-        publisher = self._publishers.get(channel.scope)
-        if publisher is None or not publisher.done():
-            await self.announce(channel.scope)
-            publisher = self._publishers[channel.scope]
-        return await publisher.result().publish(channel.name, data)
+        publisher = self._publishers.opened(channel.scope)
+        if publisher is None:
+            publisher = await self._announced(channel.scope)
+        return await publisher.publish(channel.name, data)
 
     async def subscribe(
         self, channel: Channel, *, queue: bool = False, size: int = DEFAULT_SIZE
@@ -116,29 +122,21 @@ class GridBus:
 
     async def announce(self, scope: str) -> None:
         """See `DirectBus.announce`."""
-        self._check_open()
-        opening = self._publishers.get(scope)
-        if opening is None or (opening.done() and _failed(opening)):
-            opening = asyncio.create_task(self._publisher(scope), name=f"publisher of {scope}")
-            self._publishers[scope] = opening
-        await asyncio.shield(opening)
+        await self._announced(scope)
 
     async def close(self) -> None:
         """See `Bus.close`."""
         if self._closed:
             return
         self._closed = True
-        for follower in self._followers.values():
-            await follower.close()
-        for opening in self._publishers.values():
-            opening.cancel()
-            await asyncio.wait([opening])
-            if not _failed(opening):
-                await opening.result().close()
-        for directory in self._directories.values():
-            await directory.close()
-        if self._client is not None:
-            await self._client.close()
+        publishers, shards = await self._publishers.close(), await self._shards.close()
+        parts: list[Follower | TopicView | Publisher | Shard] = [*self._followers.values()]
+        parts += [*self._views.values(), *publishers, *shards]
+        async with AsyncExitStack() as closing:  # all, also if one fails; the last one first
+            if self._client is not None:
+                closing.push_async_callback(self._client.close)
+            for part in (*self._directories.values(), *reversed(parts)):
+                closing.push_async_callback(part.close)
 
     # -- members ---------------------------------------------------------------
 
@@ -163,6 +161,24 @@ class GridBus:
             self._directories[service] = directory
         return await directory.load(fresh=fresh)
 
+    async def enrolment(self, service: str, member: str, server: str) -> Enrolment:
+        """See `DirectBus.enrolment`. This process keeps a shard of the topics from then on."""
+        await self._shards.get(service, lambda: self._shard(service))
+        made = Enrolment(self, service, member, server)
+        await made.start()
+        return made
+
+    def topics(self, service: str) -> TopicView | None:
+        """See `DirectBus.topics`."""
+        self._check_open()
+        view = self._views.get(service)
+        if view is None:
+            directory = self._directories.get(service)
+            if directory is None or not directory.table.of_role(SHARD):
+                return None
+            view = self._views[service] = TopicView(self, service, directory.table)
+        return view
+
     def send(self, member: str, message: Message, timeout: float) -> asyncio.Future[Message]:
         """See `DirectBus.send`."""
         return (self._client or self._clients()).send(member, message, timeout=timeout)
@@ -186,9 +202,13 @@ class GridBus:
                 source.namespace,
                 etcd=source.etcd,
                 max_message_bytes=source.max_message_bytes,
+                tls=source.tls,
                 **self._options,
             )
         return self._client
+
+    async def _announced(self, scope: str) -> Publisher:
+        return await self._publishers.get(scope, lambda: self._publisher(scope))
 
     async def _publisher(self, scope: str) -> Publisher:
         name = f"pub-{secrets.token_hex(8)}"
@@ -197,6 +217,12 @@ class GridBus:
         await publisher.start()
         return publisher
 
-
-def _failed(opening: asyncio.Task[Publisher]) -> bool:
-    return opening.cancelled() or opening.exception() is not None
+    async def _shard(self, service: str) -> Shard:
+        name = f"shard-{secrets.token_hex(8)}"
+        path = member_path(service, SHARD, (), name)
+        shard = Shard(
+            lambda: self.open_inbox(name, {path: ()}, size=10_000),
+            lambda fresh: self.members(service, fresh=fresh),
+        )
+        await shard.start()
+        return shard

@@ -13,6 +13,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from grid import trace_context
 from grid.aio import Opening
 from grid.client.local import LocalCalls, LocalLink, LocalStreamAnswer
 from grid.codec import default_codec
@@ -43,6 +44,7 @@ class LocalBus:
     capabilities = Capabilities(direct=True, counts=True)
 
     def __init__(self, *, max_message_bytes: int = _LIMIT) -> None:
+        trace_context.look_for_opentelemetry()
         self._limit = max_message_bytes
         self._address = f"local-bus-{next(_numbers)}"
         self._calls = LocalCalls()
@@ -138,7 +140,8 @@ class LocalBus:
         assert self._link is not None  # noqa: S101 - made by the start
         name, data = default_codec.encode(message, limit=self._limit)
         answer = _Answer(self._link, member, timeout)
-        answer.number = self._link.send(answer, member, 0, name, data, None, now() + timeout)
+        trace = trace_context.onward(None) if trace_context.active else None
+        answer.number = self._link.send(answer, member, 0, name, data, trace, now() + timeout)
         return answer
 
     def open_stream(self, member: str, message: Message, timeout: float) -> Opening[Stream]:
@@ -150,7 +153,8 @@ class LocalBus:
             name, data = default_codec.encode(message, limit=self._limit)
             end = StreamEnd()
             answer = LocalStreamAnswer(here, end, self._limit, deadline.at)
-            here.accept(member, 0, name, data, None, answer)
+            trace = trace_context.onward(None) if trace_context.active else None
+            here.accept(member, 0, name, data, trace, answer)
             try:
                 await within(deadline, f"a stream to {member!r}", end.opened)
             except BaseException:
@@ -159,6 +163,12 @@ class LocalBus:
             return Stream(end, default_codec)
 
         return Opening(opening)
+
+    async def enrolment(self, service: str, member: str, server: str) -> None:
+        """See `DirectBus.enrolment`; all topics are in memory here."""
+
+    def topics(self, service: str) -> None:
+        """See `DirectBus.topics`."""
 
     async def announce(self, scope: str) -> None:
         """See `DirectBus.announce`; here all are found at once."""

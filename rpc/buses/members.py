@@ -14,6 +14,8 @@ from dataclasses import dataclass
 __all__ = [
     "PUBLISHER",
     "SERVER",
+    "SHARD",
+    "TOPICAL",
     "Member",
     "MemberTable",
     "exclusive_path",
@@ -27,6 +29,9 @@ __all__ = [
 
 SERVER = "srv"
 PUBLISHER = "pub"
+SHARD = "shd"  # keeps topics
+TOPICAL = "top"  # serves topics that shards keep
+_ROLES = (SERVER, PUBLISHER, SHARD, TOPICAL)
 _EXCLUSIVE = "only"
 _NO_TOPIC = "-"
 _PLAIN = re.compile(r"[0-9A-Za-z_]")
@@ -39,7 +44,7 @@ class Member:
     Attributes:
         id: the mailbox's name.
         service: the service's full name.
-        role: `SERVER` or `PUBLISHER`.
+        role: `SERVER`, `PUBLISHER`, `SHARD` or `TOPICAL`.
         topic: the topic's path; see `topic_path`.
         methods: that it serves.
         peer: the peer that has it.
@@ -104,7 +109,7 @@ def parse_path(
 ) -> Member | None:
     """The member of a path; None for an exclusive path and for any other text."""
     parts = path.split("/")
-    if len(parts) != 4 or parts[1] not in (SERVER, PUBLISHER):
+    if len(parts) != 4 or parts[1] not in _ROLES:
         return None
     service, role, topic, mailbox = parts
     methods = frozenset(methods)
@@ -152,7 +157,11 @@ class MemberTable:
 
     def publishers(self) -> tuple[Member, ...]:
         """The members that publish."""
-        return tuple(one for one in self._members.values() if one.role == PUBLISHER)
+        return self.of_role(PUBLISHER)
+
+    def of_role(self, role: str) -> tuple[Member, ...]:
+        """The members of a role without topics."""
+        return tuple(self._places.get((role, _NO_TOPIC), {}).values())
 
     def put(self, path: str, member: Member) -> None:
         """Note a member; one of an earlier epoch is ignored."""

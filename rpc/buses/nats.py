@@ -12,15 +12,17 @@ import contextlib
 import logging
 from typing import Any
 
-import nats
 from google.protobuf.message import DecodeError
 from nats.aio.client import Client as NatsClient
 from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
 
-from rpc.buses.broker_errors import BrokerUnavailable
+from grid.errors import MessageTooLarge
 from rpc.buses.bus import DEFAULT_SIZE, BusClosed, Capabilities, Channel, Inflow
+from rpc.buses.errors import BrokerUnavailable, without_password
 from rpc.buses.flows import Flows
 from rpc.buses.members import sanitized
+from rpc.buses.openings import Openings
 from rpc.psrpc_pb2 import Envelope
 
 __all__ = ["NatsBus"]
@@ -30,7 +32,8 @@ _log = logging.getLogger("rpc.services")
 _GROUP = "bus"
 _HOPS = "Grid-Hops"
 _MOST_HOPS = 50  # times that a message is handed back
-_CONNECTING = 5.0  # seconds
+_CONNECTING = 5  # seconds
+_LEAVING = 5  # seconds for the server to take a subscription back
 
 
 class NatsBus:
@@ -45,10 +48,12 @@ class NatsBus:
 
     def __init__(self, nats: str | NatsClient = "nats://127.0.0.1:4222") -> None:
         self._owns = isinstance(nats, str)
-        self._name = nats if isinstance(nats, str) else repr(nats)
+        self._name = without_password(nats) if isinstance(nats, str) else repr(nats)
+        self._url = nats if isinstance(nats, str) else ""  # with its password
         self._client: Any = None if isinstance(nats, str) else nats
-        self._connecting = asyncio.Lock()
+        self._connected: Openings[str, None] = Openings("NATS bus")
         self._subjects: dict[tuple[str, bool], _Subject] = {}
+        self._opened: Openings[tuple[str, bool], None] = Openings("NATS bus")
         self._closed = False
 
     def __repr__(self) -> str:
@@ -59,11 +64,15 @@ class NatsBus:
 
         Raises:
             BrokerUnavailable: the server is not there.
+            MessageTooLarge: the message is over the `max_payload` of the server.
         """
-        client = await self._connected()
+        client = await self._connection()
         try:
             await client.publish(_subject(channel), data)
+        except MaxPayloadError:
+            raise MessageTooLarge(len(data), client.max_payload) from None
         except (NatsError, OSError) as error:
+            self._check_open()
             raise BrokerUnavailable(self._name, repr(error)) from error
 
     async def subscribe(
@@ -74,7 +83,7 @@ class NatsBus:
         Raises:
             BrokerUnavailable: the server is not there.
         """
-        client = await self._connected()
+        client = await self._connection()
         key = (_subject(channel), queue)
         subject = self._subjects.get(key)
         if subject is None:
@@ -82,8 +91,10 @@ class NatsBus:
         flow = subject.flows.add(channel.route or channel.name, size)
         subject.only = "" if channel.route else channel.name
         try:
-            await subject.open()
-        except (NatsError, OSError, TimeoutError) as error:
+            await self._opened.get(key, subject.open)
+        except BusClosed:
+            raise  # the bus has closed its subscriptions, or does
+        except (NatsError, OSError) as error:  # a TimeoutError is an OSError
             await flow.close()
             raise BrokerUnavailable(self._name, repr(error)) from error
         except BaseException:
@@ -96,38 +107,44 @@ class NatsBus:
         if self._closed:
             return
         self._closed = True
+        await self._connected.close()
+        await self._opened.close()
         for subject in tuple(self._subjects.values()):
             await subject.flows.close()
         if self._owns and self._client is not None:
-            with contextlib.suppress(NatsError, OSError):
-                await self._client.close()
+            await _close(self._client)
 
     # -- inside ----------------------------------------------------------------
 
-    async def _connected(self) -> Any:
+    def _check_open(self) -> None:
         if self._closed:
             raise BusClosed("NATS bus")
+
+    async def _connection(self) -> Any:
+        self._check_open()
         if self._client is None:
-            async with self._connecting:
-                if self._client is None:
-                    self._client = await self._connect()
+            await self._connected.get("connection", self._connect)
         return self._client
 
-    async def _connect(self) -> Any:
+    async def _connect(self) -> None:
+        client = _Client()
         try:
             async with asyncio.timeout(_CONNECTING):
-                client = await nats.connect(
-                    self._name,
+                await client.connect(
+                    self._url,
                     allow_reconnect=False,  # the first connection fails at once if it fails
                     max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.2,
+                    reconnect_time_wait=0.2,  # type: ignore[arg-type]  # seconds, typed as whole ones
                     connect_timeout=2,
                     error_cb=self._report,
                 )
-        except (NatsError, OSError, TimeoutError) as error:
+        except (NatsError, OSError) as error:
             raise BrokerUnavailable(self._name, repr(error)) from error
+        finally:
+            if not client.is_connected:
+                await _close(client)
         client.options["allow_reconnect"] = True
-        return client
+        self._client = client
 
     async def _report(self, error: Exception) -> None:
         if self._client is None:  # the first connection is not tried again by itself
@@ -137,6 +154,7 @@ class NatsBus:
     async def _left(self, subject: _Subject) -> None:
         if self._subjects.get((subject.name, subject.queue)) is subject:
             del self._subjects[subject.name, subject.queue]
+            await self._opened.drop((subject.name, subject.queue))
 
 
 class _Subject:
@@ -149,20 +167,15 @@ class _Subject:
         self.flows = Flows(self._emptied)
         self._client = client
         self._left = left
-        self._opening: asyncio.Task[None] | None = None
         self._subscription: Any = None
 
     async def open(self) -> None:
         """Subscribe; the server knows it when this returns."""
-        if self._opening is None:
-            self._opening = asyncio.create_task(self._open(), name=f"subject {self.name}")
-        await asyncio.shield(self._opening)
-
-    async def _open(self) -> None:
-        self._subscription = await self._client.subscribe(
-            self.name, queue=_GROUP if self.queue else "", cb=self._take
-        )
-        await self._client.flush(timeout=_CONNECTING)
+        if self._subscription is None:
+            self._subscription = await self._client.subscribe(
+                self.name, queue=_GROUP if self.queue else "", cb=self._take
+            )
+        await _flush(self._client)
 
     async def _take(self, message: Any) -> None:
         route = self.only or _route(message.data)
@@ -185,12 +198,33 @@ class _Subject:
         if any(True for _ in self.flows):
             return
         await self._left(self)
-        if self._opening is not None:
-            await asyncio.wait([self._opening])
         if self._subscription is not None:
             # What the server has sent already is handed back to the others.
-            with contextlib.suppress(NatsError, OSError, TimeoutError):
-                await self._subscription.drain()
+            with contextlib.suppress(NatsError, OSError):
+                async with asyncio.timeout(_LEAVING):
+                    await self._subscription.drain()
+
+
+class _Client(NatsClient):
+    """A client whose `flush`, on which `drain` relies, covers the commands before it."""
+
+    async def flush(self, timeout: int = 10) -> None:
+        """Return when the server has handled all that was sent before."""
+        await super().flush(timeout)
+        await super().flush(timeout)
+
+
+async def _flush(client: NatsClient) -> None:
+    # A ping of nats-py overtakes commands that still are in the client's buffer. They are written
+    # while the first answer is awaited, so a second ping follows them.
+    await client.flush(timeout=_CONNECTING)
+    if not isinstance(client, _Client):
+        await client.flush(timeout=_CONNECTING)
+
+
+async def _close(client: Any) -> None:
+    with contextlib.suppress(NatsError, OSError):
+        await client.close()
 
 
 def _subject(channel: Channel) -> str:

@@ -15,11 +15,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from grid.deadline import now
-from grid.errors import GridError, LeaseLost, MailboxClosed
+from grid.errors import GridError, MailboxClosed
 from grid.mailbox.mailbox import Mailbox
 from grid.mailbox.request import Request
 from grid.stream import Stream
 from rpc.buses.bus import Overflow
+from rpc.buses.inbox import Inbox
 from rpc.service_pb2 import Attached, Interest, Publication
 
 __all__ = ["Publisher"]
@@ -29,29 +30,25 @@ _log = logging.getLogger("rpc.services")
 _HELD = 10_000  # messages that wait for one process
 _PATIENCE = 2.0  # seconds that a full one is waited for
 _KEPT = 5.0  # seconds after its start for which messages are kept for those that find it late
-_REJOIN_PAUSE = 0.2  # seconds between tries to register again after a lost lease
 
 
 class Publisher:
     """Publishes to all processes that have opened a stream to its mailbox."""
 
     def __init__(self, open_inbox: Callable[[], Awaitable[Mailbox]]) -> None:
-        self._open_inbox = open_inbox
-        self._mailbox: Mailbox | None = None
+        self._inbox = Inbox("publisher", open_inbox, self._accept)
         self._feeds: set[_Feed] = set()
         self._channels: dict[str, set[_Feed]] = {}
         self._queues: dict[str, list[_Feed]] = {}
         self._turn = 0
         self._kept: deque[Publication] = deque(maxlen=_HELD)  # for subscribers that find it late
         self._kept_until = 0.0
-        self._serving: asyncio.Task[None] | None = None
         self._streams: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Register; subscribers find it when this returns."""
-        self._mailbox = await self._open_inbox()
+        await self._inbox.open()
         self._kept_until = now() + _KEPT
-        self._serving = asyncio.create_task(self._serve(self._mailbox), name="publisher")
 
     async def publish(self, channel: str, data: bytes) -> int:
         """Send to all subscribers' processes, and to one of the queue; the number of these."""
@@ -77,16 +74,16 @@ class Publisher:
 
     async def close(self) -> None:
         """Write what is queued, end the streams, and leave the directory."""
-        if self._serving is None:
-            return
         for feed in tuple(self._feeds):
             await feed.drain(_PATIENCE)
-        tasks = (self._serving, *self._streams)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._mailbox is not None:
-            await self._mailbox.close()
+        try:
+            await self._inbox.stop()
+            streams = tuple(self._streams)
+            for stream in streams:
+                stream.cancel()
+            await asyncio.gather(*streams, return_exceptions=True)
+        finally:
+            await self._inbox.close()
 
     # -- inside ----------------------------------------------------------------
 
@@ -118,26 +115,7 @@ class Publisher:
         feed.cut()
         return False
 
-    async def _serve(self, mailbox: Mailbox) -> None:
-        while True:
-            try:
-                async for request in mailbox:
-                    self._accept(request)
-                return
-            except LeaseLost:
-                mailbox = await self._again()
-
-    async def _again(self) -> Mailbox:
-        while True:
-            await asyncio.sleep(_REJOIN_PAUSE)
-            try:
-                self._mailbox = await self._open_inbox()
-            except GridError as error:
-                _log.debug("a publisher is not registered again yet: %s", error)
-            else:
-                return self._mailbox
-
-    def _accept(self, request: Request[Any]) -> None:
+    async def _accept(self, request: Request[Any]) -> None:
         if not request.opens_stream or not isinstance(request.message, Interest):
             request.fail("this mailbox takes streams of subscribers", code="UNIMPLEMENTED")
             return

@@ -17,13 +17,14 @@ import secrets
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeout
 
-from rpc.buses.broker_errors import BrokerUnavailable
+from grid.errors import InvalidArgument
 from rpc.buses.bus import DEFAULT_SIZE, BusClosed, Capabilities, Channel, Inflow
+from rpc.buses.errors import BrokerUnavailable, without_password
 from rpc.buses.flows import Flows
+from rpc.buses.openings import Openings
+from rpc.buses.redis_commands import Commands
 
 __all__ = ["RedisBus"]
 
@@ -31,6 +32,7 @@ _log = logging.getLogger("rpc.services")
 
 _LOCK = 5  # seconds for which the lock of a queue's message is kept
 _MARK = b"\xc2\x3e\x08"  # the field 1000 of an envelope, with 8 bytes
+_AT_ONCE = 64  # messages of a queue whose locks are asked for together
 _SUBSCRIBED = 5.0  # seconds for the server to confirm a subscription
 _FIRST_REST = 0.1  # seconds after a connection was lost
 _LONGEST_REST = 1.0
@@ -42,6 +44,9 @@ class RedisBus:
     Args:
         redis: its URL (`redis://127.0.0.1:6379`), or a client of `redis.asyncio`, which is
             not closed with the bus.
+
+    Raises:
+        InvalidArgument: the client decodes what it reads; messages are bytes.
     """
 
     capabilities = Capabilities()
@@ -49,11 +54,15 @@ class RedisBus:
     def __init__(self, redis: str | Redis = "redis://127.0.0.1:6379") -> None:
         self._owns = isinstance(redis, str)
         self._redis: Any = Redis.from_url(redis) if isinstance(redis, str) else redis
-        self._name = redis if isinstance(redis, str) else repr(redis)
+        self._name = without_password(redis) if isinstance(redis, str) else repr(redis)
+        if self._redis.connection_pool.connection_kwargs.get("decode_responses"):
+            raise InvalidArgument("redis", self._name, "a client without decode_responses")
+        self._commands = Commands(self._redis)
         self._flows = Flows(self._unsubscribe)
         self._queues = Flows(self._unsubscribe)
         self._pubsub: Any = None
         self._reader: asyncio.Task[None] | None = None
+        self._subscribed: Openings[str, None] = Openings("Redis bus")
         self._confirmed: dict[str, asyncio.Future[None]] = {}
         self._lines: dict[str, asyncio.Queue[bytes]] = {}
         self._workers: dict[str, asyncio.Task[None]] = {}
@@ -70,7 +79,8 @@ class RedisBus:
         """
         self._check_open()
         try:
-            await self._redis.publish(channel.name, data + _MARK + secrets.token_bytes(8))
+            marked = data + _MARK + secrets.token_bytes(8)
+            await self._commands.execute("PUBLISH", channel.name, marked)
         except (RedisError, OSError) as error:
             raise BrokerUnavailable(self._name, str(error)) from error
 
@@ -85,22 +95,12 @@ class RedisBus:
         self._check_open()
         name = channel.name
         there = self._queues if queue else self._flows
-        known = name in self._flows or name in self._queues
         flow = there.add(name, size)
         if queue and name not in self._workers:
             self._lines[name] = asyncio.Queue(max(size, DEFAULT_SIZE))
             self._workers[name] = asyncio.create_task(self._take_turns(name), name=f"queue {name}")
         try:
-            if not known:
-                self._confirmed[name] = asyncio.get_running_loop().create_future()
-                await self._subscribe(name)
-            confirmed = self._confirmed.get(name)
-            if confirmed is not None:
-                async with asyncio.timeout(_SUBSCRIBED):
-                    await asyncio.shield(confirmed)
-        except TimeoutError:
-            await flow.close()
-            raise BrokerUnavailable(self._name, "a subscription was not confirmed") from None
+            await self._subscribed.get(name, lambda: self._subscribe(name))
         except BaseException:
             await flow.close()
             raise
@@ -111,14 +111,14 @@ class RedisBus:
         if self._closed:
             return
         self._closed = True
+        await self._subscribed.close()
         tasks = [task for task in (self._reader, *self._workers.values()) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._commands.close()
         await self._flows.close()
         await self._queues.close()
-        for future in self._confirmed.values():
-            future.cancel()
         if self._pubsub is not None:
             with contextlib.suppress(RedisError, OSError):
                 await self._pubsub.aclose()
@@ -133,14 +133,22 @@ class RedisBus:
             raise BusClosed("Redis bus")
 
     async def _subscribe(self, name: str) -> None:
+        """Subscribe to a channel; the server has confirmed it when this returns."""
         if self._pubsub is None:
             self._pubsub = self._redis.pubsub()
+        confirmed = self._confirmed[name] = asyncio.get_running_loop().create_future()
         try:
             await self._pubsub.subscribe(name)
-        except (RedisError, OSError) as error:
-            raise BrokerUnavailable(self._name, str(error)) from error
-        if self._reader is None:
-            self._reader = asyncio.create_task(self._read(), name="Redis bus")
+            if self._reader is None:
+                self._reader = asyncio.create_task(self._read(), name="Redis bus")
+            async with asyncio.timeout(_SUBSCRIBED):
+                await confirmed
+        except (RedisError, OSError) as error:  # a TimeoutError is an OSError
+            reason = str(error) or "a subscription was not confirmed"
+            raise BrokerUnavailable(self._name, reason) from error
+        finally:
+            if self._confirmed.get(name) is confirmed:
+                del self._confirmed[name]
 
     async def _unsubscribe(self, name: str) -> None:
         if name not in self._queues and (worker := self._workers.pop(name, None)) is not None:
@@ -148,9 +156,9 @@ class RedisBus:
             self._lines.pop(name, None)
         if self._closed or name in self._flows or name in self._queues:
             return
-        confirmed = self._confirmed.pop(name, None)
-        if confirmed is not None:
-            confirmed.cancel()
+        await self._subscribed.drop(name)
+        if self._pubsub is None or name in self._flows or name in self._queues:
+            return  # it was subscribed again meanwhile
         with contextlib.suppress(RedisError, OSError):
             await self._pubsub.unsubscribe(name)
 
@@ -163,8 +171,8 @@ class RedisBus:
                 if message is not None:
                     rest = _FIRST_REST
                     self._take(message)
-            except (RedisConnectionError, RedisTimeout, OSError) as error:
-                _log.warning("Redis bus: %s; trying again", error)
+            except Exception as error:  # noqa: BLE001 - without a reader all subscriptions would stop
+                _log.warning("Redis bus: %r; trying again", error)
                 await asyncio.sleep(rest)
                 rest = min(2 * rest, _LONGEST_REST)
 
@@ -185,18 +193,24 @@ class RedisBus:
                     _log.warning("%s: a message is left to other processes", name)
 
     async def _take_turns(self, name: str) -> None:
-        # One after the other, so that a channel's order stays; channels do not wait for each other.
+        # In the order of arrival, so that a channel's order stays; channels do not wait for others.
         line = self._lines[name]
         while True:
-            frame = await line.get()
-            digest = base64.b64encode(hashlib.sha256(frame).digest()).decode()
-            try:
-                won = await self._redis.set(digest, secrets.randbits(63), ex=_LOCK, nx=True)
-            except (RedisError, OSError) as error:
-                _log.warning("%s: a message of a queue was lost: %s", name, error)
-                continue
-            if won:
-                self._queues.put_one(name, _unmarked(frame))
+            frames = [await line.get()]
+            while len(frames) < _AT_ONCE and not line.empty():
+                frames.append(line.get_nowait())
+            for frame, locking in [(frame, self._lock(frame)) for frame in frames]:
+                try:
+                    won = await locking
+                except Exception as error:  # noqa: BLE001 - the messages after it are not lost with it
+                    _log.warning("%s: a message of a queue was lost: %r", name, error)
+                    continue
+                if won:
+                    self._queues.put_one(name, _unmarked(frame))
+
+    def _lock(self, frame: bytes) -> asyncio.Future[Any]:
+        digest = base64.b64encode(hashlib.sha256(frame).digest()).decode()
+        return self._commands.execute("SET", digest, secrets.randbits(63), "EX", _LOCK, "NX")
 
 
 def _unmarked(frame: bytes) -> bytes:

@@ -74,7 +74,7 @@ async def perform(grid_client: GridClient, request: Request) -> int:
             token=request.token,
             timeout=request.timeout,
             interval=0.05,
-            retry=RetryPolicy(timeout=request.timeout if request.watch else 0.0),
+            retry=RetryPolicy(timeout=request.timeout if request.watch else 0.0, first_timeout=0.0),
         ) as remote,
     ):
         code = 0

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import enum
-import json
 from collections.abc import Callable, Coroutine
 from contextlib import closing
 from typing import Annotated, Any
@@ -13,52 +11,36 @@ import typer
 
 from grid.client.client import Client as GridClient
 from grid.environment import command_etcd
+from grid.errors import UnknownMailbox
 from grid.registry.names import Kind, check_namespace
 from grid.sync import Client as BlockingGridClient
 from machine.errors import InvalidArgument as InvalidMachineArgument
 from machine.errors import MachineError, UnknownState, WaitTimeout
 from rpc.cli.acting import Request, perform
+from rpc.cli.options import (
+    ETCD,
+    FAILED,
+    NOT_FOUND,
+    TIMED_OUT,
+    USAGE,
+    Etcd,
+    Format,
+    Namespace,
+    Output,
+    Timeout,
+    Watch,
+    new_client,
+)
 from rpc.cli.repl import repl
+from rpc.cli.rows import print_rows
+from rpc.machines.backoff import RetryPolicy
 from rpc.machines.errors import CallTimeout, NotConnected
 from rpc.machines.messages import MACHINE_TYPE
 from rpc.sync import Client as BlockingClient
 
-__all__ = [
-    "ETCD",
-    "Etcd",
-    "Format",
-    "Namespace",
-    "Output",
-    "Timeout",
-    "machine",
-    "machines",
-    "new_client",
-]
+__all__ = ["machine", "machines"]
 
-_FAILED, _USAGE, _TIMED_OUT = 1, 2, 4  # the exit codes of the `grid` command
-
-
-class Format(enum.StrEnum):
-    """Format of printed data."""
-
-    TABLE = "table"
-    JSON = "json"
-    JSONL = "jsonl"
-
-
-Etcd = Annotated[
-    str, typer.Option("--etcd", envvar="GRID_ETCD", metavar="HOST:PORT,...", help="endpoints")
-]
-Namespace = Annotated[
-    str, typer.Option("--namespace", "-n", envvar="GRID_NAMESPACE", help="the grid")
-]
-Timeout = Annotated[
-    float, typer.Option("--timeout", envvar="GRID_TIMEOUT", min=0.001, help="seconds for a call")
-]
-Output = Annotated[
-    Format, typer.Option("--output", "-o", envvar="GRID_OUTPUT", help="table, json or jsonl")
-]
-ETCD = "127.0.0.1:2379"
+_COLUMNS = ("name", "peer")
 
 
 def machines(
@@ -75,17 +57,7 @@ async def _machines(grid_client: GridClient, output: Format) -> int:
     async with grid_client as client:
         found = [one for one in await client.query(Kind.MAILBOX) if one.type == MACHINE_TYPE]
     rows = [{"name": one.name, "peer": one.peer, "address": one.address} for one in found]
-    if output is Format.JSON:
-        typer.echo(json.dumps(rows, indent=2))
-    elif output is Format.JSONL:
-        for row in rows:
-            typer.echo(json.dumps(row))
-    elif not rows:
-        typer.echo("no machines are served there", err=True)
-    else:
-        wide = max(len("NAME"), *(len(row["name"]) for row in rows))
-        for name, peer in [("NAME", "PEER"), *((row["name"], row["peer"]) for row in rows)]:
-            typer.echo(f"{name:<{wide}}  {peer}")
+    print_rows(rows, _COLUMNS, output, "no machines are served there")
     return 0
 
 
@@ -97,9 +69,7 @@ def machine(
         list[str] | None,
         typer.Option("--arg", "-a", metavar="K=V", help="argument of a mutation; JSON or a text"),
     ] = None,
-    watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="print changes until Ctrl-C")
-    ] = False,
+    watch: Watch = False,
     inspect: Annotated[bool, typer.Option("--inspect", help="relations and ticks")] = False,
     diagram: Annotated[
         str, typer.Option("--diagram", metavar="FORMAT", help="mermaid, dot or svg")
@@ -143,22 +113,23 @@ def machine(
         raise
 
 
-def new_client(etcd: str, namespace: str, timeout: float) -> GridClient:
-    """A client for the options of a command; raises `GridError` if they make no sense."""
-    config = command_etcd(etcd, timeout=timeout)
-    return GridClient(check_namespace(namespace), etcd=config, timeout=timeout)
-
-
 def _repl(etcd: str, namespace: str, timeout: float, name: str, token: str) -> int:
     config = command_etcd(etcd, timeout=timeout)
     with (
         BlockingGridClient(check_namespace(namespace), etcd=config, timeout=timeout) as client,
         closing(
-            BlockingClient[Any](client, name, token=token, timeout=timeout, interval=0.05)
+            BlockingClient[Any](
+                client,
+                name,
+                token=token,
+                timeout=timeout,
+                interval=0.05,
+                retry=RetryPolicy(first_timeout=0.0),
+            )
         ) as remote,
     ):
         remote.start(timeout)
-        return repl(remote)
+        return repl(remote, timeout)
 
 
 def _run(work: Coroutine[Any, Any, int]) -> int:
@@ -168,9 +139,13 @@ def _run(work: Coroutine[Any, Any, int]) -> int:
 def _coded(work: Callable[[], int]) -> int:
     try:
         return work()
+    except UnknownMailbox as error:
+        typer.echo(f"error: {error}", err=True)
+        typer.echo("hint: see which machines are served: grid machines", err=True)
+        return NOT_FOUND
     except MachineError as error:
         typer.echo(f"error: {error}", err=True)
         if isinstance(error, UnknownState | InvalidMachineArgument):
-            return _USAGE
+            return USAGE
         timed_out = isinstance(error, CallTimeout | WaitTimeout | NotConnected)
-        return _TIMED_OUT if timed_out else _FAILED
+        return TIMED_OUT if timed_out else FAILED

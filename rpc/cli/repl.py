@@ -25,7 +25,7 @@ add A B k=v       activate states, with arguments (JSON or a text)
 remove A          deactivate states
 set A B           activate these, deactivate all others
 toggle A          remove them if all are active, else add them
-when A B          wait until all are active        Ctrl-C ends the wait
+when A B          wait until all are active; Ctrl-C ends the wait, in a pipe --timeout does
 not A B           wait until none is active
 show              the active states and their ticks
 inspect [A]       relations and ticks
@@ -135,11 +135,16 @@ class Interpreter:
         return repr(self._machine.get(rest[0], **(arguments(tuple(rest[1:])) or {})))
 
 
-def repl(client: Client[Any]) -> int:
-    """Carry lines out until there are no more; the exit code: 1 if a line of a pipe failed."""
+def repl(client: Client[Any], timeout: float) -> int:
+    """Carry lines out until there are no more; the exit code: 1 if a line of a pipe failed.
+
+    Args:
+        client: of the machine.
+        timeout: seconds for each wait of a pipe; at the keyboard Ctrl-C ends it.
+    """
     interactive = sys.stdin.isatty()
     machine = client.machine
-    interpreter = Interpreter(machine)
+    interpreter = Interpreter(machine, None if interactive else timeout)
     failed = False
     for line in _typed(machine) if interactive else sys.stdin:
         try:

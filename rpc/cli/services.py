@@ -15,7 +15,19 @@ from google.protobuf.message import Message
 from grid.client.client import Client as GridClient
 from grid.errors import InvalidArgument
 from rpc.buses.grid import GridBus
-from rpc.cli.commands import ETCD, Etcd, Format, Namespace, Output, Timeout, new_client
+from rpc.cli.options import (
+    ETCD,
+    FAILED,
+    NOT_FOUND,
+    TIMED_OUT,
+    Etcd,
+    Format,
+    Namespace,
+    Output,
+    Timeout,
+    new_client,
+)
+from rpc.cli.rows import Row, print_rows
 from rpc.services.client import ServiceClient
 from rpc.services.dynamic import DynamicService, ServiceListing, fetch_service, list_services
 from rpc.services.errors import CallTimedOut, NoServers, ServiceError
@@ -23,7 +35,7 @@ from rpc.services.specification import MethodSpec, Routing
 
 __all__ = ["call", "services"]
 
-_FAILED, _NOT_FOUND, _TIMED_OUT = 1, 3, 4  # the exit codes of the `grid` command
+_COLUMNS = ("service", "servers", "topics", "methods")
 
 
 def services(
@@ -40,25 +52,11 @@ async def _services(grid_client: GridClient, output: Format) -> int:
     async with grid_client as client:
         found = await list_services(client.etcd, client.namespace)
     rows = [_row(one) for one in found]
-    if output is Format.JSON:
-        typer.echo(json.dumps(rows, indent=2))
-    elif output is Format.JSONL:
-        for row in rows:
-            typer.echo(json.dumps(row))
-    elif not rows:
-        typer.echo("no services are served there", err=True)
-    else:
-        wide = max(len("SERVICE"), *(len(one.name) for one in found))
-        typer.echo(f"{'SERVICE':<{wide}}  SERVERS  TOPICS  METHODS")
-        for one in found:
-            methods = ", ".join(sorted(one.methods))
-            typer.echo(
-                f"{one.name:<{wide}}  {len(one.servers):>7}  {len(one.topics):>6}  {methods}"
-            )
+    print_rows(rows, _COLUMNS, output, "no services are served there", cell=_cell)
     return 0
 
 
-def _row(listing: ServiceListing) -> dict[str, Any]:
+def _row(listing: ServiceListing) -> Row:
     return {
         "service": listing.name,
         "servers": sorted(listing.servers),
@@ -66,6 +64,12 @@ def _row(listing: ServiceListing) -> dict[str, Any]:
         "methods": sorted(listing.methods),
         "topics": sorted(listing.topics),
     }
+
+
+def _cell(column: str, value: Any) -> str:
+    if column == "methods":
+        return ", ".join(value)
+    return str(len(value) if isinstance(value, list) else value)
 
 
 def call(
@@ -93,6 +97,7 @@ def call(
     $ grid call Weather Region '{"name": "Chur"}' --topic alps
     """
     order = _Order(service, method, request, tuple(topic or ()), tuple(metadata or ()), output)
+    _check_json(request)
     try:
         return _run(_call(new_client(etcd, namespace, timeout), order, timeout))
     except KeyboardInterrupt:
@@ -142,12 +147,45 @@ def _method(found: DynamicService, order: _Order) -> MethodSpec[Any, Any]:
         raise InvalidArgument("METHOD", order.method, f"one of {known}")
     if method.stream:
         raise InvalidArgument("METHOD", order.method, "one that is not a stream")
-    if len(order.topic) != len(method.topics):
-        wanted = (
-            f"--topic for each of {', '.join(method.topics)}" if method.topics else "no --topic"
-        )
-        raise InvalidArgument("--topic", ", ".join(order.topic), wanted)
+    _check_topic(method, order.topic)
     return method
+
+
+def _check_json(text: str) -> None:
+    try:
+        json.loads(text)
+    except ValueError as error:
+        raise InvalidArgument("REQUEST", text, f"JSON ({error})") from None
+
+
+def _check_topic(method: MethodSpec[Any, Any], topic: tuple[str, ...]) -> None:
+    if len(topic) == len(method.topics):
+        return
+    given = f"{_times(len(topic))} ({', '.join(topic)})" if topic else "left out"
+    if not method.topics:
+        wanted = f"left out, for {method.name} has no topic"
+    else:
+        wanted = f"given {_times(len(method.topics))}, for {', '.join(method.topics)}"
+    raise InvalidArgument("--topic", given, wanted)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _request(found: DynamicService, method: MethodSpec[Any, Any], text: str) -> Message:
+    full_name = method.request.DESCRIPTOR.full_name
+    # Some messages of protobuf itself, such as `StringValue`, are other JSON than an object.
+    if not isinstance(json.loads(text), dict) and not full_name.startswith("google.protobuf."):
+        names = ", ".join(field.json_name for field in method.request.DESCRIPTOR.fields)
+        wanted = f"an object with fields of {full_name} ({names or 'it has none'})"
+        raise InvalidArgument("REQUEST", text, wanted)
+    try:
+        message: Message = json_format.Parse(text, method.request(), descriptor_pool=found.pool)
+    except json_format.ParseError as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise InvalidArgument("REQUEST", text, f"the JSON of a {full_name} ({reason})") from None
+    return message
 
 
 async def _perform(
@@ -161,10 +199,7 @@ async def _perform(
             async for update in updates:
                 _print(show(update), order.output, of_several=True)
         return 0
-    try:
-        request = json_format.Parse(order.request, method.request(), descriptor_pool=found.pool)
-    except json_format.ParseError as error:
-        raise InvalidArgument("the request", order.request, str(error)) from None
+    request = _request(found, method, order.request)
     metadata = _metadata(order.metadata)
     if method.routing is Routing.MULTI:
         return await _all(caller, method, order, request, metadata, show)
@@ -191,7 +226,7 @@ async def _all(
             line["reply"] = show(outcome.result())
         else:
             line["error"] = str(outcome.error)
-            code = _FAILED
+            code = FAILED
         _print(line, order.output, of_several=True)
     return code
 
@@ -217,5 +252,5 @@ def _run(work: Coroutine[Any, Any, int]) -> int:
     except ServiceError as error:
         typer.echo(f"error: {error.code}: {error}", err=True)
         if isinstance(error, NoServers):
-            return _NOT_FOUND
-        return _TIMED_OUT if isinstance(error, CallTimedOut) else _FAILED
+            return NOT_FOUND
+        return TIMED_OUT if isinstance(error, CallTimedOut) else FAILED

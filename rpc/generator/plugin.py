@@ -16,10 +16,18 @@ from rpc.generator.reading import read_file, read_messages
 __all__ = ["generate", "include_folder", "main"]
 
 _OPTIONS = "rpc/options.proto"
-_USAGE = """usage: protoc-gen-grid [--include]
+_USAGE = "usage: protoc-gen-grid [--include | --help]\n"
+_HELP = """
+Generates the base class of servers and the client of each service in a .proto file, for
+`rpc.services`. It is a plugin, which protoc finds on PATH and calls:
 
-It is called by protoc: protoc --grid_out=FOLDER FILE.proto
---include prints the folder of rpc/options.proto, for -I of protoc.
+  protoc -I . -I "$(protoc-gen-grid --include)" --python_out=. --grid_out=. greeter.proto
+
+writes greeter_pb2.py (messages, by protoc itself) and greeter_grid.py (services, by this).
+Routes and topics of methods are options of rpc/options.proto; see docs/services.md.
+
+  --include  print the folder of rpc/options.proto, for -I of protoc
+  --help     print this
 """
 
 
@@ -72,8 +80,11 @@ def main() -> int:
     if sys.argv[1:] == ["--include"]:
         print(include_folder())
         return 0
+    if sys.argv[1:] in (["--help"], ["-h"]):
+        print(_USAGE + _HELP, end="")
+        return 0
     if len(sys.argv) > 1 or sys.stdin.isatty():
-        sys.stderr.write(_USAGE)
+        sys.stderr.write(f"{_USAGE}see protoc-gen-grid --help\n")
         return 2
     assert options_pb2.DESCRIPTOR  # noqa: S101 - its extension is known before the request is read
     request = CodeGeneratorRequest.FromString(sys.stdin.buffer.read())

@@ -25,7 +25,7 @@ _METHOD = 2
 _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # Public names of the classes that generated ones derive from, and of `object`.
-_TAKEN = frozenset({"close", "id", "start", "shutdown", "kill"})
+_TAKEN = frozenset({"close", "id", "start", "shutdown", "kill", "with_interceptors"})
 _PARAMETERS = frozenset(
     {"self", "request", "message", "timeout", "metadata", "idempotent", "selection", "size"}
 )

@@ -10,10 +10,14 @@ visitor. Rules are plain values; the server checks them.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Access", "AccessRule", "Visitor", "rule_of"]
+from grid.errors import InvalidArgument as InvalidSetting
+from machine.core.view import View
+from machine.errors import InvalidArgument, did_you_mean, near_names
+
+__all__ = ["Access", "AccessRule", "Visitor", "check_states", "rule_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,11 @@ class Access:
         """These states, or all; no mutations and no calls."""
         return cls(read=states or None, mutate=(), calls=())
 
+    def check(self, machine: View) -> None:
+        """Raise `InvalidArgument` if it names a state that a machine does not have."""
+        check_states("read of an access", self.read or (), machine.names, machine.id)
+        check_states("mutate of an access", self.mutate or (), machine.names, machine.id)
+
     def refused(self, called: Collection[str]) -> list[str]:
         """Those of the called states that may not be mutated."""
         if self.mutate is None:
@@ -76,19 +85,67 @@ class Visitor:
 AccessRule = Callable[[Visitor], Access | None]
 
 
-def rule_of(given: Access | Mapping[str, Access] | AccessRule | None) -> AccessRule:
+def rule_of(given: Access | Mapping[str, Access] | AccessRule | None, machine: View) -> AccessRule:
     """An access rule given as one access for all, by token, or as a function.
 
     A function, or a mapping without the visitor's token, that gives None refuses
     the visitor.
+
+    Raises:
+        InvalidArgument: an access names a state that the machine does not have. What a function
+            returns is checked when it does.
     """
     if given is None:
         return lambda _: Access.all()
     if isinstance(given, Access):
+        given.check(machine)
         return lambda _: given
     if isinstance(given, Mapping):
+        for access in given.values():
+            if not isinstance(access, Access):
+                raise InvalidSetting("access of a token", access, "an rpc.Access")
+            access.check(machine)
         return lambda visitor: _by_token(given, visitor.token)
-    return given
+
+    if not callable(given):
+        raise InvalidSetting("access", given, "an rpc.Access, a mapping of tokens, or a function")
+
+    def checked(visitor: Visitor) -> Access | None:
+        access = given(visitor)
+        if access is not None:
+            if not isinstance(access, Access):
+                raise TypeError(f"the rule returned {type(access).__name__}, not an rpc.Access")
+            access.check(machine)
+        return access
+
+    return checked
+
+
+def check_states(
+    argument: str,
+    given: Iterable[str],
+    names: Collection[str],
+    machine: str,
+    shown: Collection[str] | None = None,
+) -> None:
+    """Raise `InvalidArgument` for a state that a machine does not have.
+
+    Args:
+        argument: in which the states are given.
+        given: the states.
+        names: of the machine's states.
+        machine: its id.
+        shown: the names that the error may tell; by default all.
+    """
+    for name in given:
+        if name not in names:
+            near = near_names(name, names if shown is None else shown)
+            raise InvalidArgument(
+                f"{argument}: there is no state {name!r}{did_you_mean(near, name)}",
+                argument=argument,
+                machine=machine,
+                state=name,
+            )
 
 
 def _by_token(known: Mapping[str, Access], token: str) -> Access | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from grid.numbers import check_seconds
+
 __all__ = ["Backoff", "RetryPolicy"]
 
 
@@ -16,11 +18,25 @@ class RetryPolicy:
         first_pause: seconds before the second attempt; the first follows at once.
         longest_pause: seconds between attempts at most; pauses double up to it.
         timeout: seconds after which it is given up; None: never.
+        first_timeout: the same for the first connection, where a name that has no owner may
+            be a mistake; None: as `timeout`.
+
+    Raises:
+        InvalidArgument: one is no number of seconds.
     """
 
     first_pause: float = 0.1
     longest_pause: float = 3.0
     timeout: float | None = 60.0
+    first_timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        check_seconds("first_pause", self.first_pause)
+        check_seconds("longest_pause", self.longest_pause)
+        for name in ("timeout", "first_timeout"):
+            seconds = getattr(self, name)
+            if seconds is not None:
+                check_seconds(name, seconds, endless=True)
 
 
 class Backoff:
@@ -37,6 +53,8 @@ class Backoff:
         self._started = started
         self._jitter = jitter
         self._attempts = 0
+        first = policy.first_timeout
+        self._timeout = policy.timeout if first is None else first
 
     def disconnected(self, now: float, lived: float) -> None:
         """Begin a new series, if the connection that ended was a stable one.
@@ -49,6 +67,8 @@ class Backoff:
             now: the present time.
             lived: seconds for which the connection was ready.
         """
+        if lived:
+            self._timeout = self._policy.timeout
         if lived >= self._policy.longest_pause:
             self._started = now
             self._attempts = 0
@@ -56,7 +76,7 @@ class Backoff:
     def pause(self, now: float) -> float | None:
         """Seconds before the next attempt; None if it is given up."""
         policy = self._policy
-        if policy.timeout is not None and now - self._started >= policy.timeout:
+        if self._timeout is not None and now - self._started >= self._timeout:
             return None
         self._attempts += 1
         if self._attempts == 1:

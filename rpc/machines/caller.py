@@ -8,45 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from grid.errors import GridError
-from machine.core.mutation import Source, values_of
-from machine.core.transition import Event, source_of
+from grid.deadline import check_timeout
+from grid.errors import GridError, MessageTooLarge
 from machine.errors import MachineDisposed, MachineError
-from machine.rules.kinds import Kind
-from machine.waits.result import CANCELED, EXECUTED, Result
 from machine.waits.wait import Wait
-from rpc.machine_pb2 import (
-    Call,
-    Fault,
-    Interval,
-    Mutation,
-    Outcome,
-    Receipt,
-    Resync,
-    ToSource,
-    Value,
-)
-from rpc.machines.calls import PendingCalls
+from rpc.machine_pb2 import Call, Interval, Receipt, Resync, Subscribe, ToSource, Value
 from rpc.machines.connection import Connection
 from rpc.machines.errors import CallTimeout, NotConnected, SourceGone
 from rpc.machines.functions import FunctionCalls
-from rpc.machines.messages import KIND_NUMBERS, microseconds, origin_of, raised
+from rpc.machines.messages import microseconds, raised
 from rpc.machines.mirror import Mirror
+from rpc.machines.mutation_calls import MutationCalls
 from rpc.machines.payloads import Payload, Progress
-from rpc.machines.remote_machine import RemoteMachine
 from rpc.machines.subscriptions import Subscriptions
-from rpc.machines.timeouts import PendingCall, Timeouts
+from rpc.machines.timeouts import PendingCall
 from rpc.machines.values import to_values
 
 __all__ = ["Caller"]
 
-_FINAL: dict[int, Result] = {Outcome.EXECUTED: EXECUTED, Outcome.CANCELED: CANCELED}
 
-
-class Caller:
+class Caller(MutationCalls):
     """Calls to one source.
 
     Args:
@@ -54,50 +38,16 @@ class Caller:
         mirror: of the machine.
         timeout: seconds for a call that does not say otherwise.
         on_waiting: called when a call has to wait for a connection.
-
-    Attributes:
-        connection: the present one; None while there is none.
-        last_heard: when anything came from the source, in seconds of the loop's clock.
     """
 
     def __init__(
         self, name: str, mirror: Mirror, timeout: float, on_waiting: Callable[[], object]
     ) -> None:
-        self.connection: Connection | None = None
-        self.last_heard = float("-inf")
-        self._name = name
-        self._mirror = mirror
-        self._timeout = timeout
-        self._on_waiting = on_waiting
-        self._machine: RemoteMachine[Any] | None = None
-        self._pending: PendingCalls[tuple[ToSource, Sequence[str]], PendingCall | Result]
-        self._pending = PendingCalls()
-        self._timeouts = Timeouts(self._expired)
+        super().__init__(name, mirror, timeout, on_waiting)
         self._subscriptions = Subscriptions(self._unsubscribe)
         self._functions = FunctionCalls(name)
-        self._snapshots: list[asyncio.Future[None]] = []
+        self._snapshots = self.waits_for_snapshots = list[asyncio.Future[None]]()
         self._watchers: list[Callable[[], None]] = []
-        self._over: GridError | MachineError | None = None  # why nothing more comes
-
-    @property
-    def connected(self) -> bool:
-        """True while the mirror follows its source."""
-        return self.connection is not None and self._mirror.synchronised
-
-    @property
-    def machine(self) -> RemoteMachine[Any]:
-        """The remote machine.
-
-        Raises:
-            NotConnected: nothing is known of it yet.
-        """
-        if self._machine is None:
-            raise NotConnected(f"nothing is known yet of machine {self._name!r}; await start()")
-        return self._machine
-
-    @machine.setter
-    def machine(self, machine: RemoteMachine[Any]) -> None:
-        self._machine = machine
 
     def on_disconnected(self, tell: Callable[[], None]) -> Callable[[], None]:
         """Call a function each time the connection has ended; returns what ends that."""
@@ -105,67 +55,6 @@ class Caller:
         return lambda: self._watchers.remove(tell)
 
     # -- what the machine asks for -----------------------------------------------------------
-
-    async def mutate(
-        self,
-        kind: Kind,
-        states: Sequence[str],
-        args: object = None,
-        source: Event | Source | None = None,
-        error: Fault | None = None,
-        timeout: float | None = None,
-    ) -> Result:
-        """Carry a mutation out at the source; its result, after its change has been applied."""
-        if self._over is not None:
-            raise self._over.with_traceback(None)
-        message = self._mutation(kind, states, args, source, error)
-        mutation = message.mutation
-        pending = self._pending
-        mutation.id = number = pending.number()
-        call = PendingCall(number, self._timeout if timeout is None else timeout)
-        pending.add(number, (message, states), call)
-        mutation.done = pending.done
-        self._timeouts.add(call)
-        try:
-            connection = self.connection
-            if connection is None:
-                self._on_waiting()  # `resume` sends it
-            else:
-                pending.sent(number, self._mirror.epoch)
-                try:
-                    if not connection.send_nowait(message):
-                        call.hold_up()
-                        await connection.send(message)
-                except GridError:
-                    pass  # the stream breaks; the next one carries it
-            call.sending = False
-            return await call.future
-        except asyncio.CancelledError:
-            pending.take(number)
-            error_of_timeout = call.timed_out()
-            if error_of_timeout is not None:
-                raise error_of_timeout from None
-            raise
-        finally:
-            self._timeouts.remove(call)
-
-    def _expired(self, call: PendingCall) -> MachineError:
-        within = f"within {call.seconds:g} s"
-        sent = self._pending.was_sent(call.number)
-        self._pending.take(call.number)
-        if not sent:
-            return NotConnected(f"{self._name!r} was not connected {within}; nothing was sent")
-        return CallTimeout(f"{self._name!r} did not answer {within}; the mutation may have run")
-
-    async def notify(
-        self,
-        kind: Kind,
-        states: Sequence[str],
-        args: object = None,
-        source: Event | Source | None = None,
-    ) -> None:
-        """Send a mutation whose result is not told."""
-        await self._connected().send(self._mutation(kind, states, args, source, None))
 
     async def synchronise(self, timeout: float | None = None) -> None:
         """Return when the mirror has all that had changed at the source before this call."""
@@ -193,8 +82,20 @@ class Caller:
             message = self._subscriptions.message(token, self._index, connection.welcomes)
         except MachineError as error:  # the state is not mirrored any more
             self._refuse(token, error)
-        else:
-            connection.start(connection.send(ToSource(subscribe=message)))
+            return
+        try:
+            if not connection.send_nowait(ToSource(subscribe=message)):
+                connection.start(self._subscribed(connection, token, message))
+        except MessageTooLarge as error:
+            self._refuse(token, error)
+        except GridError:
+            pass  # the stream breaks; `resume` sends it over the next one
+
+    async def _subscribed(self, connection: Connection, token: int, message: Subscribe) -> None:
+        try:
+            await connection.send(ToSource(subscribe=message))
+        except MessageTooLarge as error:
+            self._refuse(token, error)
 
     def _unsubscribe(self, token: int) -> None:
         connection = self.connection
@@ -226,41 +127,13 @@ class Caller:
         """Send a payload to the source, in pieces; see `Client.send_payload`."""
         await self._connected().send_payload(payload, on_progress)
 
-    def _mutation(
-        self,
-        kind: Kind,
-        states: Sequence[str],
-        args: object,
-        source: Event | Source | None,
-        error: Fault | None,
-    ) -> ToSource:
-        indexes = self.machine.agreed_indexes(states)
-        message = ToSource()
-        mutation = message.mutation
-        mutation.kind = KIND_NUMBERS[kind]
-        mutation.indexes.extend(indexes)
-        if args is not None:
-            mutation.args.CopyFrom(to_values(values_of(args)))
-        if source is not None and (origin := source_of(source)) is not None:
-            mutation.origin.CopyFrom(origin_of(origin))
-        if error is not None:
-            mutation.error.CopyFrom(error)
-        if self.connection is not None and self.connection.welcomes:
-            mutation.welcome = self.connection.welcomes
-        return message
-
     def _index(self, state: str) -> int:
         (position,) = self.machine.agreed_indexes((state,))
         return position
 
-    def _connected(self) -> Connection:
-        if self.connection is None:
-            raise NotConnected(f"{self._name!r} is not connected; nothing was sent")
-        return self.connection
-
     @contextlib.asynccontextmanager
     async def _within(self, timeout: float | None, what: str) -> Any:
-        seconds = self._timeout if timeout is None else timeout
+        seconds = self._timeout if timeout is None else check_timeout(timeout)
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
@@ -287,41 +160,10 @@ class Caller:
         for number, (message, states) in calls:
             if self._address(number, message.mutation, states):
                 self._pending.sent(number, self._mirror.epoch)
-                await connection.send(message)
-
-    def _address(self, number: int, mutation: Mutation, states: Sequence[str]) -> bool:
-        """Give a mutation the positions of its states in the names agreed with this connection."""
-        try:
-            mutation.indexes[:] = self.machine.agreed_indexes(states)
-        except MachineError as error:
-            waiting = self._pending.take(number)
-            if isinstance(waiting, PendingCall):
-                waiting.fail(error)
-            return False
-        mutation.welcome = 0
-        return True
-
-    def outcome(self, outcome: Outcome) -> None:
-        """A call has its outcome."""
-        waiting = self._pending.get(outcome.id)
-        if isinstance(waiting, Result):
-            if outcome.result != Outcome.QUEUED:
-                self._pending.take(outcome.id)
-                self.machine.settle(waiting, _FINAL.get(outcome.result, CANCELED))
-        elif waiting is not None:
-            self._answer(waiting, outcome)
-
-    def _answer(self, waiting: PendingCall, outcome: Outcome) -> None:
-        if outcome.result == Outcome.QUEUED:
-            result = self.machine.queued(outcome.queue_tick)
-            self._pending.replace(outcome.id, result)
-        else:
-            result = _FINAL.get(outcome.result, CANCELED)
-            self._pending.take(outcome.id)
-        if outcome.result == Outcome.REFUSED:
-            waiting.fail(raised(outcome.fault, self._name))
-        elif not waiting.future.done():
-            waiting.future.set_result(result)
+                try:
+                    await connection.send(message)
+                except MessageTooLarge as too_large:
+                    self._fail(number, too_large)
 
     def matched(self, token: int) -> None:
         """A state began with the arguments of a subscription."""
@@ -333,7 +175,7 @@ class Caller:
         """A subscription cannot be made."""
         self._refuse(refusal.id, raised(refusal.fault, self._name))
 
-    def _refuse(self, token: int, error: MachineError) -> None:
+    def _refuse(self, token: int, error: GridError | MachineError) -> None:
         wait = self._subscriptions.take(token)
         if wait is not None:
             self.machine.refused(wait, error)

@@ -49,9 +49,23 @@ class PendingCalls(Generic[M, W]):
         number, self._next = self._next, self._next + 1
         return number
 
-    def add(self, number: int, message: M, waiting: W) -> None:
-        """Keep a call until it is taken."""
-        self._calls[number] = message, waiting
+    def add(self, number: int, message: M, waiting: W, epoch: int | None = None) -> int:
+        """Keep a call until it is taken.
+
+        Args:
+            number: of the call.
+            message: of the call.
+            waiting: for its outcome.
+            epoch: of the source that it is about to be sent to; None: it is not yet sent.
+
+        Returns:
+            As `done`.
+        """
+        calls = self._calls
+        calls[number] = message, waiting
+        if epoch is not None:
+            self._sent[number] = epoch
+        return next(iter(calls)) - 1
 
     def sent(self, number: int, epoch: int) -> None:
         """Note that a call is on its way to the source of an epoch."""
@@ -125,10 +139,12 @@ class KeptOutcomes(Generic[O]):
 
     def forget(self, done: int) -> None:
         """Forget the outcomes of all calls up to this number: the mirror has received them."""
-        if done > self._done:
-            self._done = done
-            for number in [one for one in self._kept if one <= done]:
-                del self._kept[number]
+        if done <= self._done:
+            return
+        self._done = done
+        kept = self._kept
+        while kept and (first := next(iter(kept))) <= done:  # they are nearly in order
+            del kept[first]
 
 
 class Sources(Generic[O]):

@@ -27,15 +27,20 @@ import random
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 import grid
-from grid.errors import GridError, RequestFailed
+from grid.deadline import check_timeout
+from grid.errors import GridError, RequestFailed, SecurityError
+from grid.errors import InvalidArgument as InvalidSetting
+from grid.numbers import check_count, check_seconds
+from grid.registry.names import check_name
 from machine.core.machine import Machine
 from machine.errors import InvalidArgument, MachineError
-from machine.schema.schema import Schema
+from machine.schema.schema import Schema, as_schema
 from machine.waits.wait import Wait
 from rpc.machine_pb2 import Hello
+from rpc.machines.access import check_states
 from rpc.machines.backoff import Backoff, RetryPolicy
 from rpc.machines.caller import Caller
 from rpc.machines.connection import Connection
@@ -52,18 +57,27 @@ from rpc.machines.messages import VERSION, microseconds
 from rpc.machines.mirror import Mirror
 from rpc.machines.payloads import Payload, Progress
 from rpc.machines.remote_machine import RemoteMachine
+from rpc.machines.settings import check_callable, check_functions, check_list, check_text
 from rpc.machines.states import ClientStates
 
 __all__ = ["Client"]
 
-S = TypeVar("S")
+if TYPE_CHECKING:  # a variable with a default, which the library has from Python 3.13 on
+    from typing_extensions import TypeVar
+
+    S = TypeVar("S", default=Any)
+else:
+    from typing import TypeVar
+
+    S = TypeVar("S")
 
 _log = logging.getLogger("rpc.client")
-_FATAL = (AccessDenied, ProtocolError, SourceGone)
+_FATAL = (AccessDenied, InvalidArgument, ProtocolError, SecurityError, SourceGone)
 _REFUSALS: dict[str, type[MachineError]] = {
     "NOT_FOUND": SourceGone,
     "PERMISSION_DENIED": AccessDenied,
     "FAILED_PRECONDITION": ProtocolError,
+    "INVALID_ARGUMENT": InvalidArgument,
 }
 
 
@@ -92,6 +106,11 @@ class Client(Generic[S]):
         on_progress: called with each piece of a payload.
         payload_limit: bytes of all unfinished payloads.
 
+    Raises:
+        InvalidArgument: an argument is none of these, or `allowed` or `skipped` has a state
+            that `states` does not.
+        InvalidName: no mailbox can have this name.
+
     Attributes:
         mach: the client's own life, with the states `ClientStates`.
     """
@@ -117,10 +136,26 @@ class Client(Generic[S]):
         on_progress: Callable[[Progress], object] | None = None,
         payload_limit: int = 64 * 1024 * 1024,
     ) -> None:
-        if not (timeout > 0 and connect_timeout > 0):
-            raise InvalidArgument("timeout and connect_timeout must be more than 0 seconds")
+        if isinstance(client, grid.sync.Client) or not callable(getattr(client, "stream", None)):
+            raise InvalidSetting("client", client, "a grid.Client; rpc.sync takes a blocking one")
+        if not isinstance(retry, RetryPolicy):
+            raise InvalidSetting("retry", retry, "an rpc.RetryPolicy")
+        check_name(name, "mailbox")
+        check_text("token", token)
+        check_list("allowed", allowed)
+        check_list("skipped", skipped)
+        check_callable("on_payload", on_payload)
+        check_callable("on_progress", on_progress)
+        functions = check_functions("getters", getters)
+        check_seconds("timeout", timeout, zero=False)
+        check_seconds("connect_timeout", connect_timeout, zero=False)
+        check_count("payload_limit", payload_limit)
+        if states is not None:
+            names = as_schema(states).names
+            check_states("allowed", allowed, names, name)
+            check_states("skipped", skipped, names, name)
         self.name = name
-        self.id = f"rc-{secrets.token_hex(8)}" if mirror is None else mirror
+        self.id: str = f"rc-{secrets.token_hex(8)}" if mirror is None else mirror
         self.mach: Machine[ClientStates] = Machine(ClientStates, id=self.id)
         self._grid = client
         self._hello = Hello(
@@ -149,7 +184,7 @@ class Client(Generic[S]):
             on_payload,
             on_progress,
         )
-        self._functions = OfferedFunctions(getters or {})
+        self._functions = OfferedFunctions(functions)
         self._living: asyncio.Task[None] | None = None
         self._error: GridError | MachineError | None = None
 
@@ -167,7 +202,7 @@ class Client(Generic[S]):
 
     @property
     def last_heard(self) -> float:
-        """When anything came from the source, in seconds of the loop's clock."""
+        """Time of the last message from the source, in seconds of the loop's clock."""
         return self._caller.last_heard
 
     @property
@@ -190,10 +225,13 @@ class Client(Generic[S]):
 
         Raises:
             AccessDenied, ProtocolError, SourceGone: the source refuses, for good.
+            InvalidArgument: as well, for it has no such state (`allowed`, `skipped`).
             CallTimeout: it could not be reached in time; the text names the last failure.
                 The attempts go on until `close`.
             GridError: it could not be reached, and the attempts were given up.
         """
+        if timeout is not None:
+            check_timeout(timeout)
         if self._living is None:
             self.mach.add("Start")
             self._living = asyncio.create_task(self._live(), name=f"rpc client {self.name}")

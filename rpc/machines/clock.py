@@ -31,6 +31,7 @@ __all__ = [
     "advance",
     "check_of",
     "difference",
+    "fill_difference",
     "from_snapshot",
     "sealed",
     "whole",
@@ -60,15 +61,19 @@ class Clock:
 
     def __init__(self, ticks: array[int], queue_tick: int, machine_tick: int, check: int) -> None:
         self.ticks = ticks
-        self.queue_tick = queue_tick
-        self.machine_tick = machine_tick
-        self.check = check
+        self.queue_tick: int = queue_tick
+        self.machine_tick: int = machine_tick
+        self.check: int = check
 
     @classmethod
     def of(cls, ticks: Iterable[int], queue_tick: int = 0, machine_tick: int = 0) -> Clock:
         """The clock with these ticks, and its check."""
         own = array("Q", ticks)
-        return cls(own, queue_tick, machine_tick, check_of(own, queue_tick, machine_tick))
+        if _MOST_SIGNIFICANT_FIRST:
+            check = check_of(own, queue_tick, machine_tick)
+        else:  # as there, without a call
+            check = crc32(own, crc32(_two(queue_tick, machine_tick)))
+        return cls(own, queue_tick, machine_tick, check)
 
     def __repr__(self) -> str:
         return f"<Clock {list(self.ticks)} queue {self.queue_tick} machine {self.machine_tick}>"
@@ -106,22 +111,29 @@ def difference(before: Clock, after: Clock) -> ClockMsg:
     Raises:
         ClockDamaged: `after` cannot be reached by increments; send a snapshot.
     """
+    message = ClockMsg()
+    fill_difference(message, before, after)
+    return message
+
+
+def fill_difference(message: ClockMsg, before: Clock, after: Clock) -> None:
+    """Write a difference into an empty message. Raises as `difference` does."""
     old, new = before.ticks, after.ticks
     if len(old) != len(new) or before.machine_tick != after.machine_tick:
         raise ClockDamaged("the clocks are of different names or imports")
     passed = after.queue_tick - before.queue_tick
     if passed < 0:
         raise ClockDamaged("the later clock has a smaller queue tick")
-    message = ClockMsg()
     message.queue_tick = passed
-    if old != new:
-        steps = [(at, tick - old[at]) for at, tick in enumerate(new) if tick != old[at]]
-        indexes, increments = zip(*steps, strict=True)
-        if min(increments) < 0:
-            raise ClockDamaged("the later clock has smaller ticks")
-        message.indexes.extend(indexes)
-        message.increments.extend(increments)
-    return message
+    if old == new:
+        return
+    indexes, increments = message.indexes, message.increments
+    for at, tick in enumerate(new):  # no comprehension: it would be a frame for each update
+        if tick != old[at]:
+            if tick < old[at]:
+                raise ClockDamaged("the later clock has smaller ticks")
+            indexes.append(at)
+            increments.append(tick - old[at])
 
 
 def advance(clock: Clock, message: ClockMsg, epoch: int) -> Clock:

@@ -31,6 +31,7 @@ from rpc.machines.errors import NotConnected, ProtocolError
 from rpc.machines.functions import OfferedFunctions
 from rpc.machines.messages import VERSION, raised
 from rpc.machines.mirror import Change, Decision, Mirror, Resynchronise
+from rpc.machines.neighbour import Neighbour
 from rpc.machines.payload_exchange import PayloadExchange
 from rpc.machines.payloads import Assembler, Payload, Progress
 from rpc.machines.streams import MirrorStream
@@ -90,6 +91,7 @@ class Connection:
         limit: bytes of a payload.
 
     Attributes:
+        in_process: the source may be asked without messages; see `neighbour`.
         welcomes: how many welcomes have followed the first; the number of the agreed names.
         start: runs work until the connection ends at the latest.
     """
@@ -103,6 +105,7 @@ class Connection:
         limit: int,
     ) -> None:
         self.welcomes = 0
+        self.in_process = stream.in_process
         self._stream = stream
         self._mirror = mirror
         self._owner = owner
@@ -111,6 +114,7 @@ class Connection:
             "the source", Assembler(limit), owner.payload, owner.progress
         )
         self._sending = asyncio.Lock()
+        self._held_up = 0  # messages that wait for their turn
         self._loop = asyncio.get_running_loop()
         self._again: asyncio.TimerHandle | None = None
         self._work = Work("mirror", _failed)
@@ -150,12 +154,23 @@ class Connection:
 
     def send_nowait(self, message: ToSource) -> bool:
         """Send a message if nothing waits before it; False if `send` has to. Raises as `send`."""
-        return not self._sending.locked() and self._stream.send_nowait(message)
+        return not self._held_up and self._stream.send_nowait(message)
+
+    def neighbour(self) -> Neighbour | None:
+        """The source, if it is in this process and nothing is under way to it or from it."""
+        if self._held_up:
+            return None
+        shared = self._stream.shared()
+        return shared if isinstance(shared, Neighbour) else None
 
     async def send(self, message: ToSource) -> None:
         """Send a message in its turn. Raises as `grid.Stream.send` does."""
-        async with self._sending:
-            await self._stream.send(message)
+        self._held_up += 1
+        try:
+            async with self._sending:
+                await self._stream.send(message)
+        finally:
+            self._held_up -= 1
 
     async def close(self) -> None:
         """End the stream; `run` returns."""
@@ -224,7 +239,9 @@ class Connection:
 
     def _take_outcome(self, message: Outcome) -> None:
         if message.HasField("clock"):
-            self._decide(self._mirror.update(message.clock))
+            decision = self._mirror.update(message.clock)
+            if decision is not None:
+                self._decide(decision)
         self._owner.outcome(message)
 
     def _take_step(self, message: Step) -> None:
@@ -264,7 +281,7 @@ class Connection:
         self._owner.refused(refusal)
 
     async def _answer(self, call: Call) -> None:
-        await self.send(ToSource(value=await self._functions.answer(call)))
+        await self._functions.respond(call, lambda value: self.send(ToSource(value=value)))
 
 
 def _failed(error: BaseException) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from rpc.machine_pb2 import ClockMsg, Snapshot
-from rpc.machines.clock import Clock, ClockDamaged, difference, sealed, whole
+from rpc.machines.clock import Clock, ClockDamaged, difference, fill_difference, sealed, whole
 
 __all__ = ["Differences", "Feed", "Projection", "PushTimes"]
 
@@ -26,27 +26,28 @@ class Projection:
         names: of these states, in the order of the machine.
         indexes: their positions in the machine.
         shallow: only activity is shown: a tick grows by one each time it changes.
+        key: equal to that of equal projections.
     """
 
-    __slots__ = ("_hash", "_of_all", "indexes", "names", "shallow")
+    __slots__ = ("_of_all", "indexes", "key", "names", "shallow")
 
     def __init__(
         self, names: tuple[str, ...], indexes: tuple[int, ...], shallow: bool, of_all: bool
     ) -> None:
-        self.names = names
-        self.indexes = indexes
-        self.shallow = shallow
+        self.names: tuple[str, ...] = names
+        self.indexes: tuple[int, ...] = indexes
+        self.shallow: bool = shallow
         self._of_all = of_all and not shallow
-        self._hash = hash((names, indexes, shallow))  # once: it is the key of each clock
+        # A text has its hash: the key of each clock is not hashed again.
+        self.key = f"{shallow} {indexes} {' '.join(names)}"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Projection):
             return NotImplemented
-        mine, theirs = (self.names, self.indexes), (other.names, other.indexes)
-        return mine == theirs and self.shallow == other.shallow
+        return self.key == other.key
 
     def __hash__(self) -> int:
-        return self._hash
+        return hash(self.key)
 
     @classmethod
     def of(
@@ -86,9 +87,14 @@ class Projection:
 
 
 class Differences:
-    """The messages between clocks, each made once for all mirrors that need it."""
+    """The messages between clocks, each made once for all mirrors that need it.
+
+    Attributes:
+        shared: False while there is one mirror, so that no message is needed again.
+    """
 
     def __init__(self) -> None:
+        self.shared = True
         self._made: dict[tuple[int, int], tuple[Clock, Clock, ClockMsg]] = {}
 
     def between(self, before: Clock, after: Clock) -> ClockMsg:
@@ -120,7 +126,7 @@ class Feed:
 
     def __init__(self, clock: Clock, epoch: int, differences: Differences) -> None:
         self.base = clock
-        self.epoch = epoch
+        self.epoch: int = epoch
         self.sequence = 0
         self._differences = differences
 
@@ -146,20 +152,35 @@ class Feed:
             A snapshot if no update leads to the clock; `message` is empty then.
         """
         base = self.base
-        if clock is base or clock == base:
+        if clock is base or (clock.check == base.check and clock == base):
             return None
-        try:
-            shared = self._differences.between(base, clock)
-        except ClockDamaged:  # an import
-            return self.snapshot(clock)
         if message is None:
             message = ClockMsg()
-        message.MergeFrom(shared)
+        try:
+            if self._differences.shared:
+                message.MergeFrom(self._differences.between(base, clock))
+            else:
+                fill_difference(message, base, clock)
+        except ClockDamaged:  # an import
+            message.Clear()
+            return self.snapshot(clock)
         self.sequence += 1
         message.sequence = self.sequence
         message.check = sealed(clock.check, self.epoch, self.sequence)
         self.base = clock
         return message
+
+    def hand_over(self, clock: Clock) -> bool:
+        """Number a clock that the mirror takes over as it is; False if it needs a snapshot."""
+        base = self.base
+        if clock is base:
+            return True
+        if clock.machine_tick != base.machine_tick or len(clock.ticks) != len(base.ticks):
+            return False
+        if clock != base:
+            self.sequence += 1
+            self.base = clock
+        return True
 
     def snapshot(self, clock: Clock) -> Snapshot:
         """A whole clock, on which the next update is built."""
@@ -169,7 +190,7 @@ class Feed:
 
 
 class PushTimes:
-    """When a mirror is sent a change that it did not ask for itself.
+    """Times at which a mirror is sent changes that it did not ask for itself.
 
     The first change after a pause goes at once, the following ones not before
     the interval has passed, so that in t seconds at most t/interval + 1 leave,
@@ -182,7 +203,7 @@ class PushTimes:
     __slots__ = ("_due", "_last", "interval")
 
     def __init__(self, interval: float) -> None:
-        self.interval = interval
+        self.interval: float = interval
         self._last = float("-inf")
         self._due: float | None = None
 

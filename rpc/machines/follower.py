@@ -90,8 +90,10 @@ class Follower:
 
     def changed(self, change: Change) -> None:
         """See `MirrorOwner`."""
-        self._caller.machine.apply(self._mirror.clock, change.restarted)
-        self._caller.synchronised()
+        caller = self._caller
+        caller.machine.apply(self._mirror.clock, change.restarted)
+        if caller.waits_for_snapshots:
+            caller.synchronised()
 
     def outcome(self, outcome: Outcome) -> None:
         """See `MirrorOwner`."""

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
+from grid.aio import USER_ERRORS, being_cancelled
+from grid.errors import MessageTooLarge
 from machine.errors import MachineError
 from rpc.machine_pb2 import Call, Value
 from rpc.machines.errors import AccessDenied, ProtocolError, UnknownCall
@@ -49,8 +51,14 @@ class OfferedFunctions:
         """The names that the other side may call."""
         return list(self._functions)
 
-    async def answer(self, call: Call) -> Value:
-        """Call a function; its answer or its error."""
+    async def respond(self, call: Call, send: Callable[[Value], Awaitable[None]]) -> None:
+        """Call a function and send its answer, or its error, or that the answer is too large."""
+        try:
+            await send(await self._answer(call))
+        except MessageTooLarge as error:
+            await send(Value(id=call.id, fault=fault_of(error)))
+
+    async def _answer(self, call: Call) -> Value:
         value = Value(id=call.id)
         if self._running >= _MOST_AT_ONCE:
             text = f"{_MOST_AT_ONCE} calls run for this caller; {call.name!r} was not called"
@@ -62,7 +70,9 @@ class OfferedFunctions:
             if inspect.isawaitable(answer):
                 answer = await answer
             value.value.CopyFrom(to_scalar(answer))
-        except Exception as error:  # noqa: BLE001 - the caller gets it
+        except USER_ERRORS as error:  # the caller gets it
+            if isinstance(error, asyncio.CancelledError) and being_cancelled():
+                raise
             value.fault.CopyFrom(fault_of(error))
         finally:
             self._running -= 1

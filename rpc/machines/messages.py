@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
+from grid.errors import InvalidArgument as InvalidSetting
+from grid.numbers import check_seconds
 from machine.core.mutation import Source
 from machine.errors import InvalidArgument, MachineError
 from machine.rules.kinds import Kind
@@ -61,6 +63,7 @@ _CODES: dict[str, type[MachineError]] = {
     "unknown-call": UnknownCall,
 }
 _LONGEST_TEXT = 4096
+_LONGEST_INTERVAL = 3600
 
 
 def names_hash(names: Iterable[str]) -> int:
@@ -125,10 +128,10 @@ def microseconds(seconds: float) -> int:
     """An interval as messages have it.
 
     Raises:
-        InvalidArgument: it is negative, or too long.
+        InvalidArgument: it is no number of seconds, negative, or too long.
     """
-    if not 0 <= seconds < 4000:
-        raise InvalidArgument(f"interval must be 0 to 4000 seconds, not {seconds!r}")
+    if check_seconds("interval", seconds) > _LONGEST_INTERVAL:
+        raise InvalidSetting("interval", seconds, f"{_LONGEST_INTERVAL} seconds at most")
     return max(1, round(seconds * 1e6)) if seconds else 0
 
 

@@ -135,6 +135,20 @@ class Mirror:
         self._note(message)
         return Change(before, clock.ticks)
 
+    def take_over(self, clock: Clock, sequence: int) -> Change | None:
+        """Take over a clock of a source in this process, which is the next update.
+
+        Args:
+            clock: of the source, after the one that is known here.
+            sequence: its number; None is returned if it is the last that was applied.
+        """
+        if sequence == self.sequence:
+            return None
+        before, self.clock = self.clock.ticks, clock
+        self.sequence = sequence
+        self._applied.clear()  # it has no check, and cannot be repeated
+        return Change(before, clock.ticks)
+
     def snapshot(self, message: Snapshot) -> Decision:
         """Take over a snapshot that was asked for, or that the source sent by itself."""
         if message.sequence <= self.sequence:

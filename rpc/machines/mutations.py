@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from machine.waits.result import Result
+from grid.aio import USER_ERRORS
+from machine.waits.result import EXECUTED, Result
 from rpc.machine_pb2 import Fault, Mutation, Outcome
 from rpc.machines.access import Access
 from rpc.machines.calls import KeptOutcomes
 from rpc.machines.errors import AccessDenied, ProtocolError, RemoteError
 from rpc.machines.messages import KINDS, fault_of, source_from
+from rpc.machines.neighbour import Request
 from rpc.machines.source import SourceMachine
 from rpc.machines.values import from_values
 
 __all__ = ["KeptOutcome", "Mutations"]
+
+_log = logging.getLogger("rpc.server")
 
 _MOST_KEPT = 65_536  # outcomes that one mirror has not acknowledged
 
@@ -100,6 +106,31 @@ class Mutations:
         self._kept.end(number, outcome)
         return outcome
 
+    def carry_out(self, request: Request) -> tuple[Result | None, Fault | None]:
+        """Carry a mutation of this process out: the result of the machine, or why it is refused."""
+        try:
+            self._check_access(request.called)
+            result = self._source.mutate(request.kind, request.called, request.args, request.origin)
+        except USER_ERRORS as error:
+            return None, self._fault(error)
+        assert isinstance(result, Result)  # noqa: S101 - of a relay it is not asked for
+        return result, None
+
+    def keep(self, number: int, result: Result | None, fault: Fault | None) -> KeptOutcome:
+        """Keep the outcome of a mutation that was carried out so, for messages.
+
+        Args:
+            number: of the call.
+            result: of the machine, or
+            fault: why it was refused.
+        """
+        self._kept.begin(number)
+        kept = KeptOutcome(number, Outcome.REFUSED, fault=fault)
+        if result is not None:
+            kept.take(result)
+        self._kept.end(number, kept)
+        return kept
+
     async def arrive(self, kept: KeptOutcome) -> None:
         """Wait for the outcome of a call that a relay has passed on."""
         relayed = kept.relayed
@@ -123,8 +154,10 @@ class Mutations:
     def _carried_out(self, mutation: Mutation, names: tuple[str, ...]) -> KeptOutcome:
         try:
             result = self._run(mutation, names)
-        except Exception as error:  # noqa: BLE001 - the caller gets it
-            return KeptOutcome(mutation.id, Outcome.REFUSED, fault=fault_of(error))
+        except USER_ERRORS as error:
+            return KeptOutcome(mutation.id, Outcome.REFUSED, fault=self._fault(error))
+        if result is EXECUTED:  # the usual one
+            return KeptOutcome(mutation.id, Outcome.EXECUTED)
         kept = KeptOutcome(mutation.id, Outcome.QUEUED)
         if isinstance(result, Result):
             kept.take(result)
@@ -132,29 +165,37 @@ class Mutations:
             kept.relayed = result
         return kept
 
+    def _fault(self, error: BaseException) -> Fault:
+        # The caller gets it. What is no `Exception` left a handler: it would end whatever has
+        # called this, such as the connection that others share, and the machine did not log it.
+        if not isinstance(error, Exception):
+            _log.error("a mutation of mirror %r failed", self._mirror, exc_info=error)
+        return fault_of(error)
+
     def _run(self, mutation: Mutation, names: tuple[str, ...]) -> Result | asyncio.Task[Result]:
-        called = _called(mutation, names)
+        indexes = mutation.indexes
+        try:
+            called = tuple(map(names.__getitem__, indexes))
+        except IndexError:
+            text = f"there is no state {max(indexes)} of {len(names)}"
+            raise ProtocolError(text) from None
         kind = KINDS.get(mutation.kind)
         if kind is None:
             raise ProtocolError(f"there is no mutation of kind {mutation.kind}")
-        access = self._access
-        if access.mutate is not None and (refused := access.refused(called)):
-            raise AccessDenied(f"mirror {self._mirror!r} may not mutate {', '.join(refused)}")
+        if self._access.mutate is not None:
+            self._check_access(called)
         args = from_values(mutation.args) if mutation.HasField("args") else None
-        origin = source_from(mutation)
+        origin = source_from(mutation) if mutation.HasField("origin") else None
         if mutation.HasField("error"):
             error = RemoteError(mutation.error.type, mutation.error.text)
             return self._source.add_error(called, error, args, origin)
         return self._source.mutate(kind, called, args, origin)
 
+    def _check_access(self, called: Sequence[str]) -> None:
+        refused = self._access.refused(called)
+        if refused:
+            raise AccessDenied(f"mirror {self._mirror!r} may not mutate {', '.join(refused)}")
+
 
 def _result_of(result: Result) -> Outcome.Result:
     return Outcome.EXECUTED if result.executed else Outcome.CANCELED
-
-
-def _called(mutation: Mutation, names: tuple[str, ...]) -> list[str]:
-    indexes = mutation.indexes
-    try:
-        return [names[at] for at in indexes]
-    except IndexError:
-        raise ProtocolError(f"there is no state {max(indexes)} of {len(names)}") from None

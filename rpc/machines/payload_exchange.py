@@ -7,11 +7,12 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 
+from grid.aio import USER_ERRORS, being_cancelled
 from machine.errors import MachineError
 from rpc.machine_pb2 import Payload as Piece
 from rpc.machine_pb2 import Receipt
 from rpc.machines.messages import fault_of, raised
-from rpc.machines.payloads import Assembler, Payload, Progress, pieces_of
+from rpc.machines.payloads import Assembler, Payload, Progress, check_payload, pieces_of
 
 __all__ = ["PayloadExchange"]
 
@@ -56,10 +57,12 @@ class PayloadExchange:
             on_progress: called after each piece.
 
         Raises:
+            InvalidArgument, NotPlainData: nothing was sent; see `check_payload`.
             PayloadTooLarge: over the limit of the other side; the rest is not sent.
             RemoteError: the receiver's function for payloads raised.
             MachineError: the error given to `end`.
         """
+        check_payload(payload)
         self._last = number = self._last + 1
         receipt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sent[number] = receipt
@@ -118,7 +121,9 @@ class PayloadExchange:
             taken = None if self._on_payload is None else self._on_payload(payload)
             if inspect.isawaitable(taken):
                 await taken
-        except Exception as error:  # noqa: BLE001 - the sender hears of it, and the stream goes on
+        except USER_ERRORS as error:  # the sender hears of it, and the stream goes on
+            if isinstance(error, asyncio.CancelledError) and being_cancelled():
+                raise
             _log.exception("the function for payloads raised")
             receipt.fault.CopyFrom(fault_of(error))
         return receipt

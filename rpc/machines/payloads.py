@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from grid.errors import InvalidArgument
 from rpc.machine_pb2 import Payload as Piece
-from rpc.machines.errors import PayloadTooLarge, ProtocolError
+from rpc.machines.errors import NotPlainData, PayloadTooLarge, ProtocolError
 
-__all__ = ["PIECE", "Assembler", "Payload", "Progress", "pieces_of"]
+__all__ = ["PIECE", "Assembler", "Payload", "Progress", "check_payload", "pieces_of"]
 
 PIECE = 64 * 1024  # bytes
 _MOST_AT_ONCE = 64
@@ -51,6 +52,26 @@ class Progress:
     name: str
     done: int
     size: int
+
+
+def check_payload(payload: object) -> None:
+    """Raise unless it is a payload whose name, data and metadata can be sent.
+
+    Raises:
+        InvalidArgument: it is no `Payload`, or has no name.
+        NotPlainData: one of its parts cannot be sent.
+    """
+    if not isinstance(payload, Payload):
+        raise InvalidArgument("payload", payload, "an rpc.Payload")
+    if payload.name == "":
+        raise InvalidArgument("the name of a payload", payload.name, "a text that is not empty")
+    if not isinstance(payload.data, bytes):
+        kind = type(payload.data).__name__
+        raise NotPlainData(f"the data of payload {payload.name!r} are of type {kind}, not bytes")
+    try:
+        next(pieces_of(0, Payload(payload.name, b"", payload.metadata, payload.type_name)))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise NotPlainData(f"payload {payload.name!r} cannot be sent: {error}") from error
 
 
 def pieces_of(number: int, payload: Payload) -> Iterator[Piece]:

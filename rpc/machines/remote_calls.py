@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from machine.core.mutation import Source
@@ -26,7 +26,7 @@ class RemoteCalls(Protocol):
 
     @property
     def last_heard(self) -> float:
-        """When anything came from the source."""
+        """Time of the last message from the source, in seconds of the loop's clock."""
 
     def on_disconnected(self, tell: Callable[[], None]) -> Callable[[], None]:
         """Call a function each time the connection has ended; returns what ends that."""
@@ -34,7 +34,7 @@ class RemoteCalls(Protocol):
     async def mutate(
         self,
         kind: Kind,
-        states: Sequence[str],
+        states: tuple[str, ...],
         args: object = None,
         source: From = None,
         error: Fault | None = None,
@@ -43,7 +43,7 @@ class RemoteCalls(Protocol):
         """Carry a mutation out at the source."""
 
     async def notify(
-        self, kind: Kind, states: Sequence[str], args: object = None, source: From = None
+        self, kind: Kind, states: tuple[str, ...], args: object = None, source: From = None
     ) -> None:
         """Send a mutation whose result is not told."""
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
+from grid.errors import GridError
 from machine.core.bindings import bind_tracer, detach_tracer
 from machine.core.mutation import Mutation, values_of
 from machine.core.tracer import Tracer
@@ -35,7 +36,7 @@ from rpc.machines.clock import Clock
 from rpc.machines.errors import ProtocolError, SourceRestarted
 from rpc.machines.messages import KINDS, fault_of
 from rpc.machines.remote_calls import From, RemoteCalls
-from rpc.machines.views import active_positions, move_between, trace
+from rpc.machines.views import AgreedNames, active_positions, move_between, trace
 
 __all__ = ["RemoteMachine"]
 
@@ -55,7 +56,7 @@ class RemoteMachine(When, Generic[S]):
         restarts: the number of times that the ticks of the source have begun again.
     """
 
-    __slots__ = ("_agreed", "_calls", "_of_epoch", "_positions", "_transitions", "restarts", "tags")
+    __slots__ = ("_agreed", "_calls", "_of_epoch", "_transitions", "restarts", "tags")
 
     def __init__(
         self,
@@ -65,11 +66,10 @@ class RemoteMachine(When, Generic[S]):
         tags: tuple[str, ...] = (),
     ) -> None:
         super().__init__(relations_of(schema), id)
-        self.tags = tags
+        self.tags: tuple[str, ...] = tags
         self.restarts = 0
         self._calls = calls
-        self._agreed: dict[str, int] = {}
-        self._positions: list[int] | None = None  # of the agreed names here; None: the same
+        self._agreed = AgreedNames((), self.names)
         self._of_epoch: WeakSet[Wait] = WeakSet()
         self._transitions = 0
         self._m_unobserved = False
@@ -83,13 +83,13 @@ class RemoteMachine(When, Generic[S]):
 
     @property
     def last_heard(self) -> float:
-        """When anything came from the source, in seconds of the loop's clock."""
+        """Time of the last message from the source, in seconds of the loop's clock."""
         return self._calls.last_heard
 
     @property
     def mirrored(self) -> tuple[str, ...]:
         """The states that are mirrored; others of the schema are not known."""
-        return tuple(self._agreed)
+        return self._agreed.names
 
     def on_disconnected(self, tell: Callable[[], None]) -> Callable[[], None]:
         """Call a function each time the connection has ended; returns what ends that."""
@@ -133,6 +133,7 @@ class RemoteMachine(When, Generic[S]):
         Raises:
             UnknownState, NotPlainData: nothing was sent.
             AccessDenied, InvalidArgument: the source refused; nothing was done.
+            MessageTooLarge: the arguments are over the size limit; nothing was sent.
             CallTimeout, SourceGone: it may have been carried out.
         """
         return await self._calls.mutate(
@@ -269,16 +270,15 @@ class RemoteMachine(When, Generic[S]):
 
     # -- for the client --------------------------------------------------------------------
 
-    def agreed_indexes(self, states: Sequence[str]) -> list[int]:
+    def agreed_indexes(self, states: tuple[str, ...]) -> tuple[int, ...]:
         """The positions of states in the agreed list.
 
         Raises:
             UnknownState: one is not in the schema.
             InvalidArgument: one is not mirrored.
         """
-        agreed = self._agreed
         try:
-            return [agreed[name] for name in states]
+            return self._agreed.indexes(states)
         except KeyError as missing:
             (name,) = self._m_names((missing.args[0],))
             raise InvalidArgument(f"{name} is not among the states that are mirrored") from None
@@ -287,16 +287,17 @@ class RemoteMachine(When, Generic[S]):
         """Take over the names that positions in updates refer to."""
         if tuple(schema.names) != self.names:
             self._m_relations = relations_of(schema)
-        self._agreed = {name: at for at, name in enumerate(names)}
-        here = self._m_relations.index
-        self._positions = None if tuple(names) == self.names else [here[one] for one in names]
+        self._agreed = AgreedNames(names, self.names)
 
     def apply(self, clock: Clock, restarted: bool) -> None:
         """Take over a clock of the source."""
-        before, after = self._m_ticks, self._spread(clock)
+        before = self._m_ticks
+        agreed, relations = self._agreed, self._m_relations
+        after = clock.ticks if agreed.same else agreed.spread(clock.ticks)
         if len(before) != len(after):  # of another schema
             before, restarted = zeros(len(after)), True
-        config = self._m_relations.configuration(self._active_of(after))
+        active = active_positions(relations, after, partial=agreed.partial)
+        config = relations.configuration(active)
         self._m_ticks, self._m_config, self._m_active = after, config, config.active
         self._m_queue_tick, self.machine_tick = clock.queue_tick, clock.machine_tick
         self._m_thread = threading.get_ident()
@@ -340,9 +341,9 @@ class RemoteMachine(When, Generic[S]):
         """The result of a mutation that the source has queued."""
         return Result(tick, Wait(f"queue tick {tick} of {self.id}"))
 
-    def refused(self, wait: Wait, error: MachineError) -> None:
+    def refused(self, wait: Wait, error: GridError | MachineError) -> None:
         """The source does not look for the arguments of a wait."""
-        wait._fail(error)
+        wait._end(error)
 
     def abandon(self, result: Result, error: BaseException) -> None:
         """The outcome of a queued mutation will not come."""
@@ -361,7 +362,7 @@ class RemoteMachine(When, Generic[S]):
         """Tell tracers of one transition of the source, whose clock has been applied."""
         if not self._m_tracers:
             return
-        names = tuple(self._agreed)
+        names = self._agreed.names
         called = tuple(names[at] for at in step.called if at < len(names))
         kind = KINDS.get(step.kind)
         if kind is None:
@@ -373,25 +374,10 @@ class RemoteMachine(When, Generic[S]):
 
     # -- inside ----------------------------------------------------------------------------
 
-    def _spread(self, clock: Clock) -> array[int]:
-        """The ticks in the order of the names here; 0 for states that are not mirrored."""
-        if self._positions is None:
-            return clock.ticks
-        ticks = zeros(len(self.names))
-        for at, tick in zip(self._positions, clock.ticks, strict=True):
-            ticks[at] = tick
-        return ticks
-
-    def _active_of(self, ticks: array[int]) -> tuple[int, ...]:
-        return active_positions(self._m_relations, ticks, partial=self._partial)
-
-    @property
-    def _partial(self) -> bool:
-        return self._positions is not None and len(self._positions) != len(self.names)
-
     def _transition_of(
         self, mutation: Mutation, before: array[int], after: array[int]
     ) -> Transition:
-        move = move_between(self._m_relations, mutation, before, after, partial=self._partial)
+        partial = self._agreed.partial
+        move = move_between(self._m_relations, mutation, before, after, partial=partial)
         self._transitions += 1
         return Transition.mirrored(self, mutation, move, before, after, self._transitions)

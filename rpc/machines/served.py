@@ -1,44 +1,31 @@
-"""One mirror that is connected: its requests are carried out, and it is kept up to date.
-
-Everything that is sent to a mirror goes through one lock, which is held while a
-message is built and sent: so the numbers of updates are in the order of the
-stream, and an outcome carries all that changed before it. A mirror that does not
-read holds up its own stream and nothing else; what it missed meanwhile is in the
-next update.
-"""
+"""One mirror that is connected: its requests are carried out, and it is kept up to date."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from google.protobuf.message import Message
 
 from machine.errors import MachineError
-from rpc.machine_pb2 import (
-    ClockMsg,
-    Fault,
-    Hello,
-    Mutation,
-    Snapshot,
-    ToMirror,
-    ToSource,
-)
+from rpc.machine_pb2 import Hello, Mutation, ToMirror, ToSource
 from rpc.machines.access import Access
 from rpc.machines.calls import KeptOutcomes
+from rpc.machines.clock import Clock
 from rpc.machines.errors import NotConnected, ProtocolError, SourceGone
-from rpc.machines.feed import Differences, Feed, Projection, PushTimes
+from rpc.machines.feed import Differences, PushTimes
 from rpc.machines.functions import Function, OfferedFunctions
-from rpc.machines.messages import fault_of, in_frame
+from rpc.machines.messages import fault_of
 from rpc.machines.mutations import KeptOutcome, Mutations
+from rpc.machines.neighbour import Neighbour, Request, Response
 from rpc.machines.payloads import Payload
 from rpc.machines.side_traffic import SideTraffic
 from rpc.machines.source import SourceMachine, TracedStep
 from rpc.machines.source_waits import SourceWaits
-from rpc.machines.steps import step_messages
 from rpc.machines.streams import MirrorStream
-from rpc.machines.welcomes import projection_for, welcome_for
+from rpc.machines.updates import Updates
 from rpc.machines.work import Work
 
 __all__ = ["ServedMirror"]
@@ -65,6 +52,7 @@ class ServedMirror:
 
     Attributes:
         id: of the mirror, as it says.
+        follows_steps: the mirror wants to see each transition.
         pushes: the number of updates that were not part of an outcome.
         side: its calls and payloads.
         waits: its open waits for arguments.
@@ -89,10 +77,9 @@ class ServedMirror:
         self.pushes = 0
         self._source = source
         self._stream = stream
-        self._hello = hello
-        self._access = access
-        self._epoch = epoch
-        self._differences = differences
+        self.follows_steps = hello.mutations
+        self._updates = Updates(source, stream, hello, access, epoch, differences)
+        self._send = self._updates.send
         self._work = Work(f"mirror {self.id}", self._failed)
         self._start = self._work.start
         self._mutations = Mutations(self.id, source, access, kept)
@@ -105,27 +92,15 @@ class ServedMirror:
             self._send,
             self._start,
         )
+        self._updates.calls = self.side.offered
         self.waits = SourceWaits(source, self._send, self._start)
         wanted = hello.interval / 1e6 if hello.HasField("interval") else interval
         self._times = PushTimes(wanted)
         self._loop = asyncio.get_running_loop()
-        self._sending = asyncio.Lock()
         self._due = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._finishing: set[int] = set()  # numbers of queued mutations
         self._late = 0  # outcomes that could not go at once
-        self._steps: list[TracedStep] = []
-        self._fault: BaseException | None = None
-        self._generation = source.generation
-        self._projection = self._project()
-        self._names = [self._projection.names]  # of each welcome, for messages that crossed one
-        clock = source.clock(self._projection, None)
-        self._feed = Feed(clock, source.epoch(epoch), differences)
-
-    @property
-    def follows_steps(self) -> bool:
-        """True if the mirror wants to see each transition."""
-        return self._hello.mutations
 
     async def run(self) -> None:
         """Serve the mirror until its stream ends.
@@ -135,10 +110,10 @@ class ServedMirror:
             ProtocolError: the mirror did not keep to the protocol.
         """
         try:
-            async with self._sending:
-                await self._stream.send(self._welcome(self._hello))
+            await self._updates.open()
             self._start(self._push())
             self._stream.hand_to(self._take_now)
+            self._stream.share(Neighbour(self, contextvars.copy_context()))
             while (message := await self._stream.receive()) is not None:
                 await self._take(message)
         finally:
@@ -155,37 +130,14 @@ class ServedMirror:
         if isinstance(error, MachineError):
             self._start(self.farewell(error))
         else:
-            _log.error("serving mirror %r failed", self.id, exc_info=error)
-            self._start(self._stream.close("serving this mirror failed"))
-
-    def _project(self) -> Projection:
-        return projection_for(self._source, self._hello, self._access)
-
-    def _welcome(self, hello: Hello) -> ToMirror:
-        clock = self._source.clock(self._projection, None)
-        snapshot = self._feed.snapshot(clock)
-        welcome = welcome_for(self._source.machine, hello, self._projection.names, snapshot)
-        welcome.calls.extend(self.side.offered)
-        fault = self._new_fault()
-        if fault is not None:
-            welcome.fault.CopyFrom(fault)
-        return ToMirror(welcome=welcome)
-
-    async def _send(self, message: ToMirror) -> None:
-        async with self._sending:
-            await self._stream.send(message)
+            self._start(self.abort(error))
 
     def changed(self, steps: list[TracedStep]) -> None:
         """Push the change when it is due, unless the mirror has it by an outcome."""
         if self.follows_steps and self._times.interval:
-            self._steps += steps
-        if self._times.set:
-            return
-        if not self._steps and not self._stale():
-            clock = self._source.clock(self._projection, self._feed.base)
-            if self._feed.reached(clock):
-                return
-        self._set_timer(self._times.changed(self._loop.time()))
+            self._updates.steps += steps
+        if not self._times.set and self._updates.pending:
+            self._set_timer(self._times.changed(self._loop.time()))
 
     def redefined(self) -> None:
         """Follow another schema, or another order of names."""
@@ -205,6 +157,11 @@ class ServedMirror:
         await self._send(ToMirror(farewell=fault_of(error)))
         await self._stream.close()
 
+    async def abort(self, error: BaseException) -> None:
+        """End the stream after an error of this side; the mirror may come again."""
+        _log.error("serving mirror %r failed", self.id, exc_info=error)
+        await self._stream.close("serving this mirror failed")
+
     def _set_timer(self, at: float | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -216,61 +173,14 @@ class ServedMirror:
         else:
             self._timer = self._loop.call_at(at, self._due.set)
 
-    def _stale(self) -> bool:
-        """True if the schema has changed since the last welcome."""
-        return self._generation != self._source.generation
-
-    async def _welcome_again(self) -> None:
-        """Send a welcome if the schema has changed; the lock is held."""
-        if not self._stale():
-            return
-        self._generation = self._source.generation
-        self._projection = self._project()
-        self._names.append(self._projection.names)
-        clock = self._source.clock(self._projection, None)
-        self._feed = Feed(clock, self._source.epoch(self._epoch), self._differences)
-        await self._stream.send(self._welcome(Hello(want_schema=True)))
-
     async def _push(self) -> None:
         while True:
             await self._due.wait()
             self._due.clear()
-            async with self._sending:
-                self._times.pushed(self._loop.time())
-                await self._welcome_again()
-                await self._send_fault()  # first: waits that Exception ends raise its error
-                sent = await self._send_steps()
-                message = self._update()
-                if message is not None:
-                    await self._stream.send(in_frame(message))
-                self.pushes += sent or message is not None
+            self.pushes += await self._updates.push(self._pushes)
 
-    async def _send_steps(self) -> bool:
-        """Send all transitions up to now, if the mirror follows them; the lock is held."""
-        if not self.follows_steps:
-            return False
-        self._source.tell()
-        steps, self._steps = self._steps, []
-        states = len(self._source.machine.names)
-        for message in step_messages(steps, self._feed, self._projection, states):
-            await self._stream.send(message)
-        return bool(steps)
-
-    def _update(self, message: ClockMsg | None = None) -> ClockMsg | Snapshot | None:
-        clock = self._source.clock(self._projection, self._feed.base)
-        return self._feed.update(clock, message)
-
-    async def _send_fault(self) -> None:
-        fault = self._new_fault()
-        if fault is not None:
-            await self._stream.send(ToMirror(fault=fault))
-
-    def _new_fault(self) -> Fault | None:
-        error = self._source.fault()
-        if error is self._fault:
-            return None
-        self._fault = error
-        return None if error is None else fault_of(error)
+    def _pushes(self) -> None:
+        self._times.pushed(self._loop.time())
 
     # -- what the mirror asks for ----------------------------------------------------------
 
@@ -283,7 +193,9 @@ class ServedMirror:
             case "resync":
                 await self._resynchronise(message.resync.reason)
             case "subscribe":
-                self.waits.subscribe(message.subscribe, self._names_of(message.subscribe.welcome))
+                self.waits.subscribe(
+                    message.subscribe, self._updates.names_of(message.subscribe.welcome)
+                )
             case "unsubscribe":
                 self.waits.unsubscribe(message.unsubscribe)
             case "interval":
@@ -295,72 +207,71 @@ class ServedMirror:
                 if not self.side.take(message):
                     raise ProtocolError("a mirror sent a message of an unknown kind")
 
-    def _names_of(self, welcome: int) -> tuple[str, ...]:
-        if welcome >= len(self._names):
-            raise ProtocolError(f"there was no welcome {welcome}")
-        return self._names[welcome]
-
     async def _resynchronise(self, reason: str) -> None:
         _log.info("mirror %r asks for a snapshot: %s", self.id, reason)
-        async with self._sending:
-            await self._welcome_again()
-            await self._send_fault()
-            await self._send_steps()
-            clock = self._source.clock(self._projection, self._feed.base)
-            await self._stream.send(ToMirror(snapshot=self._feed.snapshot(clock)))
+        await self._updates.resynchronise()
 
     def _take_now(self, message: Message) -> bool:
         """Carry a mutation out and answer it at once; False if `run` has to do it."""
         if not isinstance(message, ToSource) or not message.HasField("mutation"):
             return False
         source = self._source
-        if self._sending.locked() or self._late or self.follows_steps or source.relay is not None:
+        if self._updates.busy() or self._late or self.follows_steps or source.relay is not None:
             return False
         mutation, told = message.mutation, False
-        names = self._names_of(mutation.welcome)
+        names = self._updates.names_of(mutation.welcome)
         source.hold()
         try:
             kept = self._mutations.take(mutation, names)
             if kept is None:
                 return True
-            told = self._sent_outcome(kept)
+            told = self._updates.sent_outcome(kept)
         finally:
             source.release(told=told)
         if not told:
             self._late += 1
             self._start(self._send_late(kept))
-        self._finish_later(kept)
+        if kept.queued is not None:
+            self._finish_later(kept)
         return True
+
+    def carry_out(self, request: Request) -> Response | None:
+        """Carry out a mutation of a mirror in this process; see `Neighbour.mutate`."""
+        source, updates = self._source, self._updates
+        if self._late or self.follows_steps or source.relay is not None:
+            return None
+        if not updates.is_at(request.sequence, request.welcome):
+            return None
+        handed: tuple[Clock, int] | None = None
+        source.hold()
+        try:
+            result, fault = self._mutations.carry_out(request)
+            if result is None or not result.queued:
+                handed = updates.hand_over()
+        finally:
+            source.release(told=handed is not None)
+        if handed is not None:
+            return Response(result, fault, *handed)
+        kept = self._mutations.keep(request.number, result, fault)
+        self._late += 1
+        self._start(self._send_late(kept))
+        self._finish_later(kept)
+        return Response(None, None, None, 0)
 
     async def _send_late(self, kept: KeptOutcome) -> None:
         try:
-            await self._send_outcome(kept)
+            await self._updates.send_outcome(kept)
         finally:
             self._late -= 1
 
-    def _sent_outcome(self, kept: KeptOutcome) -> bool:
-        """Send an outcome that can go at once, alone; False if it cannot."""
-        if self._stale() or self._source.fault() is not self._fault:
-            return False
-        feed = self._feed
-        before = feed.base, feed.sequence
-        message = ToMirror()
-        outcome = message.outcome
-        kept.fill(outcome)
-        update = self._update(outcome.clock)
-        if not isinstance(update, Snapshot) and self._stream.send_nowait(message):
-            return True
-        feed.base, feed.sequence = before  # as if it had not been made
-        return False
-
     async def _mutate(self, mutation: Mutation) -> None:
-        kept = self._mutations.take(mutation, self._names_of(mutation.welcome))
+        kept = self._mutations.take(mutation, self._updates.names_of(mutation.welcome))
         if kept is None:
             return
         if len(self._finishing) >= _MOST_RELAYED:
             await self._mutations.arrive(kept)
         if kept.relayed is None:
-            await self._send_outcome(kept)
+            await self._updates.send_outcome(kept)
         self._finish_later(kept)
 
     def _finish_later(self, kept: KeptOutcome) -> None:
@@ -374,26 +285,10 @@ class ServedMirror:
         try:
             if kept.relayed is not None:
                 await self._mutations.arrive(kept)
-                await self._send_outcome(kept)
+                await self._updates.send_outcome(kept)
             if (queued := kept.queued) is None:
                 return
             await self._mutations.finish(kept, queued)
         finally:
             self._finishing.discard(kept.number)
-        await self._send_outcome(kept)
-
-    async def _send_outcome(self, kept: KeptOutcome) -> None:
-        async with self._sending:
-            if self._stale():
-                await self._welcome_again()
-            if self._source.fault() is not self._fault:
-                await self._send_fault()
-            if self.follows_steps:
-                await self._send_steps()
-            message = ToMirror()
-            outcome = message.outcome
-            kept.fill(outcome)
-            update = self._update(outcome.clock)
-            if isinstance(update, Snapshot):
-                await self._stream.send(ToMirror(snapshot=update))
-            await self._stream.send(message)
+        await self._updates.send_outcome(kept)

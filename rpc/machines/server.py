@@ -16,24 +16,30 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from grid.aio import USER_ERRORS
 from grid.errors import GridError
+from grid.errors import InvalidArgument as InvalidSetting
 from grid.mailbox.mailbox import Mailbox
 from grid.mailbox.request import Request
+from grid.numbers import check_count, check_seconds
 from machine.core.machine import Machine
 from machine.errors import InvalidArgument, MachineError
+from rpc.buses.inbox import Inbox
 from rpc.machine_pb2 import Hello
-from rpc.machines.access import Access, AccessRule, Visitor, rule_of
+from rpc.machines.access import Access, AccessRule, Visitor, check_states, rule_of
 from rpc.machines.calls import Sources
 from rpc.machines.errors import AccessDenied, NotConnected, ProtocolError, SourceGone
 from rpc.machines.feed import Differences
 from rpc.machines.functions import Function
 from rpc.machines.messages import MACHINE_TYPE, VERSION
 from rpc.machines.mutations import KeptOutcome
-from rpc.machines.payloads import Payload
+from rpc.machines.payloads import Payload, Progress
 from rpc.machines.remote_machine import RemoteMachine
 from rpc.machines.served import ServedMirror
+from rpc.machines.settings import check_callable, check_functions
 from rpc.machines.source import Served, SourceMachine, TracedStep
 from rpc.machines.states import ServerStates
+from rpc.machines.welcomes import projection_for
 
 __all__ = ["Host", "Server"]
 
@@ -64,6 +70,10 @@ class Server:
         on_payload: called with each payload that a mirror sends.
         payload_limit: bytes of a payload, and of all unfinished ones of a mirror.
 
+    Raises:
+        InvalidArgument: an argument is none of these, or `access` names a state that the machine
+            does not have.
+
     Attributes:
         machine: the machine.
         name: of the mailbox.
@@ -87,23 +97,26 @@ class Server:
                 f"machine must be a Machine or a RemoteMachine, not {type(machine).__name__}",
                 argument="machine",
             )
-        if not interval >= 0:
-            raise InvalidArgument(f"interval must be 0 seconds or more, not {interval!r}")
+        if not callable(getattr(host, "open_mailbox", None)):
+            raise InvalidSetting("host", host, "a grid.Server or an ActorContext")
+        check_callable("on_payload", on_payload)
+        check_seconds("interval", interval)
+        check_count("payload_limit", payload_limit)
         self.machine = machine
-        self.name = machine.id if name is None else name
+        self.name: str = machine.id if name is None else name
         self.mach: Machine[ServerStates] = Machine(ServerStates, id=f"rs-{self.name}")
         self._host = host
         self._interval = interval
-        self._rule = rule_of(access)
-        self._getters = dict(getters or {})
+        self._rule = rule_of(access, machine)
+        self._getters = check_functions("getters", getters)
         self._on_payload = on_payload
         self._limit = payload_limit
         self._mirrors: dict[ServedMirror, asyncio.Task[None]] = {}
         self._outcomes: Sources[KeptOutcome] = Sources(_MIRRORS_REMEMBERED)
         self._differences = Differences()
         self._source: SourceMachine | None = None
-        self._mailbox: Mailbox | None = None
-        self._receiving: asyncio.Task[None] | None = None
+        self._inbox = Inbox(f"machine {self.name!r}", self._open, self._take, self._lose)
+        self._epoch: int | None = None
         self._unwatch: Callable[[], None] = lambda: None
 
     def __repr__(self) -> str:
@@ -123,33 +136,27 @@ class Server:
         """
         self.mach.add("Start")
         try:
-            self._mailbox = await self._host.open_mailbox(
-                self.name, size=_HELLOS, type=MACHINE_TYPE
-            )
+            await self._inbox.open()
         except BaseException:
             self.mach.remove("Start")
             raise
-        source = self._source = SourceMachine(self.machine, self._changed, self._redefined)
-        if source.relay is not None:
-            self._unwatch = source.relay.on_disconnected(self._lost)
-        self.mach.add("RpcReady")
-        receiving = self._receive(self._mailbox, source)
-        self._receiving = asyncio.create_task(receiving, name=f"rpc {self.name}")
 
     async def stop(self) -> None:
         """Close the mailbox and all streams; mirrors try to find the machine again."""
-        if self._mailbox is None or self._source is None:
+        if self._source is None or self.mach.disposed:
             return
-        mailbox, self._mailbox = self._mailbox, None
         self._source.close()
         self._unwatch()
-        for task in (*self._mirrors.values(), self._receiving):
-            if task is not None:
+        try:
+            await self._inbox.stop()
+            tasks = tuple(self._mirrors.values())
+            for task in tasks:
                 task.cancel()
-                await asyncio.wait([task])
-        await mailbox.close()
-        self.mach.remove("Start")
-        self.mach.dispose()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            await self._inbox.close()
+            self.mach.remove("Start")
+            self.mach.dispose()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -165,12 +172,19 @@ class Server:
 
     # -- to mirrors ------------------------------------------------------------------------
 
-    async def send_payload(self, payload: Payload, *, mirror: str | None = None) -> None:
+    async def send_payload(
+        self,
+        payload: Payload,
+        *,
+        mirror: str | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
+    ) -> None:
         """Send a payload to one mirror, or to all.
 
         Args:
             payload: what to send.
             mirror: the id of its mirror; None: all that are connected.
+            on_progress: called after each piece, for each mirror.
 
         Raises:
             NotConnected: there is no such mirror.
@@ -179,7 +193,7 @@ class Server:
         found = [one for one in self._mirrors if mirror is None or one.id == mirror]
         if mirror is not None and not found:
             raise NotConnected(f"mirror {mirror!r} is not connected to {self.name!r}")
-        await asyncio.gather(*(one.side.send_payload(payload) for one in found))
+        await asyncio.gather(*(one.side.send_payload(payload, on_progress) for one in found))
 
     async def call(self, mirror: str, name: str, /, **args: Any) -> Any:
         """Call a function that a client offers; its answer.
@@ -195,21 +209,40 @@ class Server:
 
     # -- inside ----------------------------------------------------------------------------
 
-    async def _receive(self, mailbox: Mailbox, source: SourceMachine) -> None:
-        async for request in mailbox:
+    async def _open(self) -> Mailbox:
+        mailbox: Mailbox = await self._host.open_mailbox(self.name, size=_HELLOS, type=MACHINE_TYPE)
+        if self._source is None:
+            self._epoch = mailbox.epoch  # also after a lost lease: it is the same source
             try:
-                self._accept(request, source, mailbox.epoch)
-            except NotConnected as error:
-                request.fail(str(error), code="UNAVAILABLE")  # it comes again
-            except MachineError as error:
-                self.mach.add_err_state("ErrOnClient", error)
-                request.fail(str(error), code=_refusal_code(error))
-            except GridError as error:
-                _log.debug("a client of %r left before it was accepted: %s", self.name, error)
-            except Exception as error:  # noqa: BLE001 - of the user's access rule
-                _log.exception("a client of %r could not be accepted", self.name)
-                self.mach.add_err_state("ErrOnClient", error)
-                request.fail(f"the access rule of {self.name!r} failed", code="INTERNAL")
+                self._source = SourceMachine(self.machine, self._changed, self._redefined)
+            except BaseException:
+                await mailbox.close()
+                raise
+            if self._source.relay is not None:
+                self._unwatch = self._source.relay.on_disconnected(self._lost)
+        self.mach.add("RpcReady")
+        return mailbox
+
+    def _lose(self) -> None:
+        _log.warning("the lease of %r was lost; it is registered again", self.name)
+        self.mach.add("RpcStarting")
+
+    async def _take(self, request: Request[Any]) -> None:
+        assert self._source is not None  # noqa: S101 - made with the mailbox
+        assert self._epoch is not None  # noqa: S101 - too
+        try:
+            self._accept(request, self._source, self._epoch)
+        except NotConnected as error:
+            _refuse(request, str(error), "UNAVAILABLE")  # it comes again
+        except MachineError as error:
+            self.mach.add_err_state("ErrOnClient", error)
+            _refuse(request, str(error), _refusal_code(error))
+        except GridError as error:
+            _log.debug("a client of %r left before it was accepted: %s", self.name, error)
+        except USER_ERRORS as error:  # of the user's access rule, which is not async
+            _log.exception("a client of %r could not be accepted", self.name)
+            self.mach.add_err_state("ErrOnClient", error)
+            _refuse(request, f"the access rule of {self.name!r} failed", "INTERNAL")
 
     def _accept(self, request: Request[Any], source: SourceMachine, epoch: int) -> None:
         hello = request.message
@@ -226,6 +259,9 @@ class Server:
         access = self._rule(Visitor(hello.mirror, hello.token, request.metadata))
         if access is None:
             raise AccessDenied(f"mirror {hello.mirror!r} has no access to {self.name!r}")
+        for name, states in (("allowed", hello.allowed), ("skipped", hello.skipped)):
+            check_states(name, states, self.machine.names, self.machine.id, shown=access.read)
+        projection_for(source, hello, access)  # a refusal is told before the stream is accepted
         mirror = ServedMirror(
             source,
             request.accept(),
@@ -254,6 +290,9 @@ class Server:
             self.mach.add_err_state("ErrOnClient", error)
             with contextlib.suppress(GridError):
                 await mirror.farewell(error)
+        except Exception as error:  # noqa: BLE001 - a fault here, which the mirror must notice
+            with contextlib.suppress(GridError):
+                await mirror.abort(error)
         finally:
             del self._mirrors[mirror]
             self._follow_steps()
@@ -264,6 +303,7 @@ class Server:
     def _follow_steps(self) -> None:
         if self._source is not None:
             self._source.mirrors = len(self._mirrors)
+            self._differences.shared = len(self._mirrors) > 1
             self._source.keep_steps = any(one.follows_steps for one in self._mirrors)
 
     def _changed(self, steps: list[TracedStep]) -> None:
@@ -282,7 +322,14 @@ class Server:
             mirror.redefined()
 
 
+def _refuse(request: Request[Any], text: str, code: str) -> None:
+    with contextlib.suppress(GridError):  # the other clients are served on, whatever has happened
+        request.fail(text, code=code)
+
+
 def _refusal_code(error: MachineError) -> str:
     if isinstance(error, SourceGone):
         return "NOT_FOUND"
+    if isinstance(error, InvalidArgument):
+        return "INVALID_ARGUMENT"
     return "PERMISSION_DENIED" if isinstance(error, AccessDenied) else "FAILED_PRECONDITION"

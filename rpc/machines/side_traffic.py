@@ -10,7 +10,7 @@ from rpc.machine_pb2 import Call, ToMirror, ToSource
 from rpc.machine_pb2 import Payload as Piece
 from rpc.machines.functions import FunctionCalls, OfferedFunctions
 from rpc.machines.payload_exchange import PayloadExchange
-from rpc.machines.payloads import Assembler, Payload
+from rpc.machines.payloads import Assembler, Payload, Progress
 
 __all__ = ["SideTraffic"]
 
@@ -68,9 +68,13 @@ class SideTraffic:
         """Call a function that the mirror offers. Raises what it raised."""
         return await self._calls.call(lambda one: self._send(ToMirror(call=one)), name, args)
 
-    async def send_payload(self, payload: Payload) -> None:
+    async def send_payload(
+        self, payload: Payload, on_progress: Callable[[Progress], object] | None = None
+    ) -> None:
         """Send a payload in pieces; other messages go between them."""
-        await self._payloads.send(lambda one: self._send(ToMirror(payload=one)), payload)
+        await self._payloads.send(
+            lambda one: self._send(ToMirror(payload=one)), payload, on_progress
+        )
 
     def end(self, error: MachineError) -> None:
         """Fail all that is on its way: the mirror has left."""
@@ -78,7 +82,7 @@ class SideTraffic:
         self._payloads.end(error)
 
     async def _answer(self, call: Call) -> None:
-        await self._send(ToMirror(value=await self._functions.answer(call)))
+        await self._functions.respond(call, lambda value: self._send(ToMirror(value=value)))
 
     def _take_piece(self, piece: Piece) -> None:
         whole, receipt = self._payloads.take(piece)

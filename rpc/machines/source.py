@@ -99,7 +99,7 @@ class SourceMachine:
         self._tracer = _Watcher(self)
         self._version = 0  # grows with each change, on the thread that makes it
         self._version_held = 0
-        self._clocks: dict[Projection, tuple[int, Clock]] = {}
+        self._clocks: dict[str, tuple[int, Clock]] = {}
         machine.bind_tracer(self._tracer)
 
     def close(self) -> None:
@@ -115,7 +115,7 @@ class SourceMachine:
         # made leaves one that is not used again.
         version = self._version
         if not projection.shallow:
-            known = self._clocks.get(projection)
+            known = self._clocks.get(projection.key)
             if known is not None and known[0] == version:
                 return known[1]
         machine = self.machine
@@ -124,7 +124,7 @@ class SourceMachine:
         ticks = machine.current_ticks
         clock = projection.clock(ticks, machine.queue_tick, machine.machine_tick, shown)
         if not projection.shallow:  # of those, each mirror has its own
-            self._clocks[projection] = version, clock
+            self._clocks[projection.key] = version, clock
         return clock
 
     @property

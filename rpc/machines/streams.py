@@ -15,6 +15,10 @@ __all__ = ["MirrorStream"]
 class MirrorStream(Protocol):
     """A stream as far as it matters here; see `grid.Stream`."""
 
+    @property
+    def in_process(self) -> bool:
+        """True if the other side is in this process."""
+
     async def send(self, message: Message) -> None:
         """Send a message."""
 
@@ -23,6 +27,12 @@ class MirrorStream(Protocol):
 
     def hand_to(self, take: Callable[[Message], bool]) -> None:
         """Call a function with messages that come while a task waits in `receive`."""
+
+    def share(self, shared: object) -> None:
+        """Let the other side have an object, if it is in this process."""
+
+    def shared(self) -> object | None:
+        """The object of the other side, if it is in this process and nothing is under way."""
 
     async def receive(self) -> Message | None:
         """The next message; None at the end."""

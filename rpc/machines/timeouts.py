@@ -7,6 +7,7 @@ one, set for the earliest deadline; answered calls leave it as it is.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from machine.errors import MachineError
@@ -41,10 +42,10 @@ class PendingCall:
 
     def __init__(self, number: int, seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        self.number = number
-        self.seconds = seconds
+        self.number: int = number
+        self.seconds: float = seconds
         self.future: asyncio.Future[Result] = loop.create_future()
-        self.deadline = loop.time() + seconds
+        self.deadline: float = loop.time() + seconds
         self.sending = False
         self._error: MachineError | None = None
         self._task: asyncio.Task[object] | None = None
@@ -81,35 +82,37 @@ class Timeouts:
 
     Args:
         error: makes the error of a call that has reached its deadline.
+
+    Attributes:
+        remove: watches a call no longer.
     """
 
     def __init__(self, error: Callable[[PendingCall], MachineError]) -> None:
         self._error = error
         self._calls: set[PendingCall] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
+        self.remove = self._calls.discard
 
     def add(self, call: PendingCall) -> None:
         """Watch a call."""
         self._calls.add(call)
-        if self._timer is None or call.deadline < self._timer.when():
+        if call.deadline < self._timer_at:
             self._set(call.deadline)
-
-    def remove(self, call: PendingCall) -> None:
-        """Watch a call no longer."""
-        self._calls.discard(call)
 
     def close(self) -> None:
         """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._timer_at = None, math.inf
 
     def _set(self, at: float) -> None:
         self.close()
+        self._timer_at = at
         self._timer = asyncio.get_running_loop().call_at(at, self._fire)
 
     def _fire(self) -> None:
-        self._timer = None
+        self._timer, self._timer_at = None, math.inf
         now = asyncio.get_running_loop().time()
         for call in [one for one in self._calls if one.deadline <= now]:
             self._calls.discard(call)

@@ -7,6 +7,7 @@ at worst be wrong data. Tuples arrive as lists, dataclass instances as mappings.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ __all__ = ["from_scalar", "from_values", "to_scalar", "to_values"]
 _DEEPEST = 64
 _LARGEST = 1 << 30  # bytes of one protobuf message inside a value; the session's limit is smaller
 _LONGEST_INTEGER = 4096  # digits
+_MOST_BITS = int(_LONGEST_INTEGER / math.log10(2)) - 4  # and no digit more, with the sign
 
 
 def to_values(args: Mapping[str, Any], codec: Codec = default_codec) -> Values:
@@ -78,7 +80,7 @@ def _fill(scalar: Scalar, value: Any, codec: Codec, where: str, depth: int) -> N
         case bool():
             scalar.flag = value
         case int():
-            _fill_integer(scalar, value)
+            _fill_integer(scalar, value, where)
         case float():
             scalar.real = value
         case str():
@@ -117,9 +119,11 @@ def _fill_values(
         _fill(values.fields[key], one, codec, f"{where}.{key}" if where else key, depth)
 
 
-def _fill_integer(scalar: Scalar, value: int) -> None:
+def _fill_integer(scalar: Scalar, value: int, where: str) -> None:
     if -(1 << 63) <= value < 1 << 63:
         scalar.integer = value
+    elif value.bit_length() > _MOST_BITS:
+        raise NotPlainData(f"{where} is an integer of more than {_LONGEST_INTEGER} digits")
     else:
         scalar.large = str(value)
 

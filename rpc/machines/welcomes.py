@@ -18,15 +18,14 @@ def projection_for(source: SourceMachine, hello: Hello, access: Access) -> Proje
     Raises:
         AccessDenied: there is none.
     """
-    names, visible = source.machine.names, source.visible()
-    allowed = set(hello.allowed)
-    if len(visible) < len(names):
-        allowed = allowed.intersection(visible) if allowed else set(visible)
+    seen = set(source.visible())
     if access.read is not None:
-        allowed = (allowed & access.read) if allowed else set(access.read)
-        if not allowed:
-            raise AccessDenied(f"mirror {hello.mirror!r} may see none of these states")
-    return Projection.of(names, allowed, set(hello.skipped), hello.shallow)
+        seen &= access.read
+    if hello.allowed:
+        seen.intersection_update(hello.allowed)
+    if not seen:
+        raise AccessDenied(f"mirror {hello.mirror!r} may see none of these states")
+    return Projection.of(source.machine.names, seen, set(hello.skipped), hello.shallow)
 
 
 def welcome_for(

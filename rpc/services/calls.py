@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from rpc.buses.bus import Subscription
 from rpc.services.errors import ServiceError
+from rpc.services.observers import CallWatch
 from rpc.services.selection import SelectionOptions
 from rpc.services.specification import MethodSpec
 from rpc.services.streams import Pipe
@@ -28,6 +29,8 @@ class Outgoing:
         at: the deadline, on the clock of `grid.deadline.now`.
         timeout: the seconds that it was made from.
         idempotent: acting on it twice does no harm.
+        reply_metadata: what the server says about its answer is put here.
+        watch: tells the observers; None without any.
     """
 
     what: str
@@ -38,6 +41,8 @@ class Outgoing:
     at: float
     timeout: float
     idempotent: bool = False
+    reply_metadata: dict[str, str] | None = None
+    watch: CallWatch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +53,13 @@ class Item:
         member: its id.
         payload: the encoded answer, or None.
         error: its error, or None.
+        metadata: what it says about its answer.
     """
 
     member: str
     payload: bytes | None
     error: ServiceError | None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class Calls(Protocol):

@@ -1,4 +1,4 @@
-"""The call that a handler serves: who calls, by when, and with which metadata."""
+"""The call that a handler serves: its caller, deadline and metadata."""
 
 from __future__ import annotations
 
@@ -31,7 +31,16 @@ class CallContext:
         metadata: what the caller says about the call.
     """
 
-    __slots__ = ("_timed", "client", "member", "metadata", "spec", "specification", "topic")
+    __slots__ = (
+        "_reply_metadata",
+        "_timed",
+        "client",
+        "member",
+        "metadata",
+        "spec",
+        "specification",
+        "topic",
+    )
 
     def __init__(
         self,
@@ -45,11 +54,12 @@ class CallContext:
     ) -> None:
         self.specification = specification
         self.spec = spec
-        self.topic = topic
-        self.client = client
-        self.member = member
+        self.topic: tuple[str, ...] = topic
+        self.client: str = client
+        self.member: str = member
         self.metadata = metadata
         self._timed = timed
+        self._reply_metadata: dict[str, str] | None = None
 
     def __repr__(self) -> str:
         return f"<CallContext {self.service}.{self.method} of {self.client}>"
@@ -68,6 +78,17 @@ class CallContext:
     def multi(self) -> bool:
         """True if every server gets the request."""
         return self.spec.routing == "multi"
+
+    @property
+    def reply_metadata(self) -> dict[str, str]:
+        """Metadata of the answer; put strings into it before the handler ends.
+
+        Interceptors of the client find it in `ClientCall.reply_metadata`, and callers of all
+        servers in `MemberResult.metadata`. The protocol of Redis and NATS does not carry it.
+        """
+        if self._reply_metadata is None:
+            self._reply_metadata = {}
+        return self._reply_metadata
 
     @property
     def deadline(self) -> Deadline | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
 from google.protobuf.message import Message
@@ -18,22 +19,25 @@ from grid.errors import (
     NotDelivered,
     OutcomeUnknown,
     RequestFailed,
+    UnknownMailbox,
 )
 from rpc.buses.bus import BusClosed, DirectBus, Subscription
 from rpc.buses.members import SERVER, Member, MemberTable, topic_path
+from rpc.buses.topic_view import ShardsUnreachable
 from rpc.service_pb2 import Call, Reply
-from rpc.services.asking import Asked, Choice
+from rpc.services.asking import Asked, Choice, Ranked
 from rpc.services.calls import Item, Outgoing
 from rpc.services.codes import code_of_grpc
+from rpc.services.direct_answers import ignored, overdue, payload_of
 from rpc.services.errors import (
+    AllUnreachable,
     CallClosed,
     CallTimedOut,
-    MalformedResult,
     OutcomeUnclear,
     ServiceError,
-    error_of,
 )
 from rpc.services.failures import Attempts
+from rpc.services.observers import EventKind
 from rpc.services.selection import Selection, SelectionOptions
 from rpc.services.specification import MethodSpec, Routing
 from rpc.services.streams import DirectPipe, Pipe
@@ -42,6 +46,7 @@ from rpc.services.updates import update_channel
 __all__ = ["DirectCalls"]
 
 _ASIDE = 1.0  # seconds that a member whose connection failed is left alone
+_TELLING = 1.0  # seconds to tell a server that its bid was lost
 
 
 class DirectCalls:
@@ -61,13 +66,18 @@ class DirectCalls:
         self._load: dict[str, int] = {}  # requests under way, by server
         self._aside: dict[str, float] = {}
         self._turn = random.randrange(1 << 16)
+        self._bids = 0
 
     # -- one server --------------------------------------------------------------
 
     async def call(self, call: Outgoing) -> bytes:
         """See `Calls.call`."""
-        table = self._table or await self._members(call)
+        table = self._table
+        if table is None:
+            table = await self._members(call)
         members = table.find(SERVER, topic_path(call.topic) if call.topic else "-", call.method)
+        if call.topic and not members:
+            members = await self._topical(call)
         message = self._message(call)
         attempts: Attempts | None = None
         while True:
@@ -78,33 +88,35 @@ class DirectCalls:
                     attempts = attempts or Attempts(self._service, call)
                     attempts.looked_again = True
                     members = await self._look_again(call)
-                    attempts.forget({one.server for one in members})
+                    attempts.forget(members)
                     continue
                 raise attempts.error()
             try:
                 return await self._ask(member, message, call)
             except (NotDelivered, EtcdError) as error:
                 attempts = attempts or Attempts(self._service, call)
-                self._put_aside(member)
-                attempts.failed(member.server, error)
+                self._put_aside(member, error)
+                attempts.failed(member, error)
             except OutcomeUnknown as error:
-                self._put_aside(member)
+                self._put_aside(member, error)
                 if not call.idempotent:
                     raise OutcomeUnclear(str(error), members=(member.server,)) from error
                 attempts = attempts or Attempts(self._service, call)
-                attempts.failed(member.server, error)
+                attempts.failed(member, error)
 
     async def _ask(self, member: Member, message: Call, call: Outgoing) -> bytes:
         load = self._load
         left = call.at - now()
         if left <= 0:
-            raise self._overdue(call, (member.server,))
+            raise overdue(call, (member.server,))
         server = member.server
+        if call.watch is not None:
+            call.watch.tell(EventKind.SENT, server)
         load[server] = load.get(server, 0) + 1
         try:
             reply = await self._bus.send(member.id, message, left)
         except DeadlineExceeded as error:
-            raise self._overdue(call, (member.server,)) from error
+            raise overdue(call, (member.server,)) from error
         except RequestFailed as error:
             raise ServiceError(
                 code_of_grpc(error.code), error.text, members=(member.server,)
@@ -115,10 +127,14 @@ class DirectCalls:
             load[server] -= 1
             if not load[server]:
                 del load[server]
+        if call.reply_metadata is not None and type(reply) is Reply and reply.metadata:
+            call.reply_metadata.update(reply.metadata)
         if type(reply) is Reply and not reply.code:
             payload: bytes = reply.payload
+            if not payload and reply.absent:
+                raise UnknownMailbox(member.id)
             return payload
-        return _payload(reply, server)
+        return payload_of(reply, server)
 
     def _pick(self, members: Sequence[Member], attempts: Attempts | None) -> Member | None:
         # Of two neighbours in the ring the one with fewer requests of this client under way.
@@ -148,7 +164,9 @@ class DirectCalls:
             return member if lighter else first
         return first or second
 
-    def _put_aside(self, member: Member) -> None:
+    def _put_aside(self, member: Member, error: GridError) -> None:
+        if isinstance(error, UnknownMailbox):
+            return  # its connection is well
         at = now()
         self._aside = {one: until for one, until in self._aside.items() if until > at}
         self._aside[member.server] = at + _ASIDE
@@ -157,23 +175,32 @@ class DirectCalls:
 
     async def call_best(self, call: Outgoing, options: SelectionOptions) -> bytes:
         """See `Calls.call_best`."""
+        ranked = await self._ranking(call, options)
         message = self._message(call)
+        message.bid = ranked.number
         attempts = Attempts(self._service, call)
-        for member in await self._ranking(call, options):
-            try:
-                return await self._ask(member, message, call)
-            except (NotDelivered, EtcdError) as error:
-                self._put_aside(member)
-                attempts.failed(member.server, error)
-            except OutcomeUnknown as error:
-                self._put_aside(member)
-                raise OutcomeUnclear(str(error), members=(member.server,)) from error
-        raise attempts.error()
+        asked: set[str] = set()
+        try:
+            for member in ranked.members:
+                asked.add(member.server)
+                try:
+                    return await self._ask(member, message, call)
+                except (NotDelivered, EtcdError) as error:
+                    self._put_aside(member, error)
+                    attempts.failed(member, error)
+                except OutcomeUnknown as error:
+                    self._put_aside(member, error)
+                    raise OutcomeUnclear(str(error), members=(member.server,)) from error
+            raise attempts.error()
+        finally:
+            self._tell_losers(ranked, asked)
 
-    async def _ranking(self, call: Outgoing, options: SelectionOptions) -> list[Member]:
+    async def _ranking(self, call: Outgoing, options: SelectionOptions) -> Ranked:
         members = await self._all(call)
         bid = self._message(call)
         bid.kind = Call.BID
+        self._bids += 1
+        bid.bid = self._bids
         by_server = {member.server: member for member in members}
         choice = Choice(Selection(options, now(), call.at), Attempts(self._service, call))
         asked = Asked(self._bus, members, bid, call.at - now(), self._table)
@@ -185,13 +212,24 @@ class DirectCalls:
                     break
                 choice.take(*item)
                 if isinstance(item[1], GridError):
-                    self._put_aside(item[0])
+                    self._put_aside(item[0], item[1])
         finally:
             asked.close()
-        if choice.chosen is not None:
-            ranking = (one.member for one in choice.selection.ranking)
-            return [by_server[one] for one in dict.fromkeys((choice.chosen, *ranking))]
-        raise choice.error(call, members) or self._overdue(call, tuple(by_server))
+        if call.watch is not None:
+            choice.tell(call.watch)
+        ranked = Ranked(self._bids, choice.ranking(by_server), choice.observed)
+        if ranked.members:
+            return ranked
+        self._tell_losers(ranked, ())
+        raise choice.error(call, members) or overdue(call, tuple(by_server))
+
+    def _tell_losers(self, ranked: Ranked, asked: Collection[str]) -> None:
+        # Only servers that want to know: it is a message for each.
+        for member in ranked.observed:
+            if member.server not in asked:
+                lost = Call(kind=Call.LOST, bid=ranked.number, client=self._client)
+                with contextlib.suppress(GridError):
+                    self._bus.send(member.id, lost, _TELLING).add_done_callback(ignored)
 
     # -- all servers -----------------------------------------------------------------
 
@@ -199,6 +237,9 @@ class DirectCalls:
         """See `Calls.call_all`."""
         members = await self._all(call)
         asked = Asked(self._bus, members, self._message(call), call.at - now(), self._table)
+        if call.watch is not None:
+            for member in members:
+                call.watch.tell(EventKind.SENT, member.server)
         try:
             while (item := await asked.next(call.at + 1.0)) is not None:
                 member, outcome = item
@@ -209,14 +250,16 @@ class DirectCalls:
     def _item(self, call: Outgoing, member: Member, outcome: Message | GridError) -> Item:
         try:
             if isinstance(outcome, DeadlineExceeded):
-                raise self._overdue(call, (member.server,))
+                raise overdue(call, (member.server,))
             if isinstance(outcome, NotDelivered):
                 attempts = Attempts(self._service, call)
-                attempts.failed(member.server, outcome)
+                attempts.failed(member, outcome)
                 raise attempts.error()
             if isinstance(outcome, GridError):
                 raise OutcomeUnclear(str(outcome), members=(member.server,))
-            return Item(member.server, _payload(outcome, member.server), None)
+            payload = payload_of(outcome, member.server)
+            said = dict(outcome.metadata) if outcome.metadata else {}  # type: ignore[attr-defined]
+            return Item(member.server, payload, None, said)
         except ServiceError as error:
             return Item(member.server, None, error)
 
@@ -225,31 +268,58 @@ class DirectCalls:
     async def open(self, call: Outgoing, options: SelectionOptions | None) -> tuple[Pipe, str]:
         """See `Calls.open`."""
         attempts = Attempts(self._service, call)
-        ranking = None if options is None else await self._ranking(call, options)
+        ranked = None if options is None else await self._ranking(call, options)
+        ranking = None if ranked is None else ranked.members
         members = ranking or await self._all(call)
+        message = self._message(call)
+        if ranked is not None:
+            message.bid = ranked.number
+        try:
+            return await self._open(call, message, members, attempts, ranked=ranked is not None)
+        finally:
+            if ranked is not None:
+                self._tell_losers(ranked, attempts.asked)
+
+    async def _open(
+        self,
+        call: Outgoing,
+        message: Call,
+        members: Sequence[Member],
+        attempts: Attempts,
+        *,
+        ranked: bool,
+    ) -> tuple[Pipe, str]:
         while True:
-            if ranking is None:
+            if not ranked:
                 member = self._pick(members, attempts)
             else:
-                member = next((one for one in ranking if one.server not in attempts.tried), None)
+                member = next((one for one in members if one.server not in attempts.tried), None)
             if member is None:
                 raise attempts.error()
-            left = call.at - now()
+            attempts.asked.add(member.server)
+            if call.watch is not None:
+                call.watch.tell(EventKind.SENT, member.server)
             try:
-                stream = await self._bus.open_stream(member.id, self._message(call), max(left, 0.0))
+                return await self._open_at(member, message, call), member.server
             except (NotDelivered, EtcdError) as error:
-                self._put_aside(member)
-                attempts.failed(member.server, error)
-            except DeadlineExceeded as error:
-                raise self._overdue(call, (member.server,)) from error
-            except RequestFailed as error:
-                raise ServiceError(
-                    code_of_grpc(error.code), error.text, members=(member.server,)
-                ) from error
-            except OutcomeUnknown as error:
-                raise OutcomeUnclear(str(error), members=(member.server,)) from error
-            else:
-                return DirectPipe(stream, member.server), member.server
+                self._put_aside(member, error)
+                attempts.failed(member, error)
+
+    async def _open_at(self, member: Member, message: Call, call: Outgoing) -> Pipe:
+        asked = (member.server,)
+        try:
+            stream = await self._bus.open_stream(member.id, message, max(call.at - now(), 0.0))
+        except DeadlineExceeded as error:
+            raise overdue(call, asked) from error
+        except RequestFailed as error:
+            if isinstance(error.cause, UnknownMailbox):  # the topic is not served there now
+                raise error.cause from error
+            raise ServiceError(code_of_grpc(error.code), error.text, members=asked) from error
+        except OutcomeUnknown as error:
+            raise OutcomeUnclear(str(error), members=asked) from error
+        except (ClientClosed, BusClosed) as error:
+            raise CallClosed(str(error)) from error
+        return DirectPipe(stream, member.server)
 
     # -- subscriptions -------------------------------------------------------------------
 
@@ -281,13 +351,34 @@ class DirectCalls:
     async def _look_again(self, call: Outgoing) -> tuple[Member, ...]:
         # The view may lag behind a server that the caller knows of.
         table = await self._members(call, fresh=True)
-        return table.find(SERVER, topic_path(call.topic), call.method)
+        found = table.find(SERVER, topic_path(call.topic), call.method)
+        return found or await self._topical(call)
+
+    async def _topical(self, call: Outgoing) -> tuple[Member, ...]:
+        """The servers of a topic that shards keep."""
+        path = topic_path(call.topic)
+        try:
+            view = self._bus.topics(self._service) if call.topic else None
+            if view is None:
+                return ()
+            known = view.known(path, call.method)
+            if known:
+                return known
+            async with asyncio.timeout(max(0.0, call.at - now())):
+                return await view.find(path, call.method)
+        except ShardsUnreachable as error:
+            raise AllUnreachable(f"{call.what}: {error}") from error
+        except BusClosed as error:
+            raise CallClosed(str(error)) from error
+        except TimeoutError:
+            raise CallTimedOut(
+                f"{call.what}: the shards of its topic did not answer in time; nothing was sent"
+            ) from None
 
     async def _all(self, call: Outgoing) -> tuple[Member, ...]:
-        table = self._table or await self._members(call)
+        table = await self._members(call) if self._table is None else self._table
         found = table.find(SERVER, topic_path(call.topic), call.method)
-        if not found:
-            found = await self._look_again(call)
+        found = found or await self._topical(call) or await self._look_again(call)
         if not found:
             raise Attempts(self._service, call).error()
         return found
@@ -296,20 +387,6 @@ class DirectCalls:
         message = Call(method=call.method, payload=call.payload, client=self._client)
         if call.metadata:
             message.metadata.update(call.metadata)
+        if call.topic:
+            message.topic.extend(call.topic)
         return message
-
-    def _overdue(self, call: Outgoing, members: tuple[str, ...]) -> CallTimedOut:
-        asked = ", ".join(members)
-        return CallTimedOut(
-            f"{call.what}: no answer of {asked} within {round(call.timeout, 3):g} s",
-            members=members,
-        )
-
-
-def _payload(reply: Any, member: str) -> bytes:
-    if type(reply) is not Reply:
-        raise MalformedResult(f"{member} answered with a {reply.DESCRIPTOR.full_name}")
-    if reply.code:
-        raise error_of(reply.code, reply.text, reply.details, members=(member,))
-    payload: bytes = reply.payload
-    return payload

@@ -5,36 +5,39 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any, cast
 
 from google.protobuf.message import Message
 
-from grid.aio import being_cancelled
 from grid.deadline import now
-from grid.errors import AlreadyRegistered, AlreadyResponded, GridError
+from grid.errors import AlreadyRegistered, GridError
 from grid.mailbox.mailbox import Mailbox
 from grid.mailbox.request import Request
 from rpc.buses.bus import Bus, DirectBus
-from rpc.buses.members import SERVER, exclusive_path, inbox_name, member_path
-from rpc.service_pb2 import Call, Reply
+from rpc.buses.members import SERVER, TOPICAL, exclusive_path, inbox_name, member_path
+from rpc.service_pb2 import Call
+from rpc.services.bids import OpenBids
 from rpc.services.context import CallContext
-from rpc.services.descriptors import describe
-from rpc.services.errors import AlreadyServed, NotRegistered, ServiceError, from_handler
-from rpc.services.handlers import ServedMethod, unimplemented
+from rpc.services.direct_requests import Requests
+from rpc.services.error_log import ErrorLog
+from rpc.services.errors import AlreadyServed, NotRegistered, ServiceError
+from rpc.services.handlers import ServedMethod
 from rpc.services.intake import Intake
+from rpc.services.observers import CallWatch, EventKind, Observers
 from rpc.services.serving import Registration
 from rpc.services.specification import MethodSpec, ServiceSpec
-from rpc.services.stream_serving import serve_stream
+from rpc.services.topical import Topical
 from rpc.services.updates import update_channel
 
 __all__ = ["DirectServing"]
 
 _log = logging.getLogger("rpc.services")
 
-_LOG_PAUSE = 1.0  # seconds between errors of one server that are logged with their traceback
 _REJOIN_PAUSE = 0.2  # seconds between tries to register again after a lost lease
 _DEREGISTERED = 10.0  # seconds that requests of a deregistered topic may still run
+_LONGEST_SWEEP = 1.0  # seconds between looks at the bids that have no outcome yet
 
 
 class DirectServing:
@@ -49,6 +52,8 @@ class DirectServing:
         *,
         concurrency: int,
         size: int,
+        observers: Observers | None = None,
+        shards: bool = False,
     ) -> None:
         self._spec = spec
         self._methods = methods
@@ -60,8 +65,16 @@ class DirectServing:
         self._intakes: dict[Registration, Intake] = {}
         self._opening: set[Registration] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._logged = -_LOG_PAUSE
         self._stopping = False
+        self._topical = (
+            Topical(spec, self._bus, id, self._topical_mailbox, self._intake, self.requests)
+            if shards and self._bus.capabilities.shards
+            else None
+        )
+        self._bids = OpenBids()
+        self._sweeping: asyncio.TimerHandle | None = None
+        self.observers = observers
+        self.failed: Callable[[CallContext, BaseException], ServiceError] = ErrorLog().answer
 
     async def start(self) -> None:
         """See `Serving.start`."""
@@ -73,15 +86,24 @@ class DirectServing:
     async def stop(self, timeout: float) -> None:
         """See `Serving.stop`."""
         self._stopping = True
-        intakes, self._intakes = tuple(self._intakes.values()), {}
-        await asyncio.gather(*(one.drain(timeout) for one in intakes))
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        intakes, self._intakes = list(self._intakes.values()), {}
+        if self._topical is not None:
+            intakes += await self._topical.stop()
+        try:
+            await asyncio.gather(*(one.drain(timeout) for one in intakes))
+        finally:
+            for task in tuple(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def register(self, registration: Registration) -> None:
         """See `Serving.register`."""
+        topical = self._topical if self._by_shards(registration) else None
         here = {*self._intakes, *self._opening}
+        if self._topical is not None:
+            here.update(self._topical.registrations)
         for other in here:
             if other.topic == registration.topic:
                 double = set(other.methods) & set(registration.methods)
@@ -92,12 +114,18 @@ class DirectServing:
                     )
         self._opening.add(registration)
         try:
-            await self._open(registration)
+            if topical is not None:
+                await topical.add(registration)
+            else:
+                await self._open(registration)
         finally:
             self._opening.discard(registration)
 
     async def deregister(self, registration: Registration) -> None:
         """See `Serving.deregister`."""
+        if self._topical is not None and registration in self._topical.registrations:
+            await self._topical.remove(registration)
+            return
         intake = self._intakes.pop(registration, None)
         if intake is None:
             raise NotRegistered(
@@ -131,6 +159,31 @@ class DirectServing:
         else:
             self._read(registration, mailbox)
 
+    def _by_shards(self, registration: Registration) -> bool:
+        # That a topic has one server is enforced by a name in etcd.
+        single = any(self._methods[name].spec.single_server for name in registration.methods)
+        return self._topical is not None and not single
+
+    async def _topical_mailbox(self, methods: tuple[str, ...]) -> Mailbox:
+        name = inbox_name(self._spec.name, self._id, next(self._numbers))
+        path = member_path(self._spec.name, TOPICAL, (), name)
+        return await self._bus.open_inbox(name, {path: methods}, size=self._size)
+
+    def _intake(
+        self,
+        mailbox: Mailbox,
+        serve: Callable[[Request[Any]], Awaitable[None]],
+        lost: Callable[[GridError], Coroutine[Any, Any, None]],
+    ) -> Intake:
+        return Intake(
+            mailbox, serve, limit=self._concurrency, lost=lambda error: self._keep(lost(error))
+        )
+
+    def requests(self, methods: Iterable[str], topic: tuple[str, ...]) -> Requests:
+        """The requests of some methods for a topic."""
+        served = {name: self._methods[name] for name in methods}
+        return Requests(self, self._spec, self._id, served, topic)
+
     async def _inbox(self, registration: Registration) -> Mailbox:
         service, topic = self._spec.name, registration.topic
         name = inbox_name(service, self._id, next(self._numbers))
@@ -143,12 +196,9 @@ class DirectServing:
         return await self._bus.open_inbox(name, groups, size=self._size)
 
     def _read(self, registration: Registration, mailbox: Mailbox) -> None:
-        serve = _Served(self, registration).serve
-        self._intakes[registration] = Intake(
-            mailbox,
-            serve,
-            limit=self._concurrency,
-            lost=lambda error: self._keep(self._again(registration, error)),
+        serve = self.requests(registration.methods, registration.topic).serve
+        self._intakes[registration] = self._intake(
+            mailbox, serve, lambda error: self._again(registration, error)
         )
 
     async def _again(self, registration: Registration, error: GridError) -> None:
@@ -170,77 +220,26 @@ class DirectServing:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # -- errors ------------------------------------------------------------------
+    # -- bids --------------------------------------------------------------------
 
-    def failed(self, context: CallContext, error: BaseException) -> ServiceError:
-        """The answer for a handler's error, which is logged unless it was meant as an answer."""
-        known = from_handler(error)
-        if known is not error and now() - self._logged >= _LOG_PAUSE:
-            self._logged = now()  # callers shall not be able to fill the log
-            _log.error("%s.%s failed", context.service, context.method, exc_info=error)
-        return known
+    def note_bid(self, call: Call, watch: CallWatch, until: float) -> None:
+        """Keep a bid until its outcome is known, or its caller's time is over."""
+        self._bids.add(call.client, call.bid, watch, until)
+        if self._sweeping is None:
+            self._sweep()
 
+    def bid_ended(self, call: Call, kind: EventKind) -> None:
+        """Tell the outcome of a bid, if it is open."""
+        watch = self._bids.take(call.client, call.bid)
+        if watch is not None:
+            watch.tell(kind, self._id)
 
-class _Served:
-    """The requests of one registration."""
-
-    def __init__(self, serving: DirectServing, registration: Registration) -> None:
-        self._serving = serving
-        self._topic = registration.topic
-        self._methods = {name: serving._methods[name] for name in registration.methods}
-
-    async def serve(self, request: Request[Any]) -> None:
-        """Answer a request, whatever it is."""
-        call, serving = request.message, self._serving
-        if type(call) is not Call:
-            request.fail(f"{serving._spec.name} is a service: call it with its client")
-            return
-        served = self._methods.get(call.method)
-        if served is None:
-            self._other(request, call)
-            return
-        context = CallContext(
-            serving._spec,
-            served.spec,
-            self._topic,
-            call.client,
-            serving._id,
-            call.metadata,
-            request,
-        )
-        try:
-            if request.opens_stream:
-                await serve_stream(request, served, context, serving.failed)
-                return
-            if call.kind == Call.BID:
-                reply = Reply(score=await served.score(call.payload, context))
-            elif served.spec.stream:
-                raise unimplemented(serving._spec, f"{call.method} without a stream")
-            else:
-                reply = Reply(payload=await served.answer(call.payload, context))
-        except (Exception, asyncio.CancelledError, SystemExit, KeyboardInterrupt) as error:
-            if isinstance(error, asyncio.CancelledError) and being_cancelled():
-                raise
-            reply = error_reply(serving.failed(context, error))
-        _respond(request, reply)
-
-    def _other(self, request: Request[Any], call: Call) -> None:
-        spec = self._serving._spec
-        if call.kind == Call.DESCRIBE:
-            _respond(request, Reply(payload=describe(spec)))
-        else:
-            _respond(request, error_reply(unimplemented(spec, call.method)))
-
-
-def _respond(request: Request[Any], reply: Reply) -> None:
-    try:
-        request.respond(reply)
-    except AlreadyResponded:
-        pass
-    except GridError as error:  # too large, or a stream was asked for
-        request.fail(error)
-
-
-def error_reply(error: ServiceError) -> Reply:
-    """An error as the answer to a call."""
-    return Reply(code=error.code, text=error.text, details=error.details)
+    def _sweep(self) -> None:
+        self._sweeping = None
+        for watch in self._bids.overdue(now()):
+            watch.tell(EventKind.ABANDONED, self._id)
+        at = self._bids.next()
+        if at < math.inf and not self._stopping:
+            loop = asyncio.get_running_loop()
+            pause = min(max(at - now(), 0.0), _LONGEST_SWEEP)
+            self._sweeping = loop.call_later(pause, self._sweep)

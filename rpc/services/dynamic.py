@@ -7,17 +7,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
 
-from grid.errors import EtcdError, GridError, NotDelivered
+from grid.deadline import now
+from grid.errors import GridError
 from grid.etcd import EtcdClient
 from grid.registry.names import group_key
 from grid.registry.registration import MalformedRegistration, decode_registration
 from rpc.buses.bus import DirectBus
-from rpc.buses.members import SERVER, Member, parse_path
+from rpc.buses.members import SERVER, TOPICAL, Member, parse_path
 from rpc.generator.names import module_name
 from rpc.generator.reading import read_file, read_messages
 from rpc.service_pb2 import Call, Reply
-from rpc.services.errors import AllUnreachable, NoServers
+from rpc.services.errors import AllUnreachable, MalformedResult, NoServers
 from rpc.services.specification import MethodSpec, Routing, ServiceSpec
 
 __all__ = ["DynamicService", "ServiceListing", "fetch_service", "list_services"]
@@ -32,7 +34,7 @@ class ServiceListing:
         servers: the ids of its servers.
         peers: their peers.
         methods: the methods that are served for any topic or none.
-        topics: the paths of its topics.
+        topics: the paths of its topics in etcd; shards do not tell theirs.
     """
 
     name: str
@@ -57,7 +59,7 @@ async def list_services(etcd: EtcdClient, namespace: str) -> list[ServiceListing
             continue
         path = stored.key.removeprefix(base)
         member = parse_path(path, registered.types, peer=registered.peer)
-        if member is None or member.role != SERVER:
+        if member is None or member.role not in (SERVER, TOPICAL):
             continue
         listing = found.setdefault(member.service, ServiceListing(member.service))
         listing.servers.add(member.server)
@@ -85,27 +87,35 @@ async def fetch_service(bus: DirectBus, service: str, timeout: float) -> Dynamic
     """Ask a server of a service for its descriptors.
 
     Raises:
-        NoServers, AllUnreachable: there is no server, or none answers.
+        NoServers, AllUnreachable: there is no server, or none answers within the timeout.
+        MalformedResult: what it answers are no descriptors.
     """
     table = await bus.members(service, fresh=True)
     members = [one for one in table if one.role == SERVER]
     if not members:
         raise NoServers(f"{service}: no server is registered")
-    failure: GridError | None = None
-    for member in members:
+    until = now() + timeout
+    failure: Exception | None = None
+    for asked, member in enumerate(members):
+        share = max(0.0, until - now()) / (len(members) - asked)  # one that hangs leaves the rest
         try:
-            return DynamicService(*_specification(service, await _describe(bus, member, timeout)))
-        except (NotDelivered, EtcdError, TimeoutError) as error:
-            failure = error if isinstance(error, GridError) else None
+            described = await _describe(bus, member, share)
+        except (GridError, TimeoutError) as error:
+            failure = error
+            continue
+        try:
+            return DynamicService(*_specification(service, described))
+        except (DecodeError, TypeError, ValueError, LookupError) as error:
+            text = f"{service}: {member.server} does not answer with descriptors: {error}"
+            raise MalformedResult(text, members=[member.server]) from error
     raise AllUnreachable(
         f"{service}: no server describes it: {failure}", members=[one.server for one in members]
     )
 
 
 async def _describe(bus: DirectBus, member: Member, timeout: float) -> bytes:
-    reply = await asyncio.wait_for(
-        bus.send(member.id, Call(kind=Call.DESCRIBE), timeout), timeout + 1
-    )
+    async with asyncio.timeout(timeout + 1):
+        reply = await bus.send(member.id, Call(kind=Call.DESCRIBE), timeout)
     return reply.payload if isinstance(reply, Reply) else b""
 
 

@@ -25,9 +25,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
-from grid.errors import GridError, RequestFailed
+from grid.errors import GridError, InvalidArgument, RequestFailed, Retryable
+from grid.errors.classification import text_of
+from rpc.service_pb2 import RichStatus
 from rpc.services.codes import ErrorCode, code_of_grpc
 
 __all__ = [
@@ -50,12 +52,28 @@ __all__ = [
 ]
 
 
+_RICH = "grpc-status-details-bin"
+# The numbers of gRPC's status codes, by their names: their order, from 1 on.
+_GRPC_NUMBERS = {
+    name: number
+    for number, name in enumerate(
+        (
+            *("CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND"),
+            *("ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION"),
+            *("ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"),
+            "UNAUTHENTICATED",
+        ),
+        start=1,
+    )
+}
+
+
 class ServiceError(GridError):
     """An error of a service call, with a code; raise it in a handler to answer with it.
 
     Args:
         code: an `ErrorCode` or its text.
-        text: what went wrong.
+        text: what went wrong; what UTF-8 cannot encode in it becomes `?`.
         details: protobuf messages for the caller's program.
 
     Attributes:
@@ -63,6 +81,9 @@ class ServiceError(GridError):
         text: what went wrong.
         details: what came with it, packed in `google.protobuf.Any`; see `detail`.
         members: the servers that were asked.
+
+    Raises:
+        InvalidArgument: there is no such code, or the text is none.
     """
 
     code: ErrorCode
@@ -78,14 +99,31 @@ class ServiceError(GridError):
         details: Iterable[Message] = (),
         members: Iterable[str] = (),
     ) -> None:
-        known = ErrorCode.of(code)
+        try:
+            known = ErrorCode(code)
+        except ValueError:
+            raise InvalidArgument("code", code, f"one of {', '.join(ErrorCode)}") from None
+        if not isinstance(text, str):
+            raise InvalidArgument("text", text, "a text")
+        # One that cannot be sent would leave the caller without an answer.
+        text = (text or str(known)).encode("utf-8", "replace").decode()
         super().__init__(
-            text or str(known),
+            text,
             code=known,
-            text=text or str(known),
+            text=text,
             details=tuple(map(_packed, details)),
             members=tuple(members),
         )
+
+    def grpc_trailer(self) -> tuple[str, bytes]:
+        """The trailing metadata by which gRPC carries the details, for a servicer's context.
+
+        `context.set_trailing_metadata([error.grpc_trailer()])`, before `context.abort`.
+        """
+        status = RichStatus(
+            code=_GRPC_NUMBERS[self.code.grpc], message=self.text, details=self.details
+        )
+        return _RICH, status.SerializeToString()
 
     def detail(self, message: type[Any]) -> Any:
         """The first detail of a message type, or None."""
@@ -108,28 +146,25 @@ class _Caused(ServiceError):
         return {"text": self.text, "members": self.members}
 
 
-class NoServers(_Caused):
+class NoServers(_Caused, Retryable):
     """No server of the method, or of the topic, is registered. Start one, or check the name."""
 
     _code = ErrorCode.UNAVAILABLE
-    retryable = True
 
 
-class AllDeclined(_Caused):
+class AllDeclined(_Caused, Retryable):
     """Servers are there, and none took the request: they are full, or scored it 0 or less.
 
     `members` names them. Send it again later.
     """
 
     _code = ErrorCode.UNAVAILABLE
-    retryable = True
 
 
-class AllUnreachable(_Caused):
+class AllUnreachable(_Caused, Retryable):
     """Servers are registered, and none could be reached; `members` names them."""
 
     _code = ErrorCode.UNAVAILABLE
-    retryable = True
 
 
 class CallTimedOut(_Caused, TimeoutError):
@@ -189,11 +224,10 @@ class StreamEnded(_Caused):
     _code = ErrorCode.CANCELED
 
 
-class CallClosed(_Caused):
+class CallClosed(_Caused, Retryable):
     """The client or the server was closed."""
 
     _code = ErrorCode.CANCELED
-    retryable = True
 
 
 _BY_CODE: dict[ErrorCode, type[_Caused]] = {
@@ -217,17 +251,17 @@ def error_of(
 def from_handler(error: BaseException) -> ServiceError:
     """The error that callers get when a handler raises `error`.
 
-    An error of gRPC keeps its code and its text, and one of the grid its code; any other
-    is `unknown` with its text.
+    An error of gRPC keeps its code, its text and its details, and one of the grid its code; any
+    other is `unknown` with its text.
     """
     if isinstance(error, ServiceError):
         return error
     if isinstance(error, RequestFailed):
         made = ServiceError(code_of_grpc(error.code), error.text)
     elif isinstance(error, TimeoutError):
-        made = ServiceError(ErrorCode.DEADLINE_EXCEEDED, _text(error))
+        made = ServiceError(ErrorCode.DEADLINE_EXCEEDED, text_of(error))
     else:
-        made = _from_grpc(error) or ServiceError(ErrorCode.UNKNOWN, _text(error))
+        made = _from_grpc(error) or ServiceError(ErrorCode.UNKNOWN, text_of(error))
     made.__cause__ = error
     return made
 
@@ -238,11 +272,20 @@ def _from_grpc(error: BaseException) -> ServiceError | None:
     if not callable(code) or not callable(details):
         return None
     name = getattr(code(), "name", None)
-    return None if name is None else ServiceError(code_of_grpc(name), str(details() or ""))
+    if name is None:
+        return None
+    return ServiceError(code_of_grpc(name), str(details() or ""), details=_rich_details(error))
 
 
-def _text(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+def _rich_details(error: BaseException) -> list[AnyMessage]:
+    trailing = getattr(error, "trailing_metadata", None)
+    for key, value in (trailing() if callable(trailing) else None) or ():
+        if key == _RICH:
+            try:
+                return list(RichStatus.FromString(value).details)
+            except DecodeError:
+                break  # what the server sent there is none
+    return []
 
 
 def _packed(detail: Message) -> AnyMessage:

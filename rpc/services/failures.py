@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Iterable
 
 from grid.errors import (
     BreakerOpen,
@@ -14,6 +14,7 @@ from grid.errors import (
     ReceiverBusy,
     UnknownMailbox,
 )
+from rpc.buses.members import Member
 from rpc.services.calls import Outgoing
 from rpc.services.errors import (
     AllDeclined,
@@ -33,12 +34,15 @@ class Attempts:
 
     Attributes:
         tried: their ids, each with its error.
+        asked: the ids of all that were asked to open a stream.
         looked_again: the directory was read again since.
     """
 
     def __init__(self, service: str, call: Outgoing) -> None:
         self.tried: dict[str, GridError] = {}
+        self.asked: set[str] = set()
         self.looked_again = False
+        self._mailboxes: dict[str, str] = {}
         self._service = service
         self._call = call
 
@@ -47,15 +51,20 @@ class Attempts:
         """True if the view that led to a member may lag behind."""
         return not all(isinstance(error, _DECLINED) for error in self.tried.values())
 
-    def failed(self, member: str, error: GridError) -> None:
+    def failed(self, member: Member, error: GridError) -> None:
         """Note a failure that leaves the call open to another member."""
-        self.tried[member] = error
+        self.tried[member.server] = error
+        self._mailboxes[member.server] = member.id
 
-    def forget(self, there: Container[str]) -> None:
-        """Forget members that have left: they were in a view that lagged behind."""
-        for member, error in tuple(self.tried.items()):
-            if member not in there and isinstance(error, UnknownMailbox):
-                del self.tried[member]
+    def forget(self, members: Iterable[Member]) -> None:
+        """Forget mailboxes that have left: they were in a view that lagged behind.
+
+        Their servers may be there again, with another mailbox.
+        """
+        there = {member.id for member in members}
+        for server, error in tuple(self.tried.items()):
+            if self._mailboxes[server] not in there and isinstance(error, UnknownMailbox):
+                del self.tried[server]
 
     def error(self) -> ServiceError:
         """The error for the caller."""

@@ -11,12 +11,25 @@ from google.protobuf.message import DecodeError, Message
 from grid.errors import InvalidArgument
 from rpc.services.context import CallContext
 from rpc.services.errors import MalformedRequest, ServiceError, Unimplemented
+from rpc.services.interceptors import checked_interceptors
 from rpc.services.specification import MethodSpec, Routing, ServiceSpec
+from rpc.services.streams import ServiceStream
 
-__all__ = ["ServedMethod", "ServerInterceptor", "ServerProceed", "served_methods"]
+__all__ = [
+    "ServedMethod",
+    "ServerInterceptor",
+    "ServerProceed",
+    "ServerStreamInterceptor",
+    "ServerStreamProceed",
+    "served_methods",
+]
 
 ServerProceed: TypeAlias = Callable[[Message], Awaitable[Message]]
 ServerInterceptor: TypeAlias = Callable[[Message, CallContext, ServerProceed], Awaitable[Message]]
+ServerStreamProceed: TypeAlias = Callable[[ServiceStream[Any, Any]], Awaitable[None]]
+ServerStreamInterceptor: TypeAlias = Callable[
+    [ServiceStream[Any, Any], CallContext, ServerStreamProceed], Awaitable[None]
+]
 
 
 class ServedMethod:
@@ -32,7 +45,7 @@ class ServedMethod:
         spec: MethodSpec[Any, Any],
         handler: Callable[..., Awaitable[Any]],
         scorer: Callable[..., Awaitable[float] | float] | None,
-        interceptors: tuple[ServerInterceptor, ...],
+        interceptors: tuple[Callable[..., Awaitable[Any]], ...],
     ) -> None:
         self.spec = spec
         self.handler = handler
@@ -46,18 +59,32 @@ class ServedMethod:
             MalformedRequest: it cannot be decoded.
             And what the handler and the interceptors raise.
         """
-        request = self.decode(payload)
+        spec = self.spec
+        try:  # `decode`, inlined
+            request = spec.request.FromString(payload)
+        except DecodeError:
+            request = self.decode(payload)
         if not self._interceptors:
-            return self._encoded(await self.handler(request, context))
+            reply = await self.handler(request, context)
+        else:
+            reply = await self._intercepted(request, context)
+        if type(reply) is not spec.reply:
+            self._check(reply)
+        data: bytes = reply.SerializeToString()
+        return data
 
-        async def last(message: Message) -> Message:
-            reply: Message = await self.handler(message, context)
-            return reply
+    async def serve(self, stream: ServiceStream[Any, Any], context: CallContext) -> None:
+        """Hand a stream to the handler; raises what the handler and the interceptors raise."""
+        await self._intercepted(stream, context)
 
-        proceed: ServerProceed = last
+    async def _intercepted(self, given: Any, context: CallContext) -> Any:
+        async def last(given: Any) -> Any:
+            return await self.handler(given, context)
+
+        proceed: Callable[[Any], Awaitable[Any]] = last
         for one in reversed(self._interceptors):
             proceed = _around(one, context, proceed)
-        return self._encoded(await proceed(request))
+        return await proceed(given)
 
     async def score(self, payload: bytes, context: CallContext) -> float:
         """The score of a request: 1 without a scorer.
@@ -84,27 +111,27 @@ class ServedMethod:
             raise MalformedRequest(f"the request is not an encoding of {name}") from None
         return request
 
-    def _encoded(self, reply: object) -> bytes:
+    def _check(self, reply: object) -> None:
         if not isinstance(reply, self.spec.reply):
             raise TypeError(
                 f"{self.spec.attribute} returned {type(reply).__name__}, "
                 f"not {self.spec.reply.__name__}"
             )
-        data: bytes = reply.SerializeToString()
-        return data
 
 
 def served_methods(
-    spec: ServiceSpec, service: object, interceptors: Iterable[ServerInterceptor] = ()
+    spec: ServiceSpec,
+    service: object,
+    interceptors: Iterable[ServerInterceptor] = (),
+    stream_interceptors: Iterable[ServerStreamInterceptor] = (),
 ) -> dict[str, ServedMethod]:
     """The methods of a service object by their names; subscriptions have no handlers.
 
     Raises:
         InvalidArgument: a handler is missing or not an async function.
     """
-    given = tuple(interceptors)
-    if not all(map(callable, given)):
-        raise InvalidArgument("interceptors", interceptors, "a list of async functions")
+    around_calls = checked_interceptors(interceptors)
+    around_streams = checked_interceptors(stream_interceptors, "stream_interceptors")
     served: dict[str, ServedMethod] = {}
     for method in spec.methods:
         if method.subscription:
@@ -119,7 +146,8 @@ def served_methods(
         scorer = None
         if method.routing is Routing.AFFINITY:
             scorer = getattr(service, f"{method.attribute}_affinity", None)
-        served[method.name] = ServedMethod(method, handler, scorer, given)
+        around = around_streams if method.stream else around_calls
+        served[method.name] = ServedMethod(method, handler, scorer, around)
     return served
 
 
@@ -137,6 +165,8 @@ def _function(handler: Any) -> Any:
 
 
 def _around(
-    interceptor: ServerInterceptor, context: CallContext, proceed: ServerProceed
-) -> ServerProceed:
-    return lambda message: interceptor(message, context, proceed)
+    interceptor: Callable[..., Awaitable[Any]],
+    context: CallContext,
+    proceed: Callable[[Any], Awaitable[Any]],
+) -> Callable[[Any], Awaitable[Any]]:
+    return lambda given: interceptor(given, context, proceed)

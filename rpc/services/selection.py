@@ -11,6 +11,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from grid.errors import InvalidArgument
+from grid.numbers import check_seconds, is_number
+
 __all__ = ["Bid", "Selection", "SelectionOptions"]
 
 
@@ -47,6 +50,16 @@ class SelectionOptions:
     affinity_timeout: float = 0.0
     short_circuit: float = 0.0
     choose: Callable[[Sequence[Bid]], str | None] | None = None
+
+    def __post_init__(self) -> None:
+        """Raise `InvalidArgument` for what is none of these."""
+        for name in ("minimum", "maximum"):
+            if not is_number(score := getattr(self, name)):
+                raise InvalidArgument(name, repr(score), "a score")
+        check_seconds("affinity_timeout", self.affinity_timeout, endless=True)
+        check_seconds("short_circuit", self.short_circuit, endless=True)
+        if self.choose is not None and not callable(self.choose):
+            raise InvalidArgument("choose", self.choose, "a function of the bids")
 
 
 DEFAULT = SelectionOptions(affinity_timeout=1.0, short_circuit=0.2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any, Self, TypedDict
+from typing import Any, Literal, Self, TypedDict
 
 from google.protobuf.message import Message
 
@@ -14,11 +14,12 @@ from rpc.buses.bus import Bus
 from rpc.services.bus_of import BusLike, bus_of, owns_bus
 from rpc.services.direct_server import DirectServing
 from rpc.services.errors import CallClosed
-from rpc.services.handlers import ServerInterceptor, served_methods
+from rpc.services.handlers import ServerInterceptor, ServerStreamInterceptor, served_methods
+from rpc.services.observers import Observer, checked_observers
 from rpc.services.psrpc.ids import new_id
 from rpc.services.psrpc.server import PsrpcServing
 from rpc.services.serving import Registration, Serving
-from rpc.services.specification import MethodSpec, ServiceSpec
+from rpc.services.specification import MethodSpec, ServiceSpec, check_topic
 
 __all__ = ["ServerOptions", "ServiceServer"]
 
@@ -30,6 +31,9 @@ class ServerOptions(TypedDict, total=False):
     concurrency: int
     mailbox: int
     interceptors: Iterable[ServerInterceptor]
+    stream_interceptors: Iterable[ServerStreamInterceptor]
+    observers: Iterable[Observer]
+    topics: Literal["etcd", "shards"]
 
 
 class ServiceServer:
@@ -46,6 +50,13 @@ class ServiceServer:
         mailbox: further requests that wait; more are refused, and go to another server.
         interceptors: async functions around each handler, the first outermost:
             `async def log(request, context, proceed): return await proceed(request)`.
+        stream_interceptors: the same around each handler of streams, with the stream, or a
+            `StreamWrapper` of it, in the place of the request.
+        observers: functions that are told each `CallEvent`.
+        topics: where topics are registered on the grid: `etcd`, for those that stay, or `shards`,
+            for thousands that come and go: then they are kept in memory by the servers of the
+            service, and nothing is written to etcd for each. Topics with `single_server` are
+            in etcd always. All servers of a service should say the same.
 
     Attributes:
         id: of this server.
@@ -64,17 +75,33 @@ class ServiceServer:
         concurrency: int = 1000,
         mailbox: int = 1000,
         interceptors: Iterable[ServerInterceptor] = (),
+        stream_interceptors: Iterable[ServerStreamInterceptor] = (),
+        observers: Iterable[Observer] = (),
+        topics: Literal["etcd", "shards"] = "etcd",
     ) -> None:
         for name, number in (("concurrency", concurrency), ("mailbox", mailbox)):
             check_count(name, number)
+        if topics not in ("etcd", "shards"):
+            raise InvalidArgument("topics", topics, '"etcd" or "shards"')
         self._spec = spec
         self.id = server_id or new_id("SRV_")
         self._bus: Bus = bus_of(bus)
         self._owns_bus = owns_bus(bus)
-        self._methods = {} if service is None else served_methods(spec, service, interceptors)
+        self._methods = (
+            {}
+            if service is None
+            else served_methods(spec, service, interceptors, stream_interceptors)
+        )
         kind = DirectServing if self._bus.capabilities.direct else PsrpcServing
         self._serving: Serving = kind(
-            spec, self._methods, self._bus, self.id, concurrency=concurrency, size=mailbox
+            spec,
+            self._methods,
+            self._bus,
+            self.id,
+            concurrency=concurrency,
+            size=mailbox,
+            observers=checked_observers(observers),
+            shards=topics == "shards",
         )
         self._started = False
         self._ended = False
@@ -142,6 +169,7 @@ class ServiceServer:
                 by another server.
         """
         self._check_running()
+        check_topic(topic)
         await self._serving.register(Registration(topic, tuple(one.name for one in methods)))
 
     async def _deregister(
@@ -164,6 +192,7 @@ class ServiceServer:
             raise InvalidArgument(
                 f"the message of {method.name}", message, f"a {method.reply.__name__}"
             )
+        check_topic(topic)
         return await self._serving.publish(method, topic, message)
 
     def _check_running(self) -> None:

@@ -23,20 +23,20 @@ async def serve_stream(
     served: ServedMethod,
     context: CallContext,
     failed: Callable[[CallContext, BaseException], ServiceError],
-) -> None:
-    """Serve one stream until its handler returns; its error is the stream's end."""
+) -> ServiceError | None:
+    """Serve one stream until its handler returns; its error is the stream's end, and returned."""
     spec = served.spec
     if not spec.stream:
         request.fail(f"{spec.name} takes requests, no streams", code="UNIMPLEMENTED")
-        return
+        return None
     try:
         pipe = DirectPipe(request.accept())
     except GridError:
-        return  # the caller has left
+        return None  # the caller has left
     stream = ServiceStream(pipe, spec.reply, spec.request, context.member)
     end: ServiceError | None = None
     try:
-        await served.handler(stream, context)
+        await served.serve(stream, context)
     except asyncio.CancelledError as error:
         end = ServiceError(ErrorCode.UNAVAILABLE, "the server is shutting down")
         if being_cancelled():
@@ -46,3 +46,4 @@ async def serve_stream(
     except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - a handler's
         end = failed(context, error)
     await pipe.close(end)
+    return end

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from grid.errors import GridError, InvalidArgument, StreamClosed
+from grid.errors import GridError, InvalidArgument, MessageTooLarge, StreamClosed
 from grid.stream import Stream
 from rpc.service_pb2 import Reply
 from rpc.services.errors import (
@@ -20,7 +20,9 @@ from rpc.services.errors import (
     from_handler,
 )
 
-__all__ = ["DirectPipe", "Pipe", "ServiceStream"]
+__all__ = ["DirectPipe", "Pipe", "ServiceStream", "StreamWrapper"]
+
+_LAST_ITEM = 2.0  # seconds in which the other side may make room for the error that ends a stream
 
 SentT = TypeVar("SentT", bound=Message)
 ReceivedT = TypeVar("ReceivedT", bound=Message)
@@ -69,6 +71,7 @@ class ServiceStream(Generic[SentT, ReceivedT]):
 
         Raises:
             InvalidArgument: the message is of another type.
+            MessageTooLarge: nothing was sent, and the stream goes on.
             ServiceError: the stream is over; its reason.
         """
         if not isinstance(message, self._sent):
@@ -128,6 +131,44 @@ class ServiceStream(Generic[SentT, ReceivedT]):
         await self.close(error)
 
 
+class StreamWrapper(ServiceStream[SentT, ReceivedT]):
+    """A stream around another one, for interceptors: override what shall be different.
+
+        class Counted(StreamWrapper):
+            async def send(self, message):
+                self.sent = getattr(self, "sent", 0) + 1
+                await super().send(message)
+
+    The iteration goes through `receive`, and the end of the block through `close`.
+
+    Args:
+        inner: the stream that is wrapped.
+
+    Attributes:
+        inner: the same.
+    """
+
+    def __init__(self, inner: ServiceStream[SentT, ReceivedT]) -> None:
+        super().__init__(inner._pipe, inner._sent, inner._received, inner.member)
+        self.inner = inner
+
+    async def send(self, message: SentT) -> None:
+        """See `ServiceStream.send`."""
+        await self.inner.send(message)
+
+    async def receive(self) -> ReceivedT | None:
+        """See `ServiceStream.receive`."""
+        return await self.inner.receive()
+
+    def finish(self) -> None:
+        """See `ServiceStream.finish`."""
+        self.inner.finish()
+
+    async def close(self, error: BaseException | None = None) -> None:
+        """See `ServiceStream.close`."""
+        await self.inner.close(error)
+
+
 class DirectPipe:
     """A pipe over a stream of the grid; see `Pipe`.
 
@@ -146,6 +187,8 @@ class DirectPipe:
             raise self._error
         try:
             await self._stream.send(Reply(payload=payload))
+        except MessageTooLarge:  # nothing was sent, and the stream goes on
+            raise
         except GridError as error:
             raise self._told(error) from error
 
@@ -177,8 +220,13 @@ class DirectPipe:
         self._closed = True
         if error is not None and self._error is None:
             last = Reply(code=error.code, text=error.text, details=error.details)
-            with contextlib.suppress(GridError):  # the other side has closed it, or is lost
-                await self._stream.send(last)
+            try:
+                async with asyncio.timeout(_LAST_ITEM):
+                    await self._stream.send(last)
+            except TimeoutError:  # the other side does not read; its code is lost on it
+                await self._stream.close(error.text)
+            except GridError:
+                pass  # the other side has closed it, or is lost
         await self._stream.close()
 
     def _told(self, error: GridError) -> ServiceError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,9 @@ from xml.dom import minidom
 
 from bench.model import Row
 from bench.report import write_docs
+from tests.bench.kit import BUSY, TINY, rows_of
+
+pytestmark = BUSY
 
 ROW_KEYS = {
     "subject",
@@ -26,25 +28,10 @@ ROW_KEYS = {
     "samples",
     "ratios",
 }
-TINY = ("--quick", "--rounds", "1", "--seconds", "0.05")
-
-
-async def bench(*arguments: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench", *arguments, stdout=-1, stderr=-1
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == 0, err.decode()
-    return out.decode()
 
 
 async def figures(tmp_path: Path, *arguments: str) -> list[dict[str, Any]]:
-    kept = tmp_path / "figures.json"
-    await bench(*arguments, "--json", str(kept))
-    found = json.loads(kept.read_text())
-    assert found["settings"]["grpcio"]
-    rows: list[dict[str, Any]] = found["rows"]
-    assert rows
+    rows = await rows_of(tmp_path, *arguments)
     assert all(set(row) == ROW_KEYS for row in rows)
     # One of two watches sees a key's end first, and it need not be the bare one.
     assert all(row["ours"] > 0 or "key's end" in row["figure"] for row in rows)
@@ -78,8 +65,9 @@ async def test_local(tmp_path: Path) -> None:
 
 
 async def test_actors(tmp_path: Path) -> None:
-    rows = await figures(tmp_path, "actors", *TINY)
-    assert [row["unit"] for row in rows] == ["us", "us", "ms", "ms"]
+    rows = await figures(tmp_path, "actors", *TINY, "--actors", "50")
+    units = ["us", "us", "ms", "ms", "/s", "us", "KiB", "ms", "ms", "/s"]
+    assert [row["unit"] for row in rows] == units
     assert [row["required"] for row in rows if row["required"]] == ["ratio <= 1.15"]
     assert all(row["ours"] > 0 for row in rows)
 

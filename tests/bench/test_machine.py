@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,9 @@ from bench.machines.timing import Clock, Pair
 from bench.model import QUICK, Row
 from bench.peers import Peer
 from bench.picture import machine_svg
+from tests.bench.kit import BUSY, rows_of
 
+pytestmark = BUSY
 TINY = ("--quick", "--rounds", "1", "--seconds", "0.01", "--machines", "100")
 KINDS = [
     (shape, handlers)
@@ -110,15 +110,7 @@ def test_the_picture_has_a_dot_for_each_side() -> None:
 
 @pytest.mark.parametrize("peers", [(), ("--peers", "")], ids=["with peers", "alone"])
 async def test_all_of_it(tmp_path: Path, peers: tuple[str, ...]) -> None:
-    kept = tmp_path / "figures.json"
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench", "machine", *TINY, *peers, "--json", str(kept)),
-        stdout=-1,
-        stderr=-1,
-    )
-    _, err = await asyncio.wait_for(process.communicate(), 100)
-    assert process.returncode == 0, err.decode()
-    rows: list[dict[str, Any]] = json.loads(kept.read_text())["rows"]
+    rows = await rows_of(tmp_path, "machine", *TINY, *peers)
     assert {row["subject"] for row in rows} == {"machine"}
     assert {row["figure"] for row in rows} == {
         speed.RATE,

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
-import sys
 from pathlib import Path
-from typing import Any
 from xml.dom import minidom
 
 import pytest
@@ -19,7 +16,9 @@ from bench.processes import Child, descendants
 from bench.running import Load
 from bench.ticking import TICK, arrive, poisson
 from grid import Client, EchoMsg
+from tests.bench.kit import BUSY, rows_of
 
+pytestmark = BUSY
 TINY = ("--quick", "--rounds", "1", "--seconds", "0.05", "--mib", "1", "--actors", "200")
 
 
@@ -171,15 +170,7 @@ async def test_the_processes_below_one_are_found_and_gone_when_they_failed() -> 
 
 
 async def test_all_of_it(tmp_path: Path) -> None:
-    kept = tmp_path / "figures.json"
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench", "transport", *TINY, "--peers", "", "--json", str(kept)),
-        stdout=-1,
-        stderr=-1,
-    )
-    _, err = await asyncio.wait_for(process.communicate(), 100)
-    assert process.returncode == 0, err.decode()
-    rows: list[dict[str, Any]] = json.loads(kept.read_text())["rows"]
+    rows = await rows_of(tmp_path, "transport", *TINY, "--peers", "")
     assert {row["subject"] for row in rows} == {"transport"}
     assert all(row["ours"] > 0 for row in rows)
     figures = {row["figure"] for row in rows}

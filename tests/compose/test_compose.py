@@ -11,6 +11,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -187,17 +188,43 @@ def test_docker_stop_right_after_the_start_does_not_wait_for_the_kill(stack: Sta
     assert exit_code(home) != 128 + signal.SIGKILL
 
 
+def test_a_job_runs_on_the_pool_of_all_peers_while_one_of_them_is_stopped(stack: Stack) -> None:
+    eventually(
+        lambda: [pool["ready"] for pool in stack.rows("pools") if pool["ready"] >= 3],
+        "the workers are ready",
+    )
+    first, other, *_ = stack.containers()
+    job = subprocess.Popen(
+        ["docker", "exec", first, "python", "-m", "examples.deployed"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    docker("stop", other)
+    output, _ = job.communicate(timeout=120)
+    assert job.returncode == 0, output
+    counted, files = re.findall(r"(\d+) of (\d+) files have \d+ tokens", output)[0]
+    assert counted == files
+    assert len(re.findall(r"count-\w+ counted \d+ files", output)) > 1
+
+
 # -- etcd goes and comes -----------------------------------------------------------------
 
 
 def test_a_new_etcd_container_on_the_volume_keeps_every_name(stack: Stack) -> None:
-    start_greeter(stack, "dave", stack.containers()[0])
-    before = {kind: epochs(stack, kind) for kind in ("peers", "actors", "mailboxes")}
-    stack.compose("rm", "--stop", "--force", "etcd")
-    stack.compose("up", "--detach", "--no-recreate", "etcd")
-    stack.wait_serving(PEERS)
-    for kind, registered in before.items():
-        assert epochs(stack, kind) == registered
+    for _ in range(3):
+        if gone(stack, "dave"):
+            start_greeter(stack, "dave", stack.containers()[0])
+        before = {kind: epochs(stack, kind) for kind in ("peers", "actors", "mailboxes")}
+        began = time.monotonic()
+        stack.compose("rm", "--stop", "--force", "etcd")
+        stack.compose("up", "--detach", "--no-recreate", "etcd")
+        stack.wait_serving(PEERS)
+        away = time.monotonic() - began
+        after = {kind: epochs(stack, kind) for kind in before}
+        if after == before or away < LEASE - ON_TOP:
+            break  # or else a busy machine took longer than the lease to replace it
+    assert after == before
     assert greeting(stack, "dave").startswith("hello from dave")
     stack.grid("stop", "dave")
 

@@ -64,7 +64,7 @@ async def test_an_address_nobody_can_dial_is_refused_before_the_port_is_taken(
     [
         ({"lease": float("nan")}, "lease must be a number of seconds, not nan"),
         ({"lease": float("inf")}, "lease must be a number of seconds, not inf"),
-        ({"lease": "10"}, "lease must be a number of seconds, not 10"),
+        ({"lease": "10"}, "lease must be a number of seconds, not '10'"),
         ({"drain_timeout": -1}, "drain_timeout must be a number of seconds, not -1"),
         ({"drain_timeout": float("nan")}, "drain_timeout must be a number of seconds, not nan"),
         ({"max_message_bytes": 0}, "max_message_bytes must be 1 or more, not 0"),

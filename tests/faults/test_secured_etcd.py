@@ -34,11 +34,15 @@ async def echo(ctx: grid.ActorContext) -> None:
         request.respond(request.message)
 
 
+async def lead(ctx: grid.ActorContext) -> None:
+    await ctx.stopping.wait()
+
+
 async def use(config: EtcdConfig, namespace: str) -> grid.Server:
     """A server that has done all that servers do."""
     server = grid.Server(namespace, etcd=config, lease=3.0, drain_timeout=1.0)
     server.define("echo", lambda _: echo, mailbox=4)
-    server.define("leader", lambda _: echo)
+    server.define("leader", lambda _: lead)
     async with server, grid.Client(namespace, etcd=config) as client, client.watch("actor") as seen:
         await client.start_actor("echo")
         found = {(await anext(seen)).entity.name for _ in range(2)}

@@ -257,6 +257,7 @@ async def test_the_loop_style_takes_them_as_well(
             bid.amount += 1  # its own copy
             request.respond(bid)
 
+    grid.register(Bid)
     await grid_client.start_actor("loop")
     mine = Bid(1)
     assert await grid_client.request("loop", mine, reply=Bid) == Bid(2)

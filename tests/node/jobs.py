@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
+import subprocess
+import tempfile
+import threading
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import grid
 import node
@@ -23,9 +27,14 @@ def square(number: int) -> int:
 
 @node.worker(peer, "whoami")
 def whoami(seconds: float | None) -> dict[str, Any]:
-    """The process that ran the job, and the attempt."""
+    """The process that ran the job, its folder for temporary files, and the attempt."""
     time.sleep(seconds or 0)
-    return {"pid": os.getpid(), "attempt": node.job().attempt, "worker": node.job().worker}
+    return {
+        "pid": os.getpid(),
+        "folder": tempfile.tempdir,
+        "attempt": node.job().attempt,
+        "worker": node.job().worker,
+    }
 
 
 @node.worker(peer, "fragile")
@@ -36,10 +45,16 @@ def fragile(order: dict[str, Any]) -> Any:
         match order.get("do"):
             case "die":
                 os.kill(os.getpid(), signal.SIGKILL)
+            case "exit":
+                os._exit(order["code"])
             case "raise":
                 raise ValueError(order["text"])
             case "hang":
                 os.kill(os.getpid(), signal.SIGSTOP)
+            case "hoard":
+                hoard = bytearray(os.urandom(1 << 20) * 400)
+                time.sleep(60)
+                return len(hoard)
             case "sleep":
                 time.sleep(order["seconds"])
             case "object":
@@ -56,14 +71,139 @@ async def steps(count: int) -> int:
     return count
 
 
+@node.worker(peer, "odd_ends")
+async def odd_ends(how: str) -> str:
+    """Ends in a way that an event loop takes for its own."""
+    match how:
+        case "cancelled":
+            waiting = asyncio.get_running_loop().create_future()
+            waiting.cancel()
+            await waiting
+        case "cancels itself":
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(0)
+        case "exits":
+            raise SystemExit(7)
+        case "cancels itself at its end":
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+        case _:
+            _raise_odd(how)
+    return how
+
+
+@node.worker(peer, "surrogate")
+def surrogate(how: str) -> Any:
+    """Raises an odd error, or returns what cannot be sent."""
+    match how:
+        case "huge":
+            return 10**100_000
+        case "broken mapping":
+            return BrokenMapping(a=1)
+    _raise_odd(how)
+    return how
+
+
+class BrokenMapping(dict[str, int]):
+    """A mapping whose items cannot be had."""
+
+    def items(self) -> Any:
+        raise RuntimeError("no items")
+
+
+class NoText(Exception):
+    """An error that ends whoever asks for its text."""
+
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+    __repr__ = __str__
+
+
+def _raise_odd(how: str) -> None:
+    match how:
+        case "no text":
+            raise ValueError("\ud800")
+        case "exits at its text":
+            raise NoText
+        case "raises CancelledError":
+            raise asyncio.CancelledError
+        case "interrupted":
+            raise KeyboardInterrupt
+        case "closed":
+            raise GeneratorExit
+
+
+@node.worker(peer, "rough")
+def rough(order: dict[str, Any]) -> Any:
+    """Jobs that workers must bear."""
+    match order["do"]:
+        case "sleep":
+            time.sleep(order["seconds"])
+        case "hold":  # the interpreter's lock
+            ctypes.PyDLL(None).usleep(int(1e6 * order["seconds"]))
+        case "input":
+            return input()
+        case "cat":
+            return subprocess.run(["cat"], capture_output=True, check=True).stdout
+        case "start":
+            return subprocess.Popen(["sleep", "600"]).pid
+        case "leave":
+            os._exit(4)
+        case "end the thread":  # once this job is done
+            threading.Timer(0.2, _end_thread, [threading.get_ident()]).start()
+    return [os.getpid(), node.job().attempt]
+
+
+def _end_thread(number: int) -> None:
+    error = ctypes.py_object(SystemExit)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(number), error)
+
+
+@node.worker(peer, "waiter", concurrency=4)
+async def waiter(what: str) -> Any:
+    """Waits for ever, and notes that it was cancelled."""
+    if what in ("wait", "ignore"):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(what)
+            if what == "ignore":
+                await asyncio.Event().wait()
+            raise
+    if what == "block":
+        time.sleep(6)  # noqa: ASYNC251 - the loop must not have its turn
+    return [os.getpid(), cancelled]
+
+
+cancelled: list[str] = []
+
+
+@node.worker(peer, "thinker")
+class Thinker(node.WorkerMachine[node.WorkerStates]):
+    """A machine with a plain job, in a thread."""
+
+    def work(self, input: float) -> int:
+        """Sleep for some seconds, or fail in an odd way."""
+        if isinstance(input, str):
+            _raise_odd(input)
+        time.sleep(input)
+        return os.getpid()
+
+
 @node.worker(peer, "squarer")
 class Squarer(node.WorkerMachine[node.WorkerStates]):
     """A machine that sends its result as a payload, too."""
 
     async def work(self, input: int) -> int:
-        """The square of a number; none of 13."""
+        """The square of a number; none of 13, and an object for those below 0."""
         if input == 13:
             raise ValueError("not that one")
+        if input < 0:
+            return object()  # type: ignore[return-value]
         self.send_payload("square", str(input * input).encode())
         return input * input
 
@@ -86,6 +226,23 @@ class Stepper(node.WorkerMachine[StepStates]):
 
     def CheckingState(self, input: int) -> None:
         self.finish(input // 2)
+
+
+@node.worker(peer, "dozer")
+class Dozer(node.WorkerMachine[node.WorkerStates]):
+    """A machine that sleeps, and serves each client at its second try only."""
+
+    refused: ClassVar[set[str]] = set()
+
+    def ServeClientEnter(self, client: str) -> bool:
+        known = client in self.refused
+        self.refused.add(client)
+        return known
+
+    async def work(self, input: float) -> float:
+        """Sleep for some seconds."""
+        await asyncio.sleep(input)
+        return input
 
 
 @node.worker(peer, "broken")

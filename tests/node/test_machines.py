@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from grid.client.client import Client as GridClient
 from grid.errors import InvalidArgument
 from grid.testing import wait_until
 from machine import Machine
+from tests.grid.echo_kit import go_over_the_wire
 from tests.node import jobs
 from tests.node.kit import LONG, offer
 
@@ -55,6 +57,53 @@ async def test_a_plain_worker_is_seen_working_and_cannot_be_mutated(
             await machine.remove("Start")
 
 
+async def test_a_machine_that_is_not_reached_in_time_leaves_nothing_behind(
+    grid_servers: Servers, grid_client: GridClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_over_the_wire("session", monkeypatch)
+    await started(grid_servers, "fragile")
+    async with node.Client(grid_client, "fragile", timeout=LONG) as pool, pool.worker() as worker:
+        before = asyncio.all_tasks()
+        with pytest.raises((rpc.NotConnected, rpc.CallTimeout, grid.GridError)):
+            await worker.machine(timeout=1e-6)
+        await wait_until(lambda: asyncio.all_tasks() <= before, "its tasks to end", timeout=LONG)
+        assert (await worker.machine(timeout=LONG)).is_("Ready")
+
+
+async def test_a_release_that_is_cancelled_frees_the_worker(
+    grid_servers: Servers, grid_client: GridClient
+) -> None:
+    await started(grid_servers, "fragile")
+    async with node.Client(grid_client, "fragile", timeout=LONG) as pool:
+        worker = await pool.worker()
+        await worker.machine(timeout=LONG)
+        closing = asyncio.create_task(worker.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait([closing])
+        assert await pool.run({"value": 2}) == [2, 1]
+
+
+async def test_a_release_closes_everything_also_if_a_part_of_it_fails(
+    grid_servers: Servers, grid_client: GridClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await started(grid_servers, "fragile")
+    async with node.Client(grid_client, "fragile", timeout=LONG) as pool:
+        worker = await pool.worker()
+        await worker.machine(timeout=LONG)
+        close = rpc.Client.close
+
+        async def broken(remote: rpc.Client[Any]) -> None:
+            await close(remote)
+            raise RuntimeError("the close of a remote machine failed")
+
+        monkeypatch.setattr(rpc.Client, "close", broken)
+        with pytest.raises(RuntimeError, match="the close of a remote machine failed"):
+            await worker.close()
+        monkeypatch.undo()
+        assert await asyncio.wait_for(pool.run({"value": 2}), LONG) == [2, 1]
+
+
 async def test_jobs_run_on_a_machine_and_its_client_may_drive_it(
     grid_servers: Servers, grid_client: GridClient
 ) -> None:
@@ -83,6 +132,21 @@ async def test_jobs_run_on_a_machine_and_its_client_may_drive_it(
             await worker.machine()
 
 
+async def test_a_result_that_cannot_be_sent_fails_its_job_and_the_next_one_runs(
+    grid_servers: Servers, grid_client: GridClient
+) -> None:
+    await started(grid_servers, "squarer")
+    async with node.Client(grid_client, "squarer", timeout=LONG) as pool, pool.worker() as worker:
+        machine = await worker.machine(timeout=LONG)
+        failed = machine.when_ticks("ErrWork", 2)
+        with pytest.raises(node.JobFailed, match=r"NotPlainData: .* object, which cannot be sent"):
+            await worker.run(-1)
+        await asyncio.wait_for(failed, LONG)
+        assert await worker.run(3) == 9
+        await asyncio.wait_for(machine.when("Idle"), LONG)
+        assert machine.not_("Exception")
+
+
 async def test_a_machine_may_refuse_jobs_and_move_on_by_itself(
     grid_servers: Servers, grid_client: GridClient
 ) -> None:
@@ -92,6 +156,12 @@ async def test_a_machine_may_refuse_jobs_and_move_on_by_itself(
         with pytest.raises(node.JobFailed, match=r"does not take the job: .*WorkRequestedEnter"):
             await pool.run(3)
         assert await pool.run(8) == 4
+
+
+def test_a_payload_without_a_client_is_an_error_at_once() -> None:
+    worker = jobs.Squarer(id="squarer-1")
+    with pytest.raises(node.NoClient, match="'squarer-1' has no client to send the payload 'x'"):
+        worker.send_payload("x", b"data")
 
 
 def test_classes_that_cannot_be_workers_are_refused() -> None:

@@ -109,7 +109,7 @@ async def test_endless_inputs_are_read_as_there_is_room(
 async def test_a_run_without_inputs_for_a_while_lets_its_workers_go(
     grid_servers: Servers, grid_client: GridClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.client.mapping._IDLE", 0.05)
+    monkeypatch.setattr("node.client.job_run._IDLE", 0.05)
     await started(grid_servers, "square")
     more = asyncio.Event()
 
@@ -154,7 +154,7 @@ async def test_async_jobs_report_their_progress(
     grid_servers: Servers, grid_client: GridClient
 ) -> None:
     await started(grid_servers, "steps", concurrency=4)
-    async with node.Client(grid_client, "steps", timeout=LONG, concurrency=4) as pool:
+    async with node.Client(grid_client, "steps", timeout=LONG) as pool:
         told: list[tuple[float, str]] = []
         assert await pool.run(2, on_progress=lambda at, text: told.append((at, text))) == 2
         assert told == [(0.5, "step 1"), (1.0, "step 2")]
@@ -241,6 +241,19 @@ async def test_unknown_kinds_are_refused_at_once(
     await wait_until(lambda: _knows_no_circle(grid_client), "it to be forgotten", timeout=LONG)
 
 
+async def test_a_peer_that_has_just_joined_gets_jobs(
+    grid_servers: Servers, grid_client: GridClient
+) -> None:
+    await started(grid_servers, "square")
+    await until_ready(grid_client, "square", 1)
+    for number in range(10):
+        server, kind = grid_servers(), f"late-{number}"
+        node.worker(server, kind, isolation="task", min=1)(jobs.whoami)
+        async with node.Client(grid_client, kind, timeout=LONG) as pool:
+            await server.start()
+            assert (await pool.run())["attempt"] == 1
+
+
 async def _knows_no_circle(client: GridClient) -> bool:
     return (await status(client, "circle")).kind == ""
 
@@ -312,10 +325,42 @@ def test_wrong_definitions_are_refused() -> None:
         node.worker(server, "square")(lambda: 1)
     with pytest.raises(InvalidArgument, match="1 for a plain function"):
         node.worker(server, "square", concurrency=2)(jobs.square)
+    for wrong in (
+        {"pause": 5.0, "longest_pause": 1.0},
+        {"memory": 1 << 20, "room": 1 << 21},
+        {"memory": 1 << 20, "isolation": "task"},
+        {"annotations": "gpu=1"},
+        {"spread": "zone=a"},
+        {"cpus": -1},
+        {"spare": True},
+    ):
+        with pytest.raises(InvalidArgument):
+            node.worker(server, "square", **wrong)
     with pytest.raises(InvalidArgument, match="a function of one input"):
         node.worker(server, "square")(42)  # type: ignore[type-var]
+    for wrong_function in (_generate, _generate_async, len, max):
+        with pytest.raises(InvalidArgument, match="a function of one input"):
+            node.worker(server, "square")(wrong_function)
     with pytest.raises(LookupError, match="in a worker's function"):
         node.job()
+
+
+def test_a_kind_is_defined_once() -> None:
+    server, other = (grid.Server("nowhere", etcd="127.0.0.1:1") for _ in range(2))
+    node.worker(server, "square")(jobs.square)
+    with pytest.raises(InvalidArgument, match="that its peer does not have yet, not square"):
+        node.worker(server, "square")(jobs.square)
+    with pytest.raises(InvalidArgument, match="the only one of its module, not whoami beside sq"):
+        node.worker(other, "square")(jobs.whoami)
+    node.worker(other, "square")(jobs.square)
+
+
+def _generate(_: Any) -> Any:
+    yield 1
+
+
+async def _generate_async(_: Any) -> Any:
+    yield 1
 
 
 async def test_wrong_calls_of_a_client_are_refused(grid_client: GridClient) -> None:

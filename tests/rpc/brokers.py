@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,23 +15,25 @@ import pytest
 
 __all__ = ["Broker", "broker", "find_broker", "free_port"]
 
-_PATHS = ("/usr/sbin", "/usr/local/sbin")
+# Packages of the group `dev` bring servers along, into the folder of the interpreter.
+_PATHS = ("/usr/sbin", "/usr/local/sbin", str(Path(sys.executable).parent))
 _READY = 20.0  # seconds
 
 
 class Broker:
     """A running broker, which can be stopped and started again on its port."""
 
-    def __init__(self, kind: str, binary: str, folder: Path) -> None:
+    def __init__(self, kind: str, binary: str, folder: Path, options: Sequence[str] = ()) -> None:
         self.kind = kind
         self.port = free_port()
         self._binary = binary
         self._folder = folder
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Its URL."""
         return f"{self.kind}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
@@ -41,7 +43,7 @@ class Broker:
         else:
             words = ["-a", "127.0.0.1", "-p", str(self.port)]
         self._process = subprocess.Popen(
-            [self._binary, *words],
+            [self._binary, *words, *self._options],
             cwd=self._folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -79,7 +81,7 @@ def find_broker(kind: str) -> str | None:
 
 
 @contextmanager
-def broker(kind: str, folder: Path) -> Iterator[Broker]:
+def broker(kind: str, folder: Path, *options: str) -> Iterator[Broker]:
     """A broker for a block; `kind` is `redis` or `nats`. Skips the test where there is none."""
     name = f"{kind}-server"
     binary = find_broker(kind)
@@ -87,7 +89,7 @@ def broker(kind: str, folder: Path) -> Iterator[Broker]:
         text = f"*** SKIPPED: {name} is not installed (apt-get install {name})"
         print(text, file=sys.stderr)
         pytest.skip(text)
-    made = Broker(kind, binary, folder)
+    made = Broker(kind, binary, folder, options)
     made.start()
     try:
         yield made

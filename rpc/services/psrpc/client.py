@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from google.protobuf.message import Message
 
+from grid import trace_context
 from grid.deadline import now
-from grid.errors import GridError
-from rpc.buses.bus import Bus, BusClosed, Channel, Subscription
+from grid.errors import GridError, InvalidArgument
+from rpc.buses.bus import Bus, BusClosed, Channel, Overflow, Subscription
+from rpc.buses.openings import Openings
 from rpc.psrpc_pb2 import (
     ClaimRequest,
     ClaimResponse,
@@ -29,19 +31,23 @@ from rpc.services.errors import (
     ServiceError,
     error_of,
 )
+from rpc.services.observers import EventKind, tell_bids
 from rpc.services.psrpc import channels
 from rpc.services.psrpc.frames import decode, decode_update, encode
 from rpc.services.psrpc.ids import nanoseconds, new_id
+from rpc.services.psrpc.pending import Pending
 from rpc.services.psrpc.pipe import PsrpcPipe
+from rpc.services.psrpc.subscribing import subscribed_again
 from rpc.services.selection import Bid, Selection, SelectionOptions
 from rpc.services.specification import MethodSpec, Routing, ServiceSpec
 from rpc.services.streams import Pipe
 
 __all__ = ["PsrpcCalls"]
 
-_FIRST = SelectionOptions(accept_first=True, affinity_timeout=1.0)
+_log = logging.getLogger("rpc.services")
 
-_Event = ClaimRequest | Response | Stream
+_HELD = 100_000  # frames of answers that are not read yet
+_FIRST = SelectionOptions(accept_first=True, affinity_timeout=1.0)
 
 
 class PsrpcCalls:
@@ -54,30 +60,28 @@ class PsrpcCalls:
     """
 
     def __init__(self, bus: Bus, spec: ServiceSpec, client: str) -> None:
+        trace_context.look_for_opentelemetry()
         self._bus = bus
         self._spec = spec
         self._service = spec.go_name
         self._client = client
-        self._pending: dict[str, _Pending] = {}
+        self._pending: dict[str, Pending] = {}
         self._pipes: dict[str, PsrpcPipe] = {}
-        self._starting: asyncio.Task[None] | None = None
-        self._subscriptions: list[Subscription] = []
+        self._started: Openings[str, None] = Openings("service client")
+        self._subscriptions: dict[Channel, Subscription] = {}
         self._readers: list[asyncio.Task[None]] = []
 
     async def close(self) -> None:
         """End what is under way with `CallClosed`."""
-        if self._starting is not None:
-            self._starting.cancel()
-            await asyncio.wait([self._starting])
-        for subscription in self._subscriptions:
-            await subscription.close()
+        await self._started.close()
         for reader in self._readers:
             reader.cancel()
         await asyncio.gather(*self._readers, return_exceptions=True)
+        for subscription in self._subscriptions.values():
+            await subscription.close()
         for pending in self._pending.values():
             pending.put(CallClosed("the client was closed"))
-        for pipe in tuple(self._pipes.values()):
-            await pipe.close(None)
+        await asyncio.gather(*(pipe.close(None) for pipe in tuple(self._pipes.values())))
 
     # -- one server --------------------------------------------------------------
 
@@ -98,6 +102,8 @@ class PsrpcCalls:
         pending = self._open(new_id("REQ_"))
         try:
             await self._send_request(call, method, pending.id, skip_claim=queue)
+            if call.watch is not None:
+                call.watch.tell(EventKind.SENT)  # which server takes it is not known yet
             member = ""
             if not method.single_server:
                 chosen = await self._select(pending, call, options, queue=queue)
@@ -116,7 +122,7 @@ class PsrpcCalls:
             del self._pending[pending.id]
 
     async def _select(
-        self, pending: _Pending, call: Outgoing, options: SelectionOptions, *, queue: bool
+        self, pending: Pending, call: Outgoing, options: SelectionOptions, *, queue: bool
     ) -> ClaimRequest | Response:
         selection = Selection(options, now(), call.at)
         claims: dict[str, ClaimRequest] = {}
@@ -136,17 +142,14 @@ class PsrpcCalls:
                 claims[event.server_id] = event
                 chosen = selection.bid(Bid(event.server_id, event.affinity), now())
         chosen = chosen or selection.finish()
-        if chosen in claims and chosen is not None:
-            return claims[chosen]
+        if call.watch is not None:
+            scores = {member: claim.affinity for member, claim in claims.items()}
+            tell_bids(call.watch, scores, chosen)
+        if chosen is not None:
+            return _claim_of(chosen, claims)
         if early is not None:
             return early
-        if selection.bids:
-            raise AllDeclined(
-                f"{call.what}: {selection.bids} servers answered, and none can take the request",
-                members=claims,
-            )
-        topic = f" of topic {call.topic}" if call.topic else ""
-        raise NoServers(f"{call.what}: no response from servers{topic}")
+        raise _none_chosen(call, selection, claims)
 
     async def _send_request(
         self, call: Outgoing, method: MethodSpec[Any, Any], id_: str, *, skip_claim: bool = False
@@ -158,7 +161,7 @@ class PsrpcCalls:
             sent_at=sent,
             expiry=sent + _nanoseconds_left(call),
             multi=method.routing is Routing.MULTI,
-            metadata=call.metadata or {},
+            metadata=_metadata(call),
             raw_request=call.payload,
             skip_claim=skip_claim,
         )
@@ -180,6 +183,8 @@ class PsrpcCalls:
         pending = self._open(new_id("REQ_"))
         try:
             await self._send_request(call, self._spec.by_name[call.method], pending.id)
+            if call.watch is not None:
+                call.watch.tell(EventKind.SENT)
             while (event := await pending.next(call.at)) is not None:
                 if isinstance(event, Response):
                     yield _item(event)
@@ -214,9 +219,11 @@ class PsrpcCalls:
                     request_id=pending.id,
                     sent_at=sent,
                     expiry=sent + _nanoseconds_left(call),
-                    open=StreamOpen(node_id=self._client, metadata=call.metadata or {}),
+                    open=StreamOpen(node_id=self._client, metadata=_metadata(call)),
                 )
             )
+            if call.watch is not None:
+                call.watch.tell(EventKind.SENT)
             member = ""
             if not method.single_server:
                 chosen = await self._select(pending, call, options or _FIRST, queue=False)
@@ -250,8 +257,8 @@ class PsrpcCalls:
 
     # -- inside --------------------------------------------------------------------------
 
-    def _open(self, id_: str) -> _Pending:
-        pending = self._pending[id_] = _Pending(id_)
+    def _open(self, id_: str) -> Pending:
+        pending = self._pending[id_] = Pending(id_)
         return pending
 
     async def _publish(self, channel: Channel, message: Message) -> None:
@@ -261,11 +268,11 @@ class PsrpcCalls:
             raise CallClosed(str(error)) from error
 
     async def _start(self, call: Outgoing) -> None:
-        if self._starting is None or (self._starting.done() and _failed(self._starting)):
-            self._starting = asyncio.create_task(self._subscribe_all(), name="service client")
         try:
             async with asyncio.timeout(max(0.0, call.at - now())):
-                await asyncio.shield(self._starting)
+                await self._started.get("replies", self._subscribe_all)
+        except BusClosed as error:
+            raise CallClosed(str(error)) from error
         except TimeoutError as error:
             if isinstance(error, GridError):
                 raise
@@ -274,60 +281,43 @@ class PsrpcCalls:
             ) from None
 
     async def _subscribe_all(self) -> None:
-        made = []
+        made: dict[Channel, Subscription] = {}
         try:
             for channel_of in (channels.replies, channels.bids, channels.client_stream):
                 channel = channel_of(self._service, self._client)
-                made.append(await self._bus.subscribe(channel, size=100_000))
+                made[channel] = await self._bus.subscribe(channel, size=_HELD)
         except BaseException:
-            for subscription in made:
+            for subscription in made.values():
                 await subscription.close()
             raise
-        self._subscriptions += made
-        for subscription in made:
-            self._readers.append(asyncio.create_task(self._read(subscription), name="replies"))
+        self._subscriptions = made
+        for channel in made:
+            self._readers.append(asyncio.create_task(self._read(channel), name="replies"))
 
-    async def _read(self, subscription: Subscription) -> None:
-        async for frame in subscription:
-            message = decode(frame)
-            if isinstance(message, Stream):
-                pipe = self._pipes.get(message.stream_id)
-                if pipe is not None:
-                    pipe.take(message)
-            if isinstance(message, ClaimRequest | Response | Stream):
-                pending = self._pending.get(message.request_id)
-                if pending is not None:
-                    pending.put(message)
-
-
-class _Pending:
-    """A request that is under way, and the events that have come for it."""
-
-    def __init__(self, id_: str) -> None:
-        self.id = id_
-        self._events: deque[_Event | ServiceError] = deque()
-        self._arrived: asyncio.Future[None] | None = None
-
-    def put(self, event: _Event | ServiceError) -> None:
-        """Take what has come."""
-        self._events.append(event)
-        if self._arrived is not None and not self._arrived.done():
-            self._arrived.set_result(None)
-
-    async def next(self, until: float) -> _Event | None:
-        """The next event; None when the time is over."""
-        while not self._events:
-            self._arrived = asyncio.get_running_loop().create_future()
+    async def _read(self, channel: Channel) -> None:
+        while True:
+            subscription = self._subscriptions[channel]
             try:
-                async with asyncio.timeout(max(0.0, min(until - now(), 1e9))):
-                    await self._arrived
-            except TimeoutError:
-                if not self._events:
-                    return None
-        event = self._events.popleft()
-        if isinstance(event, ServiceError):
-            raise event
-        return event
+                async for frame in subscription:
+                    self._take(decode(frame))
+                return
+            except Overflow as error:
+                _log.warning("answers were lost, their calls will time out: %s", error)
+            again = await subscribed_again(self._bus, channel, size=_HELD)
+            if again is None:
+                return
+            self._subscriptions[channel] = again
+            await subscription.close()
+
+    def _take(self, message: Message | None) -> None:
+        if isinstance(message, Stream):
+            pipe = self._pipes.get(message.stream_id)
+            if pipe is not None:
+                pipe.take(message)
+        if isinstance(message, ClaimRequest | Response | Stream):
+            pending = self._pending.get(message.request_id)
+            if pending is not None:
+                pending.put(message)
 
 
 class _UpdateFrames:
@@ -349,6 +339,29 @@ class _UpdateFrames:
     async def close(self) -> None:
         """See `Subscription`."""
         await self._inner.close()
+
+
+def _claim_of(chosen: str, claims: Mapping[str, ClaimRequest]) -> ClaimRequest:
+    if chosen not in claims:
+        raise InvalidArgument("what `choose` returned", chosen, "the member of a bid")
+    return claims[chosen]
+
+
+def _none_chosen(
+    call: Outgoing, selection: Selection, claims: Mapping[str, ClaimRequest]
+) -> ServiceError:
+    if selection.bids:
+        return AllDeclined(
+            f"{call.what}: {selection.bids} servers answered, and none can take the request",
+            members=claims,
+        )
+    topic = f" of topic {call.topic}" if call.topic else ""
+    return NoServers(f"{call.what}: no response from servers{topic}")
+
+
+def _metadata(call: Outgoing) -> Mapping[str, str]:
+    given = trace_context.onward(call.metadata) if trace_context.active else call.metadata
+    return given or {}
 
 
 def _payload(response: Response) -> bytes:
@@ -380,7 +393,3 @@ def _overdue(call: Outgoing, member: str) -> CallTimedOut:
 
 def _nanoseconds_left(call: Outgoing) -> int:
     return max(1, int(min(call.at - now(), 3e8) * 1e9))
-
-
-def _failed(task: asyncio.Task[None]) -> bool:
-    return task.cancelled() or task.exception() is not None

@@ -7,7 +7,7 @@ import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from grid.errors import GridError
+from grid.errors import GridError, MessageTooLarge
 from rpc.psrpc_pb2 import Stream, StreamAck, StreamClose, StreamMessage
 from rpc.services.codes import ErrorCode
 from rpc.services.errors import CallTimedOut, ServiceError, StreamEnded, error_of
@@ -16,6 +16,7 @@ from rpc.services.psrpc.ids import nanoseconds, new_id
 __all__ = ["PsrpcPipe"]
 
 _HELD = 100  # messages that are acknowledged before they are read
+_WAITING = 1000  # messages that wait for room; the sender of a further one is not told that it came
 _CLOSED = "stream closed"
 
 
@@ -106,9 +107,14 @@ class PsrpcPipe:
         acknowledging = [task for task in self._tasks if task is not own]
         if acknowledging:  # or a `send` that has arrived would fail with the reason of the close
             await asyncio.wait(acknowledging, timeout=self._timeout)
-        frame = self._frame(new_id("REQ_"), close=StreamClose(error=text, code=code))
         with contextlib.suppress(GridError):
-            await self._publish(frame)
+            try:
+                await self._publish_close(text, code)
+            except MessageTooLarge as large:  # the other side waits for the end, whatever it was
+                await self._publish_close(str(large), code)
+
+    async def _publish_close(self, text: str, code: str) -> None:
+        await self._publish(self._frame(new_id("REQ_"), close=StreamClose(error=text, code=code)))
 
     def take(self, frame: Stream) -> None:
         """Take what the other side has sent."""
@@ -123,7 +129,7 @@ class PsrpcPipe:
                 self._items.append(payload)
                 self._acknowledge(frame)
                 self._arrived.set()
-            else:
+            elif len(self._unacknowledged) < _WAITING:
                 self._unacknowledged.append((frame, payload))
         elif kind == "close":
             close = frame.close

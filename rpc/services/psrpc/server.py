@@ -9,24 +9,22 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from grid import trace_context
 from grid.aio import being_cancelled
-from grid.deadline import Deadline, now
-from grid.errors import GridError
+from grid.deadline import Deadline
+from grid.errors import GridError, MessageTooLarge
 from rpc.buses.bus import Bus, Channel, Overflow, Subscription
 from rpc.psrpc_pb2 import ClaimRequest, ClaimResponse, Request, Response, Stream
 from rpc.services.context import CallContext
-from rpc.services.errors import (
-    AlreadyServed,
-    MalformedRequest,
-    NotRegistered,
-    ServiceError,
-    from_handler,
-)
+from rpc.services.error_log import ErrorLog
+from rpc.services.errors import AlreadyServed, NotRegistered, ServiceError
 from rpc.services.handlers import ServedMethod
+from rpc.services.observers import CallWatch, EventKind, Observers
 from rpc.services.psrpc import channels
 from rpc.services.psrpc.frames import decode, encode, encode_update
 from rpc.services.psrpc.ids import nanoseconds
 from rpc.services.psrpc.stream_serving import ServedStreams
+from rpc.services.psrpc.subscribing import subscribed_again
 from rpc.services.serving import Registration
 from rpc.services.specification import MethodSpec, Routing, ServiceSpec
 
@@ -34,7 +32,6 @@ __all__ = ["PsrpcServing"]
 
 _log = logging.getLogger("rpc.services")
 
-_LOG_PAUSE = 1.0  # seconds between errors of one server that are logged with their traceback
 _CHOOSING = 0.5  # seconds in which the clients of bids that are open may still choose this server
 _DEREGISTERED = 10.0  # seconds that requests of a deregistered topic may still run
 
@@ -51,6 +48,8 @@ class PsrpcServing:
         *,
         concurrency: int,
         size: int,
+        observers: Observers | None = None,
+        shards: bool = False,
     ) -> None:
         self._spec = spec
         self._methods = methods
@@ -59,7 +58,8 @@ class PsrpcServing:
         self._concurrency = concurrency
         self._size = size
         self._served: dict[Registration, list[_Served]] = {}
-        self._logged = -_LOG_PAUSE
+        self.observers = observers
+        self.failed = ErrorLog().answer
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -70,10 +70,12 @@ class PsrpcServing:
     async def stop(self, timeout: float) -> None:
         """See `Serving.stop`."""
         served, self._served = tuple(self._served.values()), {}
-        await asyncio.gather(*(one.drain(timeout) for group in served for one in group))
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await asyncio.gather(*(one.drain(timeout) for group in served for one in group))
+        finally:
+            for task in tuple(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def register(self, registration: Registration) -> None:
         """See `Serving.register`. On a broker `single_server` is the user's promise."""
@@ -123,14 +125,6 @@ class PsrpcServing:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def failed(self, context: CallContext, error: BaseException) -> ServiceError:
-        """The answer for a handler's error, which is logged unless it was meant as an answer."""
-        known = from_handler(error)
-        if known is not error and now() - self._logged >= _LOG_PAUSE:
-            self._logged = now()  # callers shall not be able to fill the log
-            _log.error("%s.%s failed", context.service, context.method, exc_info=error)
-        return known
-
 
 class _Served:
     """One method for one topic."""
@@ -166,22 +160,24 @@ class _Served:
             await subscription.close()
 
     async def drain(self, timeout: float) -> None:
-        """Take nothing new, and wait for what runs."""
-        await self.leave()
-        await self._streams.close()
-        if self._grants:  # clients choose soon, or have chosen others
-            await asyncio.wait(tuple(self._grants.values()), timeout=min(timeout, _CHOOSING))
-        for granted in self._grants.values():
-            if not granted.done():
-                granted.set_result("")
-        if self._running:
-            await asyncio.wait(tuple(self._running), timeout=timeout)
-        tasks = (*self._running, *self._readers)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for subscription in self._subscriptions:
-            await subscription.close()
+        """Take nothing new, and wait for what runs; if this is cancelled, cancel that."""
+        try:
+            await self.leave()
+            await self._streams.close()
+            if self._grants:  # clients choose soon, or have chosen others
+                await asyncio.wait(tuple(self._grants.values()), timeout=min(timeout, _CHOOSING))
+            for granted in self._grants.values():
+                if not granted.done():
+                    granted.set_result("")
+            if self._running:
+                await asyncio.wait(tuple(self._running), timeout=timeout)
+        finally:
+            tasks = (*self._running, *self._readers)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for subscription in self._subscriptions:
+                await subscription.close()
 
     # -- frames ------------------------------------------------------------------
 
@@ -201,14 +197,12 @@ class _Served:
                 return
             except Overflow as error:
                 _log.warning("requests were lost: %s", error)
-            try:
-                again = await self._serving._bus.subscribe(
-                    channel, queue=queue, size=self._serving._size
-                )
-            except GridError as error:
-                _log.error("%s is served no more: %s", channel.name, error)
+            size = self._serving._size
+            again = await subscribed_again(self._serving._bus, channel, queue=queue, size=size)
+            if again is None:
                 return
             self._subscriptions[self._subscriptions.index(subscription)] = again
+            await subscription.close()
             subscription = again
 
     def _take(self, message: Message | None) -> None:
@@ -235,37 +229,61 @@ class _Served:
     # -- requests ----------------------------------------------------------------
 
     async def _serve(self, request: Request) -> None:
+        trace_context.hand_out(request.metadata)
         left = _seconds_left(request.sent_at, request.expiry)
         context = self._context(request.client_id, request.metadata, left)
+        watch = self._watch(context)
         payload = request.raw_request or request.request.value
+        limit = asyncio.timeout(left)
+        reply: bytes | ServiceError | None
         try:
-            reply: bytes | ServiceError | None = await self._answer(request, payload, context)
+            async with limit:
+                reply = await self._answer(request, payload, context, watch)
         except (Exception, asyncio.CancelledError, SystemExit, KeyboardInterrupt) as error:
             if isinstance(error, asyncio.CancelledError) and being_cancelled():
                 raise
+            if limit.expired() and isinstance(error, TimeoutError):
+                if watch is not None:
+                    watch.tell(EventKind.EXPIRED, self._serving._id)
+                return  # its caller has its own time-out by now
             reply = self._serving.failed(context, error)
         if reply is not None:
-            await self._send(
-                channels.replies(self._service, request.client_id),
-                self._response(request.request_id, reply),
-            )
+            if watch is not None:
+                failed = reply if isinstance(reply, ServiceError) else None
+                watch.tell(EventKind.ENDED, self._serving._id, error=failed)
+            await self._reply(context, request.request_id, reply)
 
-    async def _answer(self, request: Request, payload: bytes, context: CallContext) -> bytes | None:
+    def _watch(self, context: CallContext) -> CallWatch | None:
+        observers = self._serving.observers
+        if observers is None:
+            return None
+        about = context.service, context.method, self._topic, context.client
+        return CallWatch(observers, "server", *about)
+
+    async def _answer(
+        self, request: Request, payload: bytes, context: CallContext, watch: CallWatch | None
+    ) -> bytes | None:
         self._method.decode(payload)  # a malformed request is refused before the bid
         if self._claims:
             score = await self._method.score(payload, context)
             if not score > 0:
                 return None
             skip = request.skip_claim and self._queue
-            if not await self._bid(request.request_id, request.client_id, score, context, skip):
+            if not await self._bid(request.request_id, request.client_id, score, watch, skip):
                 return None
+        if watch is not None:
+            watch.tell(EventKind.RECEIVED, self._serving._id)
         return await self._method.answer(payload, context)
 
     async def _bid(
-        self, request: str, client: str, score: float, context: CallContext, handling: bool
+        self, request: str, client: str, score: float, watch: CallWatch | None, handling: bool
     ) -> bool:
+        """Bid, and wait for the grant until the task is cancelled; True if it is ours."""
         granted = asyncio.get_running_loop().create_future()
         self._grants[request] = granted
+        kind = EventKind.ABANDONED
+        if watch is not None:
+            watch.tell(EventKind.BID, self._serving._id, score=score)
         try:
             bid = ClaimRequest(
                 request_id=request,
@@ -274,15 +292,20 @@ class _Served:
                 handling=handling,
             )
             await self._send(channels.bids(self._service, client), bid)
-            if handling:
-                return True
-            async with asyncio.timeout(context.remaining()):
-                winner = await granted
-            return bool(winner == self._serving._id)
-        except TimeoutError:
-            return False
+            won = handling or await granted == self._serving._id
+            kind = EventKind.GRANTED if won else EventKind.LOST
+            return won
         finally:
             del self._grants[request]
+            if watch is not None:
+                watch.tell(kind, self._serving._id, score=score)
+
+    async def _reply(self, context: CallContext, request: str, reply: bytes | ServiceError) -> None:
+        to = channels.replies(self._service, context.client)
+        try:
+            await self._send(to, self._response(request, reply))
+        except MessageTooLarge as error:
+            await self._send(to, self._response(request, self._serving.failed(context, error)))
 
     def _response(self, request: str, reply: bytes | ServiceError) -> Response:
         response = Response(request_id=request, server_id=self._serving._id, sent_at=nanoseconds())
@@ -296,31 +319,43 @@ class _Served:
     # -- streams -----------------------------------------------------------------
 
     async def _open(self, frame: Stream) -> None:
+        trace_context.hand_out(frame.open.metadata)
         client = frame.open.node_id
         left = _seconds_left(frame.sent_at, frame.expiry)
         context = self._context(client, frame.open.metadata, left)
+        watch = self._watch(context)
+        limit = asyncio.timeout(left)
         try:
-            if self._claims:
-                score = await self._method.score(b"", context)
-                bid = score > 0 and await self._bid(
-                    frame.request_id, client, score, context, handling=False
-                )
-                if not bid:
-                    return
-        except MalformedRequest:
-            return
-        except Exception as error:  # noqa: BLE001 - of the user's scorer
-            self._serving.failed(context, error)
+            async with limit:
+                if self._claims:
+                    score = await self._method.score(b"", context)
+                    if not score > 0 or not await self._bid(
+                        frame.request_id, client, score, watch, handling=False
+                    ):
+                        return
+        except (Exception, asyncio.CancelledError, SystemExit, KeyboardInterrupt) as error:
+            if isinstance(error, asyncio.CancelledError) and being_cancelled():
+                raise
+            if limit.expired() and isinstance(error, TimeoutError):
+                return  # its caller has its own time-out by now
+            failed = self._serving.failed(context, error)
+            await self._reply(context, frame.request_id, failed)
             return
 
         def publish(answer: Stream) -> Awaitable[None]:
             return self._send(channels.client_stream(self._service, client), answer)
 
-        await self._streams.serve(frame, context, publish, left)
+        if watch is not None:
+            watch.tell(EventKind.RECEIVED, self._serving._id)
+        failure = await self._streams.serve(frame, context, publish, left)
+        if watch is not None:
+            watch.tell(EventKind.ENDED, self._serving._id, error=failure)
 
     async def _send(self, channel: Channel, message: Message) -> None:
         try:
             await self._serving._bus.publish(channel, encode(message, channel.route))
+        except MessageTooLarge:
+            raise
         except GridError as error:
             _log.warning("an answer was not sent: %s", error)
 

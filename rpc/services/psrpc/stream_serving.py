@@ -44,9 +44,11 @@ class ServedStreams:
         context: CallContext,
         publish: Callable[[Stream], Awaitable[Any]],
         timeout: float,
-    ) -> None:
-        """Accept a stream and serve it until its handler returns."""
+    ) -> ServiceError | None:
+        """Accept a stream and serve it until its handler returns; its error, if it failed."""
         stream_id, spec = opening.stream_id, self._served.spec
+        if stream_id in self._pipes:
+            return None  # it is open, and nobody else's
         pipe = PsrpcPipe(
             stream_id, publish, timeout or _TIMEOUT, lambda: self._pipes.pop(stream_id, None)
         )
@@ -63,7 +65,7 @@ class ServedStreams:
         stream = ServiceStream(pipe, spec.reply, spec.request, context.member)
         end: ServiceError | None = None
         try:
-            await self._served.handler(stream, context)
+            await self._served.serve(stream, context)
         except asyncio.CancelledError as error:
             if being_cancelled():
                 await asyncio.shield(pipe.close(_END_OF_SERVER))
@@ -72,11 +74,12 @@ class ServedStreams:
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - a handler's
             end = self._failed(context, error)
         await pipe.close(end)
+        return end
 
     async def close(self) -> None:
         """End all streams; the server is shutting down."""
-        for pipe in tuple(self._pipes.values()):
-            await pipe.close(_END_OF_SERVER)
+        pipes = tuple(self._pipes.values())
+        await asyncio.gather(*(pipe.close(_END_OF_SERVER) for pipe in pipes))
 
 
 _END_OF_SERVER = ServiceError(ErrorCode.UNAVAILABLE, "EOF")

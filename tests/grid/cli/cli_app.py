@@ -69,6 +69,15 @@ async def fragile(ctx: grid.ActorContext) -> None:
         raise OSError("no\ndisk")
 
 
+@server.actor("sleeper", mailbox=8)
+async def sleeper(ctx: grid.ActorContext) -> None:
+    """Wants to be reminded after as many seconds as a message says."""
+    async for request in ctx.mailbox:
+        assert isinstance(request.message, grid.EchoMsg)
+        await ctx.remind("ring", request.message, after=float(request.message.msg))
+        request.ack()
+
+
 @server.actor("steady", keep=2)
 async def steady(ctx: grid.ActorContext) -> None:
     """Is kept."""

@@ -15,7 +15,7 @@ from typing import IO, Any, Self
 
 from grid.testing import wait_until
 
-__all__ = ["APP", "GRID", "Running", "alive", "children", "data", "grid", "on_terminal", "shell"]
+__all__ = ["APP", "GRID", "Running", "children", "data", "grid", "on_terminal", "shell"]
 
 APP = "tests.grid.cli.cli_app:server"
 ROOT = Path(__file__).parents[3]
@@ -140,9 +140,9 @@ class Running:
 
     def ended(self) -> int:
         """The exit code, when it has ended and everything it printed is here."""
-        code = self.process.wait(20)
+        code = self.process.wait(60)
         for reader in self._readers:
-            reader.join(20)
+            reader.join(60)
         for pipe in (self.process.stdout, self.process.stderr):
             assert pipe is not None
             pipe.close()
@@ -152,15 +152,6 @@ class Running:
 def _collect(pipe: IO[str], lines: list[str]) -> None:
     for line in iter(pipe.readline, ""):
         lines.append(line)  # noqa: PERF402 - seen while it grows
-
-
-def alive(pid: int) -> bool:
-    """True unless the process has ended."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def children(pid: int) -> dict[int, str]:

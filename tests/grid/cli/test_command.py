@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import grid
-from grid.cli._catalog import COMMANDS
+from grid.cli._catalog import COMMANDS, GUESTS
 from tests.grid.cli.cli_kit import grid as command
 from tests.grid.cli.cli_kit import shell
 
@@ -62,6 +62,10 @@ def test_help_names_the_commands_and_the_options_of_all() -> None:
         assert f"  {name} " in text
         assert entry.summary in text
     assert "GRID_ETCD" in text
+    for name, entry in GUESTS.items():  # of other packages
+        assert f"  {name} " in text
+        assert entry.summary in text
+        assert entry.summary in command(name, "--help").stdout
     assert command().stdout == text
     assert command().returncode == 2
 
@@ -120,10 +124,13 @@ def test_options_of_the_connection_stand_before_the_command_or_after_it() -> Non
         ("start", "a"),
         ("stop", "a"),
         ("drain", "a"),
+        ("rebalance",),
         ("peers",),
         ("actors",),
         ("mailboxes",),
         ("kept",),
+        ("reminders",),
+        ("forget", "a", "b"),
         ("leader",),
     ],
     ids=lambda typed: typed[0],

@@ -15,7 +15,8 @@ import pytest
 
 from grid.embedded import Etcd
 from grid.testing import wait_until
-from tests.grid.cli.cli_kit import APP, GRID, Running, alive, children, data, grid
+from tests.grid.cli.cli_kit import APP, GRID, Running, children, data, grid
+from tests.processes import alive
 
 # -- serve --------------------------------------------------------------------
 
@@ -119,6 +120,7 @@ def test_what_cannot_be_served(target: str, code: int, text: str) -> None:
         (("--listen", "here"), 2, "address 'here': must be host:port"),
         (("--etcd", "127.0.0.1:1", "--timeout", "0.2"), 1, "hint: name etcd with --etcd or"),
         (("--on-lease-lost", "weep"), 2, "rejoin"),
+        (("--slots", "0"), 2, "a whole number from 1"),
     ],
 )
 def test_what_a_peer_cannot_do(option: tuple[str, ...], code: int, text: str) -> None:
@@ -128,18 +130,10 @@ def test_what_a_peer_cannot_do(option: tuple[str, ...], code: int, text: str) ->
     assert "Traceback" not in done.stderr
 
 
-def test_a_bug_in_the_app_keeps_its_traceback(tmp_path: Path) -> None:
-    (tmp_path / "buggy.py").write_text("def f():\n    return 1 / 0\nf()\n")
-    done = grid("serve", "buggy", cwd=tmp_path)
-    assert done.returncode == 1
-    assert 'buggy.py", line 2, in f' in done.stderr
-    assert "ZeroDivisionError" in done.stderr
-
-
 def test_the_app_comes_from_the_current_directory(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("import grid\nserver = grid.Server('mine')\n")
     done = grid("serve", "mine", "--describe", cwd=tmp_path)
-    assert data(done) == {"namespace": "mine"}
+    assert data(done) == {"namespace": "mine", "tls": None}
 
 
 # -- dev ----------------------------------------------------------------------

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from mypy import api
+from tests.grid.typing_kit import assert_checked
 
-ROOT = Path(__file__).parents[3]
 PROGRAM = """
 from collections.abc import AsyncIterator
 
@@ -44,6 +42,13 @@ async def main(client: grid.Client) -> None:
         echo = item
     async with eve.chat(Ack()) as stream:
         await stream.send(echo)
+    async with client.subscribe(eve.items, Ack(), resume=lambda last: Ack()) as items:
+        async for item in items:
+            echo = item
+    named = client.subscribe("eve", Ack(), item=EchoMsg, resume=lambda last: EchoMsg(msg=last.msg))
+    last: EchoMsg | None = await named.receive()
+    client.subscribe(eve.items, EchoMsg())  # error: misc
+    client.subscribe(eve.greet, EchoMsg())  # error: call-overload
     await eve.greet(Ack())  # error: arg-type
     echo = await eve.greet(EchoMsg())  # error: assignment
     await eve.gret(EchoMsg())  # error: attr-defined
@@ -53,17 +58,4 @@ async def main(client: grid.Client) -> None:
 
 def test_calls_of_a_reference_are_checked(tmp_path: Path) -> None:
     """Messages, answers, items and options, under `--strict`."""
-    file = tmp_path / "program.py"
-    file.write_text(PROGRAM)
-    out, error, _ = api.run(
-        ["--strict", "--config-file=", "--cache-dir", str(ROOT / ".mypy_cache"), str(file)]
-    )
-    assert not error
-    found = {int(line): text for line, text in re.findall(r"program\.py:(\d+): error: (.*)", out)}
-    wanted = {
-        number: line.partition("# error: ")[2]
-        for number, line in enumerate(PROGRAM.splitlines(), 1)
-        if "# error: " in line
-    }
-    assert found.keys() == wanted.keys(), out
-    assert all(f"[{code}]" in found[number] for number, code in wanted.items()), out
+    assert_checked(PROGRAM, tmp_path)

@@ -200,7 +200,8 @@ async def test_the_callers_time_is_for_all_of_it(peer: EchoGrid, way: str) -> No
 
     with pytest.raises(DeadlineExceeded):
         await asyncio.wait_for(peer.client(hurry).request("silent", EchoMsg(), timeout=30), 5)
-    assert seen == [DeadlineExceeded]
+    # It is cancelled if the clock of the chain is read first.
+    assert seen in ([DeadlineExceeded], [asyncio.CancelledError])
 
     async def allow(call: Out, proceed: ProceedOut) -> Any:
         call.timeout = 30

@@ -70,8 +70,63 @@ async def test_actors_are_spread_and_slots_hold(
     with pytest.raises(NotPlaced, match=r"a: .*no free slot of its 2; b: ") as raised:
         await grid_client.start_actor("t", name="v", key="k")
     assert set(raised.value.refusals) == {"a", "b"}
+    assert raised.value.asked
     # One that runs is found all the same.
     assert await grid_client.start_actor("t", name="t0", if_exists="return") == found[0]
+
+
+async def test_a_placement_that_no_peer_satisfies_says_why_for_each(
+    grid_servers: Servers, grid_client: grid.Client
+) -> None:
+    with pytest.raises(UnregisteredMailbox, match="'a peer'"):
+        await grid_client.start_actor("t", annotations=["gpu"])
+    await start(grid_servers, "a", slots=1)
+    await start(grid_servers, "b", annotations=("gpu",), slots=1)
+    with pytest.raises(NotPlaced) as raised:
+        await grid_client.start_actor("t", annotations=["gpu", "zone=a"])
+    assert raised.value.refusals == {
+        "a": "it has no annotation gpu, zone=a",
+        "b": "it has no annotation zone=a",
+    }
+    assert not raised.value.asked
+    for number in range(2):
+        await grid_client.start_actor("t", name=f"t{number}", place="spread")
+    with pytest.raises(NotPlaced, match="no free slot of its 1") as raised:
+        await grid_client.start_actor("t", place="spread")
+    assert set(raised.value.refusals) == {"a", "b"}
+
+
+async def test_the_leader_and_the_keeper_take_no_slot(
+    grid_servers: Servers, grid_client: grid.Client
+) -> None:
+    server = grid_servers(name="a", slots=2)
+    server.actor("leader")(act)
+    server.actor("kept", keep=1)(act)
+    server.actor("t")(act)
+    await server.start()
+
+    async def all_run() -> bool:
+        names = {one.name for one in await grid_client.query("actor")}
+        return {"leader", "grid-keeper", "kept-0"} <= names
+
+    await wait_until(all_run, "they run", timeout=30)
+    await grid_client.start_actor("t")
+    with pytest.raises(PeerFull):
+        await grid_client.start_actor("t", name="t1")
+    loads: list[PeerLoad] = []
+
+    def none(found: Sequence[PeerLoad]) -> list[str]:
+        loads.extend(found)
+        return []
+
+    with pytest.raises(NotPlaced):
+        await grid_client.start_actor("t", name="t1", place=none)
+    assert [(one.actors, one.slots, one.free) for one in loads] == [(2, 2, False)]
+
+
+def test_the_text_of_a_placement_names_a_few_peers() -> None:
+    error = NotPlaced("t", {f"peer-{number}": "full" for number in range(1000)})
+    assert str(error).endswith("peer-7: full; and 992 more")
 
 
 async def test_a_key_and_a_function_choose_the_peer(
@@ -88,8 +143,9 @@ async def test_a_key_and_a_function_choose_the_peer(
 
     assert await grid_client.start_actor("t", name="f", place=last) == "c"
     assert sum(one.actors for one in seen) == 6
-    with pytest.raises(UnregisteredMailbox):
+    with pytest.raises(NotPlaced, match="the function given as place did not choose it") as raised:
         await grid_client.start_actor("t", name="g", place=lambda _: [])
+    assert set(raised.value.refusals) == {"a", "b", "c"}
     for wrong in ({"place": "random"}, {"key": 7}):
         with pytest.raises(InvalidArgument):
             await grid_client.start_actor("t", **wrong)

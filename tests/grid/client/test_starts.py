@@ -14,6 +14,9 @@ from grid.errors import (
 )
 from grid.testing import wait_until
 from grid.wire_pb2 import EchoMsg
+from tests.grid.registry_kit import grid_etcd, registry_kind
+
+__all__ = ["grid_etcd", "registry_kind"]
 
 Servers = Callable[..., grid.Server]
 

@@ -20,15 +20,7 @@ from grid.embedded._folder import explain
 from grid.errors import AddressInUse, EmbeddedEtcdFailed
 from grid.testing import wait_until
 from tests.grid.etcd.etcd_kit import connect
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    status = Path(f"/proc/{pid}/stat")
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+from tests.processes import alive
 
 
 def test_nothing_is_left() -> None:

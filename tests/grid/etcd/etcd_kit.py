@@ -20,7 +20,7 @@ async def nothing_left() -> AsyncIterator[None]:
     """Asserts that no task is left that was not there before."""
     before = asyncio.all_tasks()
     yield
-    await wait_until(lambda: not _new_tasks(before), "all tasks to end", timeout=2)
+    await wait_until(lambda: not _new_tasks(before), "all tasks to end", timeout=20)
 
 
 def _new_tasks(before: set[asyncio.Task[Any]]) -> list[asyncio.Task[Any]]:

@@ -95,7 +95,7 @@ async def test_an_absent_etcd_is_named() -> None:
         began = time.monotonic()
         with pytest.raises(EtcdUnavailable, match="refused") as caught:
             await client.get("a", timeout=0.3)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 3
     assert one in str(caught.value)
     assert other in str(caught.value)
 
@@ -154,7 +154,7 @@ async def test_a_blackholed_endpoint_is_left() -> None:
         assert time.monotonic() - began < 2
         began = time.monotonic()
         await client.put("a", b"2")
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 1
 
 
 async def test_a_connection_that_died_silently_is_replaced() -> None:

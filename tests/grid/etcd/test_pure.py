@@ -53,6 +53,16 @@ def test_garbage_is_an_invalid_address(text: str) -> None:
         EtcdConfig.parse(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["http://u:hunter2@a:1", "u:hunter2@a:1", "b:1,u:hunter2@a:1", "http://u:p@hunter2@a:x,b"],
+)
+def test_an_endpoint_is_named_without_a_password(text: str) -> None:
+    with pytest.raises(InvalidAddress, match="user= and password=") as caught:
+        EtcdConfig.parse(text)
+    assert "hunter2" not in f"{caught.value}{caught.value!r}{caught.value.address}"
+
+
 def test_mixed_schemes_are_refused() -> None:
     with pytest.raises(InvalidAddress, match="mixed"):
         EtcdConfig.parse("http://a:1,https://b:1")

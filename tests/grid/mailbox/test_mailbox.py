@@ -48,6 +48,18 @@ async def take(mailbox: Mailbox) -> Request[Message]:
     return request
 
 
+async def test_each_reader_of_a_mailbox_that_lost_its_name_has_an_error_of_its_own() -> None:
+    mailbox = make()
+    reading = [asyncio.create_task(mailbox.receive()) for _ in range(2)]
+    await asyncio.sleep(0)
+    error = LeaseLost("gone")
+    mailbox._lose(error)
+    raised = await asyncio.gather(*reading, mailbox.receive(), return_exceptions=True)
+    assert [str(one) for one in raised] == [str(error)] * 3
+    assert len({id(one) for one in (error, *raised)}) == 4
+    assert error.__traceback__ is None
+
+
 async def test_requests_come_out_in_the_order_they_went_in() -> None:
     mailbox = make(3)
     answers = [put(mailbox, text) for text in "abc"]
@@ -314,3 +326,31 @@ async def test_waiting_for_the_caller_to_leave_does_not_keep_the_request() -> No
     assert await waiting is False
     with pytest.raises(RequestDropped):
         await answer
+
+
+class _Work:
+    def __init__(self) -> None:
+        self.abandoned_times = 0
+
+    def abandoned(self) -> None:
+        self.abandoned_times += 1
+
+
+async def test_the_owner_of_a_request_hears_once_that_its_caller_left() -> None:
+    mailbox = make()
+    answer = FutureAnswer(asyncio.get_running_loop().create_future())
+    mailbox._put(EchoMsg(), "grid.EchoMsg", {}, answer)
+    request, work, late = await take(mailbox), _Work(), _Work()
+    request.served_by(work)
+    assert work.abandoned_times == 0
+    answer.cancel()
+    answer.cancel()
+    assert work.abandoned_times == 1
+    request.served_by(late)
+    assert late.abandoned_times == 1
+    answered = put(mailbox)
+    request, work = await take(mailbox), _Work()
+    request.served_by(work)
+    request.ack()
+    await answered
+    assert work.abandoned_times == 0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from grid.embedded import Etcd
-from grid.errors import AlreadyRegistered, LeaseLost
+from grid.errors import AlreadyRegistered, EtcdUnavailable, LeaseLost
 from grid.etcd import EtcdClient, EtcdConfig, Lease, api_pb2
 from grid.registry.claims import Claims
 from grid.registry.registration import encode_registration
@@ -22,12 +22,15 @@ class HeldEtcd(EtcdClient):
     after: asyncio.Event
     begun = 0
     done = 0
+    failure: EtcdUnavailable | None = None
 
     async def txn(
         self, request: api_pb2.TxnRequest, *, timeout: float | None = None
     ) -> api_pb2.TxnResponse:
         self.begun += 1
         await self.before.wait()
+        if self.failure is not None:
+            raise self.failure
         response = await super().txn(request, timeout=timeout)
         self.done += 1
         await self.after.wait()
@@ -140,3 +143,13 @@ async def test_closing_ends_all_who_wait(grid_etcd: Etcd) -> None:
         assert all(isinstance(end, Exception | asyncio.CancelledError) for end in ends)
         with pytest.raises(LeaseLost):
             await claims.claim(values("c.mailbox.f"))
+
+
+async def test_each_claim_of_a_batch_that_fails_has_an_error_of_its_own(grid_etcd: Etcd) -> None:
+    async with held_claims(grid_etcd) as (etcd, _, claims):
+        etcd.failure = EtcdUnavailable("away")
+        claiming = [claims.claim(values(f"c.mailbox.{one}")) for one in "abc"]
+        errors = await asyncio.gather(*claiming, return_exceptions=True)
+        etcd.failure = None
+        assert [str(one) for one in errors] == [str(EtcdUnavailable("away"))] * 3
+        assert len({id(one) for one in errors}) == 3

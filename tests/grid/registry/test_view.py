@@ -92,3 +92,31 @@ def test_what_is_no_registration_is_reported_and_forgotten() -> None:
     seen.put(KeyValue(KEY, b"[1]", 5, 5, 1))
     assert epoch_in(seen) == 0
     assert [str(error) for error in malformed] == [f"{KEY}: not a JSON object"]
+
+
+def test_an_older_value_of_one_registration_does_not_replace_a_later_one() -> None:
+    """Such as that of a peer which has withdrawn its offers, read before it did."""
+
+    def written(revision: int, *types: str, epoch: int = 3) -> KeyValue:
+        value = encode_registration(KEY, "h:1", "p", types=types)
+        return KeyValue(KEY, value, epoch, revision, 1)
+
+    def types(seen: RegistryView) -> tuple[str, ...]:
+        found = seen.find(KEY)
+        return () if found is None else found.types
+
+    seen, _ = view()
+    before = written(3, "a")
+    seen.put(before)
+    seen.apply(change(written(6)))
+    seen.put(before)  # of a read that began before the change
+    assert types(seen) == ()
+    seen.put(written(8, "b"))
+    seen.put(written(6))
+    assert types(seen) == ("b",)
+    seen.put(written(9, "c", epoch=9))
+    assert types(seen) == ("c",)
+    seen.apply(change(None, written(9, "c", epoch=9)))
+    seen.put(before)  # etcd has lost its data, and counts from the start
+    assert types(seen) == ("a",)
+    assert not seen._rewritten

@@ -9,7 +9,7 @@ import pytest
 import grid
 from grid import EntityFound, EntityLost
 from grid.embedded import Etcd
-from grid.errors import EtcdUnavailable
+from grid.errors import ClientClosed, EtcdUnavailable
 from grid.testing import FaultProxy
 
 Servers = Callable[..., grid.Server]
@@ -42,6 +42,32 @@ async def test_a_watch_tells_what_is_there_and_what_comes_and_goes(
         assert joined.entity.epoch > found.entity.epoch
         await first.stop()
         assert await following(events) == EntityLost(found.entity)
+
+
+async def test_a_watch_sees_what_its_block_does_before_it_iterates(
+    grid_servers: Servers, grid_client: grid.Client
+) -> None:
+    first = grid_servers()
+    await first.start()
+    async with grid_client.watch("peer") as events:
+        await first.stop()
+        found = await following(events)
+        assert isinstance(found, EntityFound)
+        assert await following(events) == EntityLost(found.entity)
+
+
+async def test_entering_a_watch_of_a_client_that_closes_raises(
+    grid_namespace: str, grid_etcd: Etcd
+) -> None:
+    async with FaultProxy(grid_etcd.endpoint) as proxy:
+        client = grid.Client(grid_namespace, etcd=proxy.endpoint)
+        watch = client.watch("peer")
+        proxy.blackhole()
+        entering = asyncio.create_task(watch.__aenter__())
+        await asyncio.sleep(0)
+        await client.close()
+        with pytest.raises(ClientClosed):
+            await asyncio.wait_for(entering, 10)
 
 
 async def test_a_watch_of_mailboxes_sees_each_come_and_go(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from google.protobuf.wrappers_pb2 import Int64Value
@@ -71,6 +72,28 @@ async def test_a_storm_of_callers_starts_one_actor(
         found = await asyncio.gather(*(visit(clients[n % 2]) for n in range(1000)))
     assert sorted(found) == list(range(1, 1001))
     assert rooms.starts == ["room-lobby"]
+
+
+async def test_first_requests_read_nothing_in_etcd_once_the_client_has_its_views(
+    rooms: Rooms, grid_client: grid.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rooms.add()
+    assert await visit(grid_client, "room-first") == 1
+    await wait_until(
+        lambda: grid_client._mailboxes.loaded and grid_client._peers.loaded, "its views"
+    )
+    read: list[str] = []
+    get = grid_client.etcd.get
+
+    async def counted(key: str, **options: Any) -> Any:
+        read.append(key)
+        return await get(key, **options)
+
+    monkeypatch.setattr(grid_client.etcd, "get", counted)
+    names = [f"room-{number}" for number in range(20)]
+    assert await asyncio.gather(*(visit(grid_client, name) for name in names)) == [1] * 20
+    assert len(read) < len(names)  # but for those of which the watch told late
+    assert [await visit(grid_client, name) for name in names] == [2] * 20
 
 
 async def test_an_idle_actor_ends_and_the_next_request_finds_its_state(

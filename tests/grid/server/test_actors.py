@@ -16,6 +16,7 @@ from grid.errors import (
     InvalidActorType,
     InvalidName,
     NilActor,
+    NotPlaced,
     RequestDropped,
     RequestFailed,
     UnknownActor,
@@ -373,7 +374,7 @@ async def test_starts_are_spread_by_name_and_stay(
     assert placed == {name: ring.owner(name) for name in placed}
     chosen = await grid_client.start_actor("echo", name="special", annotations=["n=1", "all"])
     assert chosen == servers[1].name
-    with pytest.raises(UnregisteredMailbox, match="with gpu"):
+    with pytest.raises(NotPlaced, match="has no annotation gpu"):
         await grid_client.start_actor("echo", name="other", annotations=["gpu"])
 
 

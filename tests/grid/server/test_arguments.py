@@ -73,6 +73,15 @@ def test_definitions_that_cannot_be_are_refused() -> None:
     with pytest.raises(InvalidActorType) as refused:
         server.actor(works)  # type: ignore[arg-type] # without brackets
     assert refused.value.__notes__ == ['the type is missing, as in @server.actor("echo")']
+
+    async def takes_nothing() -> None: ...
+
+    class Deaf:
+        async def act(self) -> None: ...
+
+    for wrong in (takes_nothing, Deaf):
+        with pytest.raises(InvalidArgument, match=r"async def f\(ctx\)"):
+            server.actor("deaf")(wrong)
     with pytest.raises(InvalidArgument, match="factory"):
         server.define("works", 5)  # type: ignore[arg-type]
     server.actor("works")(works)

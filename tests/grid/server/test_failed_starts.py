@@ -1,12 +1,16 @@
 """A start that fails in whatever way leaves no name behind."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import grid
-from grid.errors import FactoryFailed, GridError, RequestFailed
+from grid.embedded import Etcd
+from grid.errors import FactoryFailed, GridError, MailboxClosed, RequestFailed
+from grid.testing import wait_until
+from grid.wire_pb2 import EchoMsg
 
 
 class Mute(Exception):
@@ -100,3 +104,40 @@ async def test_cancelled_starts_leave_no_name(
             await runner.start("works", "w", b"")
         await runner.stop("w", 0)
     assert not await grid_client.query("actor")
+
+
+class NoStock:
+    """An actor that fails before it serves its first request, which waits already."""
+
+    async def on_start(self, ctx: grid.ActorContext) -> None:
+        assert ctx.mailbox is not None
+        await wait_until(lambda: len(ctx.mailbox) > 0, "a request in its mailbox")
+        raise LookupError("the warehouse has no stock")
+
+    @grid.handler
+    async def serve(self, ask: EchoMsg) -> EchoMsg:
+        return ask
+
+
+@pytest.mark.parametrize("way", ["session", "local"])
+@pytest.mark.parametrize("activate", [True, False], ids=["activated", "started"])
+async def test_a_request_learns_why_the_actor_it_waited_for_has_ended(
+    grid_servers: Callable[..., grid.Server],
+    grid_etcd: Etcd,
+    grid_namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+    activate: bool,
+) -> None:
+    if way == "session":
+        monkeypatch.setattr("grid.client.router.local_dispatcher", lambda _: None)
+    server, once = grid_servers(), grid.Retry(attempts=1)
+    server.actor("stock", activate=activate, mailbox=4)(NoStock)
+    async with server, grid.Client(grid_namespace, etcd=grid_etcd.endpoint, retry=once) as client:
+        if not activate:
+            await client.start_actor("stock")
+        with pytest.raises(MailboxClosed) as caught:
+            await client.request("stock", EchoMsg())
+    assert caught.value.reason == "LookupError: the warehouse has no stock"
+    assert str(caught.value).endswith("its actor ended by LookupError: the warehouse has no stock")
+    assert caught.value.retryable

@@ -145,6 +145,32 @@ async def test_a_second_signal_ends_a_peer_whatever_its_actors_do(
     assert process.returncode is not None
 
 
+_SECOND = """
+import logging, sys, grid
+
+logging.basicConfig(level=logging.INFO)
+grid.Server(sys.argv[1], etcd=sys.argv[2], name="held").run()
+"""
+
+
+async def test_a_peer_that_waits_for_its_name_is_stopped(
+    grid_servers: Callable[..., grid.Server], grid_etcd: Etcd, grid_namespace: str
+) -> None:
+    async with grid_servers(name="held"):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _SECOND, grid_namespace, grid_etcd.endpoint), stderr=PIPE
+        )
+        assert process.stderr is not None
+        log = b""
+        while b"waits for the lease" not in log:
+            line = await process.stderr.readline()
+            assert line, log
+            log += line
+        process.send_signal(signal.SIGTERM)
+        _, rest = await asyncio.wait_for(process.communicate(), 20)
+        assert (process.returncode, b"still runs" in rest) == (0, False), rest
+
+
 async def test_run_says_how_to_run_a_server_in_a_thread_or_a_loop(grid_etcd: Etcd) -> None:
     server = grid.Server("shop", etcd=grid_etcd.endpoint)
     with pytest.raises(CannotRunHere, match=r"await server\.serve\(\)"):

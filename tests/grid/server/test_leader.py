@@ -10,6 +10,9 @@ import grid
 from grid.etcd import Change, KeyValue, WatchBatch
 from grid.server.leader import Backoff, Vacancy
 from grid.testing import wait_until
+from tests.grid.registry_kit import grid_etcd, registry_kind
+
+__all__ = ["grid_etcd", "registry_kind"]
 
 Servers = Callable[..., grid.Server]
 

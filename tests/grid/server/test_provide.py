@@ -2,11 +2,14 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 import grid
-from grid.errors import InvalidArgument
+from grid.errors import EtcdUnavailable, InvalidArgument, StoreUnavailable
+from grid.state import MemoryStore, SqliteStore, Store
+from grid.testing import MemoryRegistry
 from grid.wire_pb2 import EchoMsg
 
 Servers = Callable[..., grid.Server]
@@ -27,6 +30,10 @@ class Database:
 
 class Shouting(Database):
     """A derived one."""
+
+
+class Mirror(MemoryStore):
+    """Another store."""
 
 
 class Shop:
@@ -138,6 +145,34 @@ async def test_what_is_missing_is_said_before_the_server_joins(grid_servers: Ser
         server.provide(Shouting("late"))
 
 
+async def test_a_start_that_failed_may_be_tried_again(tmp_path: Path) -> None:
+    registry = MemoryRegistry(timeout=0.1)
+    registry.leave()
+    server = grid.Server("n", etcd=registry, listen="127.0.0.1:0")
+    store = server.provide(SqliteStore(tmp_path / "states.db"), enter=True)
+    with pytest.raises(EtcdUnavailable):
+        await server.start()
+    registry.come_back()
+    async with server:
+        assert await store.load("k", 1) is None
+
+
+async def test_two_stores_need_one_for_the_states(grid_servers: Servers, tmp_path: Path) -> None:
+    entered = SqliteStore(tmp_path / "states.db")
+    for stores in ([MemoryStore(), Mirror()], [MemoryStore(), entered]):
+        server = grid_servers()
+        for store in stores:
+            server.provide(store, enter=store is entered)
+        with pytest.raises(InvalidArgument, match="as_type="):
+            await server.start()
+    with pytest.raises(StoreUnavailable):  # it was left
+        await entered.load("k", 1)
+    server = grid_servers()
+    server.provide(MemoryStore(), as_type=Store)
+    server.provide(Mirror())
+    await server.start()
+
+
 def test_wrong_resources_are_refused() -> None:
     server = grid.Server("n")
     server.provide(Database())
@@ -147,3 +182,5 @@ def test_wrong_resources_are_refused() -> None:
         server.provide(7, enter=True)
     with pytest.raises(InvalidArgument, match="a class"):
         server.provide(7, as_type="int")  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match="an object of the class"):
+        server.provide(Database)

@@ -224,3 +224,15 @@ def test_wrong_arguments_are_refused() -> None:
     for wrong in ("often", 3, True):
         with pytest.raises(InvalidArgument, match="restart must be"):
             server.actor("a", restart=wrong)  # type: ignore[arg-type]
+
+
+async def test_an_actor_that_ends_as_its_peer_drains_is_not_restarted(
+    grid_server: grid.Server, grid_client: grid.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "grid.actor")
+    grid_server.actor("f", mailbox=8, restart=grid.Restart("always", pause=0))(Fragile)
+    await grid_client.start_actor("f")
+    assert await ask(grid_client) == 1
+    await grid_server.stop()
+    assert "restart" not in caplog.text
+    assert Fragile.made == 1

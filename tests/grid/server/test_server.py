@@ -264,9 +264,12 @@ async def test_requests_under_way_are_answered_before_the_peer_leaves(
         asking.append(asyncio.create_task(grid_client.request("outside", EchoMsg())))
         outside = await mailbox.receive()
         assert outside is not None
-        await wait_until(
-            lambda: len(grid_server._started().peer.dispatcher.mailboxes()) == 3, "all are there"
-        )
+
+        def all_came() -> bool:
+            boxes = {one.name: one.received for one in grid_server.statistics().mailboxes}
+            return boxes["slow"] == 3
+
+        await wait_until(all_came, "all have come")
         stopping = asyncio.create_task(grid_server.stop())
         await wait_until(lambda: str(grid_server.state) == "draining", "it drains")
         go_on.set()

@@ -201,6 +201,8 @@ async def test_wrong_calls_are_refused() -> None:
         Timers("n.actor.a", LOG).start(0, print, again=True)
     with pytest.raises(InvalidArgument, match="the call of a timer"):
         Timers("n.actor.a", LOG).start(1, "tick", again=True)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match="a function without arguments"):
+        Timers("n.actor.a", LOG).start(1, len, again=True)  # type: ignore[arg-type]
 
 
 async def test_lines_of_an_actor_say_whose_they_are(
@@ -217,9 +219,11 @@ async def test_lines_of_an_actor_say_whose_they_are(
     (actor,) = await grid_client.query("actor")
     (record,) = [one for one in caplog.records if one.name == "grid.actor"]
     full = f"{grid_client.namespace}.actor.t"
-    assert record.getMessage() == f"{full}@{actor.epoch}: said hello"
-    told = {key: record.__dict__[key] for key in ("actor", "actor_type", "epoch", "peer", "order")}
+    assert record.getMessage() == f"{full}@{actor.epoch} on {actor.peer}: said hello"
+    keys = ("actor", "actor_type", "actor_name", "epoch", "peer", "order")
+    told = {key: record.__dict__[key] for key in keys}
     assert told == {
+        "actor_name": "t",
         "actor": full,
         "actor_type": "talker",
         "epoch": actor.epoch,

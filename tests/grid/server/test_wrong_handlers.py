@@ -1,6 +1,6 @@
 """Handlers, hooks and references that are refused where they are written."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, cast
 
 import pytest
@@ -106,7 +106,36 @@ def plain_hook() -> type:
     return PlainHook
 
 
-BAD: dict[str, tuple[Callable[[], type], str]] = {
+def act_and_handler() -> type:
+    class ActAndHandler(Counter):
+        async def act(self, ctx: grid.ActorContext) -> None: ...
+
+    return ActAndHandler
+
+
+def act_that_yields() -> type:
+    class ActThatYields:
+        async def act(self, ctx: grid.ActorContext) -> AsyncIterator[EchoMsg]:
+            yield EchoMsg()
+
+    return ActThatYields
+
+
+def function_that_yields() -> Callable[..., Any]:
+    async def ticker(ctx: grid.ActorContext) -> AsyncIterator[EchoMsg]:
+        yield EchoMsg()
+
+    return ticker
+
+
+def blocking_function_that_yields() -> Callable[..., Any]:
+    def ticker(ctx: grid.sync.BlockingContext) -> Iterator[EchoMsg]:
+        yield EchoMsg()
+
+    return ticker
+
+
+BAD: dict[str, tuple[Callable[[], Callable[..., Any]], str]] = {
     "two": (two, "'one' takes it"),
     "unannotated": (unannotated, "annotation of 'message' of handler Unannotated.one"),
     "no message": (no_message, "must be a protobuf message"),
@@ -117,6 +146,10 @@ BAD: dict[str, tuple[Callable[[], type], str]] = {
     "override": (override, "mark it with @grid.handler"),
     "plain stream": (plain_stream, "an async function"),
     "plain hook": (plain_hook, "on_start must be an async function"),
+    "act and handler": (act_and_handler, "act.self, ctx. or one with @grid.handler, not both"),
+    "act that yields": (act_that_yields, "without one, not .*act.., which has a yield"),
+    "function that yields": (function_that_yields, "not .*ticker.., which has a yield"),
+    "blocking yields": (blocking_function_that_yields, "not .*ticker.., which has a yield"),
 }
 
 

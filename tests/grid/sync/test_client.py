@@ -227,7 +227,8 @@ def test_a_stream_goes_both_ways(client: Client, actor: str) -> None:
         with ThreadPoolExecutor(1) as threads:
             sending = threads.submit(send)
             assert stream.receive(timeout=5) == items[0]
-            assert list(stream) == items[1:]
+            assert stream.receive(timeout=5, of=EchoMsg) == items[1]
+            assert list(stream.items(EchoMsg)) == items[2:]
             sending.result(5)
         assert stream.receive() is None
         with pytest.raises(StreamClosed):

@@ -1,5 +1,6 @@
 """Actors alone, by the probe: no etcd, no peer, and time that passes when it is told to."""
 
+import asyncio
 from dataclasses import dataclass
 
 import pytest
@@ -104,3 +105,70 @@ async def test_a_clock_that_nothing_sleeps_by_goes_on() -> None:
     await clock.advance(5)
     assert clock.time() == 5
     await clock.sleep(0)
+
+
+class Log(list[str]):
+    """The reminders that came."""
+
+
+class Shop:
+    """Opens again and again, until it is reminded to close."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+
+    @grid.handler
+    async def order(self, seconds: Int64Value, ctx: grid.ActorContext) -> None:
+        await ctx.remind("open", StringValue(value="open"), every=float(seconds.value))
+        await ctx.remind("close", StringValue(value="close"), after=90.0)
+
+    @grid.handler
+    async def reminded(
+        self, text: StringValue, request: grid.Request[StringValue], ctx: grid.ActorContext
+    ) -> None:
+        self.log.append(f"{text.value} {request.metadata['grid-reminder-due']}")
+        if text.value == "close":
+            assert await ctx.forget("open")
+            raise ValueError("a failed answer counts as one")
+
+
+async def test_reminders_come_in_virtual_time() -> None:
+    log = Log()
+    async with ActorProbe(Shop, resources=[log], name="shop") as shop:
+        with pytest.raises(RequestFailed, match="every"):
+            await shop.request(Int64Value(value=0))
+        await shop.request(Int64Value(value=60))
+        await shop.clock.advance(45)
+        await shop.request(Int64Value(value=30))  # in the place of the ones before
+        found = await shop.context.reminders()
+        assert [(one.name, one.due, one.every) for one in found] == [
+            ("close", 135.0, 0.0),
+            ("open", 75.0, 30.0),
+        ]
+        await shop.clock.advance(3600)
+        assert log == ["open 75.000", "open 105.000", "close 135.000"]
+        assert not await shop.context.reminders()
+        assert not await shop.context.forget("open")
+
+
+class Patrol:
+    """Goes round, and has itself reminded of the next round before the end of this one."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+
+    @grid.handler
+    async def round(self, number: Int64Value, ctx: grid.ActorContext) -> None:
+        await ctx.remind("round", Int64Value(value=number.value + 1), after=60.0)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        self.log.append(f"round {number.value}")
+
+
+async def test_a_reminder_that_is_replaced_while_it_is_handled_is_handled() -> None:
+    log = Log()
+    async with ActorProbe(Patrol, resources=[log]) as patrol:
+        await patrol.request(Int64Value(value=1))
+        for number in (2, 3):
+            await patrol.clock.advance(60)
+            assert log[-1] == f"round {number}"

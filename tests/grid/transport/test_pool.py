@@ -172,7 +172,7 @@ async def test_a_deadline_holds_while_a_dial_hangs() -> None:
         began = asyncio.get_running_loop().time()
         with pytest.raises(DeadlineExceeded):
             await ask(way, address, timeout=0.3)
-        assert asyncio.get_running_loop().time() - began < 1
+        assert asyncio.get_running_loop().time() - began < 3
 
 
 async def test_closing_ends_those_who_wait_for_a_dial() -> None:

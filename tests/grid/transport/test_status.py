@@ -1,5 +1,6 @@
 """An error is the same error after its way over the wire."""
 
+import copy
 import itertools
 from typing import Any
 
@@ -25,6 +26,7 @@ ERRORS = [
     errors.StaleEpoch("ns.mailbox.m", 3, 5),
     errors.ReceiverBusy("m", 4),
     errors.MailboxClosed("m"),
+    errors.MailboxClosed("m", "ValueError: no stock"),
     errors.PeerBusy(5),
     errors.PeerNotServing("p", "draining"),
     errors.Filtered("m", "receiver"),
@@ -328,7 +330,7 @@ def test_whatever_a_peer_sends_is_an_error(body: bytes) -> None:
 
 
 def test_every_error_has_a_row() -> None:
-    listed = {getattr(errors, name) for name in errors.__all__} - {GridError}
+    listed = {getattr(errors, name) for name in errors.__all__} - {GridError, errors.Retryable}
     assert listed <= set(TABLE)
     for cls, row in TABLE.items():
         assert row.code in grpc.StatusCode.__members__, cls
@@ -340,6 +342,21 @@ def test_every_error_can_be_pickled() -> None:
     for error in ERRORS:
         back = pickle.loads(pickle.dumps(error))  # noqa: S301
         assert (type(back), str(back)) == (type(error), str(error))
+
+
+def test_every_error_can_be_copied_with_its_cause_and_its_notes() -> None:
+    for error in ERRORS:
+        cause = errors.ReceiverBusy("m")
+        try:
+            raise error from cause
+        except GridError:
+            error.add_note("while it was tested")
+        other = copy.copy(error)
+        assert (type(other), str(other)) == (type(error), str(error))
+        assert (other.__cause__, other.__notes__) == (cause, ["while it was tested"])
+        assert other.__traceback__ is None
+        error.__cause__ = None
+        del error.__notes__
 
 
 @pytest.mark.parametrize(

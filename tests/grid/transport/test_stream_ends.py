@@ -40,8 +40,14 @@ async def test_both_sides_see_the_reason(client: grid.Client, serve: Serve, clos
     seen.append(await end_of(stream))
     await wait_until(lambda: len(seen) == 2, "both ended")
     assert [str(error) for error in seen] == ["the stream is closed: enough"] * 2
-    with pytest.raises(StreamClosed, match="enough"):
-        await stream.send(EchoMsg())
+    errors = []
+    for _ in range(2):
+        with pytest.raises(StreamClosed, match="enough") as sending:
+            await stream.send(EchoMsg())
+        with pytest.raises(StreamClosed, match="enough") as receiving:
+            await stream.receive()
+        errors += [sending.value, receiving.value]
+    assert len({id(one) for one in errors}) == 4, "each has its own traceback"
     await stream.close("again")
 
 

@@ -17,6 +17,7 @@ from grid.errors import (
     RequestFailed,
     StreamClosed,
     StreamsUnsupported,
+    UnexpectedReply,
     UnregisteredMailbox,
 )
 from grid.registry.registration import encode_registration
@@ -57,6 +58,31 @@ async def test_a_side_that_has_finished_still_reads(client: grid.Client, serve: 
             await stream.send(message(2))
         assert numbers([item async for item in stream]) == [1]
         assert await stream.receive() is None
+
+
+async def test_items_have_the_type_that_the_reader_asks_for(
+    client: grid.Client, serve: Serve
+) -> None:
+    refused: list[str] = []
+
+    async def add(request: grid.Request[Any]) -> None:
+        async with request.accept() as stream:
+            with pytest.raises(UnexpectedReply) as caught:
+                await stream.receive(EchoMsg)
+            refused.append(str(caught.value))
+            async for item in stream.items(EchoMsg):
+                await stream.send(EchoMsg(msg=item.msg + "!"))
+            assert await stream.receive(EchoMsg) is None
+
+    await serve("m", add)
+    async with client.stream("m", EchoMsg()) as stream:
+        await stream.send(grid.Ack())
+        await stream.send(EchoMsg(msg="a"))
+        stream.finish()
+        assert [item.msg async for item in stream.items(EchoMsg)] == ["a!"]
+        with pytest.raises(InvalidArgument):
+            await stream.receive("EchoMsg")  # type: ignore[call-overload]
+    assert refused == ["expected a reply of grid.EchoMsg, got grid.Ack"]
 
 
 async def test_items_that_were_sent_come_before_the_end(client: grid.Client, serve: Serve) -> None:

@@ -1,6 +1,7 @@
 """Single calls: the limits of a peer hold for clients without sessions, too."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,10 @@ import grpc.aio
 import pytest
 
 import grid
+from grid.deadline import Deadline
+from grid.errors import PeerUnreachable
+from grid.transport._credentials import DialCredentials
+from grid.transport.unary import UnaryTransport
 from grid.wire_pb2 import Delivery, EchoMsg
 
 MIB = 1024 * 1024
@@ -60,3 +65,31 @@ async def test_an_answer_that_a_go_client_cannot_take_is_not_sent_and_said(
                 await call(grid_server, mailbox.key, 5 * MIB, agent)
     await serving
     assert ("Go clients take 4194304" in caplog.text) is not fits
+
+
+async def test_a_call_looks_for_the_reason_of_a_failed_handshake_within_its_deadline() -> None:
+    """A connection is cut, as by a peer that stops; further ones are never answered."""
+    taken: list[socket.socket] = []
+
+    def take() -> None:
+        taken.append(listener.accept()[0])
+        if len(taken) == 1:
+            taken[0].close()
+
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        loop.add_reader(listener, take)
+        transport = UnaryTransport(limit=MIB, credentials=DialCredentials(grid.TLS()))
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        began = loop.time()
+        try:
+            with pytest.raises(PeerUnreachable):
+                await transport.health(address, Deadline.after(1.0), secure=True)
+            assert loop.time() - began < 2.0
+            assert len(taken) > 1
+        finally:
+            await transport.close()
+            loop.remove_reader(listener)
+            for one in taken:
+                one.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -357,16 +358,18 @@ async def test_it_is_not_used_where_it_is_not_wanted(
 
 
 async def test_a_folder_that_others_can_enter_is_not_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    folder = tmp_path / f"grid-{os.getuid()}"
+    short = Path(tempfile.mkdtemp())  # paths of sockets have some 100 bytes
+    request.addfinalizer(lambda: shutil.rmtree(short))
+    monkeypatch.setattr(tempfile, "tempdir", str(short))
+    folder = short / f"grid-{os.getuid()}"
     folder.mkdir(mode=0o755)
     folder.chmod(0o755)
     assert unix_paths.new_socket_path() is None
     folder.chmod(0o700)
     assert unix_paths.new_socket_path() is not None
-    elsewhere = tmp_path / "elsewhere"
+    elsewhere = short / "elsewhere"
     folder.rename(elsewhere)
     folder.symlink_to(elsewhere)
     assert unix_paths.new_socket_path() is None
@@ -379,7 +382,8 @@ async def test_a_peer_that_cannot_have_a_socket_serves_without(
     tmp_path: Path,
 ) -> None:
     monkeypatch.setattr(
-        "grid.server.lifecycle.new_socket_path", lambda: str(tmp_path / "no" / "such.sock")
+        "grid.server.config.new_socket_path",
+        lambda **_: str(tmp_path / "no" / "such.sock"),
     )
     await _serve_echo(grid_servers())
     await grid_client.start_actor("echo")

@@ -303,7 +303,7 @@ def test_a_prompt_at_a_terminal_ends_with_its_input(folder: Path) -> None:
             # drops what was typed: so it is typed until there is an answer.
             while not select.select([ours], [], [], 0.5)[0] and process.poll() is None:
                 os.write(ours, typed)
-        _, error = process.communicate(timeout=20)
+        _, error = process.communicate(timeout=60)
     os.close(ours)
     assert (process.returncode, error) == (0, b"")
     assert b"water: 5 states" in seen
@@ -327,7 +327,7 @@ def test_ctrl_c_ends_it_quietly(folder: Path) -> None:
         while "executed" not in process.stdout.readline():
             pass  # then it waits for the next line
         process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=20)
+        _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in error
 

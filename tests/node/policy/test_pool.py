@@ -134,6 +134,12 @@ class World(RuleBasedStateMachine):
         self.draining.add(peer)
         self.carry_out(self.policy.agent_draining(peer, self.at))
 
+    @precondition(lambda self: self.agents)
+    @rule(data=st.data(), drained=st.booleans())
+    def an_operator_drains_a_peer(self, data: st.DataObject, drained: bool) -> None:
+        peer = data.draw(st.sampled_from(sorted(self.agents)))
+        self.carry_out(self.policy.drained(peer, drained, self.at))
+
     @rule()
     def workers_get_ready(self) -> None:
         for peer in sorted(self.agents):
@@ -155,11 +161,18 @@ class World(RuleBasedStateMachine):
     def told_of(self) -> list[str]:
         return sorted(one for one in self.ready if self.workers[one] in self.agents)
 
-    @rule(client=st.sampled_from(CLIENTS), want=st.integers(1, 4), elastic=st.booleans())
-    def a_client_asks(self, client: str, want: int, elastic: bool) -> None:
+    @rule(
+        client=st.sampled_from(CLIENTS),
+        want=st.integers(1, 4),
+        elastic=st.booleans(),
+        patient=st.booleans(),
+    )
+    def a_client_asks(self, client: str, want: int, elastic: bool, patient: bool) -> None:
         key = (client, next(self.names))
         self.claims[key] = (want, elastic)
-        self.carry_out(self.policy.claimed(key, want, elastic, (), self.at))
+        self.carry_out(
+            self.policy.claimed(key, want, elastic, (), self.at, patient=patient),
+        )
 
     @precondition(lambda self: self.owner)
     @rule(data=st.data())
@@ -211,6 +224,8 @@ class World(RuleBasedStateMachine):
         """Once all is well and quiet, every claim has a worker and the pool its size."""
         if not self.peers:
             return
+        for peer in sorted(self.peers):
+            self.carry_out(self.policy.drained(peer, False, self.at))
         for _ in range(60):
             for peer in sorted(self.peers):
                 self._recover(peer)
@@ -266,6 +281,34 @@ def test_a_client_above_its_limit_is_refused() -> None:
     assert policy.claimed(("kim", 2), 1, False, (), 0.0) == [
         Refuse(("kim", 2), "client-limit", "1")
     ]
+
+
+def test_claims_that_wait_are_not_above_the_limit_of_their_client() -> None:
+    policy = pool_of("w1", per_client=2, max=3)
+    asked = [
+        policy.claimed(("kim", number), 1, False, (), 0.0, patient=number > 3)
+        for number in range(1, 30)
+    ]
+    assert not [one for told in asked for one in told if isinstance(one, Refuse)]
+    assert policy.size == 2  # no more than Kim may have
+    policy.worker_reported("a", "w2", 1.0, ready=True)
+    # Both are kept: another one to keep is refused, one that is given back soon waits.
+    refusal = Refuse(("kim", 30), "client-limit", "2")
+    assert policy.claimed(("kim", 30), 1, False, (), 2.0) == [refusal]
+    assert policy.claimed(("kim", 31), 1, False, (), 2.0, patient=True) == []
+    # The longest waiting one is served first.
+    assert policy.released(("kim", 1), "", 3.0)[0] == Grant(("kim", 3), "w1", "a")
+
+
+def test_a_client_at_its_limit_gets_a_worker_of_its_own_run() -> None:
+    policy = pool_of("w1", "w2", "w3", per_client=2, max=3, min=3)
+    policy.claimed(("kim", 1), 9, True, (), 0.0)
+    found = policy.claimed(("kim", 2), 1, False, (), 1.0, patient=True)
+    (recall,) = [one for one in found if isinstance(one, Recall)]
+    assert recall.claim == ("kim", 1)
+    assert not [one for one in policy.tick(2.0) if isinstance(one, Recall)]
+    found = policy.released(("kim", 1), recall.worker, 3.0)
+    assert [one.claim for one in found if isinstance(one, Grant)] == [("kim", 2)]
 
 
 def test_a_kind_without_peers_is_refused_and_one_that_just_lost_them_is_not() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.policy.instructions import End, Kill, SlotInstruction, Spawn, Trouble
+from node.policy.instructions import End, Kill, Prepare, SlotInstruction, Spawn, Trouble
 from node.policy.slots import Slots
 from node.settings import PoolSettings
 
@@ -18,13 +18,14 @@ POOL = PoolSettings(start_failures=3, pause=0.2, longest_pause=10.0, heartbeat=5
 class Agent:
     """An agent that carries instructions out, on a clock of its own."""
 
-    def __init__(self, pool: PoolSettings = POOL) -> None:
-        self.slots = Slots(pool, lambda: 1.0)
+    def __init__(self, pool: PoolSettings = POOL, at_once: int = 1000) -> None:
+        self.slots = Slots(pool, lambda: 1.0, at_once)
         self.at = 0.0
         self.names = itertools.count()
         self.live: list[str] = []
         self.told: list[SlotInstruction] = []
         self.spawns = 0
+        self.spares = 0
 
     def carry_out(self, instructions: Iterable[SlotInstruction]) -> None:
         killed: list[str] = []
@@ -34,7 +35,10 @@ class Agent:
                 self.spawns += 1
                 name = f"w{next(self.names)}"
                 self.live.append(name)
-                self.slots.spawned(name, self.at)
+                self.slots.spawned(name, self.at, spare=self.spares > 0)
+                self.spares = max(0, self.spares - 1)
+            elif isinstance(one, Prepare):
+                self.spares += 1
             elif isinstance(one, Kill):
                 killed.append(one.worker)
         for worker in killed:  # it takes a moment
@@ -47,6 +51,10 @@ class Agent:
         self.live.remove(worker)
         self.carry_out(self.slots.exited(worker, reason, self.at))
 
+    def spare_ends(self) -> None:
+        self.spares -= 1
+        self.slots.spare_ended(self.at)
+
     def ready(self, worker: str) -> None:
         self.carry_out(self.slots.ready(worker, self.at))
 
@@ -57,6 +65,15 @@ class Agent:
             for one in self.live:
                 self.carry_out(self.slots.beat(one, self.at))
             self.carry_out(self.slots.tick(self.at))
+
+
+def test_few_start_at_once_and_the_next_ones_when_they_are_ready() -> None:
+    agent = Agent(at_once=2)
+    agent.scale(5)
+    assert agent.live == ["w0", "w1"]
+    for number in range(5):
+        agent.ready(f"w{number}")
+        assert len(agent.live) == min(5, number + 3)
 
 
 def test_a_killed_worker_is_replaced_at_once() -> None:
@@ -97,6 +114,40 @@ def test_workers_that_are_killed_by_order_are_no_failures() -> None:
     for _ in range(10):
         agent.carry_out(agent.slots.kill(agent.live[0], "it was told to"))
         assert len(agent.live) == 1
+    assert agent.slots.trouble == ""
+
+
+def test_a_spare_is_prepared_once_all_workers_are_ready_and_becomes_the_next_one() -> None:
+    agent = Agent()
+    agent.scale(2)
+    agent.ready(agent.live[0])
+    assert Prepare() not in agent.told
+    agent.ready(agent.live[1])
+    agent.wait(5.0)
+    assert agent.told.count(Prepare()) == 1
+    agent.exits(agent.live[0])  # its place takes the spare, and another one is prepared
+    agent.ready(agent.live[-1])
+    agent.wait(1.0)
+    assert agent.told.count(Prepare()) == 2
+    agent.scale(0)
+    agent.spare_ends()
+    agent.wait(20.0)
+    assert agent.told.count(Prepare()) == 2
+
+
+def test_spares_that_end_are_prepared_again_with_growing_pauses() -> None:
+    agent = Agent()
+    agent.scale(1)
+    agent.ready(agent.live[0])
+    spares, seen = 0, 0
+    while agent.at < 60.0:
+        agent.wait(0.1)
+        spares = agent.told.count(Prepare())
+        if spares > seen:
+            agent.spare_ends()
+            seen = spares
+    assert 5 < spares < 20
+    assert agent.live
     assert agent.slots.trouble == ""
 
 
@@ -174,6 +225,26 @@ def test_a_retired_worker_is_killed_after_its_grace_and_not_replaced() -> None:
     assert agent.live == []
     agent.wait(3.0)
     assert agent.spawns == 1
+
+
+def test_spares_are_counted_as_they_are_taken_and_as_they_end() -> None:
+    slots = Slots(PoolSettings(spare=2, pause=1.0), lambda: 1.0)
+    assert slots.scale(1, 0.0) == [Spawn()]
+    slots.spawned("w0", 0.0)
+    assert slots.ready("w0", 0.0) == [Prepare(), Prepare()]
+    # A worker that was started without one leaves both.
+    assert slots.scale(2, 1.0) == [Spawn()]
+    slots.spawned("w1", 1.0)
+    assert slots.ready("w1", 1.0) == []
+    assert slots.scale(3, 2.0) == [Spawn()]
+    slots.spawned("w2", 2.0, spare=True)
+    assert slots.ready("w2", 2.0) == [Prepare()]
+    # One that its agent has ended is replaced at once, and one that failed after a pause.
+    slots.spare_ended(3.0, by_order=True)
+    assert slots.tick(3.0) == [Prepare()]
+    slots.spare_ended(4.0)
+    assert slots.tick(4.1) == []
+    assert slots.tick(5.0) == [Prepare()]
 
 
 events = st.lists(

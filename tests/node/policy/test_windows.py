@@ -35,3 +35,27 @@ def test_room_is_what_is_not_in_flight() -> None:
     assert window.room == 1
     window.in_flight = 30
     assert window.room == 0
+
+
+def test_one_job_more_is_at_hand_behind_those_that_are_not_too_long() -> None:
+    assert not Window().takes_one_ahead
+    window = after(0.1)
+    window.in_flight = 1
+    assert window.room == 0
+    assert window.takes_one_ahead
+    window.in_flight = 2
+    assert not window.takes_one_ahead
+    assert not after(3.0).takes_one_ahead
+    many = after(0.1, concurrency=8)
+    many.in_flight = 8
+    assert many.takes_one_ahead
+
+
+def test_a_worker_that_runs_several_jobs_at_once_gets_more() -> None:
+    window = after(0.1)
+    window.widen(5)
+    assert (window.size, window.idle) == (5, 5)
+    window.in_flight = 4
+    assert window.idle == 1
+    window.in_flight = 6
+    assert window.idle == 0

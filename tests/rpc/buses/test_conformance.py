@@ -14,8 +14,8 @@ import grid
 from grid.errors import InvalidArgument
 from grid.testing import wait_until
 from rpc.buses import Bus, Channel, GridBus, LocalBus
-from rpc.buses.broker_errors import BrokerUnavailable
 from rpc.buses.conformance import BusConformance
+from rpc.buses.errors import BrokerUnavailable
 from rpc.buses.nats import NatsBus
 from rpc.buses.redis import RedisBus
 from tests.rpc.brokers import Broker, broker
@@ -126,3 +126,15 @@ async def test_a_bus_of_a_client_subscribes_and_does_not_publish(
         await there.close()
     with pytest.raises(InvalidArgument, match="host"):
         GridBus("shop")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("bus", "url"),
+    [(RedisBus, "redis://kim:se@cret@127.0.0.1:1/0"), (NatsBus, "nats://kim:se@cret@127.0.0.1:1")],
+)
+async def test_passwords_are_not_shown(bus: type[RedisBus | NatsBus], url: str) -> None:
+    async with _closing(bus(url), bus(url)) as (one, _):
+        assert "127.0.0.1:1" in repr(one)
+        with pytest.raises(BrokerUnavailable) as caught:
+            await one.publish(Channel("a"), b"x")
+        assert "cret" not in f"{one!r} {caught.value}"

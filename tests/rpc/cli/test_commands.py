@@ -37,6 +37,23 @@ def test_served_machines_are_listed(there: Env) -> None:
     assert (empty.returncode, empty.stdout) == (0, "")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["machines", "--tls-ca", "none.pem"],
+        ["machine", "crossing", "--tls-ca=none.pem"],
+        ["--tls-ca", "none.pem", "services"],
+        ["pools", "--tls-ca", "none.pem"],
+    ],
+    ids=lambda words: "-".join(words),
+)
+def test_each_command_has_the_options_of_tls(there: Env, words: list[str]) -> None:
+    done = grid(*words, env=there)
+    assert done.returncode == 2
+    assert "ca of tls" in done.stderr
+    assert "none.pem" in done.stderr
+
+
 def test_a_machine_is_shown_changed_and_awaited(there: Env) -> None:
     shown = data(grid("machine", "crossing", "set", "Red", "-o", "json", env=there))
     assert shown["machine"] == "crossing"
@@ -68,6 +85,24 @@ def test_each_failure_has_its_exit_code(there: Env) -> None:
     assert code("crossing", "remove", "Broken", "--token", "owner")[0] == 0
 
 
+@pytest.mark.parametrize("words", [["when", "Red"], ["repl"], ["--watch"]])
+def test_a_name_that_is_not_there_is_told_at_once(there: Env, words: list[str]) -> None:
+    done = grid("machine", "nothing-here", *words, "--timeout", "60", env=there)
+    assert done.returncode == 3
+    assert "nothing-here" in done.stderr
+    assert done.stderr.endswith("hint: see which machines are served: grid machines\n")
+    assert not done.stdout
+
+
+def test_a_wait_of_a_pipe_ends_after_the_timeout(there: Env) -> None:
+    lines = ["set Red", "when Broken", "not Red", "show"]
+    words = ("machine", "crossing", "repl", "--timeout", "0.5")
+    done = grid(*words, env=there, stdin="\n".join(lines))
+    assert done.returncode == 1
+    assert done.stderr.count("within 0.5 s") + done.stderr.count("after 0.5 s") == 2
+    assert done.stdout.splitlines()[-1].startswith("(Red:")
+
+
 def test_lines_of_a_pipe_use_a_machine(there: Env) -> None:
     lines = [
         "set Red",
@@ -95,7 +130,6 @@ def test_lines_of_a_pipe_use_a_machine(there: Env) -> None:
     assert "may not mutate Broken" in done.stderr
     assert "there is no 'paint'" in done.stderr
     assert grid("machine", "crossing", "repl", env=there, stdin="show\n").returncode == 0
-    assert grid("machine", "nothing-here", "repl", "--timeout", "2", env=there).returncode in (3, 4)
 
 
 def test_words_and_states_are_completed() -> None:

@@ -13,7 +13,7 @@ import pytest_asyncio
 import grid
 from grid.errors import InvalidArgument
 from rpc.cli import call, services
-from rpc.cli.commands import Format
+from rpc.cli.options import Format
 from tests.grid.cli.cli_kit import data
 from tests.grid.cli.cli_kit import grid as grid_command
 from tests.rpc.services.greeting_grid import GreeterServer
@@ -85,9 +85,13 @@ async def test_each_failure_has_its_exit_code(there: There) -> None:
     assert (await there(call, "Greeter", "Regional", topic=["us"]))[0] == 3
     for words, options, said in (
         (("Greeter", "Shout"), {}, "Greet, Pick"),
-        (("Greeter", "Greet", "{"), {}, "the request"),
-        (("Greeter", "Greet", '{"no": 1}'), {}, "no"),
-        (("Greeter", "Greet"), {"topic": ["eu"]}, "no --topic"),
+        (("Greeter", "Greet", "{"), {}, r"REQUEST must be JSON \(Expecting .*column 2.*\), not {"),
+        (("Greeter", "Greet", "[]"), {}, r"REQUEST must be an object .*Hello \(text, .*, not \[\]"),
+        (("Greeter", "Greet", "null"), {}, "REQUEST must be an object .*, not null"),
+        (("Greeter", "Greet", '{"no": 1}'), {}, 'REQUEST must be the JSON of a .*Hello .*"no"'),
+        (("Greeter", "Greet"), {"topic": ["eu"]}, r"left out, for Greet .*, not once \(eu\)"),
+        (("Greeter", "Regional"), {}, "--topic must be given once, for topic, not left out"),
+        (("Greeter", "Regional"), {"topic": ["eu", "us"]}, r"not 2 times \(eu, us\)"),
         (("Greeter", "Talk"), {}, "not a stream"),
         (("Greeter", "Greet"), {"metadata": ["k"]}, "KEY=VALUE"),
     ):

@@ -182,11 +182,19 @@ def test_two_methods_of_one_name_in_python_and_bad_calls_are_errors(tmp_path: Pa
     done = protoc(tmp_path, "bad.proto")
     assert done.returncode != 0
     assert "bad.proto: Shop.get_x: it is 'get_x' in Python, as GetX is" in done.stderr
-    help_ = subprocess.run(
-        [str(BIN / "protoc-gen-grid"), "what"], capture_output=True, text=True, check=False
-    )
-    assert (help_.returncode, help_.stdout) == (2, "")
-    assert "usage" in help_.stderr
+
+
+def test_its_help_explains_it_and_other_words_do_not() -> None:
+    def run(word: str) -> subprocess.CompletedProcess[str]:
+        command = [str(BIN / "protoc-gen-grid"), word]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    wrong, explained = run("what"), run("--help")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "usage" in wrong.stderr
+    assert (explained.returncode, explained.stderr) == (0, "")
+    assert explained.stdout.startswith("usage: ")
+    assert "--grid_out=." in explained.stdout
 
 
 def test_names() -> None:

@@ -31,6 +31,8 @@ async def answer(stream: Stream) -> Any:
 class Spoiled:
     """A stream whose incoming messages pass through a fault."""
 
+    in_process = False
+
     def __init__(self, stream: Stream, spoiler: SpoilingClient) -> None:
         self._stream = stream
         self._spoiler = spoiler
@@ -49,6 +51,12 @@ class Spoiled:
 
     def hand_to(self, take: Any) -> None:
         """Leave all to `receive`, as a stream may."""
+
+    def share(self, shared: object) -> None:
+        """Share nothing."""
+
+    def shared(self) -> None:
+        """Leave all to messages."""
 
     async def receive(self) -> Any:
         """See `grid.Stream`."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from grid.client.client import Client as GridClient
-from grid.errors import RequestFailed
+from grid.errors import InvalidArgument as InvalidSetting
+from grid.errors import RequestFailed, UnknownMailbox
 from grid.server.server import Server as Peer
 from grid.testing import wait_until
 from machine import InvalidArgument, Machine
@@ -31,6 +33,44 @@ from tests.rpc.machines.kit import SCHEMA, SpoilingClient, answer
 
 def machine_of(schema: Any = SCHEMA) -> Machine[Any]:
     return Machine(schema, id="lights")
+
+
+# -- numbers -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda client, _: Client[Any](client, "lights", timeout=0.0),
+        lambda client, _: Client[Any](client, "lights", timeout=float("nan")),
+        lambda client, _: Client[Any](client, "lights", connect_timeout="1"),  # type: ignore[arg-type]
+        lambda client, _: Client[Any](client, "lights", interval=-1.0),
+        lambda client, _: Client[Any](client, "lights", interval=1e6),
+        lambda client, _: Client[Any](client, "lights", payload_limit=True),
+        lambda *_: RetryPolicy(first_pause=-0.1),
+        lambda *_: RetryPolicy(longest_pause=float("inf")),
+        lambda *_: RetryPolicy(timeout=float("nan")),
+        lambda *_: RetryPolicy(first_timeout=True),
+        lambda _, peer: Server(machine_of(), peer, interval=float("nan")),
+        lambda _, peer: Server(machine_of(), peer, payload_limit=0),
+    ],
+)
+async def test_numbers_are_checked_where_they_are_given(
+    grid_client: GridClient, grid_server: Peer, make: Callable[[GridClient, Peer], object]
+) -> None:
+    with pytest.raises(InvalidSetting):
+        make(grid_client, grid_server)
+
+
+async def test_the_time_of_a_call_is_a_number(grid_client: GridClient, grid_server: Peer) -> None:
+    async with Server(machine_of(), grid_server), Client[Any](grid_client, "lights") as client:
+        for wrong in ("1", float("nan"), True):
+            with pytest.raises(InvalidSetting):
+                await client.machine.add("A", timeout=wrong)  # type: ignore[arg-type]
+            with pytest.raises(InvalidSetting):
+                await client.get("x", timeout=wrong)  # type: ignore[arg-type]
+            with pytest.raises(InvalidSetting):
+                await client.machine.sync(timeout=wrong)  # type: ignore[arg-type]
 
 
 # -- timeouts ------------------------------------------------------------------------------
@@ -90,6 +130,22 @@ def test_pauses_grow_until_a_connection_has_lived() -> None:
     backoff.disconnected(9.0, lived=1.0)
     assert [backoff.pause(9.0), backoff.pause(18.0)] == [0.0, 0.1]
     assert backoff.pause(19.0) is None
+
+
+def test_the_first_connection_has_a_limit_of_its_own() -> None:
+    policy = RetryPolicy(first_timeout=0.0, timeout=10.0)
+    assert Backoff(policy, 0.0, lambda: 1.0).pause(0.0) is None
+    later = Backoff(policy, 0.0, lambda: 1.0)
+    later.disconnected(1.0, 0.5)
+    assert later.pause(1.0) == 0.0
+    assert later.pause(10.0) is None
+
+
+async def test_a_name_without_an_owner_is_told_at_once_if_asked(grid_client: GridClient) -> None:
+    client = Client[Any](grid_client, "nobody", retry=RetryPolicy(first_timeout=0.0))
+    with pytest.raises(UnknownMailbox):
+        await client.start(timeout=30)
+    await client.close()
 
 
 async def test_a_source_that_closes_each_connection_is_not_asked_without_pause(
@@ -319,3 +375,19 @@ async def test_a_rule_that_raises_refuses_one_client(
             await Client[Any](grid_client, "lights").start()
         async with Client[Any](grid_client, "lights", token="right") as client:  # noqa: S106
             assert (await client.machine.add("A")).executed
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError("mine"), SystemExit("mine")])
+async def test_a_function_that_is_cancelled_or_exits_answers_with_that(
+    grid_server: Peer, grid_client: GridClient, error: BaseException
+) -> None:
+    async def fails() -> None:
+        raise error
+
+    async with (
+        Server(machine_of(), grid_server, getters={"fails": fails}),
+        Client[Any](grid_client, "lights", timeout=20.0) as client,
+    ):
+        with pytest.raises(RemoteError, match=f"{type(error).__name__}: mine"):
+            await client.get("fails")
+        assert (await client.machine.add("A")).executed

@@ -7,6 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from machine import Machine
 from rpc.machines.access import Access, Visitor, rule_of
 from rpc.machines.calls import KeptOutcomes, PendingCalls, Sources
 
@@ -71,11 +72,11 @@ def test_mirrors_that_are_long_away_are_forgotten_first() -> None:
 
 def test_access_by_token_function_and_one_for_all() -> None:
     visitor = Visitor("m", "operator", {})
-    reader = Access.read_only("A")
-    assert rule_of(None)(visitor) == Access.all()
-    assert rule_of(reader)(visitor) is reader
-    assert rule_of({"operator": reader})(visitor) is reader
-    assert rule_of({"other": reader})(visitor) is None
-    assert rule_of(lambda one: reader if one.mirror == "m" else None)(visitor) is reader
+    reader, machine = Access.read_only("A"), Machine("A", id="m")
+    assert rule_of(None, machine)(visitor) == Access.all()
+    assert rule_of(reader, machine)(visitor) is reader
+    assert rule_of({"operator": reader}, machine)(visitor) is reader
+    assert rule_of({"other": reader}, machine)(visitor) is None
+    assert rule_of(lambda one: reader if one.mirror == "m" else None, machine)(visitor) is reader
     assert Access(mutate={"A"}).refused(("A", "B")) == ["B"]
     assert "operator" not in repr(visitor)

@@ -1,14 +1,22 @@
-"""Payloads are cut and put together."""
+"""Payloads are checked, cut and put together."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import grid
+from grid.errors import InvalidArgument
+from machine import Machine
 from rpc.machine_pb2 import Payload as Piece
-from rpc.machines.errors import PayloadTooLarge, ProtocolError
+from rpc.machines.client import Client
+from rpc.machines.errors import NotPlainData, PayloadTooLarge, ProtocolError
 from rpc.machines.payloads import PIECE, Assembler, Payload, pieces_of
+from rpc.machines.server import Server
+from tests.rpc.machines.kit import SCHEMA
 
 
 @settings(deadline=None)  # megabytes, on a machine that may be busy
@@ -53,3 +61,32 @@ def test_unfinished_payloads_count_together() -> None:
 def test_pieces_that_do_not_fit_are_refused(piece: Piece) -> None:
     with pytest.raises(ProtocolError):
         Assembler(100).take(piece)
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind", "text"),
+    [
+        (None, InvalidArgument, "payload must be an rpc.Payload, not None"),
+        (Payload("", b"x"), InvalidArgument, "the name of a payload must be a text"),
+        (Payload("photo", "x"), NotPlainData, "'photo' are of type str, not bytes"),  # type: ignore[arg-type]
+        (Payload("half \udcff", b"x"), NotPlainData, "cannot be sent: .* surrogates"),
+        (Payload(5, b"x"), NotPlainData, "payload 5 cannot be sent"),  # type: ignore[arg-type]
+        (Payload("photo", b"x", {"by": 5}), NotPlainData, "cannot be sent"),  # type: ignore[dict-item]
+    ],
+)
+async def test_payloads_that_cannot_be_sent_are_refused_where_they_are_given(
+    grid_server: grid.Server,
+    grid_client: grid.Client,
+    payload: Any,
+    kind: type[Exception],
+    text: str,
+) -> None:
+    machine: Machine[Any] = Machine(SCHEMA, id="lights")
+    async with (
+        Server(machine, grid_server) as server,
+        Client[Any](grid_client, "lights") as client,
+    ):
+        for send in (client.send_payload, server.send_payload):
+            with pytest.raises(kind, match=text):
+                await send(payload)
+        await client.send_payload(Payload("photo", b"x"))

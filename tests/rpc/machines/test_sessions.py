@@ -18,7 +18,7 @@ from rpc.machines.payloads import Payload
 from rpc.machines.server import Server
 from tests.rpc.machines.kit import SCHEMA
 
-CLIENTS = 50
+CLIENTS, TRANSITIONS = 50, 10_000
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ async def test_many_clients_follow_one_machine_and_leave_alone(
         assert grid_client.statistics().sessions
         assert len(grid_client.statistics().sessions) == 1
         started = loop.time()
-        for number in range(1000):
+        for number in range(TRANSITIONS):
             machine.add("B")
             if number % 100 == 0:
                 await asyncio.sleep(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -35,7 +36,15 @@ class Greeter(GreeterBase):
         if verb == "raise":
             raise ValueError(rest)
         if verb == "wait":
-            await self.release.wait()
+            try:
+                await self.release.wait()
+            except asyncio.CancelledError:
+                self.calls["cancelled"] += 1
+                raise
+        if verb == "stubborn":  # goes on when it is cancelled
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.release.wait()
+            self.calls["cancelled"] += 1
         if verb == "wrong":
             return "no message"  # type: ignore[return-value]
         return Hello(

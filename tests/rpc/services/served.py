@@ -1,9 +1,10 @@
-"""A process with a server of the service of the tests; its words are ETCD NAMESPACE NAME."""
+"""A process with a server of the service of the tests; its words are ETCD NAMESPACE NAME TOPICS."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from typing import Any
 
 import grid
 from rpc.services import CallContext
@@ -24,13 +25,16 @@ class Publishing(Greeter):
         return await self._answer(request, context)
 
 
-async def main(etcd: str, namespace: str, name: str) -> None:
+async def main(etcd: str, namespace: str, name: str, topics: Any) -> None:
     """Serve until killed."""
     greeter = Publishing(name)
     async with (
         grid.Server(namespace, etcd=etcd, lease=2.0) as peer,
-        GreeterServer(greeter, peer, server_id=name) as greeter.server,
+        GreeterServer(greeter, peer, server_id=name, topics=topics) as greeter.server,
     ):
+        if topics == "shards":
+            for i in range(20):
+                await greeter.server.register_regional_topic(f"{name}{i}")
         print("ready", flush=True)
         await asyncio.Event().wait()
 

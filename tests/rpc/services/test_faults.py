@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
 import grid
 from grid.embedded import Etcd
+from grid.errors import MessageTooLarge
 from grid.testing import wait_until
 from rpc.services import OutcomeUnclear, ServiceError
 from tests.rpc.services.greeting_grid import GreeterClient, GreeterServer
@@ -22,7 +24,7 @@ SOON = 30.0
 
 @contextlib.asynccontextmanager
 async def served(
-    etcd: Etcd, namespace: str, name: str
+    etcd: Etcd, namespace: str, name: str, topics: str = "etcd"
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A server in a process of its own, killed in the end."""
     process = await asyncio.create_subprocess_exec(
@@ -32,6 +34,7 @@ async def served(
         etcd.endpoint,
         namespace,
         name,
+        topics,
         stdout=asyncio.subprocess.PIPE,
     )
     try:
@@ -139,3 +142,23 @@ async def test_a_server_registers_again_after_its_peer_lost_the_lease(
             return False
 
         await wait_until(heard, "the publisher to register again", timeout=SOON)
+
+
+async def test_a_request_that_cannot_be_sent_leaves_no_callback(
+    grid_servers: Callable[..., grid.Server],
+) -> None:
+    limit = 100_000
+    async with (
+        grid_servers(max_message_bytes=limit) as peer,
+        GreeterServer(Greeter("a"), peer, server_id="a"),
+        GreeterServer(Greeter("b"), peer, server_id="b"),
+        GreeterClient(peer) as client,
+    ):
+        await client.all(Hello(), timeout=SOON)  # the directory is there from now
+        table: Any = client._calls._table  # type: ignore[attr-defined]
+        before = len(table.on_left)
+        for call in (client.all, client.pick, client.greet):
+            with pytest.raises(MessageTooLarge):
+                await call(Hello(text="x" * (limit + 1)), timeout=SOON)
+        assert len(table.on_left) == before
+        assert not client._calls._load  # type: ignore[attr-defined]

@@ -243,7 +243,8 @@ async def test_interceptors_are_around_calls_and_handlers() -> None:
         return around
 
     async def upper(call, proceed):  # type: ignore[no-untyped-def]
-        call.request.text += "!"
+        if call.request.text == "hi":
+            call.request.text += "!"
         call.metadata["from"] = "interceptor"
         return await proceed(call)
 
@@ -257,4 +258,36 @@ async def test_interceptors_are_around_calls_and_handlers() -> None:
         with pytest.raises(ServiceError, match="as asked"):
             await client.greet(Hello(text="fail:aborted"))
         assert len(seen) == 8
+    await bus.close()
+
+
+async def test_a_server_that_was_there_under_another_mailbox_is_asked_again() -> None:
+    """The view of a client lags behind a server that has registered its topic again."""
+    bus = LocalBus()
+    async with hall(lambda: bus, lambda: bus) as made:
+        server, client = await made.serve("a"), await made.client()
+        await server.register_regional_topic("eu")
+        assert (await client.regional("eu", Hello())).server == "a"
+        table = await bus.members(GREETER.name)
+        behind = {
+            f"{GREETER.name}/srv/eu/{one.id}": one for one in table.find("srv", "eu", "Regional")
+        }
+        await server.deregister_regional_topic("eu")
+        await server.register_regional_topic("eu")
+        (path,) = behind
+        now_there = table.find("srv", "eu", "Regional")
+        for one in now_there:
+            table.drop(f"{GREETER.name}/srv/eu/{one.id}")
+        table.put(path, behind[path])
+        read = bus.members
+
+        async def fresh_view(service: str, *, fresh: bool = False) -> object:
+            if fresh:
+                table.drop(path)
+                for one in now_there:
+                    table.put(f"{GREETER.name}/srv/eu/{one.id}", one)
+            return await read(service)
+
+        bus.members = fresh_view  # type: ignore[method-assign, assignment]
+        assert (await client.regional("eu", Hello())).server == "a"
     await bus.close()

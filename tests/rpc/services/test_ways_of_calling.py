@@ -41,11 +41,12 @@ async def taken(updates: Updates[Hello], count: int) -> list[str]:
 async def test_the_server_with_the_highest_score_is_called(the_hall: Hall) -> None:
     for name, affinity in (("a", 0.5), ("b", 0.75), ("c", 0.25), ("d", -1.0)):
         await the_hall.serve(name, affinity)
-    client = await the_hall.client()
+    patient = SelectionOptions(affinity_timeout=SOON, short_circuit=SOON)
+    client = await the_hall.client(**{"selection": patient} if the_hall.knows_members else {})
     began = asyncio.get_running_loop().time()
     assert [(await client.pick(Hello(text="hi"))).server for _ in range(3)] == ["b"] * 3
     if the_hall.knows_members:  # all have answered, so nothing is waited for
-        assert asyncio.get_running_loop().time() - began < 0.6
+        assert asyncio.get_running_loop().time() - began < SOON / 2
     assert the_hall.calls("bid") == {"a": 3, "b": 3, "c": 3, "d": 3}
     assert the_hall.calls("Pick") == {"b": 3}
 
@@ -74,9 +75,20 @@ async def test_without_a_willing_server_the_error_says_why(the_hall: Hall) -> No
         await client.pick(Hello(), timeout=0.8)
     if the_hall.knows_members:
         with pytest.raises(CallTimedOut) as raised:
-            await client.pick(Hello(text="wait:"), timeout=0.1)
+            await client.pick(Hello(text="wait:"), timeout=1)
         assert raised.value.members == ("a",)
         the_hall.greeters["a"].release.set()
+
+
+async def test_servers_that_do_not_bid_in_time_are_not_unreachable(the_hall: Hall) -> None:
+    the_hall.needs_a_directory()
+    await the_hall.serve("a")
+    client = await the_hall.client()
+    calls = (client.pick(Hello(text="wait:"), timeout=0.05 + i / 1000) for i in range(100))
+    for outcome in await asyncio.gather(*calls, return_exceptions=True):
+        assert isinstance(outcome, CallTimedOut)
+        assert outcome.members in ((), ("a",))  # the time may be over before any is asked
+    the_hall.greeters["a"].release.set()
 
 
 # -- all servers ---------------------------------------------------------------------------
@@ -108,7 +120,7 @@ async def test_a_server_that_does_not_answer_is_an_outcome(the_hall: Hall) -> No
     leaving = await the_hall.serve("a")
     await the_hall.serve("b")
     the_hall.greeters["b"].release.set()
-    outcomes = await client.all(Hello(text="wait:"), timeout=0.3)
+    outcomes = await client.all(Hello(text="wait:"), timeout=1)
     by_member = {one.member: one for one in outcomes}
     assert by_member["b"].result().server == "b"
     assert isinstance(by_member["a"].error, CallTimedOut)
@@ -269,3 +281,92 @@ async def test_streams_go_to_the_best_server_and_end_with_it(the_hall: Hall) -> 
             async with asyncio.timeout(SOON):
                 await anext(stream)
         await ending
+
+
+# -- together ------------------------------------------------------------------------------------
+
+
+async def test_two_answers_and_an_error_of_three_servers(the_hall: Hall) -> None:
+    for name in ("a", "b", "c"):
+        await the_hall.serve(name)
+
+    async def fails(*_: object) -> Hello:
+        the_hall.greeters["c"].calls["All"] += 1
+        raise ServiceError("aborted", "the third one fails")
+
+    await the_hall.serve("d", interceptors=[fails])
+    client = await the_hall.client()
+    outcomes = await client.all(Hello(text="hi"), timeout=the_hall.multi_timeout)
+    by_member = {one.member: one for one in outcomes}
+    assert len(outcomes) == 4
+    assert [by_member[name].result().text for name in "abc"] == ["HI"] * 3
+    error = by_member["d"].error
+    assert error is not None
+    assert (error.code, error.text) == (ErrorCode.ABORTED, "the third one fails")
+
+
+async def test_both_clients_of_a_topic_get_its_messages(the_hall: Hall) -> None:
+    server = await the_hall.serve("a")
+    one, two = await the_hall.client(), await the_hall.client()
+    async with (
+        one.subscribe_regional_news("eu") as first,
+        two.subscribe_regional_news("eu") as other,
+    ):
+        await server.publish_regional_news("eu", Hello(text="1"))
+        assert await taken(first, 1) == await taken(other, 1) == ["1"]
+
+
+async def test_the_handler_of_a_stream_ends_when_its_client_closes(the_hall: Hall) -> None:
+    ended = asyncio.Event()
+
+    async def note(stream: object, _: object, proceed: object) -> None:
+        await proceed(stream)  # type: ignore[operator]
+        ended.set()
+
+    await the_hall.serve("a", stream_interceptors=[note])
+    client = await the_hall.client()
+    async with client.talk(timeout=SOON) as stream:
+        for _ in range(3):
+            await stream.send(Hello(text="ping"))
+            assert (await anext(stream)).text == "PING"
+        assert not ended.is_set()
+    await asyncio.wait_for(ended.wait(), SOON)
+
+
+async def test_a_send_that_waits_ends_with_the_close_of_the_other_side(the_hall: Hall) -> None:
+    enough = asyncio.Event()
+
+    async def deaf(*_: object) -> None:
+        await enough.wait()
+
+    await the_hall.serve("a", stream_interceptors=[deaf])
+    client = await the_hall.client()
+    async with client.talk(timeout=SOON) as stream:
+
+        async def fill() -> None:
+            while True:
+                await stream.send(Hello(text="x" * 10_000))
+
+        filling = asyncio.create_task(fill())
+        done, _ = await asyncio.wait([filling], timeout=0.3)
+        assert not done, "a side that does not read holds up the other"
+        enough.set()
+        with pytest.raises(StreamEnded):
+            await asyncio.wait_for(filling, SOON)
+
+
+async def test_streams_are_closed_while_messages_come(the_hall: Hall) -> None:
+    await the_hall.serve("a")
+    client = await the_hall.client()
+
+    async def one(number: int) -> None:
+        async with client.talk(timeout=SOON) as stream:
+            sending = asyncio.create_task(stream.send(Hello(text=str(number))))
+            await asyncio.sleep(0)
+            await stream.close()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    await asyncio.gather(*(one(number) for number in range(50)))
+    async with client.talk(timeout=SOON) as stream:
+        await stream.send(Hello(text="after"))
+        assert (await anext(stream)).text == "AFTER"

@@ -6,9 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import grid
+from rich.console import Console
 
-__all__ = ["Failover", "kill_leader"]
+import grid
+from examples.stage import Stage
+
+__all__ = ["Failover", "kill_leader", "kill_two"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +50,15 @@ async def _leader(actors: grid.EntityWatch, after: int = 0) -> grid.Entity:
         if isinstance(event, grid.EntityFound) and found.name == "leader" and found.epoch > after:
             return found
     raise RuntimeError("the watch ended: the client was closed")
+
+
+async def kill_two(stage: Stage, console: Console) -> None:
+    """Kill the leader's peer and another one, and say when another peer has the leader."""
+
+    def kill(leader: str) -> None:
+        for name in (leader, next(one for one in stage.peers.names if one != leader)):
+            stage.peers.kill(name)
+            console.print(f"killed {name}{', which has the leader' if name == leader else ''}")
+
+    failover = await kill_leader(stage.client, kill)
+    console.print(f"the leader is on {failover.successor} after {failover.seconds:.2f} s")

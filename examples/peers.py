@@ -1,4 +1,4 @@
-"""The peers of the job: processes of `grid serve`, which end with this one."""
+"""The peers of an example: processes of `grid serve`, which end with this one."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ import grid
 
 __all__ = ["PeerEnded", "Peers"]
 
-_APP = "examples.corpus.app:server"
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[1]
 _READY = 30.0  # seconds that a peer may take to start
 _TAIL = 20  # lines of its log that say why it ended
 
@@ -40,9 +39,10 @@ class _Peer:
 
 
 class Peers:
-    """Some peers of the corpus app: `async with Peers(3, ...) as peers:`.
+    """Some peers of an app: `async with Peers("module:server", 3, ...) as peers:`.
 
     Args:
+        app: the module and its server, as `grid serve` takes them.
         count: how many.
         environment: of their processes; `grid serve` reads its `GRID_...`.
         log: called with a peer's name and a line that it logged.
@@ -52,8 +52,14 @@ class Peers:
     """
 
     def __init__(
-        self, count: int, *, environment: Mapping[str, str], log: Callable[[str, str], object]
+        self,
+        app: str,
+        count: int,
+        *,
+        environment: Mapping[str, str],
+        log: Callable[[str, str], object],
     ) -> None:
+        self._app = app
         self.names = [f"peer-{number}" for number in range(1, count + 1)]
         self._environment = environment
         self._log = log
@@ -101,7 +107,7 @@ class Peers:
 
     async def _start(self, name: str) -> _Peer:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "grid.cli", "serve", _APP, "--name", name, "--owned"),
+            *(sys.executable, "-m", "grid.cli", "serve", self._app, "--name", name, "--owned"),
             cwd=_ROOT,
             env=self._environment,
             stdin=PIPE,  # which closes when this process ends, however it ends

@@ -1,0 +1,32 @@
+"""Subscriptions that have lost messages, and are made again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from grid.errors import GridError
+from rpc.buses.bus import Bus, BusClosed, Channel, Subscription
+
+__all__ = ["subscribed_again"]
+
+_log = logging.getLogger("rpc.services")
+
+_FIRST_REST = 0.1  # seconds between tries to subscribe again
+_LONGEST_REST = 2.0
+
+
+async def subscribed_again(
+    bus: Bus, channel: Channel, *, queue: bool = False, size: int
+) -> Subscription | None:
+    """A subscription as `Bus.subscribe` makes it, as soon as the bus is there; None once closed."""
+    rest = _FIRST_REST
+    while True:
+        try:
+            return await bus.subscribe(channel, queue=queue, size=size)
+        except BusClosed:
+            return None
+        except GridError as error:
+            _log.warning("%s is not subscribed again yet: %s", channel.name, error)
+        await asyncio.sleep(rest)
+        rest = min(2 * rest, _LONGEST_REST)
