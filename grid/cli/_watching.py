@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import select
 import sys
-import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grid.cli._exits import BadInput
 from grid.cli._health import healths, serves
 from grid.cli._output import Format, print_json, table_of, write
+from grid.cli._reader import UntilReaderGoes
 from grid.cli._rows import COLUMNS, row_of
 from grid.registry.names import Kind
 
@@ -58,7 +57,7 @@ async def follow(client: Client, kind: Kind, output: Format, *, without: str | N
     """
     if output is Format.JSON:
         raise BadInput("-o json is one array, which has no end under --watch: use -o jsonl")
-    with _until_the_reader_goes():
+    with UntilReaderGoes():
         async with client.watch(kind) as events:
             shown = (one async for one in events if without not in one.entity.annotations)
             source = _with_health(client, shown) if kind is Kind.PEER else _plain(shown)
@@ -183,36 +182,3 @@ async def _live(changes: AsyncIterator[_Change], kind: Kind, *, wide: bool) -> N
             else:
                 rows[change.entity.name] = change.row()
             live.update(table_of((rows[name] for name in sorted(rows)), columns, wide=wide))
-
-
-# -- the reader ---------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _until_the_reader_goes() -> Iterator[None]:
-    """End the body with `BrokenPipeError` as soon as the reader of stdout has gone."""
-    task = asyncio.current_task()
-    loop = asyncio.get_running_loop()
-    gone = threading.Event()
-
-    def end() -> None:
-        gone.set()
-        if task is not None:
-            task.cancel()
-
-    watcher = threading.Thread(target=_wait_for_hangup, args=(loop, end), daemon=True)
-    watcher.start()
-    try:
-        yield
-    except asyncio.CancelledError:
-        if gone.is_set() and task is not None and task.uncancel() == 0:
-            raise BrokenPipeError from None
-        raise
-
-
-def _wait_for_hangup(loop: asyncio.AbstractEventLoop, end: Callable[[], None]) -> None:
-    poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)  # errors and hang-ups are reported unasked
-    poll.poll()
-    with contextlib.suppress(RuntimeError):  # the loop is closed: there is nothing to end
-        loop.call_soon_threadsafe(end)
