@@ -38,13 +38,11 @@ class OriginalRun:
     Attributes:
         calls: calls and notifications.
         bytes: of TCP, in both directions.
-        errors: calls by a value that was another one.
         seconds: a round.
     """
 
     calls: int
     bytes: int
-    errors: int
     seconds: float
 
 
@@ -105,9 +103,7 @@ def parsed(text: str) -> dict[str, OriginalRun]:
     for line in [*text.splitlines(), "BenchmarkClientNone"]:
         if line.startswith("BenchmarkClient"):
             if name:
-                found[name] = OriginalRun(
-                    counts["Calls"], counts["Transferred"], counts["Errors"], seconds
-                )
+                found[name] = OriginalRun(counts["Calls"], counts["Transferred"], seconds)
             result = _RESULT.match(line)
             name = _PROGRAMS[result[1]] if result else ""
             seconds = float(result[3]) / 1e9 if result else 0.0

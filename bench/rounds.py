@@ -346,6 +346,7 @@ def _beside_go(
     for name in ("aRPC", "gRPC"):
         other = theirs[name, times]
         for figure, unit, value, yardstick in (
+            ("calls and notifications", "calls", ours["calls"], other.calls),
             ("bytes, a round", "bytes", ours["frames"], other.bytes / times),
             ("time, a round", "us", seconds, 1e6 * other.seconds),
         ):

@@ -45,6 +45,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
             "errors",
             "descriptor_pool",
             "numbers",
+            "texts",
             "process",
             "signatures",
             "temporary",

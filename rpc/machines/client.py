@@ -35,6 +35,7 @@ from grid.errors import GridError, RequestFailed, SecurityError
 from grid.errors import InvalidArgument as InvalidSetting
 from grid.numbers import check_count, check_seconds
 from grid.registry.names import check_name
+from grid.texts import check_text
 from machine.core.machine import Machine
 from machine.errors import InvalidArgument, MachineError
 from machine.schema.schema import Schema, as_schema
@@ -57,7 +58,7 @@ from rpc.machines.messages import VERSION, microseconds
 from rpc.machines.mirror import Mirror
 from rpc.machines.payloads import Payload, Progress
 from rpc.machines.remote_machine import RemoteMachine
-from rpc.machines.settings import check_callable, check_functions, check_list, check_text
+from rpc.machines.settings import check_callable, check_functions, check_list
 from rpc.machines.states import ClientStates
 
 __all__ = ["Client"]

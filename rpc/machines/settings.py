@@ -7,7 +7,7 @@ from typing import Any
 
 from grid.errors import InvalidArgument
 
-__all__ = ["check_callable", "check_functions", "check_list", "check_text"]
+__all__ = ["check_callable", "check_functions", "check_list"]
 
 
 def check_callable(argument: str, function: object) -> None:
@@ -35,14 +35,3 @@ def check_list(argument: str, names: object) -> None:
     """Raise `InvalidArgument` for a text where a list belongs; its letters would be one."""
     if isinstance(names, str):
         raise InvalidArgument(argument, names, "a list of names, not a single text")
-
-
-def check_text(argument: str, text: object) -> None:
-    """Raise `InvalidArgument` unless it is a text that UTF-8 can encode."""
-    try:
-        if isinstance(text, str):
-            text.encode()
-            return
-    except UnicodeEncodeError:
-        pass
-    raise InvalidArgument(argument, text, "a text that UTF-8 can encode")

@@ -9,21 +9,10 @@ from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
-from grid.errors import InvalidArgument
-
-__all__ = ["MethodSpec", "Routing", "ServiceSpec", "check_topic", "go_name"]
+__all__ = ["MethodSpec", "Routing", "ServiceSpec", "go_name"]
 
 RequestT = TypeVar("RequestT", bound=Message)
 ReplyT = TypeVar("ReplyT", bound=Message)
-
-
-def check_topic(topic: tuple[str, ...]) -> None:
-    """Raise `InvalidArgument` unless each parameter is a text that can be sent."""
-    for one in topic:
-        try:
-            str.encode(one)
-        except (TypeError, UnicodeEncodeError):
-            raise InvalidArgument("topic", repr(one), "a text that UTF-8 can encode") from None
 
 
 class Routing(enum.StrEnum):

@@ -32,8 +32,8 @@ PASS
 
 def test_the_last_run_of_each_program_is_read() -> None:
     assert original.parsed(_PRINTED) == {
-        "aRPC": original.OriginalRun(10_003, 1_202_556, 0, 147568 / 1e9),
-        "gRPC": original.OriginalRun(30_006, 3_402_830, 2, 217771 / 1e9),
+        "aRPC": original.OriginalRun(10_003, 1_202_556, 147568 / 1e9),
+        "gRPC": original.OriginalRun(30_006, 3_402_830, 217771 / 1e9),
     }
 
 
