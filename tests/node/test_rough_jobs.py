@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,15 +118,16 @@ async def test_what_a_job_has_started_ends_with_a_peer_that_was_killed(
 
 
 async def test_a_worker_whose_thread_has_ended_is_replaced(
-    grid_servers: Servers, grid_client: GridClient
+    grid_servers: Servers, grid_client: GridClient, tmp_path: Path
 ) -> None:
     server = grid_servers()
     offer(server, "rough", min=1, max=1)
     await server.start()
+    mark = tmp_path / "ended"
     async with node.Client(grid_client, "rough", timeout=LONG) as pool:
-        first, _ = await pool.run({"do": "end the thread"})
-        # The job's timer goes off after 0.2 s, and the thread ends when the next job comes.
-        await asyncio.sleep(1.0)
+        first, _ = await pool.run({"do": "end the thread", "mark": str(mark)})
+        # The thread ends when the next job comes.
+        await wait_until(mark.exists, "the job's timer to go off", timeout=LONG)
         second, attempt = await asyncio.wait_for(pool.run({"do": ""}), 2 * LONG)
     assert second != first
     assert attempt == 2
