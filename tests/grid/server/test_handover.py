@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -34,15 +34,19 @@ def lease() -> float:
 
 
 class Who:
-    """Says its start bytes and its peer."""
+    """Says its start bytes and its peer; asked to hold, once it is let go on."""
+
+    held: ClassVar[list[str]] = []
+    go_on: ClassVar[asyncio.Event]
 
     def __init__(self, data: bytes) -> None:
         self.data = data
 
     @grid.handler
     async def say(self, message: EchoMsg, ctx: grid.ActorContext) -> EchoMsg:
-        if message.msg:
-            await asyncio.sleep(float(message.msg))
+        if message.msg == "hold":
+            self.held.append(ctx.name)
+            await self.go_on.wait()
         return EchoMsg(msg=f"{self.data.decode()}@{ctx.peer}")
 
 
@@ -74,11 +78,32 @@ class Fleet:
 
 @pytest.fixture
 def fleet(grid_servers: Servers, grid_client: grid.Client) -> Fleet:
+    Who.held.clear()
+    Who.go_on = asyncio.Event()
     return Fleet(grid_servers, grid_client)
 
 
-async def say(client: grid.Client, name: str, pause: str = "") -> str:
-    return (await client.request(name, EchoMsg(msg=pause), reply=EchoMsg)).msg
+async def say(client: grid.Client, name: str, what: str = "") -> str:
+    return (await client.request(name, EchoMsg(msg=what), reply=EchoMsg)).msg
+
+
+async def hold(client: grid.Client, name: str) -> asyncio.Task[str]:
+    """A request that its actor works on until it is let go on."""
+    task = asyncio.create_task(say(client, name, "hold"))
+    await wait_until(lambda: name in Who.held, f"{name} works", timeout=30)
+    return task
+
+
+async def drain(server: grid.Server, name: str, client: grid.Client) -> asyncio.Task[None]:
+    """Let a peer stop, up to where the grid has been told so."""
+    stopping = asyncio.create_task(server.stop())
+
+    async def withdrawn() -> bool:
+        peers = {one.name: one for one in await client.query("peer")}
+        return not peers[name].types
+
+    await wait_until(withdrawn, "the peer says that it drains", timeout=30)
+    return stopping
 
 
 async def test_a_peer_that_drains_hands_over_what_moves(
@@ -89,13 +114,14 @@ async def test_a_peer_that_drains_hands_over_what_moves(
     await fleet.add("b")
     await grid_client.start_actor("job", peer="a", data=b"7")
     await grid_client.start_actor("plain", peer="a")
-    under_way = asyncio.create_task(say(grid_client, "job", "0.3"))
-    await asyncio.sleep(0.1)
-    stopping = asyncio.create_task(first.stop())
-    await asyncio.sleep(0.1)
+    under_way = await hold(grid_client, "job")
+    stopping = await drain(first, "a", grid_client)
     # It comes while the actor still answers the one before it, and waits for the new place.
-    assert await say(grid_client, "job") == "7@b"
+    later = asyncio.create_task(say(grid_client, "job"))
+    await asyncio.sleep(0.1)
+    Who.go_on.set()
     assert await under_way == "7@a"
+    assert await later == "7@b"
     await stopping
     await fleet.wait("kept-0", "kept-1", "job")
     there = await fleet.peers_of()
@@ -136,17 +162,11 @@ async def test_nothing_is_started_on_a_peer_that_drains(
     first = await fleet.add("a")
     await fleet.add("b")
     await grid_client.start_actor("plain", peer="a")
-    holding = asyncio.create_task(say(grid_client, "plain", "1"))
-    await asyncio.sleep(0.1)
-    stopping = asyncio.create_task(first.stop())
-
-    async def withdrawn() -> bool:
-        peers = {one.name: one for one in await grid_client.query("peer")}
-        return not peers["a"].types
-
-    await wait_until(withdrawn, "the peer says that it drains", timeout=30)
+    holding = await hold(grid_client, "plain")
+    stopping = await drain(first, "a", grid_client)
     names = [f"room-{number}" for number in range(8)]
     assert {await say(grid_client, name) for name in names} == {"@b"}
+    Who.go_on.set()
     assert await holding == "@a"
     await stopping
 
