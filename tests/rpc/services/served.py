@@ -14,7 +14,7 @@ from tests.rpc.services.kit import Greeter
 
 
 class Publishing(Greeter):
-    """Publishes what it is greeted with, too."""
+    """Publishes what it is greeted with, too, and tells when a call waits."""
 
     server: GreeterServer
 
@@ -22,6 +22,8 @@ class Publishing(Greeter):
         """Answer, and tell all subscribers."""
         if request.text.startswith("publish:"):
             await self.server.publish_news(Hello(text=f"{request.text} by {self.name}"))
+        if request.text == "wait:":
+            print("waiting", flush=True)
         return await self._answer(request, context)
 
 

@@ -61,7 +61,8 @@ async def test_a_killed_server_takes_nothing_with_it_but_what_it_had(
         assert names == {"a", "b"}
         stuck = [asyncio.create_task(client.greet(Hello(text="wait:"))) for _ in range(4)]
         everyone = asyncio.create_task(_everyone(client))
-        await asyncio.sleep(0.2)
+        assert killed.stdout is not None
+        assert await asyncio.wait_for(killed.stdout.readline(), SOON) == b"waiting\n"
         killed.kill()
         # What it had is told at once, and goes to no other server.
         done, _ = await asyncio.wait(stuck, timeout=SOON, return_when=asyncio.FIRST_EXCEPTION)
