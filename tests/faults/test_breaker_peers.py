@@ -179,7 +179,7 @@ async def test_a_killed_peer_is_left_alone_and_found_when_it_is_back(
     for _ in range(200):
         with pytest.raises(BreakerOpen) as refused:
             await say(client)
-    assert time.monotonic() - began < 2  # less than the rest
+    assert time.monotonic() - began < 3.5  # less than the rest
     assert refused.value.address == peer.address
     assert 0 < refused.value.retry_in <= 4
     assert client.statistics().pools[peer.address].dials == before
@@ -323,9 +323,9 @@ async def test_who_is_patient_waits_for_the_peer(
     new_peer: NewPeer, new_client: NewClient, grid_client: grid.Client
 ) -> None:
     peer = await new_peer()
-    patient = await new_client(2.0, Retry(attempts=None))
-    waiting = await new_client(2.0, ONCE)
-    hasty = await new_client(2.0, Retry())
+    patient = await new_client(6.0, Retry(attempts=None))
+    waiting = await new_client(6.0, ONCE)
+    hasty = await new_client(6.0, Retry())
     clients = (patient, waiting, hasty)
     for client in clients:
         await say(client)
@@ -338,10 +338,10 @@ async def test_who_is_patient_waits_for_the_peer(
     with pytest.raises(BreakerOpen):  # not by default
         await say(hasty, timeout=30)
     with pytest.raises(BreakerOpen):  # it would be in vain
-        await say(patient, timeout=1.5)
+        await say(patient, timeout=3.0)
     with pytest.raises(BreakerOpen):
-        await waiting.request("echo", EchoMsg(), wait=True, timeout=1.5)
-    assert time.monotonic() - began < 1
+        await waiting.request("echo", EchoMsg(), wait=True, timeout=3.0)
+    assert time.monotonic() - began < 2.5  # less than those would take
     await peer.start(grid_client)
     said, waited = await asyncio.gather(
         say(patient, "here", timeout=20),

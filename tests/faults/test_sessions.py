@@ -178,7 +178,7 @@ async def test_closing_ends_what_is_under_way(homeless: bool) -> None:
             proxy._abort()
             await wait_until(lambda: way.pools[0]._pending, "some wait for a session")
         await asyncio.wait_for(way.close(), 5)
-        ends = await asyncio.wait_for(asyncio.gather(*asking, return_exceptions=True), 2)
+        ends = await asyncio.wait_for(asyncio.gather(*asking, return_exceptions=True), 10)
     assert {type(end) for end in ends} == {OutcomeUnknown, ClientClosed}
 
 

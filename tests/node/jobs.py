@@ -143,6 +143,7 @@ def rough(order: dict[str, Any]) -> Any:
     """Jobs that workers must bear."""
     match order["do"]:
         case "sleep":
+            node.job().progress(0.0)
             time.sleep(order["seconds"])
         case "hold":  # the interpreter's lock
             ctypes.PyDLL(None).usleep(int(1e6 * order["seconds"]))
@@ -170,6 +171,7 @@ def _end_thread(number: int, mark: str) -> None:
 async def waiter(what: str) -> Any:
     """Waits for ever, and notes that it was cancelled."""
     if what in ("wait", "ignore"):
+        node.job().progress(0.0)
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -193,6 +195,7 @@ class Thinker(node.WorkerMachine[node.WorkerStates]):
         """Sleep for some seconds, or fail in an odd way."""
         if isinstance(input, str):
             _raise_odd(input)
+        node.job().progress(0.0)
         time.sleep(input)
         return os.getpid()
 

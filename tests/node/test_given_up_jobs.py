@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -24,7 +24,7 @@ _CALLER = """
 import asyncio, sys, grid, node
 async def main():
     async with grid.Client() as client, node.Client(client, sys.argv[1], timeout=30) as pool:
-        await pool.run(eval(sys.argv[2]))
+        await pool.run(eval(sys.argv[2]), on_progress=lambda *_: print("begun", flush=True))
 asyncio.run(main())
 """
 _HANGS: dict[str, Any] = {
@@ -38,11 +38,22 @@ async def _serving(client: GridClient, kind: str) -> int:
     return (await status(client, kind)).serving
 
 
-async def _until_serving(client: GridClient, kind: str, count: int) -> None:
-    async def so() -> bool:
-        return await _serving(client, kind) == count
+async def _begin(run: Callable[..., Awaitable[Any]], order: Any) -> asyncio.Task[Any]:
+    """A job that has begun, as it reports itself."""
+    begun = asyncio.Event()
 
-    await wait_until(so, f"{count} workers that serve", timeout=LONG)
+    async def call() -> Any:
+        return await run(order, on_progress=lambda *_: begun.set())
+
+    task = asyncio.create_task(call())
+    await asyncio.wait_for(begun.wait(), LONG)
+    return task
+
+
+async def _give_up(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 @pytest.mark.parametrize("kind", [*_HANGS])
@@ -56,9 +67,11 @@ async def test_a_client_that_dies_frees_a_worker_whose_job_hangs(
     client = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", _CALLER, kind, repr(_HANGS[kind])),
         env={**os.environ, "GRID_ETCD": grid_etcd.endpoint, "GRID_NAMESPACE": grid_namespace},
+        stdout=asyncio.subprocess.PIPE,
     )
     try:
-        await _until_serving(grid_client, kind, 1)
+        assert client.stdout is not None
+        assert await asyncio.wait_for(client.stdout.readline(), LONG) == b"begun\n"
     finally:
         client.kill()
         await client.wait()
@@ -87,8 +100,7 @@ async def test_jobs_that_are_cancelled_free_their_workers(
         async with node.Client(grid_client, kind, timeout=LONG) as pool:
             await until_ready(grid_client, kind, 1)
             for _ in range(3 if isolation == "process" else 1):  # no pause grows
-                with pytest.raises(TimeoutError):
-                    await asyncio.wait_for(pool.run(order), 0.2)
+                await _give_up(await _begin(pool.run, order))
                 assert await pool.run(other)
         assert (await status(grid_client, kind)).trouble == ""
 
@@ -100,9 +112,14 @@ async def test_a_run_that_is_left_cancels_its_jobs(
     offer(server, "waiter", min=1, max=1)
     await server.start()
     async with node.Client(grid_client, "waiter", timeout=LONG) as pool:
-        async with pool.map(["well", "wait", "wait"]) as run:
+        begun = set[int]()
+        jobs = pool.map(
+            ["well", "wait", "wait"], on_job_progress=lambda index, *_: begun.add(index)
+        )
+        async with jobs as run:
             async for _ in run:
                 break
+            await wait_until(lambda: begun == {1, 2}, "both to begin", timeout=LONG)
         assert (await pool.run("well"))[1] == ["wait", "wait"]
 
 
@@ -116,18 +133,16 @@ async def test_one_job_of_several_is_cancelled_alone(
         node.Client(grid_client, "waiter", timeout=LONG) as pool,
         pool.worker() as worker,
     ):
-        waiting = asyncio.create_task(worker.run("wait"))
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(worker.run("wait"), 0.2)
+        waiting = await _begin(worker.run, "wait")
+        await _give_up(await _begin(worker.run, "wait"))
         assert (await worker.run("well"))[1] == ["wait"]
         await asyncio.sleep(0.5)  # longer than the grace
         assert not waiting.done()
-        waiting.cancel()
-        await asyncio.wait([waiting])
+        await _give_up(waiting)
         assert (await worker.run("well"))[1] == ["wait", "wait"]
     # One that waits behind another job is dropped, and costs that one nothing.
     async with node.Client(grid_client, "rough", timeout=LONG) as pool, pool.worker() as worker:
-        first = asyncio.create_task(worker.run({"do": "sleep", "seconds": 1.0}))
+        first = await _begin(worker.run, {"do": "sleep", "seconds": 1.0})
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(worker.run({"do": "sleep", "seconds": 1000}), 0.2)
         assert (await first)[1] == 1
@@ -141,8 +156,7 @@ async def test_a_peer_that_stops_does_not_wait_for_given_up_jobs(
     offer(server, "rough", min=1, max=1, grace=0.5)
     await server.start()
     async with node.Client(grid_client, "rough", timeout=LONG) as pool:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(pool.run({"do": "sleep", "seconds": 1000}), 1.0)
+        await _give_up(await _begin(pool.run, {"do": "sleep", "seconds": 1000}))
         began = time.monotonic()
         await server.stop()
         assert time.monotonic() - began < 10.0

@@ -103,7 +103,7 @@ async def test_a_rest_beyond_the_deadline_is_not_waited_for() -> None:
                 attempt, policy, Deadline.after(5), idempotent=False, wait=False, after=after
             )
         assert len(made) == count
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 async def test_who_is_not_patient_gets_the_refusal_at_once() -> None:

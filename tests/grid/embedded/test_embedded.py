@@ -164,7 +164,7 @@ def test_a_folder_in_use_is_refused_at_once_and_its_log_is_left(tmp_path: Path) 
         began = time.monotonic()
         with pytest.raises(EmbeddedEtcdFailed, match=f"in use by process {os.getpid()}"):
             Etcd(tmp_path).start()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
         assert (tmp_path / "etcd.log").read_text().startswith(log)
         assert first.running
         first.kill()

@@ -121,7 +121,7 @@ async def test_closing_ends_calls_that_run() -> None:
         await asyncio.sleep(0)
         await client.close()
         with pytest.raises(ClientClosed):
-            await asyncio.wait_for(call, 2)
+            await asyncio.wait_for(call, 10)
 
 
 async def test_a_cancelled_call_leaves_nothing() -> None:
@@ -207,7 +207,7 @@ async def test_without_a_quorum_calls_fail_in_time() -> None:
         began = time.monotonic()
         with pytest.raises(EtcdUnavailable):
             await client.put("a", b"2", timeout=1.5)
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 4
 
 
 def test_importing_the_package_does_not_import_grpc() -> None:

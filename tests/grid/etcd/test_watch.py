@@ -204,7 +204,7 @@ async def test_patience_ends_and_the_watch_goes_on_after() -> None:
         began = time.monotonic()
         with pytest.raises(EtcdUnavailable, match=r"0\.4 s"):
             await reader
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
         await asyncio.to_thread(etcd.start)
         await client.put("k", b"1")
         assert flatten([await anext(watch)]) == [("k", b"1")]
@@ -242,7 +242,7 @@ async def test_closing_ends_a_watch_that_connects(by_client: bool) -> None:
         await wait_until(lambda: proxy.accepted, "a connection")
         await (client if by_client else watch).close()
         with pytest.raises(StopAsyncIteration):
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(10):
                 await reader
 
 

@@ -101,4 +101,4 @@ async def test_a_peer_is_back_soon_after_an_outage_longer_than_its_lease(
                 return [one.name for one in await client.query("actor")] == ["leader"]
 
             await wait_until(lambda: str(server.state) == "serving", "it serves", timeout=5)
-            await wait_until(leader, "the leader is back", timeout=2)
+            await wait_until(leader, "the leader is back", timeout=4)

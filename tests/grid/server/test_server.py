@@ -133,7 +133,7 @@ async def test_an_address_is_held_by_one_process(
     done, _ = await asyncio.wait([starting], timeout=0.3)
     assert not done
     await old.revoke()
-    await asyncio.wait_for(starting, 1)
+    await asyncio.wait_for(starting, 10)
     assert await keys(grid_client, key) == [key]
 
 
@@ -148,7 +148,7 @@ async def test_an_address_that_stays_locked_is_told(
     began = asyncio.get_running_loop().time()
     with pytest.raises(AddressLocked, match="address lock exists after timeout"):
         await grid_servers(listen=address, lease=2.0).start()
-    assert 3.9 < asyncio.get_running_loop().time() - began < 6
+    assert 3.9 < asyncio.get_running_loop().time() - began < 10
     await grid_client._etcd.delete(key)
     assert not await grid_client.query("peer")
 
@@ -223,7 +223,7 @@ async def test_a_peer_comes_back_on_its_address_at_once(grid_servers: Servers) -
     await first.start()
     address = first.address
     await first.stop()
-    await asyncio.wait_for(grid_servers(listen=address).start(), 1)
+    await asyncio.wait_for(grid_servers(listen=address).start(), 10)
 
 
 async def test_a_name_is_free_only_after_its_actor_ended(

@@ -69,7 +69,7 @@ async def test_a_wait_for_a_connection_ends_when_the_name_has_moved(sessions: bo
         for one in asking:
             with pytest.raises(PeerUnreachable, match="has moved"):
                 await one
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
 
 
 @WAYS
@@ -92,7 +92,7 @@ async def test_a_peer_that_comes_back_is_dialled_at_once(sessions: bool) -> None
         async with serving(gate, address):
             began = time.monotonic()
             assert await ask(way, address, sessions) == b"x"
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 3
 
 
 @WAYS

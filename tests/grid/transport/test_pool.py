@@ -251,7 +251,7 @@ async def test_what_was_written_ends_as_unknown_and_the_rest_moves_on(proxy: Fau
         await wait_until(lambda: gate.held, "the request arrived")
         between.cut()
         with pytest.raises(OutcomeUnknown):
-            await asyncio.wait_for(asking, 2)
+            await asyncio.wait_for(asking, 10)
         await wait_until(lambda: gate.held[b"x"].cancelled, "the receiver sees it")
 
 

@@ -188,7 +188,7 @@ async def test_a_lost_lease_ends_streams(
         with pytest.raises(LeaseLost):
             await asyncio.wait_for(stream.receive(), 8)
         with pytest.raises(LeaseLost):
-            await asyncio.wait_for(held[0].receive(), 2)
+            await asyncio.wait_for(held[0].receive(), 10)
 
 
 async def test_a_lost_session_ends_both_sides_at_once(
@@ -211,8 +211,8 @@ async def test_a_lost_session_ends_both_sides_at_once(
     await wait_until(lambda: stream._end._items, "an item came")
     await grid_client._transport.pools[0].close()
     lost.set()
-    ends.append(await asyncio.wait_for(end_of(stream), 2))
-    await wait_until(lambda: len(ends) == 2, "both ended", timeout=2)
+    ends.append(await asyncio.wait_for(end_of(stream), 10))
+    await wait_until(lambda: len(ends) == 2, "both ended", timeout=10)
     assert [type(end) for end in ends] == [OutcomeUnknown] * 2
     with pytest.raises(OutcomeUnknown):
         await held_up

@@ -86,7 +86,7 @@ async def test_a_call_looks_for_the_reason_of_a_failed_handshake_within_its_dead
         try:
             with pytest.raises(PeerUnreachable):
                 await transport.health(address, Deadline.after(1.0), secure=True)
-            assert loop.time() - began < 2.0
+            assert loop.time() - began < 4.0
             assert len(taken) > 1
         finally:
             await transport.close()
