@@ -140,7 +140,7 @@ async def test_without_retries_it_fails_at_once(
         began = time.monotonic()
         with pytest.raises(UnknownMailbox):  # by its peer, or by etcd if the view is behind
             await client.request("m", EchoMsg(), timeout=60)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 2  # another owner would have three seconds
 
 
 async def test_with_endless_retries_a_name_is_waited_for(
