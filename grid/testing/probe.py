@@ -23,6 +23,7 @@ from grid.client.reminders import DUE, REMINDER, Owner
 from grid.codec import Codec, default_codec
 from grid.errors import GridError, NotDelivered
 from grid.mailbox.mailbox import Mailbox
+from grid.numbers import check_seconds
 from grid.plain import AnyMessage, of_type, type_name
 from grid.registry.reminders import Reminder
 from grid.server.definitions import (
@@ -74,7 +75,12 @@ class VirtualClock:
             task.add_done_callback(self._settle)
 
     async def advance(self, seconds: float) -> None:
-        """Let time pass: all that comes due is called in its order, and has ended on return."""
+        """Let time pass: all that comes due is called in its order, and has ended on return.
+
+        Raises:
+            InvalidArgument: time does not go back.
+        """
+        check_seconds("seconds", seconds)
         await asyncio.sleep(0)  # timers that were started just now begin to sleep
         until = self._now + seconds
         while self._sleepers and self._sleepers[0][0] <= until:

@@ -1,13 +1,21 @@
 """Actors alone, by the probe: no etcd, no peer, and time that passes when it is told to."""
 
 import asyncio
+import math
 from dataclasses import dataclass
 
 import pytest
 from google.protobuf.wrappers_pb2 import Int64Value, StringValue
 
 import grid
-from grid.errors import NotDelivered, RequestDropped, RequestFailed, StateFenced, UnexpectedReply
+from grid.errors import (
+    InvalidArgument,
+    NotDelivered,
+    RequestDropped,
+    RequestFailed,
+    StateFenced,
+    UnexpectedReply,
+)
 from grid.state import MemoryStore
 from grid.testing import ActorProbe, VirtualClock
 
@@ -105,6 +113,9 @@ async def test_a_clock_that_nothing_sleeps_by_goes_on() -> None:
     await clock.advance(5)
     assert clock.time() == 5
     await clock.sleep(0)
+    for seconds in (-1, math.nan):
+        with pytest.raises(InvalidArgument):
+            await clock.advance(seconds)
 
 
 class Log(list[str]):
