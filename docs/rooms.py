@@ -52,7 +52,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
             "wire_pb2",
             "trace_context",
         ),
-        ("aio", "codec", "deadline", "forks", "grpc_calls", "plain", "timers"),
+        ("aio", "codec", "deadline", "forks", "grpc_calls", "plain", "stdout_reader", "timers"),
         ("exposers", "interceptors", "etcd", "tls"),
         ("environment", "embedded"),
         ("transport",),

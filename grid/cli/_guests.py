@@ -32,6 +32,9 @@ def run_guest(name: str, words: Sequence[str]) -> int | None:
     """Run the command of another package; its exit code, None if there is no such command.
 
     Its output in the place of completions is asked for in the same way.
+
+    Raises:
+        BrokenPipeError: the reader of stdout has gone.
     """
     points = list(_entry_points())
     if not points:
@@ -49,10 +52,17 @@ def run_guest(name: str, words: Sequence[str]) -> int | None:
         elif part is not None:
             app.command(one, help=_unwrapped(part), epilog=_ALSO)(part)
     app.callback()(_root)
+    streams = sys.stdout, sys.stderr
     try:
         code = app([name, *_without_security(words)], prog_name="grid", standalone_mode=False)
     except typer.Abort:  # its word for an interruption
         raise KeyboardInterrupt from None
+    except SystemExit:
+        if sys.stdout is streams[0]:
+            raise
+        # It takes a reader that has gone for a failure, with streams of its own.
+        sys.stdout, sys.stderr = streams
+        raise BrokenPipeError from None
     return code if isinstance(code, int) else 0
 
 

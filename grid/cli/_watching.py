@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from grid.cli._exits import BadInput
 from grid.cli._health import healths, serves
 from grid.cli._output import Format, print_json, table_of, write
-from grid.cli._reader import UntilReaderGoes
 from grid.cli._rows import COLUMNS, row_of
 from grid.registry.names import Kind
+from grid.stdout_reader import UntilReaderGoes
 
 if TYPE_CHECKING:
     from grid.client.client import Client

@@ -21,6 +21,7 @@ __all__ = [
     "MINIMUM_LEASE",
     "Membership",
     "check_lease",
+    "is_locked",
     "join",
     "release_dead",
     "wait_gone",
@@ -87,6 +88,11 @@ async def join(etcd: EtcdClient, *, lease: float, address: str, peer: str) -> Me
         raise
     claims = Claims(etcd, granted, peer=peer, address=address)
     return Membership(etcd, granted, claims, address)
+
+
+async def is_locked(etcd: EtcdClient, address: str) -> bool:
+    """True if a peer has the address, or had it and its lease has not ended."""
+    return await etcd.get(address_lock_key(address)) is not None
 
 
 async def release_dead(etcd: EtcdClient) -> list[str]:

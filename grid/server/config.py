@@ -77,6 +77,12 @@ class ServerConfig:
         """True if the address to give out is this machine's on the way to etcd."""
         return self.advertise is not None and self.advertise.partition(":")[0] == "auto"
 
+    @property
+    def has_any_port(self) -> bool:
+        """True if the system chooses the port, and so the address under which the peer joins."""
+        _, port = split_address(self.listen)
+        return port == 0 and self._example_address(1) != self._example_address(2)
+
     def check_fields(self) -> None:
         """Raise for a field that is wrong whatever the others are."""
         self._check_types()
@@ -102,14 +108,17 @@ class ServerConfig:
     def check(self) -> None:
         """Raise for what cannot work, before any I/O."""
         self.check_fields()
-        advertise = self.advertise
-        if advertise is not None and self.advertises_itself:  # found at each join, by I/O
-            advertise = advertise.replace("auto", "127.0.0.1", 1)
-        address = advertised_address(self.listen, advertise, 1)
+        address = self._example_address(1)
         if self.name is None:
             default_peer_name(address)
         if self.tls is not None:
             self.tls.check_for_server()
+
+    def _example_address(self, port: int) -> str:
+        advertise = self.advertise
+        if advertise is not None and self.advertises_itself:  # found at each join, by I/O
+            advertise = advertise.replace("auto", "127.0.0.1", 1)
+        return advertised_address(self.listen, advertise, port)
 
     def _check_types(self) -> None:
         for name, (types, expected) in _TYPES.items():

@@ -16,7 +16,7 @@ from grid.errors import AddressLocked, AlreadyRegistered, EtcdError, LeaseLost
 from grid.etcd import EtcdClient, Lease
 from grid.mailbox.dispatcher import State
 from grid.mailbox.mailbox import Mailbox
-from grid.registry.membership import Membership, join, wait_gone
+from grid.registry.membership import Membership, is_locked, join, wait_gone
 from grid.registry.names import Kind, default_peer_name, full_name
 from grid.server.actors import ActorRunner
 from grid.server.config import ServerConfig
@@ -27,12 +27,16 @@ from grid.server.peer import Peer
 from grid.server.upkeep import watch_descriptors, watch_names
 from grid.transport.service import WireService
 
-__all__ = ["Joining"]
+__all__ = ["Joining", "PortLocked"]
 
 _log = logging.getLogger("grid.server")
 
 _CONTROL_SIZE = 1024  # starts and stops that wait for their turn
 _REJOIN_PAUSE = 1.0  # seconds between tries to come back after a lost lease
+
+
+class PortLocked(Exception):
+    """The address of a port that the system chose is that of another peer, or of a dead one."""
 
 
 class Joining:
@@ -65,6 +69,11 @@ class Joining:
         self._location = Location(config, service.port)
         self._tasks: list[asyncio.Task[None]] = []
         self._leaderships: list[asyncio.Task[None]] = []
+
+    async def check_port(self) -> None:
+        """Raise `PortLocked` where `join` would have to wait for the address."""
+        if await is_locked(self._etcd, await self._location.find()):
+            raise PortLocked
 
     async def join(self) -> None:
         """Join under a new lease; on any failure everything is undone.

@@ -121,13 +121,17 @@ class Lifecycle:
         """Snapshot of the counters; see `Server.statistics`."""
         return statistics_of(self.peer.dispatcher, *self._service.statistics())
 
-    async def start(self) -> None:
+    async def start(self, *, any_port: bool = False) -> None:
         """Answer on the port and join; on any failure everything is undone.
 
+        Args:
+            any_port: do not wait for an address that a former peer has left locked.
+
         Raises:
+            PortLocked: with `any_port`; another port is better than to wait.
             ServerNotRunning: `stop` was called meanwhile.
         """
-        self._starting = asyncio.create_task(self._start(), name="start")
+        self._starting = asyncio.create_task(self._start(any_port), name="start")
         try:
             await self._starting
         except asyncio.CancelledError:
@@ -139,7 +143,9 @@ class Lifecycle:
             await self._undo()
             raise
 
-    async def _start(self) -> None:
+    async def _start(self, any_port: bool) -> None:
+        if any_port:
+            await self._joining.check_port()
         await self._service.start(self.peer.dispatcher)
         await self._resources.open()
         await self._joining.join()

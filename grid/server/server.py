@@ -30,6 +30,7 @@ from grid.server.foreground import (
     stop_signals,
     warn_of_paused_loop,
 )
+from grid.server.joining import PortLocked
 from grid.server.lifecycle import Lifecycle
 from grid.server.statistics import ServerStatistics
 from grid.tls import TLS
@@ -229,18 +230,22 @@ class Server(Definitions):
         warn_of_paused_loop()
         self.config.check()
         self._check_needs()
-        self._lifecycle = Lifecycle(
-            self.config,
-            self._codec,
-            self._definitions.values(),
-            self._interception,
-            self._resources,
-        )
-        try:
-            await self._lifecycle.start()
-        except BaseException:
-            self._lifecycle = None
-            raise
+        for any_port in (True, True, False) if self.config.has_any_port else (False,):
+            self._lifecycle = Lifecycle(
+                self.config,
+                self._codec,
+                self._definitions.values(),
+                self._interception,
+                self._resources,
+            )
+            try:
+                await self._lifecycle.start(any_port=any_port)
+            except PortLocked:
+                continue  # the system chooses another one
+            except BaseException:
+                self._lifecycle = None
+                raise
+            return
 
     async def stop(self) -> None:
         """Drain and leave: no new requests, actors end, names go, the lease last.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import typer
 
 from grid.client.client import Client as GridClient
 from grid.errors import GridError, RequestFailed
 from grid.registry.names import Kind
+from grid.stdout_reader import UntilReaderGoes
 from node.cli.finding import ask, no_such, workers_of
 from node.names import LOG_GONE, kind_of_agent
 from node.pool_pb2 import WorkerLog, WorkerLogQuery
@@ -21,8 +23,13 @@ _FAILED = 1  # an exit code of the `grid` command
 
 
 async def show_log(grid_client: GridClient, name: str, *, follow: bool, tail: int) -> int:
-    """Print the output of a worker; with `follow` until it ends. The exit code."""
+    """Print the output of a worker; with `follow` until it ends. The exit code.
+
+    Raises:
+        BrokenPipeError: the reader of what is followed has gone.
+    """
     query = WorkerLogQuery(worker=name, tail=tail)
+    reading = UntilReaderGoes() if follow else contextlib.nullcontext()
     async with grid_client as client:
         found = await _first(client, query)
         if isinstance(found, str):
@@ -33,19 +40,20 @@ async def show_log(grid_client: GridClient, name: str, *, follow: bool, tail: in
         agent, part = found
         if part.ended and not part.lines:
             typer.echo(f"worker {name!r} has ended, and printed nothing", err=True)
-        while True:
-            for line in part.lines:
-                typer.echo(line)
-            if not part.more and (part.ended or not follow):
-                return 0
-            if not part.more:
-                await asyncio.sleep(_PAUSE)
-            query.after = part.position
-            try:
-                part = await client.request(agent, query, reply=WorkerLog, idempotent=True)
-            except GridError as error:
-                typer.echo(f"error: the log of {name!r} is out of reach: {error}", err=True)
-                return _FAILED
+        with reading:
+            while True:
+                for line in part.lines:
+                    typer.echo(line)
+                if not part.more and (part.ended or not follow):
+                    return 0
+                if not part.more:
+                    await asyncio.sleep(_PAUSE)
+                query.after = part.position
+                try:
+                    part = await client.request(agent, query, reply=WorkerLog, idempotent=True)
+                except GridError as error:
+                    typer.echo(f"error: the log of {name!r} is out of reach: {error}", err=True)
+                    return _FAILED
 
 
 async def _first(client: GridClient, query: WorkerLogQuery) -> tuple[str, WorkerLog] | str | None:

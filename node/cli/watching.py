@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import select
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import typer
 
+from grid.stdout_reader import UntilReaderGoes
 from node.cli.finding import NO_POOLS
 from node.cli.rows import cell
 from rpc.cli.options import USAGE, Format
@@ -38,19 +38,31 @@ async def follow(
     columns: Sequence[str],
     output: Format,
 ) -> int:
-    """Print the present rows and then every change, until the reader of stdout has gone.
+    """Print the present rows and then every change. The exit code, if it cannot begin.
 
     Args:
         look: the rows of this moment; None while there is no supervisor.
         columns: the keys that a table shows; the first one is unique.
         output: the format.
+
+    Raises:
+        BrokenPipeError: the reader has gone.
     """
     if output is Format.JSON:
         text = "-o json is one array, which has no end under --watch: use -o jsonl"
         typer.echo(f"error: {text}", err=True)
         return USAGE
-    if output is Format.TABLE and sys.stdout.isatty():
-        return await _live(look, columns)
+    with UntilReaderGoes():
+        if output is Format.TABLE and sys.stdout.isatty():
+            await _live(look, columns)
+        else:
+            await _lines(look, columns, output)
+    return 0
+
+
+async def _lines(
+    look: Callable[[], Awaitable[list[Row] | None]], columns: Sequence[str], output: Format
+) -> None:
     async for changes in _changes(look, columns[0]):
         for change in changes:
             if output is Format.JSONL:
@@ -58,14 +70,13 @@ async def follow(
             else:
                 cells = [cell(name, change.row[name]) for name in columns]
                 typer.echo("  ".join([f"{change.event:<7}", *filter(None, cells)]))
-    return 0
 
 
 async def _looks(look: Callable[[], Awaitable[list[Row] | None]]) -> AsyncIterator[list[Row]]:
     """Rows again and again. While the next supervisor is awaited there is nothing new."""
     loop = asyncio.get_running_loop()
     seen = float("-inf")
-    while not _reader_has_gone():
+    while True:
         rows = await look()
         if rows is not None:
             seen = loop.time()
@@ -101,7 +112,7 @@ def _steady(row: Row) -> Row:
     return {key: value for key, value in row.items() if key not in _FLEETING}
 
 
-async def _live(look: Callable[[], Awaitable[list[Row] | None]], columns: Sequence[str]) -> int:
+async def _live(look: Callable[[], Awaitable[list[Row] | None]], columns: Sequence[str]) -> None:
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
@@ -112,10 +123,3 @@ async def _live(look: Callable[[], Awaitable[list[Row] | None]], columns: Sequen
             lines = table(columns, rows, cell) if rows else [NO_POOLS]
             text = Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
             live.update(text, refresh=True)
-    return 0
-
-
-def _reader_has_gone() -> bool:
-    poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)  # errors and hang-ups are reported unasked
-    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))

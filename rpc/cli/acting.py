@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from grid.client.client import Client as GridClient
+from grid.stdout_reader import UntilReaderGoes
 from machine.core.tracer import Tracer
 from machine.core.transition import Transition
 from machine.draw import draw
@@ -63,6 +64,7 @@ async def perform(grid_client: GridClient, request: Request) -> int:
     Raises:
         InvalidArgument, UnknownState: the request makes no sense; nothing was sent.
         GridError, MachineError: as of `rpc.Client`.
+        BrokenPipeError: the reader of the changes has gone.
     """
     _check(request)
     args = arguments(request.args)
@@ -87,7 +89,8 @@ async def perform(grid_client: GridClient, request: Request) -> int:
         elif request.verb == "when":
             await _wait(remote.machine, request)
         if request.watch:
-            await _watch(remote, request)
+            with UntilReaderGoes():
+                await _watch(remote, request)
         else:
             _show(remote.machine, request)
         return code

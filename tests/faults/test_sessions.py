@@ -15,6 +15,7 @@ import grid
 from grid.embedded import Etcd
 from grid.errors import ClientClosed, DeadlineExceeded, GridError, OutcomeUnknown, PeerUnreachable
 from grid.testing import FaultProxy, wait_until
+from grid.transport import _grpc_dial
 from grid.transport.transport import Transport
 from grid.wire_pb2 import EchoMsg
 from tests.grid.transport.link_kit import Gatekeeper, ask, link_of, serving, transport
@@ -134,15 +135,21 @@ async def test_what_may_be_sent_twice_is_answered_after_a_cut() -> None:
     assert [end.split()[0] for end in ends] == [b"%d" % number for number in range(QUEUED)]
 
 
-async def test_deadlines_hold_for_what_waits_for_the_next_session() -> None:
+async def test_deadlines_hold_for_what_waits_for_the_next_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A dial outlasts the deadline.
+    monkeypatch.setattr("grid.transport.pool._DIAL_SECONDS", 60.0)
+    patient = dict(_grpc_dial._KEEPALIVE) | {"grpc.min_reconnect_backoff_ms": 60_000}
+    monkeypatch.setattr(_grpc_dial, "_KEEPALIVE", tuple(patient.items()))
     async with blocked(Gatekeeper()) as (proxy, way):
         began = time.monotonic()
-        asking = await send_until_stuck(way, proxy.endpoint, timeout=4)  # less than a dial has
+        asking = await send_until_stuck(way, proxy.endpoint, timeout=8)
         # Connections are taken, and nothing comes of them.
         proxy._abort()
         ends = await asyncio.gather(*asking, return_exceptions=True)
         took = time.monotonic() - began
-        assert took < 8
+        assert took < 20
         assert {type(end) for end in ends} == {OutcomeUnknown, DeadlineExceeded}
         assert sum(isinstance(end, DeadlineExceeded) for end in ends) > 100
 

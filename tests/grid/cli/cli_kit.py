@@ -32,6 +32,7 @@ def grid(
     *arguments: str,
     env: Mapping[str, str] | None = None,
     stdin: str = "",
+    stdout: int = subprocess.PIPE,
     cwd: Path = ROOT,
 ) -> subprocess.CompletedProcess[str]:
     """The command, run to its end."""
@@ -40,7 +41,8 @@ def grid(
         env=_environment(env),
         input=stdin,
         cwd=cwd,
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         timeout=30,
         check=False,

@@ -20,6 +20,7 @@ from grid.errors import (
     ServerNotRunning,
     UnspecifiedAddress,
 )
+from grid.server.location import Location
 from grid.testing import wait_until
 from grid.wire_pb2 import EchoMsg
 
@@ -135,6 +136,26 @@ async def test_an_address_is_held_by_one_process(
     await old.revoke()
     await asyncio.wait_for(starting, 10)
     assert await keys(grid_client, key) == [key]
+
+
+async def test_a_port_whose_address_is_still_locked_is_not_chosen(
+    grid_servers: Servers, grid_client: grid.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    async def find(location: Location) -> str:
+        tried.append(await find_address(location))
+        if len(tried) == 1:  # a killed peer had the first port that the system chooses
+            await grid_client._etcd.put(f"registry.uniq-lock.{tried[0]}", b"")
+        return tried[-1]
+
+    find_address = Location.find
+    monkeypatch.setattr(Location, "find", find)
+    server = grid_servers(lease=60.0)
+    await asyncio.wait_for(server.start(), 30)
+    assert server.address == tried[-1] != tried[0]
+    assert [one.address for one in await grid_client.query("peer")] == [server.address]
+    await grid_client._etcd.delete(f"registry.uniq-lock.{tried[0]}")
 
 
 async def test_an_address_that_stays_locked_is_told(

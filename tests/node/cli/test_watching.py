@@ -21,7 +21,7 @@ from grid.client.client import Client as GridClient
 from grid.testing import wait_until
 from node.names import SUPERVISOR
 from node.pool_pb2 import KillWorker
-from tests.grid.cli.cli_kit import Running, on_terminal
+from tests.grid.cli.cli_kit import Running, on_terminal, shell
 from tests.grid.cli.cli_kit import grid as run
 from tests.node.kit import LONG, offer, until_ready, workers_of
 
@@ -55,6 +55,28 @@ async def test_events_of_workers_are_found_changed_and_lost(
     assert (found["event"], changed["event"]) == ("found", "changed")
     assert [one["name"] for one in events() if one["event"] == "lost"] == [name]
     assert (found["state"], changed["state"], changed["client"]) == ("idle", "serving", pool.id)
+
+
+@pytest.mark.parametrize("words", ["pools -w", "workers -w", "worker logs {name} --follow"])
+async def test_a_watch_ends_when_nobody_reads(
+    grid_servers: Servers,
+    grid_client: GridClient,
+    grid_etcd: Any,
+    grid_namespace: str,
+    words: str,
+) -> None:
+    server = grid_servers()
+    offer(server, "fragile", min=1, max=1)
+    await server.start()
+    (name,) = workers_of(await until_ready(grid_client, "fragile", 1))
+    async with node.Client(grid_client, "fragile", timeout=LONG) as pool:
+        await pool.run({})
+    env = {"GRID_ETCD": grid_etcd.endpoint, "GRID_NAMESPACE": grid_namespace}
+    # Nothing changes: that the reader has gone is noticed all the same.
+    line = f"grid {words.format(name=name)} | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = await asyncio.to_thread(shell, line, env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
 
 
 async def test_an_array_has_no_end_and_is_refused(grid_etcd: Any) -> None:

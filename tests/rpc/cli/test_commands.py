@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 from collections.abc import Iterator, Mapping
 
 import pytest
 
 from rpc.cli.repl import completions
-from tests.grid.cli.cli_kit import Running, data, grid
+from tests.grid.cli.cli_kit import Running, data, grid, shell
 
 Env = Mapping[str, str]
 APP = "tests.rpc.cli.lights_app:server"
@@ -151,3 +152,22 @@ async def test_a_machine_is_followed_until_ctrl_c(there: Env) -> None:
         assert json.loads(line)["active"] == [other]
         watching.signal(signal.SIGINT)
         assert watching.ended() == 0
+
+
+@pytest.mark.parametrize("output", ["table", "jsonl"])
+def test_a_watch_ends_when_nobody_reads(there: Env, output: str) -> None:
+    # The machine does not change: that the reader has gone is noticed all the same.
+    line = f"grid machine crossing --watch -o {output} | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = shell(line, env=there)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+def test_a_reader_that_has_gone_is_no_failure(there: Env) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = grid("machines", env=there, stdout=writing)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")

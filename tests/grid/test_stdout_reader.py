@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from grid.cli._reader import UntilReaderGoes
+from grid.stdout_reader import UntilReaderGoes
 
 
 async def test_a_body_that_waits_ends_when_the_reader_goes() -> None:
