@@ -15,7 +15,6 @@ import grid
 from grid.embedded import Etcd
 from grid.errors import ClientClosed, DeadlineExceeded, GridError, OutcomeUnknown, PeerUnreachable
 from grid.testing import FaultProxy, wait_until
-from grid.transport import _grpc_dial
 from grid.transport.transport import Transport
 from grid.wire_pb2 import EchoMsg
 from tests.grid.transport.link_kit import Gatekeeper, ask, link_of, serving, transport
@@ -140,8 +139,8 @@ async def test_deadlines_hold_for_what_waits_for_the_next_session(
 ) -> None:
     # A dial outlasts the deadline.
     monkeypatch.setattr("grid.transport.pool._DIAL_SECONDS", 60.0)
-    patient = dict(_grpc_dial._KEEPALIVE) | {"grpc.min_reconnect_backoff_ms": 60_000}
-    monkeypatch.setattr(_grpc_dial, "_KEEPALIVE", tuple(patient.items()))
+    patient = (("grpc.min_reconnect_backoff_ms", 60_000), ("grpc.use_local_subchannel_pool", 1))
+    monkeypatch.setattr("grid.transport._grpc_dial._KEEPALIVE", patient)
     async with blocked(Gatekeeper()) as (proxy, way):
         began = time.monotonic()
         asking = await send_until_stuck(way, proxy.endpoint, timeout=8)
