@@ -7,6 +7,7 @@ or a deadline does not grow by the length of a suspend.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import TypeVar
 from grid.errors import DeadlineExceeded, GridError, InvalidArgument
 from grid.numbers import FOREVER, is_number
 
-__all__ = ["FOREVER", "Deadline", "check_timeout", "now", "request_overdue", "within"]
+__all__ = ["FOREVER", "Deadline", "check_timeout", "now", "request_overdue", "reschedule", "within"]
 
 T = TypeVar("T")
 
@@ -79,6 +80,16 @@ async def within(deadline: Deadline, what: str, doing: Awaitable[T]) -> T:
         if isinstance(error, GridError):
             raise
         raise DeadlineExceeded(what, deadline.timeout) from None
+
+
+def reschedule(limit: asyncio.Timeout, at: float) -> None:
+    """Let a limit end at another time of the event loop. One that is over stays so.
+
+    Its body may have ended, or be about to, without its task having run on: then asyncio
+    raises, in the place of whoever wants it to end.
+    """
+    with contextlib.suppress(RuntimeError):
+        limit.reschedule(at)
 
 
 def request_overdue(receiver: str, address: str, seconds: float) -> DeadlineExceeded:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from grid.client.router import Router
 from grid.codec import Codec
-from grid.deadline import FOREVER, Deadline
+from grid.deadline import FOREVER, Deadline, reschedule
 from grid.errors import DeadlineExceeded, GridError, InvalidArgument
 from grid.interceptors import CallKind, Filter, Interception, Interceptor, OutgoingCall
 from grid.plain import AnyMessage, copy_of, is_message, of_type
@@ -137,7 +137,7 @@ class OutgoingInterception(Interception[OutgoingCall]):
 
         async def last(call: OutgoingCall) -> Any:
             seconds = _seconds(call)
-            limit.reschedule(loop_began + seconds + _GRACE)
+            reschedule(limit, loop_began + seconds + _GRACE)
             await self.filter(call, "sender")
             return await send(call, Deadline(began + seconds).remaining())
 

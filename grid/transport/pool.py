@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 import grpc
 
 from grid.aio import being_cancelled
-from grid.deadline import now
+from grid.deadline import now, reschedule
 from grid.errors import (
     ClientClosed,
     GridError,
@@ -271,7 +271,7 @@ class Pool:
         address that is gone without a refusal would hold them up for the whole dial.
         """
         if self._dialling is not None and self._limit is not None:
-            self._limit.reschedule(asyncio.get_running_loop().time())
+            reschedule(self._limit, asyncio.get_running_loop().time())
 
     async def _dial_one(self, target: str) -> Link:
         wire, close = await connect(target, self.address, self._credentials)

@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from grid.aio import being_cancelled
-from grid.deadline import Deadline, now, request_overdue
+from grid.deadline import Deadline, now, request_overdue, reschedule
 from grid.errors import (
     ClientClosed,
     GridError,
@@ -250,7 +250,7 @@ class UnaryTransport:
         if target is not None and target.connecting:
             self._forget(target)
             for limit in target.connecting:
-                limit.reschedule(asyncio.get_running_loop().time())
+                reschedule(limit, asyncio.get_running_loop().time())
 
     def forget(self, address: str) -> None:
         """Close the connections to an address whose peer has left, after calls under way."""

@@ -1,6 +1,7 @@
 """A client's filters and interceptors see each message that it sends, in all ways."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from grid.errors import (
     ClientClosed,
     DeadlineExceeded,
     Filtered,
+    GridError,
     IncompleteBroadcast,
     InvalidArgument,
     MessageTooLarge,
@@ -187,6 +189,14 @@ async def test_the_callers_time_is_for_all_of_it(peer: EchoGrid, way: str) -> No
 
     with pytest.raises(DeadlineExceeded):
         await asyncio.wait_for(peer.client(hang).request("echo", EchoMsg(), timeout=0.2), 5)
+
+    async def late(call: Out, proceed: ProceedOut) -> Any:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(30)
+        return await proceed(call)
+
+    with pytest.raises(GridError):  # whatever has no time left
+        await asyncio.wait_for(peer.client(late).request("echo", EchoMsg(), timeout=0.2), 5)
 
     seen: list[type[BaseException]] = []
 
