@@ -24,7 +24,7 @@ from grid.client.lookups import read_registration
 from grid.client.pending import Sent
 from grid.client.retry import Retry, may_resend, resend
 from grid.deadline import FOREVER, Deadline, now, request_overdue, within
-from grid.errors import GridError, PeerUnreachable, UnregisteredMailbox
+from grid.errors import GridError, PeerUnreachable, UnknownMailbox, UnregisteredMailbox
 from grid.mailbox.dispatcher import Dispatcher, local_dispatcher
 from grid.registry.directory import Directory
 from grid.registry.registration import Registration
@@ -351,7 +351,11 @@ class Router:
         if not await self.activate(key, deadline):
             return None
         found = await self._mailboxes.coming(key, min(_COMING, deadline.remaining()))
-        return found or await read_registration(self._mailboxes, key, deadline)
+        try:
+            return found or await read_registration(self._mailboxes, key, deadline)
+        except UnregisteredMailbox:
+            # It has ended already, such as by a drain of its peer: the next attempt starts another.
+            raise UnknownMailbox(key) from None
 
     def _has_left(self, owner: Registration) -> None:
         self._note_loss(owner.key)

@@ -13,7 +13,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from grid.aio import being_cancelled
-from grid.errors import ClientClosed, EtcdError, UnregisteredMailbox
+from grid.errors import (
+    ClientClosed,
+    EtcdError,
+    GridError,
+    PeerNotServing,
+    UnregisteredMailbox,
+)
 from grid.etcd import EtcdClient
 from grid.registry.names import Kind, prefix
 from grid.registry.registration import MalformedRegistration, Registration
@@ -42,7 +48,7 @@ class Directory:
     def __init__(self, etcd: EtcdClient, namespace: str, kind: Kind) -> None:
         self.etcd = etcd
         self._prefix = prefix(namespace, kind)
-        self._view = RegistryView(_warn, self._has_left)
+        self._view = RegistryView(_warn, self._has_left, self._tell_departures)
         self.on_left: Callable[[Registration], None] = _ignore
         # Without frames of their own: each request asks.
         self.find: Callable[[str], Registration | None] = self._view.find
@@ -114,15 +120,17 @@ class Directory:
         return self.find(key)
 
     async def while_there(self, owner: Registration, doing: Coroutine[Any, Any, T]) -> T:
-        """Return what is done at an owner of `all`, unless that leaves meanwhile.
+        """Return what is done at an owner of `all`, unless that leaves or drains meanwhile.
+
+        What was done there is cancelled then.
 
         Raises:
-            UnregisteredMailbox: it has left, and what was done there is cancelled.
+            UnregisteredMailbox: it has left.
+            PeerNotServing: it drains: it offers no actors any more.
         """
-        found = self.find(owner.key)
-        if found is None or found.epoch != owner.epoch:
+        if (departed := self._departed(owner)) is not None:
             doing.close()
-            raise _unregistered(owner)
+            raise departed
         task = asyncio.create_task(doing, name=f"at {owner.peer}")
         departure = asyncio.get_running_loop().create_future()
         departures = self._departures.setdefault(owner.key, [])
@@ -131,7 +139,7 @@ class Directory:
             await asyncio.wait([task, departure], return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 return task.result()
-            raise _unregistered(owner)
+            raise self._departed(owner) or _unregistered(owner)
         finally:
             departures.remove(departure)
             if not departures:
@@ -140,11 +148,22 @@ class Directory:
                 task.cancel()
                 await asyncio.wait([task])
 
+    def _departed(self, owner: Registration) -> GridError | None:
+        found = self.find(owner.key)
+        if found is None or found.epoch != owner.epoch:
+            return _unregistered(owner)
+        if owner.types and not found.types:
+            return PeerNotServing(owner.peer, "draining")
+        return None
+
     def _has_left(self, left: Registration) -> None:
-        for departure in self._departures.get(left.key, ()):
+        self._tell_departures(left)
+        self.on_left(left)
+
+    def _tell_departures(self, of: Registration) -> None:
+        for departure in self._departures.get(of.key, ()):
             if not departure.done():
                 departure.set_result(None)
-        self.on_left(left)
 
     async def close(self) -> None:
         """End the watch and the reads; later ones raise `ClientClosed`."""

@@ -41,18 +41,21 @@ class RegistryView:
     Args:
         on_malformed: called with the error of a stored value that is no registration.
         on_left: called with a registration whose name is gone, or has another owner.
+        on_withdrawn: called with a registration that offered actors, and offers none any more.
     """
 
     def __init__(
         self,
         on_malformed: Callable[[MalformedRegistration], None],
         on_left: Callable[[Registration], None] = lambda _: None,
+        on_withdrawn: Callable[[Registration], None] = lambda _: None,
     ) -> None:
         self._known: dict[str, Registration] = {}
         self._rewritten: dict[str, int] = {}  # revisions of values that are not their name's first
         self._addresses: Counter[str] = Counter()  # registrations at each address
         self._on_malformed = on_malformed
         self._on_left = on_left
+        self._on_withdrawn = on_withdrawn
         self.find: Callable[[str], Registration | None] = self._known.get
         self.loaded: bool = False
         self.awaited: dict[str, list[Arrival]] = {}
@@ -122,6 +125,8 @@ class RegistryView:
             self._leave(known.address)
             if known.epoch != stored.create_revision:
                 self._on_left(known)
+            elif known.types and not found.types:
+                self._on_withdrawn(known)
 
     def _is_older(self, stored: KeyValue, known: Registration) -> bool:
         if known.epoch != stored.create_revision:

@@ -84,7 +84,8 @@ def fleet(grid_servers: Servers, grid_client: grid.Client) -> Fleet:
 
 
 async def say(client: grid.Client, name: str, what: str = "") -> str:
-    return (await client.request(name, EchoMsg(msg=what), reply=EchoMsg)).msg
+    message = EchoMsg(msg=what)
+    return (await client.request(name, message, reply=EchoMsg, timeout=60)).msg
 
 
 async def hold(client: grid.Client, name: str) -> asyncio.Task[str]:
@@ -109,7 +110,7 @@ async def drain(server: grid.Server, name: str, client: grid.Client) -> asyncio.
 async def test_a_peer_that_drains_hands_over_what_moves(
     fleet: Fleet, grid_client: grid.Client
 ) -> None:
-    first = await fleet.add("a")
+    first = await fleet.add("a", drain_timeout=60.0)
     await fleet.wait("kept-0", "kept-1")
     await fleet.add("b")
     await grid_client.start_actor("job", peer="a", data=b"7")
@@ -156,10 +157,27 @@ async def test_a_lone_peer_does_not_wait_for_another(
     assert await fleet.peers_of() == {}
 
 
+async def test_a_peer_that_begins_to_drain_holds_up_no_start(
+    fleet: Fleet, grid_client: grid.Client
+) -> None:
+    first = await fleet.add("a", drain_timeout=60.0)
+    await fleet.add("b")
+    await grid_client.start_actor("plain", peer="a")
+    holding = await hold(grid_client, "plain")
+    stopping = asyncio.create_task(first.stop())
+    # The client does not know of it yet, and asks that peer first for half of the names.
+    async with asyncio.timeout(8):  # a start has ten seconds
+        for number in range(16):
+            assert await say(grid_client, f"room-{number}") == "@b"
+    Who.go_on.set()
+    assert await holding == "@a"
+    await stopping
+
+
 async def test_nothing_is_started_on_a_peer_that_drains(
     fleet: Fleet, grid_client: grid.Client
 ) -> None:
-    first = await fleet.add("a")
+    first = await fleet.add("a", drain_timeout=60.0)
     await fleet.add("b")
     await grid_client.start_actor("plain", peer="a")
     holding = await hold(grid_client, "plain")
