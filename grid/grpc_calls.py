@@ -181,6 +181,8 @@ class StreamStatus:
 
     When the other side ends a call during a write, the write fails as well. `grpc.aio` writes
     what it says of that over the status of the call, or takes it for the status until this comes.
+    In a process with a second event loop it sometimes reports the write first, and drops the
+    status: then `get` gives INTERNAL and its text.
     """
 
     def __init__(self, call: Any) -> None:
