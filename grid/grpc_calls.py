@@ -26,8 +26,7 @@ T = TypeVar("T")
 
 # Seconds. Cancelled calls end without the network: only a busy machine takes long.
 _LONGEST_END = 5.0
-_LOOK = 0.1  # for the status behind a write that failed; it is here, or nearly
-_LOOKS = 50
+_LONGEST_WAIT = 5.0  # for the status behind a write that failed; it is here, or nearly
 _PAUSE = 0.001
 
 # The text of `grpc.aio` for a write that failed, whose code is INTERNAL whatever the reason was.
@@ -195,12 +194,7 @@ class StreamStatus:
         """The code and the text; waits for the end of the call."""
         code, text = await self._call.code(), await self._call.details()
         if text == _WRITE_FAILED:
-            # Not one long wait: a process that stood still would find its time over, and the
-            # status not yet handed to its event loop.
-            for _ in range(_LOOKS):
-                done, _ = await asyncio.wait((self._found,), timeout=_LOOK)
-                if done:
-                    break
+            await asyncio.wait((self._found,), timeout=_LONGEST_WAIT)
         return self._found.result() if self._found.done() else (code, text or "")
 
     def _note(self, call: Any) -> None:

@@ -13,7 +13,6 @@ from grid.aio import Opening
 from grid.client.arguments import check_metadata
 from grid.deadline import FOREVER, check_timeout, now
 from grid.errors import InvalidArgument
-from grid.texts import check_text
 from rpc.buses.bus import Bus, DirectBus
 from rpc.services.bus_of import BusLike, bus_of, owns_bus
 from rpc.services.calls import Calls, Item, Outgoing
@@ -34,7 +33,7 @@ from rpc.services.psrpc.client import PsrpcCalls
 from rpc.services.psrpc.ids import new_id
 from rpc.services.results import MemberResult, MultiCall
 from rpc.services.selection import DEFAULT, SelectionOptions
-from rpc.services.specification import MethodSpec, Routing, ServiceSpec
+from rpc.services.specification import MethodSpec, Routing, ServiceSpec, check_topic
 from rpc.services.streams import ServiceStream
 from rpc.services.subscriptions import Updates, decoded
 from rpc.services.watched import WatchedStream, kind_of, told
@@ -316,8 +315,7 @@ class ServiceClient:
     ) -> Opening[Updates[ReplyT]]:
         async def opening() -> Updates[ReplyT]:
             self._check_open()
-            for one in topic:
-                check_text("topic", one)
+            check_topic(topic)
             return Updates(await self._calls.subscribe(method, topic, size), method.reply)
 
         return Opening(opening)
@@ -333,8 +331,8 @@ class ServiceClient:
     ) -> Outgoing:
         if self._closed or self._owner is not None:
             self._check_open()
-        for one in topic:
-            check_text("topic", one)
+        if topic:
+            check_topic(topic)
         if not method.stream and not isinstance(request, method.request):
             raise InvalidArgument(
                 f"the request of {method.name}", request, f"a {method.request.__name__}"

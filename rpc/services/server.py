@@ -10,7 +10,6 @@ from google.protobuf.message import Message
 
 from grid.errors import InvalidArgument
 from grid.numbers import check_count
-from grid.texts import check_text
 from rpc.buses.bus import Bus
 from rpc.services.bus_of import BusLike, bus_of, owns_bus
 from rpc.services.direct_server import DirectServing
@@ -20,7 +19,7 @@ from rpc.services.observers import Observer, checked_observers
 from rpc.services.psrpc.ids import new_id
 from rpc.services.psrpc.server import PsrpcServing
 from rpc.services.serving import Registration, Serving
-from rpc.services.specification import MethodSpec, ServiceSpec
+from rpc.services.specification import MethodSpec, ServiceSpec, check_topic
 
 __all__ = ["ServerOptions", "ServiceServer"]
 
@@ -170,8 +169,7 @@ class ServiceServer:
                 by another server.
         """
         self._check_running()
-        for one in topic:
-            check_text("topic", one)
+        check_topic(topic)
         await self._serving.register(Registration(topic, tuple(one.name for one in methods)))
 
     async def _deregister(
@@ -194,8 +192,7 @@ class ServiceServer:
             raise InvalidArgument(
                 f"the message of {method.name}", message, f"a {method.reply.__name__}"
             )
-        for one in topic:
-            check_text("topic", one)
+        check_topic(topic)
         return await self._serving.publish(method, topic, message)
 
     def _check_running(self) -> None:

@@ -9,10 +9,18 @@ from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
-__all__ = ["MethodSpec", "Routing", "ServiceSpec", "go_name"]
+from grid.texts import check_text
+
+__all__ = ["MethodSpec", "Routing", "ServiceSpec", "check_topic", "go_name"]
 
 RequestT = TypeVar("RequestT", bound=Message)
 ReplyT = TypeVar("ReplyT", bound=Message)
+
+
+def check_topic(topic: tuple[str, ...]) -> None:
+    """Raise `InvalidArgument` unless each parameter is a text that can be sent."""
+    for one in topic:
+        check_text("topic", one)
 
 
 class Routing(enum.StrEnum):
