@@ -9,7 +9,7 @@ __all__ = ["alive", "own_children"]
 
 
 def alive(pid: int) -> bool:
-    """True unless the process has ended; one that nobody has waited for has."""
+    """True unless the process has ended; a zombie has."""
     try:
         os.kill(pid, 0)
         stat = Path(f"/proc/{pid}/stat").read_text()

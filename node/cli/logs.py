@@ -29,7 +29,6 @@ async def show_log(grid_client: GridClient, name: str, *, follow: bool, tail: in
         BrokenPipeError: the reader of what is followed has gone.
     """
     query = WorkerLogQuery(worker=name, tail=tail)
-    reading = UntilReaderGoes() if follow else contextlib.nullcontext()
     async with grid_client as client:
         found = await _first(client, query)
         if isinstance(found, str):
@@ -40,20 +39,27 @@ async def show_log(grid_client: GridClient, name: str, *, follow: bool, tail: in
         agent, part = found
         if part.ended and not part.lines:
             typer.echo(f"worker {name!r} has ended, and printed nothing", err=True)
-        with reading:
-            while True:
-                for line in part.lines:
-                    typer.echo(line)
-                if not part.more and (part.ended or not follow):
-                    return 0
-                if not part.more:
-                    await asyncio.sleep(_PAUSE)
-                query.after = part.position
-                try:
-                    part = await client.request(agent, query, reply=WorkerLog, idempotent=True)
-                except GridError as error:
-                    typer.echo(f"error: the log of {name!r} is out of reach: {error}", err=True)
-                    return _FAILED
+        with UntilReaderGoes() if follow else contextlib.nullcontext():
+            return await _print_parts(client, agent, query, part, follow=follow)
+
+
+async def _print_parts(
+    client: GridClient, agent: str, query: WorkerLogQuery, part: WorkerLog, *, follow: bool
+) -> int:
+    while True:
+        for line in part.lines:
+            typer.echo(line)
+        if not part.more and (part.ended or not follow):
+            return 0
+        if not part.more:
+            await asyncio.sleep(_PAUSE)
+        query.after = part.position
+        try:
+            part = await client.request(agent, query, reply=WorkerLog, idempotent=True)
+        except GridError as error:
+            text = f"error: the log of {query.worker!r} is out of reach: {error}"
+            typer.echo(text, err=True)
+            return _FAILED
 
 
 async def _first(client: GridClient, query: WorkerLogQuery) -> tuple[str, WorkerLog] | str | None:

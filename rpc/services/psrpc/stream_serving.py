@@ -48,7 +48,7 @@ class ServedStreams:
         """Accept a stream and serve it until its handler returns; its error, if it failed."""
         stream_id, spec = opening.stream_id, self._served.spec
         if stream_id in self._pipes:
-            return None  # it is open, and nobody else's
+            return None  # it is open, and no other server may take it
         pipe = PsrpcPipe(
             stream_id, publish, timeout or _TIMEOUT, lambda: self._pipes.pop(stream_id, None)
         )
