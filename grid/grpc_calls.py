@@ -178,29 +178,35 @@ async def _ended(waiting: set[asyncio.Future[Any]], latest: float) -> None:
 class StreamStatus:
     """The status with which a call in both directions has ended.
 
-    When the other side ends a call during a write, the write fails as well. `grpc.aio` writes
-    what it says of that over the status of the call, or takes it for the status until this comes.
-    In a process with a second event loop it sometimes reports the write first, and drops the
-    status: then `get` gives INTERNAL and its text.
+    When the other side ends a call during a write, the write fails as well, and `grpc.aio` makes
+    a status of that. It may come after the one that the other side gave, and replace it; or before
+    it, and be replaced by it. Only the first of them is reported to callbacks.
     """
 
     def __init__(self, call: Any) -> None:
         self._call = call
-        self._found: asyncio.Future[tuple[grpc.StatusCode, str]]
-        self._found = asyncio.get_running_loop().create_future()
-        call.add_done_callback(self._note)  # called for each status that the call is given
+        self._first: tuple[grpc.StatusCode, str] | None = None
+        call.add_done_callback(self._note)
 
     async def get(self) -> tuple[grpc.StatusCode, str]:
         """The code and the text; waits for the end of the call."""
-        code, text = await self._call.code(), await self._call.details()
-        if text == _WRITE_FAILED:
-            await asyncio.wait((self._found,), timeout=_LONGEST_WAIT)
-        return self._found.result() if self._found.done() else (code, text or "")
+        status = await self._known()
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + _LONGEST_WAIT
+        while status[1] == _WRITE_FAILED and loop.time() < latest:
+            await asyncio.sleep(_PAUSE)
+            status = await self._known()
+        return status
+
+    async def _known(self) -> tuple[grpc.StatusCode, str]:
+        status = await self._call.code(), await self._call.details() or ""
+        if status[1] == _WRITE_FAILED and self._first is not None:
+            return self._first
+        return status
 
     def _note(self, call: Any) -> None:
-        code, text = _result(call.code()), _result(call.details())
-        if text != _WRITE_FAILED and not self._found.done():
-            self._found.set_result((code, text or ""))
+        if self._first is None:
+            self._first = _result(call.code()), _result(call.details()) or ""
 
 
 def _result(known: Coroutine[Any, Any, T]) -> T:

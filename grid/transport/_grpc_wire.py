@@ -23,6 +23,7 @@ __all__ = ["GrpcWire"]
 
 _log = logging.getLogger("grid.transport")
 
+_CLOSED = "the other side closed the session"
 _LAST_FRAMES = 1.0  # seconds for the other side to end after this one has
 
 
@@ -32,6 +33,10 @@ async def _nothing() -> None:
 
 def _no_cancel() -> None:
     return
+
+
+class _CallEnded(Exception):
+    """A write into a call that has ended; its status says why."""
 
 
 class GrpcWire:
@@ -102,7 +107,7 @@ class GrpcWire:
         while True:
             frame = await read()
             if not isinstance(frame, bytes):
-                return "the other side closed the session"
+                return _CLOSED
             violation = feed(frame)
             if violation is not None:
                 return violation
@@ -114,7 +119,10 @@ class GrpcWire:
         while not link.reason:
             frame = next_frame()
             if frame is not None:
-                await write(frame)
+                try:
+                    await write(frame)
+                except asyncio.InvalidStateError:
+                    raise _CallEnded from None
                 written()
                 if self._relieved is not None and not self._relieved.done():
                     self._relieved.set_result(None)
@@ -163,12 +171,16 @@ class GrpcWire:
         error = task.exception()
         if error is None:
             return task.result()
-        if not isinstance(error, grpc.aio.AioRpcError):
+        if self._status is not None and isinstance(error, (grpc.aio.AioRpcError, _CallEnded)):
+            code, text = await self._status()
+            if code is grpc.StatusCode.OK:
+                return _CLOSED
+            self.status = code
+        elif isinstance(error, grpc.aio.AioRpcError):
+            self.status, text = error.code(), error.details() or ""
+        else:
             _log.error("a session ends by a defect", exc_info=error)
             return repr(error)
-        self.status, text = error.code(), error.details()
-        if self._status is not None:
-            self.status, text = await self._status()
         return text or self.status.name
 
 
