@@ -190,7 +190,9 @@ async def test_the_command_follows_a_log_beyond_the_death_of_the_worker(
     assert (again.returncode, output) == (0, b"an order: {'value': 2}\n")
     unknown = await command("fragile-00000000")
     output, _ = await unknown.communicate()
-    assert (unknown.returncode, output) == (3, b"error: no worker 'fragile-00000000'\n")
+    # The number of a worker is random: one that is alike would be named, too.
+    assert unknown.returncode == 3
+    assert output.startswith(b"error: no worker 'fragile-00000000'")
     await until_ready(grid_client, "fragile", 1)
     await server.stop()
     assert f"{name}.log" in names_in(tmp_path)  # a folder of the user
