@@ -83,7 +83,7 @@ class DirectCalls:
         while True:
             member = self._pick(members, attempts)
             if member is None:
-                # Not where all declined: a read for each such call would be a load on etcd.
+                # Not where all are busy: a read for each such call would be a load on etcd.
                 if attempts is None or (attempts.stale and not attempts.looked_again):
                     attempts = attempts or Attempts(self._service, call)
                     attempts.looked_again = True

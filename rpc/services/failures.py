@@ -26,7 +26,8 @@ from rpc.services.errors import (
 
 __all__ = ["Attempts"]
 
-_DECLINED = (ReceiverBusy, PeerBusy, PeerNotServing, MailboxClosed, BreakerOpen)
+_LEAVING = (PeerNotServing, MailboxClosed)  # its successor may be there
+_DECLINED = (ReceiverBusy, PeerBusy, BreakerOpen, *_LEAVING)
 
 
 class Attempts:
@@ -49,7 +50,11 @@ class Attempts:
     @property
     def stale(self) -> bool:
         """True if the view that led to a member may lag behind."""
-        return not all(isinstance(error, _DECLINED) for error in self.tried.values())
+        # Servers that are merely busy are no sign of that.
+        return any(
+            isinstance(error, _LEAVING) or not isinstance(error, _DECLINED)
+            for error in self.tried.values()
+        )
 
     def failed(self, member: Member, error: GridError) -> None:
         """Note a failure that leaves the call open to another member."""
@@ -63,7 +68,8 @@ class Attempts:
         """
         there = {member.id for member in members}
         for server, error in tuple(self.tried.items()):
-            if self._mailboxes[server] not in there and isinstance(error, UnknownMailbox):
+            left = self._mailboxes[server] not in there
+            if left and isinstance(error, (UnknownMailbox, *_LEAVING)):
                 del self.tried[server]
 
     def error(self) -> ServiceError:
