@@ -195,7 +195,10 @@ class ActorCalls(Messaging):
             return where.peer
         candidates, unfit = await self._placement(start, where, deadline)
         refusals: dict[str, GridError] = {}
-        for candidate in candidates:
+        asked: set[tuple[str, int]] = set()
+        while candidates:
+            candidate = candidates.pop(0)
+            asked.add((candidate.peer, candidate.epoch))
             # One that leaves is not waited for, also by clients that send again without end. What
             # it may have begun ends with its lease.
             starting = self._start_on(candidate, start, deadline, again=again)
@@ -205,6 +208,11 @@ class ActorCalls(Messaging):
                 refusals[candidate.peer] = error
             else:
                 return candidate.peer
+            left = any(isinstance(one, UnregisteredMailbox) for one in refusals.values())
+            if left and not candidates:
+                # Where peers left, others may have come; or the same, if they had only lost etcd.
+                there, _ = await self._placement(start, where, deadline)
+                candidates = [one for one in there if (one.peer, one.epoch) not in asked]
         if len(refusals) == 1:
             raise next(iter(refusals.values()))
         told = {peer: str(error) for peer, error in refusals.items()} or unfit

@@ -66,6 +66,10 @@ class Registered:
             await self._etcd.put(key, value)
 
     async def __aexit__(self, *_: object) -> None:
+        await self.leave()
+
+    async def leave(self) -> None:
+        """Delete them; again does no harm."""
         for key in self._values:
             await self._etcd.delete(key)
 
@@ -94,6 +98,43 @@ async def dead_peer(etcd: EtcdClient, namespace: str, name: str) -> AsyncIterato
         bound.bind(("127.0.0.1", 0))
         async with Registered(etcd, namespace, name, f"127.0.0.1:{bound.getsockname()[1]}"):
             yield
+
+
+@contextlib.asynccontextmanager
+async def silent_peer(
+    etcd: EtcdClient, namespace: str, name: str
+) -> AsyncIterator[tuple[Registered, asyncio.Event]]:
+    """A peer that answers nothing; its registration, and the event of a first connection."""
+    connected = asyncio.Event()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    registered = Registered(etcd, namespace, name, f"127.0.0.1:{port}")
+    async with server, registered:
+        yield registered, connected
+
+
+async def test_a_peer_that_came_since_takes_the_start_of_one_that_left(
+    grid_client: grid.Client, grid_servers: Callable[..., grid.Server], grid_namespace: str
+) -> None:
+    server = grid_servers()
+
+    @server.actor("hold")
+    async def holds(ctx: grid.ActorContext) -> None:
+        await ctx.stopping.wait()
+
+    etcd = grid_client._etcd
+    async with silent_peer(etcd, grid_namespace, "silent") as (registered, connected):
+        starting = asyncio.create_task(grid_client.start_actor("hold", timeout=30))
+        await asyncio.wait_for(connected.wait(), 20)
+        await server.start()
+        await registered.leave()
+        assert await starting == server.name
 
 
 @pytest.mark.parametrize("local", [False, True], ids=["other processes", "one process"])
