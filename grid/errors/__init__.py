@@ -9,6 +9,7 @@
     │   └── UnspecifiedAddress      0.0.0.0 or [::] without an address to advertise
     ├── UnsupportedMessage          not a protobuf message (caller)
     ├── MessageTooLarge             over the size limit; refused before the wire (caller)
+    │   └── StateTooLarge           the state is larger than its store takes (actor)
     ├── UnexpectedReply             the reply is not of the type asked for (caller or receiver)
     ├── ClientClosed                the client was closed (caller)
     ├── WrongEventLoop              the client belongs to another event loop (caller)
@@ -64,6 +65,7 @@
         ├── EtcdAuthFailed          user or password refused
         ├── EtcdPermissionDenied    the user may not touch the key
         ├── EtcdOutOfSpace          the quota of etcd is used up
+        ├── EtcdRequestTooLarge     more bytes than etcd takes in one request
         ├── EtcdCompacted           the revision asked for is gone
         └── EmbeddedEtcdFailed      the embedded etcd did not start
 
@@ -114,6 +116,7 @@ from grid.errors._etcd import (
     EtcdError,
     EtcdOutOfSpace,
     EtcdPermissionDenied,
+    EtcdRequestTooLarge,
     EtcdUnavailable,
 )
 from grid.errors._input import (
@@ -148,7 +151,7 @@ from grid.errors._security import (
     TlsRequired,
     TokenRefused,
 )
-from grid.errors._state import StateFenced, StoreUnavailable, UnexpectedState
+from grid.errors._state import StateFenced, StateTooLarge, StoreUnavailable, UnexpectedState
 
 __all__ = [
     "ActorEnded",
@@ -169,6 +172,7 @@ __all__ = [
     "EtcdError",
     "EtcdOutOfSpace",
     "EtcdPermissionDenied",
+    "EtcdRequestTooLarge",
     "EtcdUnavailable",
     "FactoryFailed",
     "Filtered",
@@ -201,6 +205,7 @@ __all__ = [
     "ServerNotRunning",
     "StaleEpoch",
     "StateFenced",
+    "StateTooLarge",
     "StoreUnavailable",
     "StreamClosed",
     "StreamsUnsupported",

@@ -58,6 +58,7 @@ from grid.errors._etcd import (
     EtcdError,
     EtcdOutOfSpace,
     EtcdPermissionDenied,
+    EtcdRequestTooLarge,
     EtcdUnavailable,
 )
 from grid.errors._input import (
@@ -92,7 +93,7 @@ from grid.errors._security import (
     TlsRequired,
     TokenRefused,
 )
-from grid.errors._state import StateFenced, StoreUnavailable, UnexpectedState
+from grid.errors._state import StateFenced, StateTooLarge, StoreUnavailable, UnexpectedState
 
 __all__ = [
     "TABLE",
@@ -210,6 +211,7 @@ TABLE: dict[type[BaseException], Meaning] = {
     LeaseLost: Meaning("UNAVAILABLE", _UNAVAILABLE),  # may be this peer's own: shows nothing
     # States of actors.
     StateFenced: Meaning("ABORTED", _UNKNOWN, _ALIVE),
+    StateTooLarge: Meaning("RESOURCE_EXHAUSTED", _UNKNOWN),
     StoreUnavailable: Meaning("UNAVAILABLE", _TRANSIENT, _ALIVE),
     UnexpectedState: Meaning("FAILED_PRECONDITION", _UNKNOWN, _ALIVE),
     # etcd.
@@ -218,6 +220,7 @@ TABLE: dict[type[BaseException], Meaning] = {
     EtcdAuthFailed: Meaning("UNAUTHENTICATED", _UNKNOWN),
     EtcdPermissionDenied: Meaning("PERMISSION_DENIED", _UNKNOWN),
     EtcdOutOfSpace: Meaning("RESOURCE_EXHAUSTED", _TRANSIENT),
+    EtcdRequestTooLarge: Meaning("RESOURCE_EXHAUSTED", _UNKNOWN),
     EtcdCompacted: Meaning("OUT_OF_RANGE", _UNKNOWN),
     EmbeddedEtcdFailed: Meaning("UNAVAILABLE", _UNKNOWN, travels=False),
     # This side ended first.

@@ -33,6 +33,8 @@ ERRORS = [
     errors.PeerFull("p", 4),
     errors.UndecodableMessage("shop.Order", "id: 'x' is no whole number"),
     errors.StateFenced("ns.state.t.a", 7),
+    errors.StateTooLarge(5, 4),
+    errors.StateTooLarge(5, advice="keep less in it"),
     errors.StoreUnavailable("SQLite, x.db: locked"),
     errors.UnexpectedState("ns.state.t.a", "Count", "shop.Order"),
     errors.OutcomeUnknown("lease lost"),
@@ -46,6 +48,7 @@ ERRORS = [
     errors.UnknownActor("a"),
     errors.ActorStillRunning("a"),
     errors.EtcdUnavailable("no endpoint answers"),
+    errors.EtcdRequestTooLarge("request is too large"),
     errors.RequestFailed("out of stock", "FAILED_PRECONDITION"),
     errors.RequestFailed("plain"),
 ]
