@@ -321,18 +321,20 @@ class ActorRunner:
 
         Raises:
             UnknownActor, ActorStillRunning: it was not ended.
-            RequestFailed: it did not start on the other peer; its cause says why.
+            RequestFailed: the other peer, asked first, does not take it; its cause says why.
         """
-        actor = self._found(name)
-        context = actor.context
+        context = (actor := self._found(name)).context
+        if await self._handover.ask(context, peer):
+            return
+        if self._found(name) is not actor:  # it has ended, and started again, in between
+            raise UnknownActor(name)
         await self._end(actor, f"it moves to peer {peer}", grace)
         try:
             await self._handover.start_on(context, peer)
         except GridError as error:
             if await self._start_again(context, peer, error):
                 return
-            # Not as it is: the actor has ended, and a sender takes "not delivered" for safe to
-            # send again, which would end it each time.
+            # A sender would take it for safe to send again, and end the actor each time.
             raise from_actor(error) from error
 
     async def _start_again(self, context: ActorContext, peer: str, error: GridError) -> bool:
