@@ -27,6 +27,7 @@
     │   │   └── UnregisteredMailbox the name is not in the registry
     │   ├── ReceiverBusy            the mailbox is full
     │   ├── MailboxClosed           the mailbox closed while the request was queued
+    │   │   └── OnStartFailed       the actor that it started failed in on_start (no resend)
     │   ├── StaleEpoch              the name was registered again since it was resolved
     │   ├── PeerBusy                the peer has no memory left for a large message now
     │   ├── PeerNotServing          the peer is starting, draining, or without a lease
@@ -93,6 +94,7 @@ from grid.errors._delivery import (
     MailboxClosed,
     NotDelivered,
     NotPlaced,
+    OnStartFailed,
     OutcomeUnknown,
     PeerBusy,
     PeerFull,
@@ -191,6 +193,7 @@ __all__ = [
     "NilActor",
     "NotDelivered",
     "NotPlaced",
+    "OnStartFailed",
     "OutcomeUnknown",
     "PeerBusy",
     "PeerFull",

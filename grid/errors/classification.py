@@ -35,6 +35,7 @@ from grid.errors._delivery import (
     MailboxClosed,
     NotDelivered,
     NotPlaced,
+    OnStartFailed,
     OutcomeUnknown,
     PeerBusy,
     PeerFull,
@@ -153,6 +154,7 @@ TABLE: dict[type[BaseException], Meaning] = {
     NotDelivered: Meaning("UNAVAILABLE", _TRANSIENT, travels=False),
     ReceiverBusy: Meaning("RESOURCE_EXHAUSTED", _TRANSIENT, _ALIVE),  # a full queue empties
     MailboxClosed: Meaning("UNAVAILABLE", _TRANSIENT, _ALIVE),  # the name may be taken again
+    OnStartFailed: Meaning("UNKNOWN", _UNKNOWN, _ALIVE),  # as a factory that failed
     StaleEpoch: Meaning("FAILED_PRECONDITION", _TRANSIENT, _ALIVE),  # resolve the name again
     UnknownMailbox: Meaning("NOT_FOUND", _TRANSIENT, _ALIVE),  # likewise
     PeerBusy: Meaning("RESOURCE_EXHAUSTED", _TRANSIENT, _ALIVE),  # others will be whole soon

@@ -112,7 +112,8 @@ class ActorRunner:
 
     def _reports(self) -> Iterator[ActorReport]:
         found = (report_of(actor.context, actor.runs) for actor in self._actors.values())
-        yield from (report for report in found if report is not None)
+        failed = {one.name for one in self._failed}  # they may hold their names for a while
+        yield from (one for one in found if one is not None and one.name not in failed)
         yield from self._failed
 
     # -- start ---------------------------------------------------------------
@@ -251,8 +252,7 @@ class ActorRunner:
         log_end(context, actor.acting)
         if not actor.acting.cancelled() and actor.acting.exception() is not None:
             self._failed.add(context, actor.runs)
-            for mailbox in actor.mailboxes:
-                mailbox._ended_by = actor.runs.error
+            await actor.tell_failure(activated=self._definitions[context.type].activate)
         try:
             await self._free(context.id, context.epoch, *actor.mailboxes)
         except GridError as error:

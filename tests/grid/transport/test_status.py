@@ -27,6 +27,7 @@ ERRORS = [
     errors.ReceiverBusy("m", 4),
     errors.MailboxClosed("m"),
     errors.MailboxClosed("m", "ValueError: no stock"),
+    errors.OnStartFailed("m", "ValueError: no stock"),
     errors.PeerBusy(5),
     errors.PeerNotServing("p", "draining"),
     errors.Filtered("m", "receiver"),
