@@ -13,8 +13,16 @@ from typing import Any
 
 from grid.aio import being_cancelled
 from grid.client.lookups import from_etcd
+from grid.client.retry import mark_tried
 from grid.deadline import Deadline, within
-from grid.errors import ClientClosed, DeadlineExceeded, GridError, UnregisteredMailbox
+from grid.errors import (
+    ClientClosed,
+    DeadlineExceeded,
+    EtcdError,
+    GridError,
+    NotDelivered,
+    UnregisteredMailbox,
+)
 from grid.registry.directory import Directory
 from grid.registry.registration import Registration
 
@@ -71,7 +79,10 @@ class Activation:
             late.add_note(f"an actor is being started for it: {error}")
             raise late from None
         except GridError as error:
-            raise copy(error) from error.__cause__  # each caller has its own
+            own = copy(error)  # each caller has its own
+            if not isinstance(error, NotDelivered | EtcdError):
+                mark_tried(own)  # the peer's answer to a start, which was sent again already
+            raise own from error.__cause__
         except asyncio.CancelledError:
             if starting.cancelled() and not being_cancelled():
                 raise ClientClosed from None

@@ -8,15 +8,23 @@ from collections.abc import Iterable
 from grid.client.lookups import from_etcd, read_registration, registration_of
 from grid.client.reminders import ReminderCalls
 from grid.deadline import Deadline
-from grid.errors import GridError, InvalidArgument, RequestFailed, UnknownActor
+from grid.errors import (
+    AlreadyRegistered,
+    GridError,
+    InvalidArgument,
+    NotDelivered,
+    PeerNotServing,
+    RequestFailed,
+    UnknownActor,
+)
 from grid.registry.balancing import Move, moves
 from grid.registry.names import Kind, check_actor_type, check_name, full_name, prefix
 from grid.registry.registration import (
     Registration,
 )
-from grid.wire_pb2 import Ack, ActorMove
+from grid.wire_pb2 import Ack, ActorMove, ActorStart
 
-__all__ = ["MAX_MOVES", "MovingCalls"]
+__all__ = ["MAX_MOVES", "MovingCalls", "ask_to_take"]
 
 MAX_MOVES = 16  # moves under way at once, by a call or by the end of a peer
 
@@ -27,9 +35,10 @@ class MovingCalls(ReminderCalls):
     async def move_actor(self, name: str, peer: str, *, timeout: float | None = None) -> None:
         """Move an actor to another peer; it runs there when this returns.
 
-        It ends as by `stop_actor`, and is started there by its type and start bytes. Requests that
-        come meanwhile are sent again to the new place. A kept actor may be placed by the keeper,
-        which spreads them.
+        The other peer is asked first, and the actor goes on undisturbed if that does not take it.
+        Then it ends as by `stop_actor`, and is started there by its type and start bytes. Requests
+        that come meanwhile are sent again to the new place. A kept actor may be placed by the
+        keeper, which spreads them.
 
         Args:
             name: the actor's name.
@@ -39,9 +48,12 @@ class MovingCalls(ReminderCalls):
         Raises:
             UnknownActor: no actor of that name runs.
             UnregisteredMailbox: there is no such peer; the actor goes on.
+            UnknownActorType, PeerFull, PeerNotServing, PeerUnreachable: that peer does not offer
+                the type, has no free slot, drains, or cannot be reached; the actor goes on.
             ActorStillRunning: it did not end, and stays.
             RequestFailed: a Go peer, or one of an older version, has it.
-            What `start_actor` raises: it did not start there, and its peer has started it again.
+            What `start_actor` raises: it was ended and did not start there, as when its factory
+                failed, and its peer has started it again.
         """
         self._check_open()
         check_name(peer, Kind.PEER)
@@ -115,3 +127,49 @@ class MovingCalls(ReminderCalls):
         stored = (await self._etcd.get_prefix(start, timeout=timeout)).items
         found = map(registration_of, stored)
         return [one for one in found if one is not None]
+
+
+async def ask_to_take(client: MovingCalls, start: ActorStart, peer: str, timeout: float) -> bool:
+    """Ask a peer to start an actor that runs elsewhere, to learn whether it would.
+
+    It looks at the type and its slots before it finds that the name has an owner, and calls the
+    factory only after that.
+
+    Returns:
+        True if it has started the actor: the name was free, since the actor had ended.
+
+    Raises:
+        GridError: the peer does not take the actor, as `Client.start_actor` says, but one that
+            drains says so at once.
+    """
+    deadline = Deadline.after(timeout)
+    key = full_name(client.namespace, Kind.PEER, peer)
+    if not (await read_registration(client._peers, key, deadline)).session:
+        return False  # a Go peer may free the name, which is not its own
+    try:
+        plain = client._interception is None  # interceptors may change what is sent
+        if not (plain and await _taken_at_once(client, start, peer, deadline)):
+            await client.start_actor(
+                start.type,
+                name=start.name,
+                peer=peer,
+                data=start.data,
+                timeout=deadline.remaining(),
+            )
+    except AlreadyRegistered:
+        return False
+    return True
+
+
+async def _taken_at_once(
+    client: MovingCalls, start: ActorStart, peer: str, deadline: Deadline
+) -> bool:
+    # As `start_actor`, but that waits for the end of a peer that drains.
+    try:
+        await client._router._ask_once(client._outgoing(peer, start, None), deadline, False)
+    except NotDelivered as error:
+        drains = isinstance(error, PeerNotServing) and error.state == "draining"
+        if drains or not error.retryable:
+            raise
+        return False
+    return True

@@ -41,7 +41,7 @@ from grid.errors import (
 )
 from grid.numbers import check_count, check_seconds
 
-__all__ = ["Retry", "may_resend", "resend"]
+__all__ = ["Retry", "mark_tried", "may_resend", "resend"]
 
 T = TypeVar("T")
 
@@ -78,8 +78,16 @@ class Retry:
             check_seconds(name, getattr(self, name))
 
 
+def mark_tried(error: GridError) -> GridError:
+    """The error itself, marked as the end of attempts that were enough."""
+    error.__dict__["_tried"] = True
+    return error
+
+
 def may_resend(error: GridError, policy: Retry, *, idempotent: bool, wait: bool) -> bool:
     """True if the policy allows a safe resend."""
+    if "_tried" in error.__dict__:
+        return False
     if isinstance(error, BreakerOpen):
         return wait or policy.attempts is None
     if policy.attempts == 1 and not (wait and isinstance(error, ReceiverBusy | PeerBusy)):

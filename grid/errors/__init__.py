@@ -9,6 +9,7 @@
     │   └── UnspecifiedAddress      0.0.0.0 or [::] without an address to advertise
     ├── UnsupportedMessage          not a protobuf message (caller)
     ├── MessageTooLarge             over the size limit; refused before the wire (caller)
+    │   └── StateTooLarge           the state is larger than its store takes (actor)
     ├── UnexpectedReply             the reply is not of the type asked for (caller or receiver)
     ├── ClientClosed                the client was closed (caller)
     ├── WrongEventLoop              the client belongs to another event loop (caller)
@@ -26,6 +27,7 @@
     │   │   └── UnregisteredMailbox the name is not in the registry
     │   ├── ReceiverBusy            the mailbox is full
     │   ├── MailboxClosed           the mailbox closed while the request was queued
+    │   │   └── OnStartFailed       the actor that it started failed in on_start (no resend)
     │   ├── StaleEpoch              the name was registered again since it was resolved
     │   ├── PeerBusy                the peer has no memory left for a large message now
     │   ├── PeerNotServing          the peer is starting, draining, or without a lease
@@ -64,6 +66,7 @@
         ├── EtcdAuthFailed          user or password refused
         ├── EtcdPermissionDenied    the user may not touch the key
         ├── EtcdOutOfSpace          the quota of etcd is used up
+        ├── EtcdRequestTooLarge     more bytes than etcd takes in one request
         ├── EtcdCompacted           the revision asked for is gone
         └── EmbeddedEtcdFailed      the embedded etcd did not start
 
@@ -91,6 +94,7 @@ from grid.errors._delivery import (
     MailboxClosed,
     NotDelivered,
     NotPlaced,
+    OnStartFailed,
     OutcomeUnknown,
     PeerBusy,
     PeerFull,
@@ -114,6 +118,7 @@ from grid.errors._etcd import (
     EtcdError,
     EtcdOutOfSpace,
     EtcdPermissionDenied,
+    EtcdRequestTooLarge,
     EtcdUnavailable,
 )
 from grid.errors._input import (
@@ -148,7 +153,7 @@ from grid.errors._security import (
     TlsRequired,
     TokenRefused,
 )
-from grid.errors._state import StateFenced, StoreUnavailable, UnexpectedState
+from grid.errors._state import StateFenced, StateTooLarge, StoreUnavailable, UnexpectedState
 
 __all__ = [
     "ActorEnded",
@@ -169,6 +174,7 @@ __all__ = [
     "EtcdError",
     "EtcdOutOfSpace",
     "EtcdPermissionDenied",
+    "EtcdRequestTooLarge",
     "EtcdUnavailable",
     "FactoryFailed",
     "Filtered",
@@ -187,6 +193,7 @@ __all__ = [
     "NilActor",
     "NotDelivered",
     "NotPlaced",
+    "OnStartFailed",
     "OutcomeUnknown",
     "PeerBusy",
     "PeerFull",
@@ -201,6 +208,7 @@ __all__ = [
     "ServerNotRunning",
     "StaleEpoch",
     "StateFenced",
+    "StateTooLarge",
     "StoreUnavailable",
     "StreamClosed",
     "StreamsUnsupported",

@@ -46,7 +46,7 @@ class Retryable(GridError):
 
     The one class to catch for that. Every error whose `retryable` is True derives from it. Some
     that derive from it have `retryable` False, since the same again to the same receiver would end
-    the same way: `PeerFull` (go to another peer), `Filtered` and `SecurityError`.
+    the same way: `PeerFull` (go to another peer), `OnStartFailed`, `Filtered` and `SecurityError`.
     """
 
     retryable = True

@@ -15,6 +15,7 @@ __all__ = [
     "MailboxClosed",
     "NotDelivered",
     "NotPlaced",
+    "OnStartFailed",
     "OutcomeUnknown",
     "PeerBusy",
     "PeerFull",
@@ -100,6 +101,17 @@ class MailboxClosed(NotDelivered):
         # A reason only where there is one: older receivers take the error without it.
         told = {"reason": reason} if reason else {}
         super().__init__(f"grid: receiver busy: {name!r} closed{because}", name=name, **told)
+
+
+class OnStartFailed(MailboxClosed):
+    """The actor, which the request had started, failed in `on_start`; no actor saw the request.
+
+    Or elsewhere before it read a request. A resend starts it again, and is safe, but would most
+    likely end the same way; so nothing is sent again. One whose error is retryable is
+    `MailboxClosed` instead.
+    """
+
+    retryable = False
 
 
 class StaleEpoch(NotDelivered):

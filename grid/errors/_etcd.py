@@ -13,6 +13,7 @@ __all__ = [
     "EtcdError",
     "EtcdOutOfSpace",
     "EtcdPermissionDenied",
+    "EtcdRequestTooLarge",
     "EtcdUnavailable",
 ]
 
@@ -40,6 +41,10 @@ class EtcdPermissionDenied(EtcdError):
 
 class EtcdOutOfSpace(EtcdError, Retryable):
     """The quota of etcd is used up: compact and defragment it, then disarm the alarm."""
+
+
+class EtcdRequestTooLarge(EtcdError):
+    """etcd takes no request of that size; send less, or raise its `--max-request-bytes`."""
 
 
 class EtcdCompacted(EtcdError):

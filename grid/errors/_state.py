@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from grid.errors._base import GridError, Retryable
+from grid.errors._input import MessageTooLarge
 
-__all__ = ["StateFenced", "StoreUnavailable", "UnexpectedState"]
+__all__ = ["StateFenced", "StateTooLarge", "StoreUnavailable", "UnexpectedState"]
 
 
 class StateFenced(GridError):
@@ -24,6 +25,33 @@ class StateFenced(GridError):
             "this one has lost the name",
             key=key,
             epoch=epoch,
+        )
+
+
+class StateTooLarge(MessageTooLarge):
+    """A state has more bytes than its store takes: keep less in it, or use another store.
+
+    Nothing was saved; saving it again helps only once the state is smaller.
+
+    Attributes:
+        size: bytes of the state.
+        limit: bytes allowed; 0 if the store does not say.
+        advice: what sets the limit, and what to do.
+    """
+
+    advice: str
+
+    def __init__(
+        self, size: int, limit: int = 0, part: str = "the state", advice: str = ""
+    ) -> None:
+        allowed = f", the limit is {limit}" if limit else ""
+        GridError.__init__(
+            self,
+            f"grid: {part} too large: {size} bytes{allowed}{advice and f'; {advice}'}",
+            size=size,
+            limit=limit,
+            part=part,
+            advice=advice,
         )
 
 

@@ -35,6 +35,7 @@ from grid.errors._delivery import (
     MailboxClosed,
     NotDelivered,
     NotPlaced,
+    OnStartFailed,
     OutcomeUnknown,
     PeerBusy,
     PeerFull,
@@ -58,6 +59,7 @@ from grid.errors._etcd import (
     EtcdError,
     EtcdOutOfSpace,
     EtcdPermissionDenied,
+    EtcdRequestTooLarge,
     EtcdUnavailable,
 )
 from grid.errors._input import (
@@ -92,7 +94,7 @@ from grid.errors._security import (
     TlsRequired,
     TokenRefused,
 )
-from grid.errors._state import StateFenced, StoreUnavailable, UnexpectedState
+from grid.errors._state import StateFenced, StateTooLarge, StoreUnavailable, UnexpectedState
 
 __all__ = [
     "TABLE",
@@ -152,6 +154,7 @@ TABLE: dict[type[BaseException], Meaning] = {
     NotDelivered: Meaning("UNAVAILABLE", _TRANSIENT, travels=False),
     ReceiverBusy: Meaning("RESOURCE_EXHAUSTED", _TRANSIENT, _ALIVE),  # a full queue empties
     MailboxClosed: Meaning("UNAVAILABLE", _TRANSIENT, _ALIVE),  # the name may be taken again
+    OnStartFailed: Meaning("UNKNOWN", _UNKNOWN, _ALIVE),  # as a factory that failed
     StaleEpoch: Meaning("FAILED_PRECONDITION", _TRANSIENT, _ALIVE),  # resolve the name again
     UnknownMailbox: Meaning("NOT_FOUND", _TRANSIENT, _ALIVE),  # likewise
     PeerBusy: Meaning("RESOURCE_EXHAUSTED", _TRANSIENT, _ALIVE),  # others will be whole soon
@@ -210,6 +213,7 @@ TABLE: dict[type[BaseException], Meaning] = {
     LeaseLost: Meaning("UNAVAILABLE", _UNAVAILABLE),  # may be this peer's own: shows nothing
     # States of actors.
     StateFenced: Meaning("ABORTED", _UNKNOWN, _ALIVE),
+    StateTooLarge: Meaning("RESOURCE_EXHAUSTED", _UNKNOWN),
     StoreUnavailable: Meaning("UNAVAILABLE", _TRANSIENT, _ALIVE),
     UnexpectedState: Meaning("FAILED_PRECONDITION", _UNKNOWN, _ALIVE),
     # etcd.
@@ -218,6 +222,7 @@ TABLE: dict[type[BaseException], Meaning] = {
     EtcdAuthFailed: Meaning("UNAUTHENTICATED", _UNKNOWN),
     EtcdPermissionDenied: Meaning("PERMISSION_DENIED", _UNKNOWN),
     EtcdOutOfSpace: Meaning("RESOURCE_EXHAUSTED", _TRANSIENT),
+    EtcdRequestTooLarge: Meaning("RESOURCE_EXHAUSTED", _UNKNOWN),
     EtcdCompacted: Meaning("OUT_OF_RANGE", _UNKNOWN),
     EmbeddedEtcdFailed: Meaning("UNAVAILABLE", _UNKNOWN, travels=False),
     # This side ended first.

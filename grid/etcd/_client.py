@@ -87,6 +87,7 @@ class EtcdClient:
             is unknown.
         EtcdAuthFailed, EtcdPermissionDenied: user, password or role.
         EtcdOutOfSpace: etcd takes no writes.
+        EtcdRequestTooLarge: etcd takes no request of that size.
         EtcdError: any other refusal.
         ClientClosed: the client was closed, before or meanwhile.
         WrongEventLoop: its first call was on another event loop.

@@ -10,6 +10,7 @@ from grid.errors import (
     EtcdError,
     EtcdOutOfSpace,
     EtcdPermissionDenied,
+    EtcdRequestTooLarge,
     EtcdUnavailable,
     GridError,
     LeaseLost,
@@ -30,6 +31,8 @@ _LOST_TEXTS = (
 )
 # The beginnings of etcd's own answers; everything else is said by gRPC.
 _ETCDS_WORDS = ("etcdserver: ", "raft")
+# Of etcd, and for still larger ones of the gRPC beneath it.
+_TOO_LARGE_TEXTS = ("request is too large", "received message larger than max")
 _TOKEN_TEXTS = ("invalid auth token", "revision of auth store is old", "user name is empty")
 _AUTH_TEXTS = (*_TOKEN_TEXTS, "authentication failed", "password")
 
@@ -96,6 +99,8 @@ def translate(failure: CallFailed, *, revision: int = 0) -> GridError:
         return LeaseLost(text)
     if "database space exceeded" in lowered:
         return EtcdOutOfSpace(text)
+    if any(part in lowered for part in _TOO_LARGE_TEXTS):
+        return EtcdRequestTooLarge(text)
     if failure.code == "PERMISSION_DENIED":
         return EtcdPermissionDenied(text)
     if failure.code == "UNAUTHENTICATED" or any(part in lowered for part in _AUTH_TEXTS):

@@ -126,7 +126,8 @@ class Mailbox:
         self._closed = False
         self._released = False
         self._lost: GridError | None = None
-        self._ended_by = ""  # the error of its actor, which those who sent to it are told
+        # What senders are told once its actor has ended by an error.
+        self._ended_by: MailboxClosed | None = None
         self._loop = asyncio.get_running_loop()
         self._thread = get_ident()
 
@@ -254,7 +255,7 @@ class Mailbox:
         """
         if self._closed or self._draining:
             self._refused += 1
-            raise MailboxClosed(self.name, self._ended_by)
+            raise self._refusal()
         if len(self._queue) >= self.size + len(self._readers) + self._woken:
             self._make_room(0)
         if self._queue is _NONE_YET:
@@ -318,13 +319,16 @@ class Mailbox:
         self._closed = True
         self._lost = error
         for request in self._queue:
-            request._answer.reject(MailboxClosed(self.name, self._ended_by))
+            request._answer.reject(self._refusal())
         self._queue = _NONE_YET
         for answer in tuple(self._unanswered):
             answer.reject(RequestDropped(self.name))
         for stream in tuple(self._streams or ()):
-            stream.close(error or MailboxClosed(self.name, self._ended_by))
+            stream.close(error or self._refusal())
         self._wake_all()
+
+    def _refusal(self) -> MailboxClosed:
+        return MailboxClosed(self.name) if self._ended_by is None else copy(self._ended_by)
 
     def _add_stream(self, stream: StreamEnd) -> None:
         if self._streams is None:

@@ -19,6 +19,7 @@ from grid.errors import (
     AlreadyRegistered,
     EtcdOutOfSpace,
     EtcdPermissionDenied,
+    EtcdRequestTooLarge,
     GridError,
     LeaseLost,
 )
@@ -26,7 +27,13 @@ from grid.errors import (
 __all__ = ["Ledger", "Operation"]
 
 # Answers of etcd: the claim was seen, and refused.
-_NOT_GRANTED = (AlreadyRegistered, EtcdOutOfSpace, EtcdPermissionDenied, LeaseLost)
+_NOT_GRANTED = (
+    AlreadyRegistered,
+    EtcdOutOfSpace,
+    EtcdPermissionDenied,
+    EtcdRequestTooLarge,
+    LeaseLost,
+)
 _OPERATIONS_PER_TRANSACTION = 100  # etcd allows 128 by default
 _BYTES_PER_TRANSACTION = 512 * 1024  # etcd allows 1.5 MiB by default
 

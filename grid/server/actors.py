@@ -112,7 +112,8 @@ class ActorRunner:
 
     def _reports(self) -> Iterator[ActorReport]:
         found = (report_of(actor.context, actor.runs) for actor in self._actors.values())
-        yield from (report for report in found if report is not None)
+        failed = {one.name for one in self._failed}  # they may hold their names for a while
+        yield from (one for one in found if one is not None and one.name not in failed)
         yield from self._failed
 
     # -- start ---------------------------------------------------------------
@@ -251,8 +252,7 @@ class ActorRunner:
         log_end(context, actor.acting)
         if not actor.acting.cancelled() and actor.acting.exception() is not None:
             self._failed.add(context, actor.runs)
-            for mailbox in actor.mailboxes:
-                mailbox._ended_by = actor.runs.error
+            await actor.tell_failure(activated=self._definitions[context.type].activate)
         try:
             await self._free(context.id, context.epoch, *actor.mailboxes)
         except GridError as error:
@@ -321,18 +321,20 @@ class ActorRunner:
 
         Raises:
             UnknownActor, ActorStillRunning: it was not ended.
-            RequestFailed: it did not start on the other peer; its cause says why.
+            RequestFailed: the other peer, asked first, does not take it; its cause says why.
         """
-        actor = self._found(name)
-        context = actor.context
+        context = (actor := self._found(name)).context
+        if await self._handover.ask(context, peer):
+            return
+        if self._found(name) is not actor:  # it has ended, and started again, in between
+            raise UnknownActor(name)
         await self._end(actor, f"it moves to peer {peer}", grace)
         try:
             await self._handover.start_on(context, peer)
         except GridError as error:
             if await self._start_again(context, peer, error):
                 return
-            # Not as it is: the actor has ended, and a sender takes "not delivered" for safe to
-            # send again, which would end it each time.
+            # A sender would take it for safe to send again, and end the actor each time.
             raise from_actor(error) from error
 
     async def _start_again(self, context: ActorContext, peer: str, error: GridError) -> bool:

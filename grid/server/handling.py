@@ -314,5 +314,7 @@ async def _accepted(request: Request[Any]) -> AsyncIterator[Stream]:
         try:
             yield stream
         except asyncio.CancelledError:
-            await stream.close(ActorEnded())
+            # One that the handler raises or meets is its failure: the actor goes on.
+            if being_cancelled():
+                await stream.close(ActorEnded())
             raise

@@ -12,10 +12,12 @@ from collections.abc import Callable
 from copy import copy
 from typing import TYPE_CHECKING
 
-from grid.client.moving import MAX_MOVES
+from grid.client.moving import MAX_MOVES, ask_to_take
 from grid.deadline import Deadline, now
 from grid.errors import GridError, NotDelivered, NotPlaced
+from grid.errors.classification import from_actor
 from grid.registry.ring import Ring
+from grid.wire_pb2 import ActorStart
 
 if TYPE_CHECKING:
     from grid.actor import ActorContext
@@ -60,6 +62,20 @@ class Handover:
             else:
                 if peer:
                     _log.info("actor %s goes on at peer %s", context.id, peer)
+
+    async def ask(self, context: ActorContext, peer: str) -> bool:
+        """Ask this peer whether it takes an actor that runs here; True if it has started it.
+
+        It does so only if the actor has ended meanwhile.
+
+        Raises:
+            RequestFailed: it does not take it, or cannot be asked; its cause says why.
+        """
+        start = ActorStart(type=context.type, name=context.name, data=context.data)
+        try:
+            return await ask_to_take(self._client(), start, peer, self._timeout)
+        except GridError as error:
+            raise from_actor(error) from error  # or the client would ask for the move again
 
     async def start_on(self, context: ActorContext, peer: str) -> None:
         """Start an actor that has ended on this peer, unless the keeper has started it meanwhile.

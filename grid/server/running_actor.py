@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 
 from grid.actor import ActorContext
 from grid.deadline import Deadline
-from grid.errors import ActorStillRunning, LeaseLost
+from grid.errors import ActorStillRunning, LeaseLost, MailboxClosed, OnStartFailed
 from grid.mailbox.mailbox import Mailbox
 from grid.server.hurry import wait_or_hurry
 from grid.server.idleness import Idleness
@@ -18,6 +19,7 @@ __all__ = ["HURRIED_UNWIND", "UNWIND", "RunningActor"]
 UNWIND = 2.0  # seconds a cancelled actor may take to unwind before it is given up
 HURRIED_UNWIND = 0.2  # the same, when the process shall end at once
 
+_TELL = 1.0  # seconds in which requests are told of a failed start, and start nothing
 _TIMER_GRAIN = 0.001  # seconds by which an event loop may call too early
 
 
@@ -41,6 +43,24 @@ class RunningActor:
         """Cancel it: its name is no longer its own."""
         self.context._stopping._set(str(error))
         self.acting.cancel(error)
+
+    async def tell_failure(self, *, activated: bool) -> None:
+        """Answer what its mailboxes hold by the error that its code ended by.
+
+        Args:
+            activated: requests start it. One that failed before it served any keeps its names for
+                a while, and tells: each of its callers would start it again otherwise.
+        """
+        error, told = self.runs.error, MailboxClosed
+        if activated and self.runs.failed_start:
+            told = OnStartFailed
+        for mailbox in self.mailboxes:
+            mailbox._ended_by = told(mailbox.name, error)
+            mailbox._end(None)
+        if told is OnStartFailed:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TELL):
+                    await self.context._stopping.wait()
 
     async def end(self, reason: str, grace: float, hurried: asyncio.Event) -> None:
         """Ask its code to end, and after the grace cancel it.

@@ -49,6 +49,8 @@ class ActorRuns:
         restarting: True between two runs.
         error: text of what the last run that failed ended by; empty for none.
         error_at: when that was, in seconds of Unix time.
+        failed_start: True if the last run failed before it read a request, by an error that is not
+            retryable.
     """
 
     __slots__ = (
@@ -60,6 +62,7 @@ class ActorRuns:
         "blocking",
         "error",
         "error_at",
+        "failed_start",
         "restarting",
     )
 
@@ -80,6 +83,7 @@ class ActorRuns:
         self.restarting: bool = False
         self.error: str = ""
         self.error_at: float = 0.0
+        self.failed_start: bool = False
 
     @property
     def restarts(self) -> int:
@@ -90,6 +94,7 @@ class ActorRuns:
         """Run the actor until it ends for good; raises what its last run ended by."""
         following: Act | BlockingAct | None = act
         while True:
+            read = self._read()
             try:
                 if following is None:
                     following = self._make()
@@ -103,6 +108,9 @@ class ActorRuns:
             except Exception as failure:  # noqa: BLE001 - it is reported here, or raised
                 error = failure
                 self._remember(failure)
+                retryable = isinstance(failure, GridError) and failure.retryable
+                first = self._read() == read and not self._is_to_end()
+                self.failed_start = first and not retryable
             pause = None
             if not self._is_to_end():
                 pause = self._restarts.pause(failed=error is not None, at=now())

@@ -81,7 +81,8 @@ class ActorState:
         Raises:
             StateFenced: another owner of the name has the state; nothing was changed.
             StoreUnavailable: the store cannot be reached; it may be saved. Saving again is safe.
-            UnsupportedMessage, MessageTooLarge: it cannot be saved.
+            UnsupportedMessage, MessageTooLarge: it cannot be saved; `StateTooLarge`, which is one,
+                if the store does not take it.
         """
         name, data = self._codec.encode(state, limit=self._limit)
         saved = SavedState(type_name=name, data=data).SerializeToString()

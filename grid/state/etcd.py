@@ -14,7 +14,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from grid.environment import default_etcd
-from grid.errors import EtcdError, MessageTooLarge, StateFenced, StoreUnavailable
+from grid.errors import (
+    EtcdError,
+    EtcdRequestTooLarge,
+    StateFenced,
+    StateTooLarge,
+    StoreUnavailable,
+)
 from grid.etcd import EtcdClient, EtcdConfig, api_pb2
 from grid.numbers import check_count
 from grid.state.store import NOT_OPEN, Store
@@ -23,6 +29,12 @@ __all__ = ["EtcdStore"]
 
 _FENCE = ".epoch"  # after the key of the bytes; names have no dots
 _LARGEST = 1024 * 1024  # etcd takes requests of 1.5 MiB
+_ADVICE = "keep less in it, or use another store"
+_ADVICE_OF_STORE = f"EtcdStore(largest=...) sets it: {_ADVICE}"
+_ADVICE_OF_ETCD = (
+    "etcd takes requests of 1.5 MiB, unless --max-request-bytes of its members says "
+    f"otherwise: {_ADVICE}"
+)
 
 
 class EtcdStore(Store):
@@ -32,7 +44,8 @@ class EtcdStore(Store):
         etcd: endpoints as `host:port,host:port` or an `EtcdConfig`; by default `GRID_ETCD`, else
             `127.0.0.1:2379`.
         largest: bytes of a state at most. etcd keeps all of its data in memory, and old
-            revisions until they are compacted: larger states belong elsewhere.
+            revisions until they are compacted: larger states belong elsewhere. More than 1.5 MiB
+            needs an etcd with a larger `--max-request-bytes`, on each of its members.
     """
 
     def __init__(self, etcd: str | EtcdConfig | None = None, *, largest: int = _LARGEST) -> None:
@@ -66,12 +79,15 @@ class EtcdStore(Store):
         return kvs[0].value if kvs else None
 
     async def save(self, key: str, epoch: int, data: bytes) -> None:
-        """See `Store.save`. Raises `MessageTooLarge` for more bytes than are allowed."""
+        """See `Store.save`. Raises `StateTooLarge` also for what etcd does not take."""
         if len(data) > self._largest:
-            raise MessageTooLarge(len(data), self._largest, "the state")
+            raise StateTooLarge(len(data), self._largest, advice=_ADVICE_OF_STORE)
         write = api_pb2.RequestOp()
         write.request_put.key, write.request_put.value = key.encode(), data
-        await self._fenced(key, epoch, next(self._turns), write)
+        try:
+            await self._fenced(key, epoch, next(self._turns), write)
+        except EtcdRequestTooLarge as error:
+            raise StateTooLarge(len(data), advice=_ADVICE_OF_ETCD) from error
 
     async def delete(self, key: str, epoch: int) -> None:
         """See `Store.delete`."""
@@ -123,6 +139,8 @@ class EtcdStore(Store):
             raise StoreUnavailable(NOT_OPEN)
         try:
             return await self._etcd.txn(transaction)
+        except EtcdRequestTooLarge:
+            raise
         except EtcdError as error:
             raise StoreUnavailable(str(error)) from error
 

@@ -42,6 +42,7 @@ class Store(ABC):
         Raises:
             StateFenced: a newer epoch has loaded or saved; nothing was changed.
             StoreUnavailable: the store cannot be reached now; the bytes may be saved.
+            StateTooLarge: it takes no state of that size; nothing was changed.
         """
 
     @abstractmethod

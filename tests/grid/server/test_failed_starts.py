@@ -8,7 +8,7 @@ import pytest
 
 import grid
 from grid.embedded import Etcd
-from grid.errors import FactoryFailed, GridError, MailboxClosed, RequestFailed
+from grid.errors import FactoryFailed, GridError, MailboxClosed, OnStartFailed, RequestFailed
 from grid.testing import wait_until
 from grid.wire_pb2 import EchoMsg
 
@@ -140,4 +140,5 @@ async def test_a_request_learns_why_the_actor_it_waited_for_has_ended(
             await client.request("stock", EchoMsg())
     assert caught.value.reason == "LookupError: the warehouse has no stock"
     assert str(caught.value).endswith("its actor ended by LookupError: the warehouse has no stock")
-    assert caught.value.retryable
+    assert isinstance(caught.value, OnStartFailed) is activate
+    assert caught.value.retryable is not activate

@@ -17,8 +17,6 @@ from grid.errors import (
     OutcomeUnknown,
     ReceiverBusy,
     UnknownActor,
-    UnknownActorType,
-    UnregisteredMailbox,
 )
 from grid.server.handover import Handover
 from grid.testing import wait_until
@@ -206,25 +204,6 @@ async def test_an_actor_is_moved_with_its_bytes(fleet: Fleet, grid_client: grid.
     await grid_client.etcd.delete(f"{grid_client.namespace}.actor.odd")
 
 
-async def test_an_actor_that_cannot_be_moved_goes_on_where_it_was(
-    fleet: Fleet, grid_servers: Servers, grid_client: grid.Client
-) -> None:
-    await fleet.add("a")
-    await grid_servers(name="other").start()
-    await grid_client.start_actor("plain", peer="a", data=b"7")
-
-    async def epoch() -> int:
-        return next(one.epoch for one in await grid_client.query("actor") if one.name == "plain")
-
-    first = await epoch()
-    with pytest.raises(UnregisteredMailbox, match="'nobody'"):
-        await grid_client.move_actor("plain", "nobody")
-    assert await epoch() == first, "it was not ended for a peer that is not there"
-    with pytest.raises(UnknownActorType):
-        await grid_client.move_actor("plain", "other")
-    assert await say(grid_client, "plain") == "7@a"
-
-
 async def test_a_move_whose_answer_is_lost_has_succeeded(
     fleet: Fleet, grid_client: grid.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,14 +223,13 @@ async def test_a_move_whose_answer_is_lost_has_succeeded(
 
 async def test_the_log_names_an_actor_that_could_be_started_nowhere(
     fleet: Fleet,
-    grid_servers: Servers,
     grid_client: grid.Client,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     await fleet.add("a", slots=3)
-    await grid_servers(name="b").start()
     await fleet.wait("kept-0", "kept-1")
+    await fleet.add("b")
     await grid_client.start_actor("plain", peer="a")
 
     tries = []

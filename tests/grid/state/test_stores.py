@@ -11,7 +11,14 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from grid.embedded import Etcd
-from grid.errors import InvalidArgument, MessageTooLarge, StateFenced, StoreUnavailable
+from grid.errors import (
+    EtcdRequestTooLarge,
+    InvalidArgument,
+    MessageTooLarge,
+    StateFenced,
+    StateTooLarge,
+    StoreUnavailable,
+)
 from grid.state import EtcdStore, PostgresStore, RedisStore, SqliteStore, Store
 from grid.state.conformance import StoreConformance
 from grid.testing import FaultProxy
@@ -44,8 +51,9 @@ async def test_stores_that_are_not_open_say_so(tmp_path: Path, grid_etcd: Etcd) 
         with pytest.raises(StoreUnavailable, match="not open"):
             await store.load(KEY, 1)
     async with EtcdStore(grid_etcd.endpoint, largest=3) as small:
-        with pytest.raises(MessageTooLarge):
+        with pytest.raises(StateTooLarge, match=r"4 bytes, the limit is 3; .*largest") as refused:
             await small.save(KEY, 1, b"four")
+    assert isinstance(refused.value, MessageTooLarge)
 
 
 async def test_etcd_takes_a_state_as_large_as_the_store_allows(grid_etcd: Etcd) -> None:
@@ -58,6 +66,23 @@ async def test_etcd_takes_a_state_as_large_as_the_store_allows(grid_etcd: Etcd) 
         with pytest.raises(StateFenced):
             await store.save(KEY, 1, states[2])
         assert await store.load(KEY, 2) == states[1]
+    await forget(grid_etcd, KEY)
+
+
+# etcd itself refuses the first one, and the gRPC beneath it the second.
+@pytest.mark.parametrize("size", [1_600_000, 2_200_000])
+async def test_a_state_that_etcd_does_not_take_is_told_as_too_large(
+    grid_etcd: Etcd, size: int
+) -> None:
+    async with EtcdStore(grid_etcd.endpoint, largest=size) as store:
+        await store.save(KEY, 1, b"before")
+        for key in (KEY, f"{KEY}-new"):
+            with pytest.raises(StateTooLarge, match=r"1\.5 MiB, unless --max-request") as told:
+                await store.save(key, 1, bytes(size))
+            assert not told.value.retryable
+            assert (told.value.size, told.value.limit) == (size, 0)
+            assert isinstance(told.value.__cause__, EtcdRequestTooLarge)
+        assert await store.load(KEY, 1) == b"before"
     await forget(grid_etcd, KEY)
 
 
