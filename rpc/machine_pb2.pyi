@@ -143,7 +143,7 @@ class ToMirror(_message.Message):
     def __init__(self, clock: _Optional[_Union[ClockMsg, _Mapping[str, _Any]]] = ..., outcome: _Optional[_Union[Outcome, _Mapping[str, _Any]]] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping[str, _Any]]] = ..., welcome: _Optional[_Union[Welcome, _Mapping[str, _Any]]] = ..., matched: _Optional[int] = ..., value: _Optional[_Union[Value, _Mapping[str, _Any]]] = ..., call: _Optional[_Union[Call, _Mapping[str, _Any]]] = ..., payload: _Optional[_Union[Payload, _Mapping[str, _Any]]] = ..., fault: _Optional[_Union[Fault, _Mapping[str, _Any]]] = ..., step: _Optional[_Union[Step, _Mapping[str, _Any]]] = ..., farewell: _Optional[_Union[Fault, _Mapping[str, _Any]]] = ..., receipt: _Optional[_Union[Receipt, _Mapping[str, _Any]]] = ..., refused: _Optional[_Union[Receipt, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Mutation(_message.Message):
-    __slots__ = ("id", "kind", "indexes", "args", "origin", "error", "done", "welcome")
+    __slots__ = ("id", "kind", "indexes", "args", "origin", "error", "done", "welcome", "timeout")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         ADD: _ClassVar[Mutation.Kind]
@@ -160,6 +160,7 @@ class Mutation(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
     WELCOME_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     id: int
     kind: Mutation.Kind
     indexes: _containers.RepeatedScalarFieldContainer[int]
@@ -168,7 +169,8 @@ class Mutation(_message.Message):
     error: Fault
     done: int
     welcome: int
-    def __init__(self, id: _Optional[int] = ..., kind: _Optional[_Union[Mutation.Kind, str]] = ..., indexes: _Optional[_Iterable[int]] = ..., args: _Optional[_Union[Values, _Mapping[str, _Any]]] = ..., origin: _Optional[_Union[Origin, _Mapping[str, _Any]]] = ..., error: _Optional[_Union[Fault, _Mapping[str, _Any]]] = ..., done: _Optional[int] = ..., welcome: _Optional[int] = ...) -> None: ...
+    timeout: int
+    def __init__(self, id: _Optional[int] = ..., kind: _Optional[_Union[Mutation.Kind, str]] = ..., indexes: _Optional[_Iterable[int]] = ..., args: _Optional[_Union[Values, _Mapping[str, _Any]]] = ..., origin: _Optional[_Union[Origin, _Mapping[str, _Any]]] = ..., error: _Optional[_Union[Fault, _Mapping[str, _Any]]] = ..., done: _Optional[int] = ..., welcome: _Optional[int] = ..., timeout: _Optional[int] = ...) -> None: ...
 
 class Origin(_message.Message):
     __slots__ = ("machine", "transition", "time")
@@ -225,14 +227,16 @@ class Subscribe(_message.Message):
     def __init__(self, token: _Optional[int] = ..., index: _Optional[int] = ..., args: _Optional[_Union[Values, _Mapping[str, _Any]]] = ..., welcome: _Optional[int] = ...) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("id", "name", "args")
+    __slots__ = ("id", "name", "args", "timeout")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     ARGS_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     id: int
     name: str
     args: Values
-    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., args: _Optional[_Union[Values, _Mapping[str, _Any]]] = ...) -> None: ...
+    timeout: int
+    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., args: _Optional[_Union[Values, _Mapping[str, _Any]]] = ..., timeout: _Optional[int] = ...) -> None: ...
 
 class Value(_message.Message):
     __slots__ = ("id", "value", "fault")

@@ -139,7 +139,10 @@ class OutgoingInterception(Interception[OutgoingCall]):
             seconds = _seconds(call)
             reschedule(limit, loop_began + seconds + _GRACE)
             await self.filter(call, "sender")
-            return await send(call, Deadline(began + seconds).remaining())
+            left = Deadline(began + seconds).remaining()
+            if not left:  # what follows would be told that it has 0 s, and say so of itself
+                raise DeadlineExceeded(f"{kind} to {call.name!r}", call.timeout)
+            return await send(call, left)
 
         try:
             async with limit:

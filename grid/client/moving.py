@@ -59,7 +59,9 @@ class MovingCalls(ReminderCalls):
         check_name(peer, Kind.PEER)
         key = full_name(self.namespace, Kind.ACTOR, name)
         deadline = Deadline.after(self.timeout if timeout is None else timeout)
-        found = registration_of(await self._etcd.get(key, timeout=deadline.remaining()))
+        reading = self._etcd.get(key, timeout=deadline.remaining())
+        stored = await from_etcd(self._etcd, deadline, f"resolving {name!r}", reading)
+        found = registration_of(stored)
         if found is None:
             raise UnknownActor(name)
         if found.peer != peer:

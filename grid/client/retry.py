@@ -26,6 +26,7 @@ from tenacity import (
     wait_random,
 )
 
+from grid.client.lookups import came_too_late
 from grid.deadline import Deadline, now
 from grid.errors import (
     BreakerOpen,
@@ -221,6 +222,8 @@ class _Attempts(Generic[T]):
             self.last = error
             raise
         except GridError as error:
+            if came_too_late(error):
+                raise (self.last or error) from None
             self.last = error
             self._count(error)
             raise

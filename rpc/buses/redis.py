@@ -19,7 +19,8 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from grid.errors import InvalidArgument
+from grid.errors import InvalidArgument, MessageTooLarge
+from grid.numbers import check_count
 from rpc.buses.bus import DEFAULT_SIZE, BusClosed, Capabilities, Channel, Inflow
 from rpc.buses.errors import BrokerUnavailable, without_password
 from rpc.buses.flows import Flows
@@ -30,6 +31,9 @@ __all__ = ["RedisBus"]
 
 _log = logging.getLogger("rpc.services")
 
+# Bytes of a message. More than 8 MB may wait at the server for a minute, more than 32 MB not at
+# all: then Redis disconnects the subscriber. Some messages of this size at once have room.
+_LARGEST = 8 * 1024 * 1024
 _LOCK = 5  # seconds for which the lock of a queue's message is kept
 _MARK = b"\xc2\x3e\x08"  # the field 1000 of an envelope, with 8 bytes
 _AT_ONCE = 64  # messages of a queue whose locks are asked for together
@@ -44,14 +48,21 @@ class RedisBus:
     Args:
         redis: its URL (`redis://127.0.0.1:6379`), or a client of `redis.asyncio`, which is
             not closed with the bus.
+        max_message_bytes: the largest message. Redis disconnects a subscriber for which 32 MB
+            wait, with all that is for it, unless its `client-output-buffer-limit pubsub` is raised:
+            raise both together.
 
     Raises:
-        InvalidArgument: the client decodes what it reads; messages are bytes.
+        InvalidArgument: the client decodes what it reads, where messages are bytes; or the
+            limit is no number of bytes.
     """
 
     capabilities = Capabilities()
 
-    def __init__(self, redis: str | Redis = "redis://127.0.0.1:6379") -> None:
+    def __init__(
+        self, redis: str | Redis = "redis://127.0.0.1:6379", *, max_message_bytes: int = _LARGEST
+    ) -> None:
+        self._limit = check_count("max_message_bytes", max_message_bytes)
         self._owns = isinstance(redis, str)
         self._redis: Any = Redis.from_url(redis) if isinstance(redis, str) else redis
         self._name = without_password(redis) if isinstance(redis, str) else repr(redis)
@@ -76,8 +87,11 @@ class RedisBus:
 
         Raises:
             BrokerUnavailable: the server is not there; the message may have been sent.
+            MessageTooLarge: the message is over `max_message_bytes`; nothing was sent.
         """
         self._check_open()
+        if len(data) > self._limit:
+            raise MessageTooLarge(len(data), self._limit)
         try:
             marked = data + _MARK + secrets.token_bytes(8)
             await self._commands.execute("PUBLISH", channel.name, marked)

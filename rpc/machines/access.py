@@ -89,7 +89,7 @@ def rule_of(given: Access | Mapping[str, Access] | AccessRule | None, machine: V
     """An access rule given as one access for all, by token, or as a function.
 
     A function, or a mapping without the visitor's token, that gives None refuses
-    the visitor.
+    the visitor. So does a function that raises; after `NotConnected` it comes again.
 
     Raises:
         InvalidArgument: an access names a state that the machine does not have. What a function

@@ -19,7 +19,7 @@ from rpc.machine_pb2 import Call, Interval, Receipt, Resync, Subscribe, ToSource
 from rpc.machines.connection import Connection
 from rpc.machines.errors import CallTimeout, NotConnected, SourceGone
 from rpc.machines.functions import FunctionCalls
-from rpc.machines.messages import microseconds, raised
+from rpc.machines.messages import microseconds, raised, timeout_of
 from rpc.machines.mirror import Mirror
 from rpc.machines.mutation_calls import MutationCalls
 from rpc.machines.payloads import Payload, Progress
@@ -105,8 +105,10 @@ class Caller(MutationCalls):
     async def get(self, name: str, /, *, timeout: float | None = None, **args: Any) -> Any:
         """Call a function of the source; its answer."""
         connection = self._connected()
+        told = timeout_of(self._timeout if timeout is None else check_timeout(timeout))
 
         async def send(call: Call) -> None:
+            call.timeout = told
             await connection.send(ToSource(call=call))
 
         async with self._within(timeout, f"{name!r} of {self._name!r} did not answer"):

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self
 
 import grid
 from grid.deadline import check_timeout
-from grid.errors import GridError, RequestFailed, SecurityError
+from grid.errors import Filtered, GridError, RequestFailed, SecurityError
 from grid.errors import InvalidArgument as InvalidSetting
 from grid.numbers import check_count, check_seconds
 from grid.registry.names import check_name
@@ -73,12 +73,18 @@ else:
     S = TypeVar("S")
 
 _log = logging.getLogger("rpc.client")
-_FATAL = (AccessDenied, InvalidArgument, ProtocolError, SecurityError, SourceGone)
+_FATAL = (AccessDenied, Filtered, InvalidArgument, ProtocolError, SecurityError, SourceGone)
 _REFUSALS: dict[str, type[MachineError]] = {
     "NOT_FOUND": SourceGone,
     "PERMISSION_DENIED": AccessDenied,
+    "UNAUTHENTICATED": AccessDenied,
     "FAILED_PRECONDITION": ProtocolError,
     "INVALID_ARGUMENT": InvalidArgument,
+}
+# Codes of a failure after which another attempt may fare better; the peer's words else are final.
+_PASSING = {
+    *("UNAVAILABLE", "INTERNAL", "ABORTED", "CANCELLED"),
+    *("DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"),
 }
 
 
@@ -225,7 +231,9 @@ class Client(Generic[S]):
             timeout: seconds; by default as long as `retry` goes on.
 
         Raises:
-            AccessDenied, ProtocolError, SourceGone: the source refuses, for good.
+            AccessDenied, ProtocolError, SourceGone: the source refuses, for good; its access rule
+                failed, or an interceptor of its peer has no trust (`UNAUTHENTICATED`).
+            Filtered, RequestFailed: a filter or an interceptor of its peer refuses, for good.
             InvalidArgument: as well, for it has no such state (`allowed`, `skipped`).
             CallTimeout: it could not be reached in time; the text names the last failure.
                 The attempts go on until `close`.
@@ -282,7 +290,7 @@ class Client(Generic[S]):
         backoff = Backoff(self._retry, loop.time(), random.random)
         while True:
             lived = await self._connect()
-            if isinstance(self._error, _FATAL):
+            if _is_final(self._error):
                 break
             backoff.disconnected(loop.time(), lived)
             pause = backoff.pause(loop.time())
@@ -374,6 +382,12 @@ class Client(Generic[S]):
             NotConnected, GridError: the connection ended before it was known to have arrived.
         """
         await self._caller.send_payload(payload, on_progress)
+
+
+def _is_final(error: GridError | MachineError | None) -> bool:
+    if isinstance(error, RequestFailed):
+        return error.code not in _PASSING
+    return isinstance(error, _FATAL)
 
 
 async def _awaited(wait: Wait) -> None:

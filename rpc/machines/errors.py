@@ -33,7 +33,8 @@ class NotPlainData(MachineError):
 class AccessDenied(MachineError):
     """The source does not let this mirror read, or mutate these states.
 
-    Nothing was done. Ask the owner of the machine for access; a resend does not help.
+    Nothing was done. Ask the owner of the machine for access; a resend does not help. If the text
+    says that the access rule failed, the log of the source tells the owner how.
     """
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from functools import partial
 from typing import Any
 
 from grid.aio import USER_ERRORS, being_cancelled
@@ -16,11 +15,12 @@ from rpc.machines.errors import AccessDenied, ProtocolError, UnknownCall
 from rpc.machines.messages import fault_of, raised
 from rpc.machines.values import from_scalar, from_values, to_scalar, to_values
 
-__all__ = ["Function", "FunctionCalls", "OfferedFunctions"]
+__all__ = ["Function", "FunctionCalls", "OfferedFunctions", "Otherwise"]
 
 _MOST_AT_ONCE = 64
 
 Function = Callable[..., Any]
+Otherwise = Callable[[Call], Awaitable[Any]]
 
 
 class OfferedFunctions:
@@ -29,14 +29,14 @@ class OfferedFunctions:
     Args:
         functions: plain or async, by name.
         allowed: the names that the other side may call; None: all.
-        otherwise: called with the name and the arguments of a function that is not there.
+        otherwise: answers the call of a function that is not there.
     """
 
     def __init__(
         self,
         functions: Mapping[str, Function],
         allowed: Collection[str] | None = None,
-        otherwise: Function | None = None,
+        otherwise: Otherwise | None = None,
     ) -> None:
         self._allowed = allowed
         self._otherwise = otherwise
@@ -66,7 +66,8 @@ class OfferedFunctions:
             return value
         self._running += 1
         try:
-            answer = self._find(call.name)(**from_values(call.args))
+            function = self._find(call.name)
+            answer = self._pass_on(call) if function is None else function(**from_values(call.args))
             if inspect.isawaitable(answer):
                 answer = await answer
             value.value.CopyFrom(to_scalar(answer))
@@ -78,14 +79,19 @@ class OfferedFunctions:
             self._running -= 1
         return value
 
-    def _find(self, name: str) -> Function:
+    def _pass_on(self, call: Call) -> Awaitable[Any]:
+        assert self._otherwise is not None  # noqa: S101 - else the function was not found
+        return self._otherwise(call)
+
+    def _find(self, name: str) -> Function | None:
+        """A function of this side; None if the call is passed on."""
         if name in self._refused:
             raise AccessDenied(f"{name!r} may not be called from there")
         function = self._functions.get(name)
         if function is None and self._otherwise is not None:
             if self._allowed is not None and name not in self._allowed:
                 raise AccessDenied(f"{name!r} may not be called from there")
-            return partial(self._otherwise, name)
+            return None
         if function is None:
             known = ", ".join(sorted(self._functions)) or "none"
             raise UnknownCall(f"no function {name!r} is offered; there are: {known}")

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 from grid.errors import InvalidArgument as InvalidSetting
-from grid.numbers import check_seconds
+from grid.numbers import FOREVER, check_seconds
 from machine.core.mutation import Source
 from machine.errors import InvalidArgument, MachineError
 from machine.rules.kinds import Kind
@@ -37,7 +37,9 @@ __all__ = [
     "origin_of",
     "raised",
     "schema_hash",
+    "seconds_of",
     "source_from",
+    "timeout_of",
 ]
 
 VERSION = 1
@@ -133,6 +135,16 @@ def microseconds(seconds: float) -> int:
     if check_seconds("interval", seconds) > _LONGEST_INTERVAL:
         raise InvalidSetting("interval", seconds, f"{_LONGEST_INTERVAL} seconds at most")
     return max(1, round(seconds * 1e6)) if seconds else 0
+
+
+def timeout_of(seconds: float) -> int:
+    """The time that is left for a call as messages have it, in microseconds; never 0."""
+    return max(1, round(min(seconds, FOREVER) * 1e6))
+
+
+def seconds_of(timeout: int) -> float | None:
+    """The seconds that are left for a call; None if the message does not say."""
+    return min(timeout / 1e6, FOREVER) if timeout else None
 
 
 def origin_of(source: Source) -> Origin:

@@ -20,7 +20,7 @@ from rpc.machine_pb2 import Fault, Mutation, Outcome, ToSource
 from rpc.machines.calls import PendingCalls
 from rpc.machines.connection import Connection
 from rpc.machines.errors import CallTimeout, NotConnected
-from rpc.machines.messages import KIND_NUMBERS, origin_of, raised
+from rpc.machines.messages import KIND_NUMBERS, origin_of, raised, timeout_of
 from rpc.machines.mirror import Mirror
 from rpc.machines.neighbour import Request, Response
 from rpc.machines.remote_machine import RemoteMachine
@@ -55,6 +55,7 @@ class MutationCalls:
         self._name = name
         self._mirror = mirror
         self._timeout = timeout
+        self._told = timeout_of(timeout)  # made once, for most calls have it
         self._on_waiting = on_waiting
         self._machine: RemoteMachine[Any] | None = None
         self._pending: PendingCalls[tuple[ToSource, tuple[str, ...]], PendingCall | Result]
@@ -109,6 +110,7 @@ class MutationCalls:
             number,
             self._pending.add(number, (message, states), call, epoch),
         )
+        mutation.timeout = self._told if timeout is None else timeout_of(seconds)
         self._timeouts.add(call)
         if connection is None:
             self._on_waiting()  # `resume` sends it
@@ -262,4 +264,7 @@ class MutationCalls:
             self._fail(number, error)
             return False
         mutation.welcome = 0
+        waiting = self._pending.get(number)
+        if isinstance(waiting, PendingCall):  # some of its time is over
+            mutation.timeout = timeout_of(waiting.remaining())
         return True

@@ -13,7 +13,7 @@ from rpc.machine_pb2 import Fault, Mutation, Outcome
 from rpc.machines.access import Access
 from rpc.machines.calls import KeptOutcomes
 from rpc.machines.errors import AccessDenied, ProtocolError, RemoteError
-from rpc.machines.messages import KINDS, fault_of, source_from
+from rpc.machines.messages import KINDS, fault_of, seconds_of, source_from
 from rpc.machines.neighbour import Request
 from rpc.machines.source import SourceMachine
 from rpc.machines.values import from_values
@@ -186,10 +186,11 @@ class Mutations:
             self._check_access(called)
         args = from_values(mutation.args) if mutation.HasField("args") else None
         origin = source_from(mutation) if mutation.HasField("origin") else None
+        timeout = None if self._source.relay is None else seconds_of(mutation.timeout)
         if mutation.HasField("error"):
             error = RemoteError(mutation.error.type, mutation.error.text)
-            return self._source.add_error(called, error, args, origin)
-        return self._source.mutate(kind, called, args, origin)
+            return self._source.add_error(called, error, args, origin, timeout)
+        return self._source.mutate(kind, called, args, origin, timeout)
 
     def _check_access(self, called: Sequence[str]) -> None:
         refused = self._access.refused(called)

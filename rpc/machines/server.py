@@ -235,14 +235,33 @@ class Server:
         except NotConnected as error:
             _refuse(request, str(error), "UNAVAILABLE")  # it comes again
         except MachineError as error:
-            self.mach.add_err_state("ErrOnClient", error)
+            self.mach.add_err_state("ErrOnClient", error.__cause__ or error)
             _refuse(request, str(error), _refusal_code(error))
         except GridError as error:
             _log.debug("a client of %r left before it was accepted: %s", self.name, error)
-        except USER_ERRORS as error:  # of the user's access rule, which is not async
+        except Exception as error:  # noqa: BLE001 - a fault here; the other clients are served on
             _log.exception("a client of %r could not be accepted", self.name)
             self.mach.add_err_state("ErrOnClient", error)
-            _refuse(request, f"the access rule of {self.name!r} failed", "INTERNAL")
+            _refuse(request, f"{self.name!r} could not accept a client", "INTERNAL")
+
+    def _access_of(self, visitor: Visitor) -> Access:
+        """The rights of a visitor, by the user's rule, which is not async.
+
+        Raises:
+            AccessDenied: nothing, or the rule failed; only the log tells how.
+            NotConnected: the rule raised it, for a visitor that shall come again.
+        """
+        try:
+            access = self._rule(visitor)
+        except (AccessDenied, NotConnected):
+            raise
+        except USER_ERRORS as error:
+            text = f"the access rule of {self.name!r} failed"
+            _log.exception("%s for mirror %r", text, visitor.mirror)
+            raise AccessDenied(text) from error
+        if access is None:
+            raise AccessDenied(f"mirror {visitor.mirror!r} has no access to {self.name!r}")
+        return access
 
     def _accept(self, request: Request[Any], source: SourceMachine, epoch: int) -> None:
         hello = request.message
@@ -256,9 +275,7 @@ class Server:
             raise NotConnected(f"{self.name!r} does not follow its own source now")
         if not hello.mirror:
             raise ProtocolError("a mirror needs an id")
-        access = self._rule(Visitor(hello.mirror, hello.token, request.metadata))
-        if access is None:
-            raise AccessDenied(f"mirror {hello.mirror!r} has no access to {self.name!r}")
+        access = self._access_of(Visitor(hello.mirror, hello.token, request.metadata))
         for name, states in (("allowed", hello.allowed), ("skipped", hello.skipped)):
             check_states(name, states, self.machine.names, self.machine.id, shown=access.read)
         projection_for(source, hello, access)  # a refusal is told before the stream is accepted

@@ -16,11 +16,13 @@ from machine.core.transition import Transition
 from machine.rules.kinds import Kind
 from machine.schema.schema import EXCEPTION, Schema
 from machine.waits.result import Result
-from rpc.machine_pb2 import ClockMsg, Step
+from rpc.machine_pb2 import Call, ClockMsg, Step
 from rpc.machines.clock import Clock
 from rpc.machines.feed import Projection
-from rpc.machines.messages import KIND_NUMBERS
+from rpc.machines.functions import Otherwise
+from rpc.machines.messages import KIND_NUMBERS, seconds_of
 from rpc.machines.remote_machine import RemoteMachine
+from rpc.machines.values import from_values
 
 __all__ = ["Served", "SourceMachine", "TracedStep"]
 
@@ -128,9 +130,9 @@ class SourceMachine:
         return clock
 
     @property
-    def otherwise(self) -> Callable[..., Any] | None:
-        """Calls a function of a relay's source by name; None if this is no relay."""
-        return None if self.relay is None else self.relay.get
+    def otherwise(self) -> Otherwise | None:
+        """Calls a function of a relay's source; None if this is no relay."""
+        return None if self.relay is None else self._call
 
     def visible(self) -> tuple[str, ...]:
         """The states that can be shown: a relay has some of its source's only, if it is told so."""
@@ -150,12 +152,17 @@ class SourceMachine:
         states: Sequence[str],
         args: Mapping[str, Any] | None,
         origin: Source | None,
+        timeout: float | None = None,
     ) -> Result | asyncio.Task[Result]:
-        """Mutate the machine; raises as its methods do. With a relay, its source is asked."""
+        """Mutate the machine; raises as its methods do.
+
+        With a relay, its source is asked, and has the `timeout` that is left for the one who asks;
+        None: he does not say, and the relay's own holds.
+        """
         machine = self.machine
         if isinstance(machine, RemoteMachine):
             act = {Kind.ADD: machine.add, Kind.REMOVE: machine.remove, Kind.SET: machine.set}[kind]
-            return self._ask(act(*states, args=args, source=origin))
+            return self._ask(act(*states, args=args, source=origin, timeout=timeout))
         if kind is Kind.ADD:
             return machine.add(*states, args=args, source=origin)
         if kind is Kind.REMOVE:
@@ -168,15 +175,23 @@ class SourceMachine:
         error: BaseException,
         args: Mapping[str, Any] | None,
         origin: Source | None,
+        timeout: float | None = None,
     ) -> Result | asyncio.Task[Result]:
-        """Make an error the machine's, and activate the states for its kind."""
+        """Make an error the machine's, and activate the states for its kind; as `mutate`."""
         machine = self.machine
         state = next((one for one in states if one != EXCEPTION), EXCEPTION)
         if isinstance(machine, RemoteMachine):
-            return self._ask(machine.add_err_state(state, error, args=args, source=origin))
+            return self._ask(
+                machine.add_err_state(state, error, args=args, source=origin, timeout=timeout)
+            )
         if state == EXCEPTION:
             return machine.add_err(error, args=args, source=origin)
         return machine.add_err_state(state, error, args=args, source=origin)
+
+    async def _call(self, call: Call) -> Any:
+        assert self.relay is not None  # noqa: S101 - only a relay is asked
+        timeout = seconds_of(call.timeout)
+        return await self.relay.get(call.name, timeout=timeout, **from_values(call.args))
 
     def _ask(self, call: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         # It outlives the mirror that asks: after a reconnect that gets the outcome of this call.

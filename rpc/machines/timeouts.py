@@ -51,6 +51,10 @@ class PendingCall:
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
 
+    def remaining(self) -> float:
+        """Seconds left; below 0 its time is over."""
+        return self.deadline - asyncio.get_running_loop().time()
+
     def hold_up(self) -> None:
         """Note that the current task has to wait before it can send the call."""
         self.sending = True

@@ -7,11 +7,13 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from grid.errors import RequestFailed
 from rpc.service_pb2 import Reply
 from rpc.services.calls import Outgoing
-from rpc.services.errors import CallTimedOut, MalformedResult, error_of
+from rpc.services.codes import code_of_grpc
+from rpc.services.errors import CallTimedOut, MalformedResult, ServiceError, error_of
 
-__all__ = ["ignored", "overdue", "payload_of"]
+__all__ = ["failure_of", "ignored", "overdue", "payload_of"]
 
 
 def payload_of(reply: Any, member: str) -> bytes:
@@ -22,6 +24,11 @@ def payload_of(reply: Any, member: str) -> bytes:
         raise error_of(reply.code, reply.text, reply.details, members=(member,))
     payload: bytes = reply.payload
     return payload
+
+
+def failure_of(error: RequestFailed, member: str) -> ServiceError:
+    """The error of a member that failed the request itself, such as for an answer too large."""
+    return error_of(code_of_grpc(error.code), error.text, members=(member,))
 
 
 def overdue(call: Outgoing, members: tuple[str, ...]) -> CallTimedOut:

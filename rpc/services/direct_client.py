@@ -27,8 +27,7 @@ from rpc.buses.topic_view import ShardsUnreachable
 from rpc.service_pb2 import Call, Reply
 from rpc.services.asking import Asked, Choice, Ranked
 from rpc.services.calls import Item, Outgoing
-from rpc.services.codes import code_of_grpc
-from rpc.services.direct_answers import ignored, overdue, payload_of
+from rpc.services.direct_answers import failure_of, ignored, overdue, payload_of
 from rpc.services.errors import (
     AllUnreachable,
     CallClosed,
@@ -118,9 +117,7 @@ class DirectCalls:
         except DeadlineExceeded as error:
             raise overdue(call, (member.server,)) from error
         except RequestFailed as error:
-            raise ServiceError(
-                code_of_grpc(error.code), error.text, members=(member.server,)
-            ) from error
+            raise failure_of(error, member.server) from error
         except (ClientClosed, BusClosed) as error:
             raise CallClosed(str(error)) from error
         finally:
@@ -255,6 +252,8 @@ class DirectCalls:
                 attempts = Attempts(self._service, call)
                 attempts.failed(member, outcome)
                 raise attempts.error()
+            if isinstance(outcome, RequestFailed):
+                raise failure_of(outcome, member.server)
             if isinstance(outcome, GridError):
                 raise OutcomeUnclear(str(outcome), members=(member.server,))
             payload = payload_of(outcome, member.server)
@@ -314,7 +313,7 @@ class DirectCalls:
         except RequestFailed as error:
             if isinstance(error.cause, UnknownMailbox):  # the topic is not served there now
                 raise error.cause from error
-            raise ServiceError(code_of_grpc(error.code), error.text, members=asked) from error
+            raise failure_of(error, member.server) from error
         except OutcomeUnknown as error:
             raise OutcomeUnclear(str(error), members=asked) from error
         except (ClientClosed, BusClosed) as error:

@@ -6,6 +6,7 @@
     ├── AllUnreachable          servers are registered, and none could be reached
     ├── CallTimedOut            no answer in time (also a TimeoutError)
     ├── OutcomeUnclear          the server was lost after it had the request
+    ├── ReplyTooLarge           the answer is over the limit (also a MessageTooLarge)
     ├── MalformedRequest        the server could not decode the request
     ├── MalformedResult         the answer is not of the method's type
     ├── Unimplemented           the server does not have the method
@@ -21,13 +22,14 @@ seen the request. `members` names the servers that were asked.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
 
-from grid.errors import GridError, InvalidArgument, RequestFailed, Retryable
+from grid.errors import GridError, InvalidArgument, MessageTooLarge, RequestFailed, Retryable
 from grid.errors.classification import text_of
 from rpc.service_pb2 import RichStatus
 from rpc.services.codes import ErrorCode, code_of_grpc
@@ -43,6 +45,7 @@ __all__ = [
     "NoServers",
     "NotRegistered",
     "OutcomeUnclear",
+    "ReplyTooLarge",
     "ServiceError",
     "StreamEnded",
     "SubscriptionLost",
@@ -53,6 +56,10 @@ __all__ = [
 
 
 _RICH = "grpc-status-details-bin"
+# The text of a `MessageTooLarge`. A size has fewer digits than a wrong server could send.
+_TOO_LARGE = re.compile(
+    r"grid: (message|metadata) too large: ([0-9]{1,20}) bytes, the limit is ([0-9]{1,20})"
+)
 # The numbers of gRPC's status codes, by their names: their order, from 1 on.
 _GRPC_NUMBERS = {
     name: number
@@ -182,6 +189,29 @@ class OutcomeUnclear(_Caused):
     _code = ErrorCode.UNAVAILABLE
 
 
+class ReplyTooLarge(ServiceError, MessageTooLarge):
+    """The answer is over the size limit of the server or the bus; the handler has run.
+
+    Its text is the same from each server: it is known by that and by its code.
+    """
+
+    def __init__(
+        self, size: int, limit: int, part: str = "message", *, members: Iterable[str] = ()
+    ) -> None:
+        MessageTooLarge.__init__(self, size, limit, part)
+        self.code = ErrorCode.RESOURCE_EXHAUSTED
+        self.text, self.details, self.members = str(self), (), tuple(members)
+
+    def attributes(self) -> dict[str, Any]:
+        """See `GridError.attributes`."""
+        return {
+            "size": self.size,
+            "limit": self.limit,
+            "part": self.part,
+            "members": self.members,
+        }
+
+
 class MalformedRequest(_Caused):
     """The server could not decode the request: client and server have different .proto files."""
 
@@ -243,6 +273,9 @@ def error_of(
     """The error that a server answered with."""
     known = ErrorCode.of(code)
     details = tuple(details)
+    if known is ErrorCode.RESOURCE_EXHAUSTED and (large := _TOO_LARGE.fullmatch(text)):
+        part, size, limit = large.groups()
+        return ReplyTooLarge(int(size), int(limit), part, members=members)
     if known in _BY_CODE and not details:
         return _BY_CODE[known](text, members=members)
     return ServiceError(known, text, details=details, members=members)

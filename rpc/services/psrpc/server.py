@@ -15,6 +15,7 @@ from grid.deadline import Deadline
 from grid.errors import GridError, MessageTooLarge
 from rpc.buses.bus import Bus, Channel, Overflow, Subscription
 from rpc.psrpc_pb2 import ClaimRequest, ClaimResponse, Request, Response, Stream
+from rpc.services.codes import ErrorCode
 from rpc.services.context import CallContext
 from rpc.services.error_log import ErrorLog
 from rpc.services.errors import AlreadyServed, NotRegistered, ServiceError
@@ -305,7 +306,10 @@ class _Served:
         try:
             await self._send(to, self._response(request, reply))
         except MessageTooLarge as error:
-            await self._send(to, self._response(request, self._serving.failed(context, error)))
+            refused = ServiceError(ErrorCode.RESOURCE_EXHAUSTED, str(error))
+            refused.__cause__ = error
+            self._serving.failed(context, error)  # the log has it; the code is that of all buses
+            await self._send(to, self._response(request, refused))
 
     def _response(self, request: str, reply: bytes | ServiceError) -> Response:
         response = Response(request_id=request, server_id=self._serving._id, sent_at=nanoseconds())

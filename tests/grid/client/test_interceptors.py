@@ -11,7 +11,6 @@ from grid.errors import (
     ClientClosed,
     DeadlineExceeded,
     Filtered,
-    GridError,
     IncompleteBroadcast,
     InvalidArgument,
     MessageTooLarge,
@@ -195,8 +194,11 @@ async def test_the_callers_time_is_for_all_of_it(peer: EchoGrid, way: str) -> No
             await asyncio.sleep(30)
         return await proceed(call)
 
-    with pytest.raises(GridError):  # whatever has no time left
-        await asyncio.wait_for(peer.client(late).request("echo", EchoMsg(), timeout=0.2), 5)
+    client = peer.client(late)
+    for name in ("echo", "nobody"):
+        for call in (client.request, client.tell, client.stream):
+            with pytest.raises(DeadlineExceeded, match=r"to '\w+': no answer within 0.2 s"):
+                await asyncio.wait_for(call(name, EchoMsg(), timeout=0.2), 5)
 
     seen: list[type[BaseException]] = []
 

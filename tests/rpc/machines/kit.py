@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from google.protobuf.message import Message
 from grid.client.client import Client as GridClient
 from grid.errors import OutcomeUnknown
 from grid.stream import Stream
-from rpc.machine_pb2 import ToMirror
+from rpc.machine_pb2 import Mutation, ToMirror, ToSource
 
 __all__ = ["SCHEMA", "Spoiled", "SpoilingClient", "answer"]
 
@@ -40,6 +41,7 @@ class Spoiled:
 
     async def send(self, message: Message) -> None:
         """See `grid.Stream`."""
+        self._note(message)
         if self._spoiler.cut_after_sending:
             await self._stream.send(message)
             await self._cut()
@@ -47,7 +49,10 @@ class Spoiled:
 
     def send_nowait(self, message: Message) -> bool:
         """See `grid.Stream`."""
-        return not self._spoiler.cut_after_sending and self._stream.send_nowait(message)
+        if self._spoiler.cut_after_sending or not self._stream.send_nowait(message):
+            return False
+        self._note(message)
+        return True
 
     def hand_to(self, take: Any) -> None:
         """Leave all to `receive`, as a stream may."""
@@ -62,6 +67,7 @@ class Spoiled:
         """See `grid.Stream`."""
         while not self._ready:
             message = await self._stream.receive()
+            await self._spoiler.open.wait()
             if not isinstance(message, ToMirror):
                 return message
             self._ready += self._spoiler.fault(message)
@@ -70,6 +76,12 @@ class Spoiled:
     async def close(self, reason: Any = None) -> None:
         """See `grid.Stream`."""
         await self._stream.close(reason)
+
+    def _note(self, message: Message) -> None:
+        if isinstance(message, ToSource) and message.HasField("mutation"):
+            sent = Mutation()
+            sent.CopyFrom(message.mutation)
+            self._spoiler.mutations.append(sent)
 
     async def _cut(self) -> None:
         self._spoiler.cut_after_sending -= 1
@@ -85,6 +97,8 @@ class SpoilingClient:
         made: how often each was made.
         cut_after_sending: how many of the next messages are followed by a cut.
         deaf: nothing arrives.
+        open: while it is cleared, what comes waits.
+        mutations: those that were sent, as they were then.
     """
 
     def __init__(self, client: GridClient, seed: int = 1) -> None:
@@ -92,6 +106,9 @@ class SpoilingClient:
         self.made: Counter[str] = Counter()
         self.cut_after_sending = 0
         self.deaf = False
+        self.open = asyncio.Event()
+        self.open.set()
+        self.mutations: list[Mutation] = []
         self._client = client
         self._random = random.Random(seed)
         self._held: list[ToMirror] = []

@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 
 import grid
-from grid.errors import RequestFailed
 from machine import Machine
 from rpc.machines.access import Access, Visitor
 from rpc.machines.backoff import RetryPolicy
 from rpc.machines.client import Client
-from rpc.machines.errors import RemoteError
+from rpc.machines.errors import AccessDenied, RemoteError
 from rpc.machines.payloads import Payload
 from rpc.machines.server import Server
 from tests.rpc.machines.kit import SCHEMA
@@ -69,7 +68,7 @@ async def test_an_access_rule_that_exits_refuses_its_visitor_alone(
     machine: Machine[Any] = Machine(SCHEMA, id="lights")
     async with Server(machine, grid_server, access=rule):
         refused = Client[Any](grid_client, "lights", mirror="wrong", retry=AT_ONCE)
-        with pytest.raises(RequestFailed, match="the access rule of 'lights' failed"):
+        with pytest.raises(AccessDenied, match="the access rule of 'lights' failed"):
             await refused.start()
         async with Client[Any](grid_client, "lights", retry=AT_ONCE) as client:
             assert (await client.machine.add("A")).executed

@@ -15,7 +15,14 @@ from grid.testing import wait_until
 from machine import Machine, UnknownState
 from rpc.machines.access import Access
 from rpc.machines.client import Client
-from rpc.machines.errors import AccessDenied, NotConnected, RemoteError, SourceGone, SourceRestarted
+from rpc.machines.errors import (
+    AccessDenied,
+    CallTimeout,
+    NotConnected,
+    RemoteError,
+    SourceGone,
+    SourceRestarted,
+)
 from rpc.machines.server import Server
 from tests.rpc.machines.kit import SCHEMA, SpoilingClient
 
@@ -161,3 +168,70 @@ async def test_a_relay_shows_and_allows_a_part(grid_server: Peer, grid_client: G
         with pytest.raises(AccessDenied):
             await leaf.add("B")
         assert machine.runs == 0
+
+
+@asynccontextmanager
+async def held_up(
+    peer: Peer, client: GridClient, timeout: float, **options: Any
+) -> AsyncIterator[tuple[SpoilingClient, Client[Any], Client[Any]]]:
+    """A relay with a `timeout` whose source does not answer until `open` is set, and its leaf."""
+    holding: Any = SpoilingClient(client)
+    async with (
+        Server(source(), peer, **FAST, **options),
+        Client[Any](holding, "lights", timeout=timeout) as upper,
+        Server(upper.machine, peer, name="relay", **FAST),
+        Client[Any](client, "relay") as leaf,
+    ):
+        holding.open.clear()
+        yield holding, upper, leaf
+        holding.open.set()
+
+
+def _passed_on() -> list[str]:
+    names = [task.get_name() for task in asyncio.all_tasks()]
+    return [name for name in names if name.startswith("relayed to")]
+
+
+async def test_a_relay_waits_no_longer_than_its_caller(
+    grid_server: Peer, grid_client: GridClient
+) -> None:
+    async with held_up(grid_server, grid_client, 600.0) as (_, _, leaf):
+        with pytest.raises(CallTimeout):
+            await leaf.machine.add("B", timeout=0.3)
+        with pytest.raises(CallTimeout):
+            await leaf.machine.add_err(KeyError("from afar"), timeout=0.3)
+        await wait_until(lambda: not _passed_on(), "the relay waits no more", timeout=20)
+
+
+async def test_a_relay_waits_as_long_as_its_caller(
+    grid_server: Peer, grid_client: GridClient
+) -> None:
+    getters = {"double": lambda number: 2 * number}
+    async with held_up(grid_server, grid_client, 0.3, getters=getters) as (holding, upper, leaf):
+        changing = asyncio.create_task(leaf.machine.add("B", timeout=60))
+        asking = asyncio.create_task(leaf.machine.get("double", number=21, timeout=60))
+        await wait_until(lambda: bool(_passed_on()), "the mutation is passed on", timeout=20)
+        with pytest.raises(CallTimeout):  # the relay's own time, begun later, is over
+            await upper.machine.add("D")
+        assert not changing.done()
+        assert not asking.done()
+        holding.open.set()
+        assert (await changing).executed
+        assert await asking == 42
+
+
+async def test_a_call_that_is_sent_again_has_the_time_that_is_left(
+    grid_server: Peer, grid_client: GridClient
+) -> None:
+    spoiling: Any = SpoilingClient(grid_client)
+    async with (
+        Server(source(), grid_server, **FAST),
+        Client[Any](spoiling, "lights", timeout=60) as client,
+    ):
+        spoiling.cut_after_sending = 1
+        assert (await client.machine.add("B", timeout=30)).executed
+        assert (await client.machine.add("B")).executed
+        first, again, another = [one.timeout for one in spoiling.mutations]
+        assert first == 30_000_000
+        assert 0 < again < first
+        assert another == 60_000_000

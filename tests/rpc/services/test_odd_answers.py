@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import pytest
 
 from grid.errors import InvalidArgument, MessageTooLarge
+from rpc.buses import Channel
 from rpc.buses.nats import NatsBus
-from rpc.services import CallContext, ServiceError, ServiceStream
+from rpc.buses.redis import RedisBus
+from rpc.services import (
+    CallContext,
+    ErrorCode,
+    LocalBus,
+    ReplyTooLarge,
+    ServiceError,
+    ServiceStream,
+)
 from tests.rpc.brokers import Broker
 from tests.rpc.services.greeting_grid import GreeterClient, GreeterServer
 from tests.rpc.services.greeting_pb2 import Hello
@@ -90,26 +102,31 @@ async def test_a_message_of_a_stream_that_is_too_large_is_refused_alone(the_hall
         assert answer.text == "HI"
 
 
-async def test_what_nats_does_not_take_is_refused_and_said(nats_server: Broker) -> None:
-    class Talkative(Greeter):
-        async def greet(self, request: Hello, context: CallContext) -> Hello:
-            return Hello(text=HUGE)
+class Talkative(Greeter):
+    async def greet(self, request: Hello, context: CallContext) -> Hello:
+        return Hello(text=HUGE)
 
-        async def all(self, request: Hello, context: CallContext) -> Hello:
-            raise ValueError(HUGE)
+    async def all(self, request: Hello, context: CallContext) -> Hello:
+        raise ValueError(HUGE)
 
-        async def talk(self, stream: ServiceStream[Hello, Hello], context: CallContext) -> None:
-            with pytest.raises(MessageTooLarge):
-                await stream.send(Hello(text=HUGE))
-            await stream.send(Hello(text="small"))
-            raise ValueError(HUGE)
+    async def talk(self, stream: ServiceStream[Hello, Hello], context: CallContext) -> None:
+        with pytest.raises(MessageTooLarge):
+            await stream.send(Hello(text=HUGE))
+        await stream.send(Hello(text="small"))
+        raise ValueError(HUGE)
 
-    bus = NatsBus(nats_server.url)
+
+@pytest.mark.parametrize("kind", ["nats", "redis"])
+async def test_what_a_broker_does_not_take_is_refused_and_said(
+    request: pytest.FixtureRequest, kind: str
+) -> None:
+    url = request.getfixturevalue(f"{kind}_server").url
+    bus: Any = NatsBus(url) if kind == "nats" else RedisBus(url, max_message_bytes=1 << 20)
     async with GreeterServer(Talkative("a"), bus), GreeterClient(bus, timeout=SOON) as client:
-        with pytest.raises(ServiceError, match=r"message too large: .* the limit is 1048576"):
+        with pytest.raises(ReplyTooLarge, match=r"message too large: .* the limit is 1048576"):
             await client.greet(Hello())
-        (outcome,) = await client.all(Hello(), timeout=1.0)
-        with pytest.raises(ServiceError, match="message too large"):
+        (outcome,) = await client.all(Hello(), timeout=3.0)
+        with pytest.raises(ReplyTooLarge):
             outcome.result()
         with pytest.raises(MessageTooLarge):
             await client.greet(Hello(text=HUGE))
@@ -120,6 +137,56 @@ async def test_what_nats_does_not_take_is_refused_and_said(nats_server: Broker) 
             with pytest.raises(ServiceError, match="message too large"):
                 await stream.receive()
     await bus.close()
+
+
+async def test_an_answer_that_redis_does_not_take_harms_no_other_call(redis_server: Broker) -> None:
+    class Growing(Greeter):
+        async def greet(self, request: Hello, context: CallContext) -> Hello:
+            return Hello(text=request.text * int(context.metadata.get("times", "1")))
+
+    larger = {"times": str(33 << 20)}  # than what may wait for a subscriber, by Redis's default
+    bus, other = RedisBus(redis_server.url), RedisBus(redis_server.url)
+    async with GreeterServer(Growing("a"), other), GreeterClient(bus, timeout=SOON) as client:
+        with pytest.raises(MessageTooLarge) as caught:
+            await client.greet(Hello(text="x"), metadata=larger)
+        assert isinstance(caught.value, ServiceError)
+        assert caught.value.code is ErrorCode.RESOURCE_EXHAUSTED
+        assert caught.value.limit == 8 << 20
+        assert (await client.greet(Hello(text="hi"))).text == "hi"
+        with pytest.raises(MessageTooLarge):
+            await client.greet(Hello(text="x" * (33 << 20)))
+        with pytest.raises(MessageTooLarge):
+            await other.publish(Channel("news"), bytes(33 << 20))
+        assert (await client.greet(Hello(text="hi"))).text == "hi"
+    await bus.close()
+    await other.close()
+
+
+async def test_an_answer_over_the_limit_of_a_peer_is_said_so() -> None:
+    class Long(Greeter):
+        async def greet(self, request: Hello, context: CallContext) -> Hello:
+            return Hello(text=HUGE)
+
+        all = pick = greet
+
+    bus = LocalBus(max_message_bytes=1 << 20)
+    async with GreeterServer(Long("a"), bus), GreeterClient(bus, timeout=SOON) as client:
+        for call in (client.greet, client.pick):
+            with pytest.raises(ReplyTooLarge) as caught:
+                await call(Hello())
+            again = copy.copy(caught.value)
+            assert (str(again), again.members) == (str(caught.value), caught.value.members)
+            assert again.limit == 1 << 20
+        (outcome,) = await client.all(Hello())
+        with pytest.raises(ReplyTooLarge):
+            outcome.result()
+    await bus.close()
+
+
+@pytest.mark.parametrize("bytes_", [0, -1, True, 1.5, "8mb"])
+async def test_a_limit_of_redis_is_a_number_of_bytes(bytes_: Any) -> None:
+    with pytest.raises(InvalidArgument, match="max_message_bytes"):
+        RedisBus(max_message_bytes=bytes_)
 
 
 def test_the_text_of_an_error_is_a_text() -> None:
