@@ -218,7 +218,8 @@ class UnaryTransport:
             try:
                 return await connection.process(delivery, deadline.remaining())
             except grpc.aio.AioRpcError as error:
-                raise _failure(error, target, connection, delivery, deadline) from None
+                failure = _failure(error, target, connection, delivery, deadline)
+                raise failure from failure.__cause__
 
         return await self._use(address, secure, process, OutcomeUnknown)
 
@@ -239,7 +240,8 @@ class UnaryTransport:
                 if error.code() is _UNAVAILABLE:
                     raise await self._unreachable(target, error, deadline) from None
                 asked = Delivery(receiver="health")
-                raise _failure(error, target, connection, asked, deadline) from None
+                failure = _failure(error, target, connection, asked, deadline)
+                raise failure from failure.__cause__
             return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
         return await self._use(address, secure, check, lambda _: ClientClosed())
