@@ -88,7 +88,9 @@ class IncomingCall:
     None at once, and of a stream when its owner has accepted it. An interceptor
     refuses by raising: a `GridError` reaches the sender as itself, for example
     `RequestFailed("no token", "UNAUTHENTICATED")`, another exception as
-    `RequestFailed`. It is cancelled when the caller no longer waits.
+    `RequestFailed`. So does an error that would let the sender send again, such as
+    `ReceiverBusy`, once the owner has had the message. It is cancelled when the
+    caller no longer waits.
 
     Attributes:
         name: the mailbox's name.

@@ -72,7 +72,7 @@ class Stream:
         except GridError as error:
             if not self._accepted:
                 raise
-            raise mark_of_request(copy.copy(error)) from error
+            raise mark_of_request(copy.copy(error)) from error.__cause__
 
     def send_nowait(self, message: Message) -> bool:
         """Send a message if it need not wait; False, and nothing is sent, if `send` would wait.
@@ -89,7 +89,7 @@ class Stream:
         except GridError as error:
             if not self._accepted:
                 raise
-            raise mark_of_request(copy.copy(error)) from error
+            raise mark_of_request(copy.copy(error)) from error.__cause__
 
     def hand_to(self, take: Callable[[Message], bool]) -> None:
         """Call a function with each message that comes while a task waits in `receive`.
@@ -146,7 +146,7 @@ class Stream:
             if not self._accepted:
                 raise
             # A copy: inside of a process both sides may have the same one.
-            raise mark_of_request(copy.copy(error)) from error
+            raise mark_of_request(copy.copy(error)) from error.__cause__
         raise StopAsyncIteration
 
     async def items(self, of: type[M]) -> AsyncIterator[M]:

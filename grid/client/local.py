@@ -95,8 +95,9 @@ class LocalCalls:
 
     def _expire(self) -> None:
         self._timer, self._timer_at = None, math.inf
-        for number in self._deadlines.due(now()):
-            self.table[number][0].expire()
+        overdue = [self.table[number][0] for number in self._deadlines.due(now())]
+        for answer in overdue:  # of which one may answer others
+            answer.expire()
         at = self._deadlines.next()
         if at < math.inf:
             self._schedule(at)

@@ -32,11 +32,11 @@ from grid.errors import (
     BreakerOpen,
     EtcdUnavailable,
     GridError,
-    NotDelivered,
     OutcomeUnknown,
     PeerBusy,
     PeerNotServing,
     ReceiverBusy,
+    Retryable,
     UnknownMailbox,
     UnregisteredMailbox,
 )
@@ -161,7 +161,7 @@ async def resend(
 
     try:
         return await retrying(attempts.once)
-    except NotDelivered as error:
+    except Retryable as error:  # of etcd, too: the name could not be looked up again
         last = error if explain is None else await explain(error)
         if attempts.unknown:
             raise OutcomeUnknown(f"an attempt may have arrived; the last: {last}") from last

@@ -181,13 +181,12 @@ class Router:
 
         async def once() -> None:
             owner = await self._owner(outgoing.receiver, deadline)
+            addressed = outgoing._replace(epoch=owner.epoch)
             here = local_dispatcher(owner.address)
             if here is None:
-                to = self.destination(owner)
-                await self._transport.tell(to, outgoing._replace(epoch=owner.epoch), deadline)
+                await self._transport.tell(self.destination(owner), addressed, deadline)
             else:
-                sent = _own(outgoing._replace(epoch=owner.epoch))
-                here.accept(*sent, Unanswerable(deadline.at))
+                here.accept(*_own(addressed), Unanswerable(deadline.at))
                 await asyncio.sleep(0)
 
         await self._resending(once, outgoing.receiver, deadline)
@@ -280,6 +279,7 @@ class Router:
             await within(deadline, f"a stream to {name!r}", end.opened)
         except BaseException:
             answer.cancel()
+            end.close(None)  # the owner may have accepted it in the same moment
             raise
         return end
 

@@ -19,7 +19,14 @@ from typing import Protocol
 
 from grid.codec import Codec
 from grid.deadline import Deadline
-from grid.errors import GridError, OutcomeUnknown, PeerNotServing, StaleEpoch, UnknownMailbox
+from grid.errors import (
+    GridError,
+    OutcomeUnknown,
+    PeerNotServing,
+    ReceiverBusy,
+    StaleEpoch,
+    UnknownMailbox,
+)
 from grid.mailbox.interception import IncomingInterception
 from grid.mailbox.mailbox import Mailbox
 from grid.transport.answer import Answer, FutureAnswer, Reply
@@ -62,10 +69,15 @@ def local_dispatcher(address: str) -> Dispatcher | None:
 
 
 class _Opening:
-    """A name that is being claimed here, by one mailbox or several, and what came for it."""
+    """A name that is being claimed here, by one mailbox or several, and what came for it.
+
+    As many deliveries wait as the largest of these mailboxes holds: a claim may take as long as
+    etcd is away, and senders go on meanwhile.
+    """
 
     def __init__(self) -> None:
         self.claims = 0
+        self.size = 0
         self.deliveries: list[tuple[int, str, bytes, Mapping[str, str] | None, Answer]] = []
 
 
@@ -110,11 +122,13 @@ class Dispatcher:
         """Let a mailbox in that gets its name, and its epoch, inside the block.
 
         The name is in etcd before the claimant hears of it, so that a fast sender can be here
-        first. Deliveries that come meanwhile wait; they are refused if the name was not got.
+        first. Deliveries that come meanwhile wait, as many as the mailbox holds; they are refused
+        if the name was not got.
         """
         key = mailbox.key
         opening = self._openings.setdefault(key, _Opening())
         opening.claims += 1
+        opening.size = max(opening.size, mailbox.size)
         try:
             yield
         finally:
@@ -171,6 +185,8 @@ class Dispatcher:
             opening = self._openings.get(receiver)
             if opening is None:
                 answer.reject(error)
+            elif len(opening.deliveries) >= opening.size:
+                answer.reject(ReceiverBusy(receiver.rpartition(".")[2], opening.size))
             else:
                 opening.deliveries.append((epoch, type_name, data, metadata, answer))
         except GridError as error:

@@ -31,7 +31,9 @@ from grid.errors import (
     MailboxClosed,
     RequestDropped,
     RequestFailed,
+    Retryable,
 )
+from grid.errors.classification import from_actor
 from grid.interceptors import CallKind, IncomingCall, Interception
 from grid.mailbox.mailbox import Mailbox
 from grid.plain import is_message
@@ -96,6 +98,7 @@ class _Passage:
         self._answer = answer
         self._find = find
         self._held = True
+        self._acted_upon = 0  # deliveries of which the owner may have done something
         interception._held[mailbox.key] += 1
         at = answer.at
         deadline = None if at == math.inf else Deadline(at, at - now())
@@ -135,8 +138,12 @@ class _Passage:
         if self._kind == "stream":
             answer = _StreamInMailbox(future, self._answer)
         self._put(mailbox, call, answer)
+        self._acted_upon += 1
         try:
             name, data = await future
+        except Retryable:  # the grid's word, as whatever an owner says is a `RequestFailed`
+            self._acted_upon -= 1
+            raise
         finally:
             answer.cancel()
         return mailbox._codec.decode(name, data) if name else None
@@ -183,6 +190,10 @@ class _Passage:
             self._answer.reject(error)
 
     def _refusal(self, error: BaseException) -> GridError:
+        if isinstance(error, Retryable) and self._acted_upon:
+            # Not as it is: its sender would take it for one that was not delivered, and send again
+            # what the owner has done. So it is with an error of a request to another mailbox.
+            return from_actor(error)
         if isinstance(error, GridError):
             return error
         _log.warning("a message to %r was refused", self._mailbox.name, exc_info=error)

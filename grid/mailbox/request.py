@@ -103,8 +103,9 @@ class Request(Generic[M]):
     def served_by(self, owner: Abandonable) -> None:
         """Tell an object, by `abandoned()`, if the caller leaves before there is an answer.
 
-        It is told at once if the caller has left, otherwise in the mailbox's loop. For code that
-        serves many requests and cannot have a task for each; see `until_cancelled`.
+        It is told at once if the caller has left, otherwise in the mailbox's loop, where an error
+        that it raises is logged. For code that serves many requests and cannot have a task for
+        each; see `until_cancelled`.
         """
         answer = self._answer
         answer.owner = owner

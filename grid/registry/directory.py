@@ -42,7 +42,8 @@ class Directory:
         etcd: where the names are.
         find: the registration of a full name, as the view has it.
         has: True if a registration leads to an address, as the view has it.
-        on_left: called with each registration whose name is gone, or has another owner.
+        on_left: called with each registration whose name is gone, or has another owner. An
+            error that it raises is logged: neither the watch nor a read ends by it.
     """
 
     def __init__(self, etcd: EtcdClient, namespace: str, kind: Kind) -> None:
@@ -158,7 +159,10 @@ class Directory:
 
     def _has_left(self, left: Registration) -> None:
         self._tell_departures(left)
-        self.on_left(left)
+        try:
+            self.on_left(left)
+        except Exception as error:  # noqa: BLE001 - all requests need the view that calls it
+            _log.error("the loss of %s could not be handed on", left.key, exc_info=error)
 
     def _tell_departures(self, of: Registration) -> None:
         for departure in self._departures.get(of.key, ()):
@@ -196,6 +200,8 @@ class Directory:
                         rest = _FIRST_REST
             except EtcdError as error:
                 _log.warning("going on with the last view: %s", error)
+            except Exception as error:  # noqa: BLE001 - a view that stands still misleads for good
+                _log.error("the names are read again after a defect", exc_info=error)
             # A refusal comes at once, and again; it shall not be asked for all the time.
             await asyncio.sleep(rest)
             rest = min(2 * rest, _LONGEST_REST)

@@ -16,6 +16,7 @@ import heapq
 import json
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 from grid.errors import InvalidArgument
 from grid.etcd import KeyValue
@@ -131,8 +132,8 @@ def decode_reminder(stored: KeyValue) -> Reminder | None:
             actor=check_name(parts[2]),
             name=check_name(parts[3]),
             type=str(value["type"]),
-            due=float(value["due"]),
-            every=float(value["every"]),
+            due=_finite(value["due"]),
+            every=check_seconds("every", _finite(value["every"])),
             message=str(value["message"]),
             payload=base64.b64decode(value["payload"]),
             data=base64.b64decode(value.get("data", "")),
@@ -145,10 +146,19 @@ def decode_reminder(stored: KeyValue) -> Reminder | None:
         TypeError,
         AttributeError,
         RecursionError,
+        OverflowError,
         binascii.Error,
         InvalidArgument,
     ):
         return None
+
+
+def _finite(number: Any) -> float:
+    # JSON of Python has infinities, and integers that no float holds.
+    seconds = float(number)
+    if not math.isfinite(seconds):
+        raise ValueError(number)
+    return seconds
 
 
 class Schedule:

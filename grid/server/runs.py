@@ -160,12 +160,15 @@ class ActorRuns:
         refusing = None
         if self._mailbox is not None and self._restarts.policy.requests == "fail":
             refusing = asyncio.create_task(self._refuse(self._mailbox))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(pause):
-                await self._context._stopping.wait()
-        if refusing is not None:
-            refusing.cancel()
-            await asyncio.wait([refusing])
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._context._stopping.wait()
+        finally:
+            if refusing is not None:
+                refusing.cancel()
+                # Its error is that of a mailbox that lost its name, of which the actor hears, too.
+                await asyncio.gather(refusing, return_exceptions=True)
         return self._context._stopping.is_set()
 
     async def _refuse(self, mailbox: Mailbox) -> None:

@@ -10,10 +10,12 @@ future of this process, or into a session.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+from grid.aio import USER_ERRORS
 from grid.errors import GridError, RequestFailed
 from grid.errors.classification import from_actor
 from grid.transport._warnings import warnings
@@ -29,6 +31,8 @@ __all__ = [
     "all_done",
     "until_done",
 ]
+
+_log = logging.getLogger("grid.transport")
 
 GO_BYTES = 4 * 1024 * 1024  # of an envelope
 _ENVELOPE = 16  # bytes that it adds to its type name and its data
@@ -102,7 +106,7 @@ class Answer:
             self.cancelled = True
             self._finish()
             if self.owner is not None:
-                self.owner.abandoned()
+                self._tell_owner(self.owner)
 
     def accept(self, stream: Any) -> bool:
         """Open the stream that was asked for; False if the caller has left."""
@@ -128,6 +132,12 @@ class Answer:
             self._holder.discard(self)
         if self._watchers is not None:
             self._tell_watchers()
+
+    def _tell_owner(self, owner: Abandonable) -> None:
+        try:
+            owner.abandoned()
+        except USER_ERRORS as error:  # its session is that of other callers, too
+            _log.error("the owner of a request that was abandoned failed", exc_info=error)
 
     def _tell_watchers(self) -> None:
         watchers, self._watchers = self._watchers or (), None

@@ -123,6 +123,7 @@ class _Address:
         under_way: the calls that use it.
         used_at: when the last call ended, on the clock of `deadline.now`.
         connecting: the limits of those that wait for a connection.
+        moved: True once a name that it had is elsewhere.
         dropped: True once a new one has taken its place; its last call closes it.
         closed: True once its channels are closed.
     """
@@ -139,6 +140,7 @@ class _Address:
         self.under_way = 0
         self.used_at = now()
         self.connecting: set[asyncio.Timeout] = set()
+        self.moved = False
         self.dropped = False
         self.closed = False
         self.connections = [_Connection(address, options, credentials) for _ in range(connections)]
@@ -218,7 +220,8 @@ class UnaryTransport:
             try:
                 return await connection.process(delivery, deadline.remaining())
             except grpc.aio.AioRpcError as error:
-                raise _failure(error, target, connection, delivery, deadline) from None
+                failure = _failure(error, target, connection, delivery, deadline)
+                raise failure from failure.__cause__
 
         return await self._use(address, secure, process, OutcomeUnknown)
 
@@ -239,7 +242,8 @@ class UnaryTransport:
                 if error.code() is _UNAVAILABLE:
                     raise await self._unreachable(target, error, deadline) from None
                 asked = Delivery(receiver="health")
-                raise _failure(error, target, connection, asked, deadline) from None
+                failure = _failure(error, target, connection, asked, deadline)
+                raise failure from failure.__cause__
             return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
         return await self._use(address, secure, check, lambda _: ClientClosed())
@@ -249,6 +253,7 @@ class UnaryTransport:
         target = self._addresses.get(address)
         if target is not None and target.connecting:
             self._forget(target)
+            target.moved = True
             for limit in target.connecting:
                 reschedule(limit, asyncio.get_running_loop().time())
 
@@ -307,7 +312,7 @@ class UnaryTransport:
                 # the peer may be back by now.
                 await connection.check(deadline.remaining())
         except TimeoutError:
-            if not deadline.passed:
+            if target.moved:  # not by the clock: a loop's timer may be early
                 raise PeerUnreachable(target.address, _MOVED) from None
             raise request_overdue(delivery.receiver, target.address, deadline.timeout) from None
         except grpc.aio.AioRpcError as error:

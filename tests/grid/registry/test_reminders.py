@@ -42,6 +42,23 @@ def test_what_is_no_reminder_is_none(value: bytes) -> None:
     assert decode_reminder(KeyValue("ns.reminder.a", encode_reminder(reminder()), 1, 1, 0)) is None
 
 
+@pytest.mark.parametrize(
+    ("due", "every"),
+    [
+        ("1" + 400 * "0", "0"),
+        ("-Infinity", "5"),
+        ("NaN", "5"),
+        ("5", "1" + 400 * "0"),
+        ("5", "NaN"),
+        ("5", "Infinity"),
+        ("5", "-1"),
+    ],
+)
+def test_times_that_cannot_be_are_no_reminder(due: str, every: str) -> None:
+    value = f'{{"type":"a","due":{due},"every":{every},"message":"m","payload":""}}'
+    assert decode_reminder(KeyValue("ns.reminder.a.b", value.encode(), 1, 1, 0)) is None
+
+
 @given(st.floats(1, 1e5), st.floats(0, 1e7))
 def test_of_missed_times_one_is_made_up_for(every: float, late: float) -> None:
     following = reminder(due=1000.0, every=every).after(1000.0 + late)

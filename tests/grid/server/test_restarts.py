@@ -1,13 +1,20 @@
 """Actors that ended are started again by their policy, under the name that they kept."""
 
 import asyncio
+import gc
 import logging
 
 import pytest
 from google.protobuf.wrappers_pb2 import Int64Value
 
 import grid
-from grid.errors import InvalidArgument, RequestDropped, RequestFailed, UnregisteredMailbox
+from grid.errors import (
+    InvalidArgument,
+    LeaseLost,
+    RequestDropped,
+    RequestFailed,
+    UnregisteredMailbox,
+)
 from grid.server.restarts import Restarts
 from grid.testing import wait_until
 from grid.wire_pb2 import EchoMsg
@@ -130,6 +137,34 @@ async def test_requests_fail_meanwhile_if_that_is_chosen(
         await ask(grid_client)
     assert failed.value.code == "UNAVAILABLE"
     await grid_client.stop_actor("f")
+
+
+@pytest.mark.parametrize("ends_by", ["a lost name", "a cancellation"])
+async def test_what_refuses_requests_meanwhile_ends_with_the_actor(
+    grid_server: grid.Server, grid_client: grid.Client, ends_by: str
+) -> None:
+    policy = grid.Restart(pause=600.0, longest_pause=600.0, requests="fail")
+    grid_server.actor("f", mailbox=8, restart=policy)(Fragile)
+    await grid_client.start_actor("f")
+    with pytest.raises(RequestDropped):
+        await grid_client.request("f", EchoMsg())
+    with pytest.raises(RequestFailed, match="is being restarted"):
+        await ask(grid_client)
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    assert grid_server._lifecycle is not None
+    [actor] = grid_server._lifecycle.runner._actors.values()
+    if ends_by == "a lost name":
+        for mailbox in actor.mailboxes:
+            mailbox._lose(LeaseLost())
+        actor.lose(LeaseLost())
+    else:
+        actor.acting.cancel()
+    await asyncio.wait([actor.acting])
+    assert not [one for one in asyncio.all_tasks() if "ActorRuns._refuse" in repr(one)]
+    await asyncio.wait([actor.life])
+    gc.collect()  # by which asyncio tells of errors that nothing took
+    assert not told
 
 
 async def test_other_mailboxes_close_between_two_runs(

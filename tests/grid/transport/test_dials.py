@@ -126,3 +126,18 @@ def _channels(way: Transport) -> set[object]:
 def _lost(way: Transport) -> bool:
     unary = all(target.lost for target in way._unary._addresses.values())
     return unary and not any(pool.links for pool in way.pools)
+
+
+def test_a_wait_that_a_loops_timer_ends_early_has_not_moved() -> None:
+    # Timers of uvloop have steps of a millisecond, and so end before a time between two.
+    uvloop = pytest.importorskip("uvloop")
+
+    async def ask_in_vain() -> list[str]:
+        async with black_hole() as address, transport() as way:
+            times = [0.02 + turn * 0.00037 for turn in range(40)]
+            asking = [ask(way, address, False, timeout) for timeout in times]
+            ends = await asyncio.gather(*asking, return_exceptions=True)
+            return [type(one).__name__ for one in ends]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(ask_in_vain()) == ["DeadlineExceeded"] * 40
