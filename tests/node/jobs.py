@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import multiprocessing
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -153,12 +155,50 @@ def rough(order: dict[str, Any]) -> Any:
             return subprocess.run(["cat"], capture_output=True, check=True).stdout
         case "start":
             return subprocess.Popen(["sleep", "600"]).pid
+        case "terminate":  # a process that it has forked
+            return [os.getpid(), _terminated()]
+        case "interrupt":  # a program that it has started
+            program = "import time; print(flush=True); time.sleep(600)"
+            started = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+            assert started.stdout is not None
+            with started, started.stdout:
+                started.stdout.readline()
+                started.send_signal(signal.SIGINT)
+                return [os.getpid(), _ended(started.wait, started.kill)]
         case "leave":
             os._exit(4)
         case "end the thread":  # once this job is done
             arguments = (threading.get_ident(), order["mark"])
             threading.Timer(0.2, _end_thread, arguments).start()
     return [os.getpid(), node.job().attempt]
+
+
+def _terminated() -> int | None:
+    context = multiprocessing.get_context("fork")
+    begun = context.Event()
+    child = context.Process(target=_begin_and_sleep, args=(begun,))
+    child.start()
+    begun.wait()
+    child.terminate()
+    child.join(10)
+    code = child.exitcode
+    child.kill()
+    child.join()
+    return code
+
+
+def _begin_and_sleep(begun: Any) -> None:
+    begun.set()
+    time.sleep(600)
+
+
+def _ended(wait: Any, kill: Any) -> int | None:
+    try:
+        code: int = wait(10)
+    except subprocess.TimeoutExpired:
+        kill()
+        return None
+    return code
 
 
 def _end_thread(number: int, mark: str) -> None:
