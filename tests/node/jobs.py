@@ -104,6 +104,11 @@ def surrogate(how: str) -> Any:
     match how:
         case "huge":
             return 10**100_000
+        case "deep":
+            value: Any = 1
+            for _ in range(40):
+                value = {"in": value}
+            return value
         case "broken mapping":
             return BrokenMapping(a=1)
     _raise_odd(how)

@@ -52,6 +52,7 @@ async def test_jobs_that_end_in_odd_ways_fail_and_the_worker_goes_on(
         for how, error in (
             *odd,
             ("huge", "NotPlainData"),
+            ("deep", "NotPlainData.*nested deeper"),
             ("broken mapping", "NotPlainData.*RuntimeError: no items"),
         ):
             with pytest.raises(node.JobFailed, match=error):
