@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import io
 import json
 import os
 import signal
@@ -149,6 +150,10 @@ def _own_ends() -> tuple[int, int]:
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
+    # What is printed is in the log at once, and before a kill.
+    for one in (sys.stdout, sys.stderr):
+        if isinstance(one, io.TextIOWrapper):
+            one.reconfigure(line_buffering=True)
     return orders, output
 
 
