@@ -27,6 +27,7 @@ __all__ = [
     "PoolFailed",
     "UnknownKind",
     "WorkerLost",
+    "to_future",
 ]
 
 
@@ -149,3 +150,18 @@ class JobFailed(PoolError):
         if traceback:
             self.add_note("in the worker:\n" + traceback.rstrip())
         self.traceback = traceback
+
+
+def to_future(error: object) -> BaseException:
+    """An error of a user's code as one that a future, or an iteration, can raise.
+
+    Not every error is one: the end of an iterator would mean something else there, and what a
+    machine is given as its error may be anything.
+    """
+    if not isinstance(error, BaseException):
+        return RuntimeError(error if isinstance(error, str) else f"{type(error).__name__} object")
+    if not isinstance(error, StopIteration | StopAsyncIteration):
+        return error
+    found = RuntimeError(f"{type(error).__name__} was raised")
+    found.__cause__ = error
+    return found

@@ -17,6 +17,7 @@ from node.client.mapped import Mapped
 from node.client.options import RunOptions
 from node.client.progress import RunProgress
 from node.client.results import Results
+from node.errors import to_future
 from node.policy.windows import Window
 from node.pool_pb2 import Done, Progress
 from rpc.machines.errors import NotPlainData
@@ -89,9 +90,9 @@ class JobRun:
         self._room.set()
         try:
             return self._given_out(found)
-        except BaseException:
+        except BaseException as error:  # noqa: BLE001 - it is raised
             await self.close()
-            raise
+            raise to_future(error)  # noqa: B904 - the same, or with it as its cause
 
     def _given_out(self, found: Mapped) -> Any:
         if self._options.on_progress is not None:
@@ -244,7 +245,7 @@ class JobRun:
     def _fail(self, error: BaseException) -> None:
         """End the run; the iteration raises the error."""
         if self._failure is None and self._closing is None:
-            self._failure = error
+            self._failure = to_future(error)
             self._news.set()
             self._close_soon()
 
@@ -349,7 +350,6 @@ class JobRun:
             self._let_go(lane, lane.link)
 
     def _let_go(self, lane: Lane, link: WorkerLink) -> None:
-
         async def letting_go() -> None:
             await link.close()
             self._release(lane)

@@ -273,7 +273,12 @@ class Stepper(node.WorkerMachine[StepStates]):
         return input % 2 == 0
 
     async def WorkingState(self, input: Any = None) -> None:
-        self.add("Checking", args={"input": input})
+        if input == 0:
+            self.add_err_state("ErrWork", StopIteration("no more"))
+        elif input < 0:
+            self.add("ErrWork", args={"error": "a text"})
+        else:
+            self.add("Checking", args={"input": input})
 
     def CheckingState(self, input: int) -> None:
         self.finish(input // 2)
