@@ -161,6 +161,18 @@ def rough(order: dict[str, Any]) -> Any:
             return subprocess.run(["cat"], capture_output=True, check=True).stdout
         case "start":
             return subprocess.Popen(["sleep", "600"]).pid
+        case "leave":
+            os._exit(4)
+        case "end the thread":  # once this job is done
+            arguments = (threading.get_ident(), order["mark"])
+            threading.Timer(0.2, _end_thread, arguments).start()
+        case _:
+            return [*_rougher(order), node.job().attempt]
+    return [os.getpid(), node.job().attempt]
+
+
+def _rougher(order: dict[str, Any]) -> list[Any]:
+    match order["do"]:
         case "terminate":  # a process that it has forked
             return [os.getpid(), _terminated()]
         case "interrupt":  # a program that it has started
@@ -175,13 +187,8 @@ def rough(order: dict[str, Any]) -> Any:
             before = _peak()
             for number in range(order["times"]):
                 node.job().progress(number / order["times"], f"report {number}")
-            return [_peak() - before, node.job().attempt]
-        case "leave":
-            os._exit(4)
-        case "end the thread":  # once this job is done
-            arguments = (threading.get_ident(), order["mark"])
-            threading.Timer(0.2, _end_thread, arguments).start()
-    return [os.getpid(), node.job().attempt]
+            return [_peak() - before]
+    return [os.getpid()]
 
 
 def _peak() -> int:

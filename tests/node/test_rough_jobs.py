@@ -83,7 +83,7 @@ async def test_a_signal_ends_what_a_job_has_started_and_not_its_worker(
     await server.start()
     async with node.Client(grid_client, "rough", timeout=LONG) as pool, pool.worker() as worker:
         for _ in range(2):
-            pid, code = await worker.run({"do": do}, timeout=LONG)
+            pid, code, _ = await worker.run({"do": do}, timeout=LONG)
             assert code == -number
         assert await worker.run({"do": "nothing"}, timeout=LONG) == [pid, 1]
 
