@@ -15,6 +15,8 @@ They derive from `grid.GridError`, so code that handles errors of the grid handl
 
 from __future__ import annotations
 
+from copy import copy
+
 from grid.errors import GridError, Retryable
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "PoolFailed",
     "UnknownKind",
     "WorkerLost",
+    "after_jobs",
     "to_future",
 ]
 
@@ -150,6 +153,14 @@ class JobFailed(PoolError):
         if traceback:
             self.add_note("in the worker:\n" + traceback.rstrip())
         self.traceback = traceback
+
+
+def after_jobs(error: GridError) -> GridError:
+    """The error of a run some of whose jobs may have run: it is not safe to retry."""
+    found = copy(error)
+    found.retryable = False
+    found.add_note("jobs of this run may have run")
+    return found
 
 
 def to_future(error: object) -> BaseException:

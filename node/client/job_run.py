@@ -17,7 +17,7 @@ from node.client.mapped import Mapped
 from node.client.options import RunOptions
 from node.client.progress import RunProgress
 from node.client.results import Results
-from node.errors import to_future
+from node.errors import after_jobs, to_future
 from node.policy.windows import Window
 from node.pool_pb2 import Done, Progress
 from rpc.machines.errors import NotPlainData
@@ -31,10 +31,7 @@ _WORKERS = 1_000_000  # all that there are
 
 
 class JobRun:
-    """A run of many jobs, until it is closed, has failed, or was abandoned.
-
-    It has a claim and workers only while there are jobs for them.
-    """
+    """A run of many jobs; it has a claim and workers only while there are jobs for them."""
 
     def __init__(
         self,
@@ -343,7 +340,8 @@ class JobRun:
     def refused(self, error: GridError) -> None:
         """There are no workers."""
         self._claim = None
-        self._fail(error)
+        ran = self._progress.done or self._orders or any(one.attempt > 1 for _, one in self._again)
+        self._fail(after_jobs(error) if ran else error)
 
     def _let_go_if_due(self, lane: Lane) -> None:
         if lane.leaving and lane.link is not None and not lane.window.in_flight:

@@ -80,6 +80,24 @@ async def test_a_job_that_may_have_run_is_lost_where_no_other_worker_starts(
         with pytest.raises(node.PoolFailed) as refused:
             await pool.run({"value": 1})
         assert refused.value.retryable
+        with pytest.raises(node.PoolFailed) as refused:
+            await pool.map([{"value": 1}]).results()
+        assert refused.value.retryable
+
+
+async def test_a_run_that_ends_after_some_of_its_jobs_is_not_safe_to_retry(
+    grid_servers: Servers, grid_client: GridClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = grid_servers()
+    offer(server, "fragile", min=1, max=1, start_failures=1, pause=0.05, longest_pause=0.1)
+    await server.start()
+    await until_ready(grid_client, "fragile", 1)
+    monkeypatch.setenv("TEST_BREAK_WORKERS", "1")
+    async with node.Client(grid_client, "fragile", timeout=LONG) as pool:
+        with pytest.raises(node.PoolFailed, match="broken on purpose") as caught:
+            await pool.map([{"value": 1}, {"do": "die"}]).results()
+        assert not caught.value.retryable
+        assert caught.value.__notes__ == ["jobs of this run may have run"]
 
 
 class _Listener:
