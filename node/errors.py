@@ -15,6 +15,8 @@ They derive from `grid.GridError`, so code that handles errors of the grid handl
 
 from __future__ import annotations
 
+from copy import copy
+
 from grid.errors import GridError, Retryable
 
 __all__ = [
@@ -27,6 +29,8 @@ __all__ = [
     "PoolFailed",
     "UnknownKind",
     "WorkerLost",
+    "after_jobs",
+    "to_future",
 ]
 
 
@@ -149,3 +153,26 @@ class JobFailed(PoolError):
         if traceback:
             self.add_note("in the worker:\n" + traceback.rstrip())
         self.traceback = traceback
+
+
+def after_jobs(error: GridError) -> GridError:
+    """The error of a run some of whose jobs may have run: it is not safe to retry."""
+    found = copy(error)
+    found.retryable = False
+    found.add_note("jobs of this run may have run")
+    return found
+
+
+def to_future(error: object) -> BaseException:
+    """An error of a user's code as one that a future, or an iteration, can raise.
+
+    Not every error is one: the end of an iterator would mean something else there, and what a
+    machine is given as its error may be anything.
+    """
+    if not isinstance(error, BaseException):
+        return RuntimeError(error if isinstance(error, str) else f"{type(error).__name__} object")
+    if not isinstance(error, StopIteration | StopAsyncIteration):
+        return error
+    found = RuntimeError(f"{type(error).__name__} was raised")
+    found.__cause__ = error
+    return found

@@ -34,6 +34,11 @@ class PostingStream:
         self._finishing = False
         self._sending = asyncio.create_task(self._send(), name="pool stream")
 
+    @property
+    def waiting(self) -> int:
+        """Number of messages that are not sent yet."""
+        return len(self._outbox)
+
     def post(self, message: Message) -> None:
         """Queue a message."""
         if not self._sending.done():

@@ -132,7 +132,7 @@ class ChildWorker:
         loop = asyncio.get_running_loop()
         transport, protocol = await loop.subprocess_exec(
             lambda: _Protocol(limit=_LINE_LIMIT, loop=loop),
-            *(sys.executable, "-c", _BOOT, json.dumps(sys.path), self.name),
+            *(sys.executable, "-c", _BOOT, json.dumps(_search_path()), self.name),
         )
         process = self._process = asyncio.subprocess.Process(transport, protocol, loop)
         self.pid = process.pid
@@ -191,6 +191,10 @@ class ChildWorker:
                 return f"its process was ended by {signal.Signals(-code).name}"
         words = "\n".join([*self.log][-20:])
         return f"its process ended with {code}" + (f":\n{words}" if words else "")
+
+
+def _search_path() -> list[str]:
+    return [one for one in sys.path if isinstance(one, str)]  # Python passes over others, too
 
 
 async def _each_line(stream: asyncio.StreamReader | None, call: Callable[[str], None]) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from grid.client.client import Client as GridClient
 from grid.errors import RequestFailed, UnregisteredMailbox
+from grid.registry.names import check_name
 from node.cli.finding import NO_POOLS, ask, no_such, workers_of
 from node.cli.logs import show_log
 from node.cli.rows import POOL_COLUMNS, WORKER_COLUMNS, cell, pool_rows, worker_rows
@@ -31,6 +32,9 @@ from rpc.cli.options import (
 from rpc.cli.rows import Row, print_rows
 
 __all__ = ["pools", "worker", "workers"]
+
+
+_MOST_LINES = (1 << 32) - 1
 
 
 class Verb(enum.StrEnum):
@@ -87,7 +91,10 @@ def worker(
         bool, typer.Option("--follow", "-f", help="logs: go on until the worker ends, or Ctrl-C")
     ] = False,
     tail: Annotated[
-        int, typer.Option("--tail", min=0, help="logs: number of lines; 0: all that are kept")
+        int,
+        typer.Option(
+            "--tail", min=0, max=_MOST_LINES, help="logs: number of lines; 0: all that are kept"
+        ),
     ] = 200,
     etcd: Etcd = ETCD,
     namespace: Namespace = "default",
@@ -103,6 +110,7 @@ def worker(
     $ grid worker logs thumbnail-1f00aa07 --follow
     """
     client = new_client(etcd, namespace, timeout)
+    check_name(name, "worker")
     if verb is Verb.KILL:
         return _run(_kill(client, name))
     return _run(show_log(client, name, follow=follow, tail=tail), watch=follow)

@@ -11,6 +11,7 @@ import typer
 
 from grid.client.client import Client as GridClient
 from grid.errors import GridError, RequestFailed, UnregisteredMailbox
+from grid.registry.names import check_name
 from node.cli.finding import ask, no_such, peers_of
 from node.cli.rows import POOL_COLUMNS, cell, pool_rows
 from node.names import SUPERVISOR
@@ -70,9 +71,11 @@ def pool(
     if verb is Verb.SCALE:
         if undo:
             raise typer.BadParameter("--undo goes with drain; to undo a scale, say auto")
+        check_name(target, "kind")
         return asyncio.run(_scale(client, target, _number(size), output))
     if size:
         raise typer.BadParameter(f"drain takes a peer and nothing else, not {size!r}")
+    check_name(target, "peer")
     return asyncio.run(_drain(client, target, undo, timeout, output))
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 from grid.aio import Opening
 from grid.client.client import Client as GridClient
 from grid.deadline import Deadline
-from grid.errors import ClientClosed, InvalidArgument
+from grid.errors import ClientClosed, InvalidArgument, Retryable
 from grid.numbers import check_count
 from machine.core.machine import Machine
 from node.client.claims import Claims
@@ -111,8 +111,9 @@ class Client:
         Raises:
             NotPlainData, MessageTooLarge: the input cannot be sent; nothing ran.
             JobFailed: the job raised.
-            WorkerLost: the worker was lost in all attempts; the job may have run.
-            NoWorker, UnknownKind, PoolFailed, NoPlace: there is no worker.
+            WorkerLost: the worker was lost in all attempts, or in one after which there was no
+                other worker; the job may have run.
+            NoWorker, UnknownKind, PoolFailed, NoPlace: there is no worker; nothing ran.
         """
         self._check_open()
         check_count("attempts", attempts)
@@ -120,14 +121,16 @@ class Client:
         deadline = Deadline.after(self._seconds(timeout))
         order = order_of(input, self._client.max_message_bytes)
         await self._take_turn(deadline)
+        lost: WorkerLost | None = None
         try:
             while True:
-                async with await self._get(deadline, patient=True) as worker:
+                async with await self._again(deadline, lost) as worker:
                     try:
                         return await worker._run(order, on_progress)
                     except WorkerLost as error:
+                        lost = error.after(order.attempt)
                         if order.attempt == attempts:
-                            raise error.after(attempts) from error
+                            raise lost from error
                 order.attempt += 1
                 deadline = Deadline.after(deadline.timeout)
         finally:
@@ -227,6 +230,17 @@ class Client:
         return await get_worker(
             self._client, self._claims, self.kind, self.id, deadline, patient=patient
         )
+
+    async def _again(self, deadline: Deadline, lost: WorkerLost | None) -> WorkerRef:
+        """A worker for an attempt; `lost` is the end of the one before, if there was one."""
+        try:
+            return await self._get(deadline, patient=True)
+        except Retryable as error:
+            if lost is None:
+                raise
+            # The job may have run, which an error that is safe to retry denies.
+            lost.add_note(f"there was no other worker: {error}")
+            raise lost from error
 
     def _check_open(self) -> None:
         if self._closed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import logging
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -16,11 +17,12 @@ from grid.etcd import EtcdConfig
 from grid.numbers import check_count
 from grid.tls import TLS
 from node.client.client import Client
-from node.client.mapped import Mapped
 from node.worker.definition import check_kind, definition_of
 from rpc.machines.values import to_scalar
 
 __all__ = ["Executor"]
+
+_log = logging.getLogger("node.client")
 
 _Job = tuple[Any, "concurrent.futures.Future[Any]"]
 
@@ -98,11 +100,13 @@ class Executor(concurrent.futures.Executor):
         """Take no more jobs; with `wait` return when all are done."""
         with self._lock:
             self._shut = True
+            dropped = [*self._jobs] if cancel_futures else []
             if cancel_futures:
-                while self._jobs:
-                    self._jobs.popleft()[1].cancel()
+                self._jobs.clear()
             with contextlib.suppress(RuntimeError):  # the loop has ended, with an error
                 self._loop.call_soon_threadsafe(self._more.set)
+        for _, future in dropped:  # without the lock, which their callbacks may take in `submit`
+            future.cancel()
         if wait and threading.current_thread() is not self._thread:
             self._thread.join()
 
@@ -133,7 +137,7 @@ class Executor(concurrent.futures.Executor):
                     self._inputs(futures), ordered=False, errors="return", attempts=self._attempts
                 )
                 async for end in run:
-                    _settle(futures.pop(end.index), end)
+                    _settle(futures.pop(end.index), end.error, end.value)
         except Exception as error:  # noqa: BLE001 - of the pool: every job has it
             self._fail(list(futures.values()), error)
 
@@ -161,11 +165,15 @@ class Executor(concurrent.futures.Executor):
             self._jobs.clear()
         for future in (*begun, *waiting):
             if not future.done():
-                future.set_exception(error)
+                _settle(future, error, None)
 
 
-def _settle(future: concurrent.futures.Future[Any], end: Mapped) -> None:
-    if end.error is not None:
-        future.set_exception(end.error)
-    else:
-        future.set_result(end.value)
+def _settle(future: concurrent.futures.Future[Any], error: Exception | None, value: Any) -> None:
+    """End a future. What its callbacks raise ends no other one, as of an executor of Python."""
+    try:
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(value)
+    except BaseException:  # noqa: BLE001 - SystemExit and the like: others are caught before
+        _log.exception("a callback of %r has failed", future)

@@ -17,6 +17,7 @@ from node.client.mapped import Mapped
 from node.client.options import RunOptions
 from node.client.progress import RunProgress
 from node.client.results import Results
+from node.errors import after_jobs, to_future
 from node.policy.windows import Window
 from node.pool_pb2 import Done, Progress
 from rpc.machines.errors import NotPlainData
@@ -30,10 +31,7 @@ _WORKERS = 1_000_000  # all that there are
 
 
 class JobRun:
-    """A run of many jobs, until it is closed, has failed, or was abandoned.
-
-    It has a claim and workers only while there are jobs for them.
-    """
+    """A run of many jobs; it has a claim and workers only while there are jobs for them."""
 
     def __init__(
         self,
@@ -89,9 +87,9 @@ class JobRun:
         self._room.set()
         try:
             return self._given_out(found)
-        except BaseException:
+        except BaseException as error:  # noqa: BLE001 - it is raised
             await self.close()
-            raise
+            raise to_future(error)  # noqa: B904 - the same, or with it as its cause
 
     def _given_out(self, found: Mapped) -> Any:
         if self._options.on_progress is not None:
@@ -244,7 +242,7 @@ class JobRun:
     def _fail(self, error: BaseException) -> None:
         """End the run; the iteration raises the error."""
         if self._failure is None and self._closing is None:
-            self._failure = error
+            self._failure = to_future(error)
             self._news.set()
             self._close_soon()
 
@@ -342,14 +340,14 @@ class JobRun:
     def refused(self, error: GridError) -> None:
         """There are no workers."""
         self._claim = None
-        self._fail(error)
+        ran = self._progress.done or self._orders or any(one.attempt > 1 for _, one in self._again)
+        self._fail(after_jobs(error) if ran else error)
 
     def _let_go_if_due(self, lane: Lane) -> None:
         if lane.leaving and lane.link is not None and not lane.window.in_flight:
             self._let_go(lane, lane.link)
 
     def _let_go(self, lane: Lane, link: WorkerLink) -> None:
-
         async def letting_go() -> None:
             await link.close()
             self._release(lane)

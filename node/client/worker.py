@@ -14,7 +14,7 @@ from grid.errors import DeadlineExceeded, GridError
 from node.client.claims import Claim, Claims
 from node.client.link import Order, WorkerLink, order_of, outcome
 from node.client.options import check_call, check_wait
-from node.errors import NoWorker, WorkerLost
+from node.errors import NoWorker, WorkerLost, to_future
 from node.pool_pb2 import Done, Progress
 from rpc.machines.client import Client as RpcClient
 from rpc.machines.payloads import Payload
@@ -80,10 +80,10 @@ class WorkerRef:
             check_wait(timeout)
         order = order_of(input, self._client.max_message_bytes)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout) as limit:
                 return await self._run(order, on_progress)
-        except TimeoutError as error:
-            if isinstance(error, GridError):
+        except TimeoutError:
+            if not limit.expired():  # of `on_progress`, or of the worker
                 raise
             raise DeadlineExceeded(f"a job of worker {self.name!r}", timeout or 0.0) from None
 
@@ -175,7 +175,7 @@ class WorkerRef:
         except Exception as error:  # noqa: BLE001 - of the caller's function: `run` raises it
             future = self._futures.get(order)
             if future is not None and not future.done():
-                future.set_exception(error)
+                future.set_exception(to_future(error))
 
     def _ended(self, left: list[Order], reason: GridError | None) -> None:
         text = str(reason) if reason is not None else "it has ended"

@@ -8,6 +8,7 @@ from typing import Any
 
 from machine.core.machine import Machine
 from machine.core.transition import Event
+from node.errors import to_future
 from node.pool_pb2 import Done, Failure
 from node.worker.definition import WorkerDefinition
 from node.worker.failures import result_of
@@ -91,7 +92,7 @@ class MachineRunner(LoopRunner):
         if self._result is None:
             self._machine.remove("WorkRequested", "Working")
         elif not self._result.done():
-            self._result.set_exception(error or RuntimeError("the worker has an error"))
+            self._result.set_exception(to_future(error or RuntimeError("the worker has an error")))
 
     def _working(self) -> None:
         self._left_idle = time.monotonic()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import io
 import json
 import os
 import signal
@@ -113,12 +114,30 @@ def _run() -> None:
         os.setsid()
     assignment = Assignment(**json.loads(_next_line(orders)))
     _die_with(assignment.parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the peer, which ends its workers
+    # Ctrl-C is for the peer, which ends its workers. What a job starts must not inherit that, so
+    # this is a function: of an ignored signal it would.
+    signal.signal(signal.SIGINT, _ignore)
+    os.register_at_fork(after_in_child=_own_signals)
     sys.argv[:] = assignment.arguments
     sys.setswitchinterval(_SWITCH)
     definition = load(assignment.kind, Origin(assignment.module, assignment.path))
     _next_line(orders)  # BEGIN
     run(_serve(assignment, definition, orders, output))
+
+
+def _ignore(number: int, frame: object) -> None:
+    """Nothing."""
+
+
+def _own_signals() -> None:
+    """Make signals those of this process, which a job has forked.
+
+    It has the handlers of its worker, and writes into the worker's pipe of signals: a SIGTERM would
+    not end it, but its worker.
+    """
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _own_ends() -> tuple[int, int]:
@@ -131,6 +150,10 @@ def _own_ends() -> tuple[int, int]:
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
+    # What is printed is in the log at once, and before a kill.
+    for one in (sys.stdout, sys.stderr):
+        if isinstance(one, io.TextIOWrapper):
+            one.reconfigure(line_buffering=True)
     return orders, output
 
 

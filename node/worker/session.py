@@ -20,6 +20,9 @@ __all__ = ["Session", "SessionJob"]
 _log = logging.getLogger("node.worker")
 
 _BATCH = 1 << 20  # bytes of results in one message, about
+_UNSENT = 16  # messages that wait to be sent, beyond which reports of progress wait
+_PAUSE = 0.01  # seconds until these are tried again
+_REPORTS = 1000  # that are not sent yet
 
 
 class SessionServer(Protocol):
@@ -75,6 +78,9 @@ class Session:
         self._jobs: dict[int, SessionJob] = {}  # that are not done
         self._outbox: deque[tuple[int, Done | None]] = deque()
         self._scheduled = False
+        # Bounded, or a job that reports all the time would fill the memory.
+        self._reports: deque[Progress] = deque(maxlen=_REPORTS)
+        self._reporting = False
         self._empty = asyncio.Event()
         self._empty.set()
         self._loop = asyncio.get_running_loop()
@@ -163,9 +169,31 @@ class Session:
             self._call(self._flush)
 
     def report(self, job: int, fraction: float, text: str) -> None:
-        """Pass the progress of a job on."""
-        message = FromWorker(progress=[Progress(id=job, fraction=fraction, text=text)])
-        self._call(self._post, message)
+        """Pass the progress of a job on; the oldest report is dropped if too many are not sent."""
+        self._reports.append(Progress(id=job, fraction=fraction, text=text))
+        if not self._reporting:
+            self._reporting = True
+            self._call(self._flush_reports)
+
+    def _flush_reports(self) -> None:
+        if self._posting.waiting > _UNSENT and not self.over:
+            self._loop.call_later(_PAUSE, self._flush_reports)
+        else:
+            self._reporting = False
+            self._post_reports()
+
+    def _post_reports(self) -> None:
+        message, size = FromWorker(), 0
+        while self._reports:
+            report = self._reports.popleft()
+            bytes_ = report.ByteSize()
+            if size and size + bytes_ > self._batch:
+                self._post(message)
+                message, size = FromWorker(), 0
+            message.progress.append(report)
+            size += bytes_
+        if size:
+            self._post(message)
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the worker has ended
@@ -177,6 +205,7 @@ class Session:
 
     def _flush(self) -> None:
         self._scheduled = False
+        self._post_reports()  # of jobs that are done: the client forgets these
         message, size = FromWorker(), 0
         while self._outbox:
             job, done = self._outbox.popleft()

@@ -20,7 +20,9 @@ from rpc.machines.errors import NotPlainData
 
 __all__ = ["from_scalar", "from_values", "to_scalar", "to_values"]
 
-_DEEPEST = 64
+# Messages within messages, of the 100 that a receiver reads; the rest is for those around a value.
+_DEEPEST = 90
+_LIST, _MAPPING = 2, 3  # of them for each level: a mapping has entries
 _LARGEST = 1 << 30  # bytes of one protobuf message inside a value; the session's limit is smaller
 _LONGEST_INTEGER = 4096  # digits
 _MOST_BITS = int(_LONGEST_INTEGER / math.log10(2)) - 4  # and no digit more, with the sign
@@ -73,7 +75,8 @@ def from_scalar(scalar: Scalar, codec: Codec = default_codec) -> Any:
 
 def _fill(scalar: Scalar, value: Any, codec: Codec, where: str, depth: int) -> None:
     if depth > _DEEPEST:
-        raise NotPlainData(f"{where} is nested more than {_DEEPEST} deep, or contains itself")
+        limit = f"{_DEEPEST // _MAPPING} mappings or {_DEEPEST // _LIST} lists"
+        raise NotPlainData(f"{where} is nested deeper than {limit}, or contains itself")
     match value:
         case None:
             scalar.nothing = True
@@ -90,7 +93,7 @@ def _fill(scalar: Scalar, value: Any, codec: Codec, where: str, depth: int) -> N
         case Message():
             _fill_message(scalar.message, value, codec, where)
         case _:
-            _fill_nested(scalar, value, codec, where, depth + 1)
+            _fill_nested(scalar, value, codec, where, depth)
 
 
 def _fill_nested(scalar: Scalar, value: Any, codec: Codec, where: str, depth: int) -> None:
@@ -98,11 +101,11 @@ def _fill_nested(scalar: Scalar, value: Any, codec: Codec, where: str, depth: in
         value = {one.name: getattr(value, one.name) for one in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         scalar.values.SetInParent()
-        _fill_values(scalar.values, value, codec, where, depth)
+        _fill_values(scalar.values, value, codec, where, depth + _MAPPING)
     elif isinstance(value, list | tuple | set | frozenset):
         scalar.list.SetInParent()
         for at, one in enumerate(value):
-            _fill(scalar.list.items.add(), one, codec, f"{where}[{at}]", depth)
+            _fill(scalar.list.items.add(), one, codec, f"{where}[{at}]", depth + _LIST)
     else:
         raise NotPlainData(
             f"{where} is of type {type(value).__name__}, which cannot be sent",

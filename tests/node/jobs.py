@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import multiprocessing
 import os
+import resource
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -102,6 +105,11 @@ def surrogate(how: str) -> Any:
     match how:
         case "huge":
             return 10**100_000
+        case "deep":
+            value: Any = 1
+            for _ in range(40):
+                value = {"in": value}
+            return value
         case "broken mapping":
             return BrokenMapping(a=1)
     _raise_odd(how)
@@ -158,7 +166,61 @@ def rough(order: dict[str, Any]) -> Any:
         case "end the thread":  # once this job is done
             arguments = (threading.get_ident(), order["mark"])
             threading.Timer(0.2, _end_thread, arguments).start()
+        case _:
+            return [*_rougher(order), node.job().attempt]
     return [os.getpid(), node.job().attempt]
+
+
+def _rougher(order: dict[str, Any]) -> list[Any]:
+    match order["do"]:
+        case "terminate":  # a process that it has forked
+            return [os.getpid(), _terminated()]
+        case "interrupt":  # a program that it has started
+            program = "import time; print(flush=True); time.sleep(600)"
+            started = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+            assert started.stdout is not None
+            with started, started.stdout:
+                started.stdout.readline()
+                started.send_signal(signal.SIGINT)
+                return [os.getpid(), _ended(started.wait, started.kill)]
+        case "report":  # all the time; the memory that it takes, in MiB
+            before = _peak()
+            for number in range(order["times"]):
+                node.job().progress(number / order["times"], f"report {number}")
+            return [_peak() - before]
+    return [os.getpid()]
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+
+def _terminated() -> int | None:
+    context = multiprocessing.get_context("fork")
+    begun = context.Event()
+    child = context.Process(target=_begin_and_sleep, args=(begun,))
+    child.start()
+    begun.wait()
+    child.terminate()
+    child.join(10)
+    code = child.exitcode
+    child.kill()
+    child.join()
+    return code
+
+
+def _begin_and_sleep(begun: Any) -> None:
+    begun.set()
+    time.sleep(600)
+
+
+def _ended(wait: Any, kill: Any) -> int | None:
+    try:
+        code: int = wait(10)
+    except subprocess.TimeoutExpired:
+        kill()
+        return None
+    return code
 
 
 def _end_thread(number: int, mark: str) -> None:
@@ -228,7 +290,12 @@ class Stepper(node.WorkerMachine[StepStates]):
         return input % 2 == 0
 
     async def WorkingState(self, input: Any = None) -> None:
-        self.add("Checking", args={"input": input})
+        if input == 0:
+            self.add_err_state("ErrWork", StopIteration("no more"))
+        elif input < 0:
+            self.add("ErrWork", args={"error": "a text"})
+        else:
+            self.add("Checking", args={"input": input})
 
     def CheckingState(self, input: int) -> None:
         self.finish(input // 2)

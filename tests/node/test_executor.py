@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -62,3 +64,45 @@ async def test_an_executor_whose_kind_nobody_offers_fails_its_jobs(
                 executor.submit("circle", 1).result(LONG)
 
     await asyncio.to_thread(use)
+
+
+async def test_callbacks_of_futures_may_exit_and_may_submit(
+    grid_servers: Callable[..., grid.Server], grid_etcd: Any, grid_namespace: str
+) -> None:
+    server = grid_servers()
+    offer(server, "square", isolation="task")
+    await server.start()
+    where = {"namespace": grid_namespace, "etcd": grid_etcd.endpoint}
+
+    def exits(_: object) -> None:
+        raise SystemExit(1)
+
+    def use() -> None:
+        with node.Executor("square", **where) as executor:
+            first = executor.submit("square", 2)
+            first.add_done_callback(exits)
+            assert first.result(LONG) == 4
+            assert executor.submit("square", 3).result(LONG) == 9
+
+    await asyncio.to_thread(use)
+    heard: list[BaseException] = []
+    executor = node.Executor("square", **where)
+
+    def submits(_: object) -> None:
+        try:
+            executor.submit("square", 1)
+        except RuntimeError as error:
+            heard.append(error)
+
+    def cancel() -> None:
+        with contextlib.ExitStack() as stack:
+            stack.callback(executor.shutdown)
+            futures = [executor.submit("square", number) for number in range(5000)]
+            futures[-1].add_done_callback(submits)
+            executor.shutdown(wait=False, cancel_futures=True)
+            assert futures[-1].cancelled()
+
+    thread = threading.Thread(target=cancel, daemon=True)
+    thread.start()
+    await asyncio.to_thread(thread.join, LONG)
+    assert [str(one) for one in heard] == ["cannot schedule new futures after shutdown"]

@@ -159,7 +159,9 @@ async def test_the_command_follows_a_log_beyond_the_death_of_the_worker(
     grid_etcd: Any,
     grid_namespace: str,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # workers have it from their peer
     server = grid_servers()
     offer(server, "fragile", min=1, max=1, log_folder=str(tmp_path))
     await server.start()
@@ -178,7 +180,8 @@ async def test_the_command_follows_a_log_beyond_the_death_of_the_worker(
         assert await pool.run({"value": 1}) == [1, 1]
         following = await command(name, "--follow")
         assert following.stdout is not None
-        assert b"an order: {'value': 1}" in await following.stdout.readline()
+        async with asyncio.timeout(LONG):
+            assert b"an order: {'value': 1}" in await following.stdout.readline()
         assert await pool.run({"value": 2}) == [2, 1]
         assert b"an order: {'value': 2}" in await following.stdout.readline()
         os.kill(worker.pid, signal.SIGKILL)

@@ -64,6 +64,42 @@ async def test_the_error_of_a_lost_worker_says_why_and_where_its_log_is(
         assert all(re.search(why, one) for one in listener.heard)
 
 
+async def test_a_job_that_may_have_run_is_lost_where_no_other_worker_starts(
+    grid_servers: Servers, grid_client: GridClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = grid_servers()
+    offer(server, "fragile", min=1, max=1, start_failures=1, pause=0.05, longest_pause=0.1)
+    await server.start()
+    await until_ready(grid_client, "fragile", 1)
+    monkeypatch.setenv("TEST_BREAK_WORKERS", "1")
+    async with node.Client(grid_client, "fragile", timeout=LONG) as pool:
+        with pytest.raises(node.WorkerLost, match="SIGKILL") as caught:
+            await pool.run({"do": "die"})
+        assert (caught.value.attempts, caught.value.retryable) == (1, False)
+        assert "there was no other worker: workers of kind" in caught.value.__notes__[0]
+        with pytest.raises(node.PoolFailed) as refused:
+            await pool.run({"value": 1})
+        assert refused.value.retryable
+        with pytest.raises(node.PoolFailed) as refused:
+            await pool.map([{"value": 1}]).results()
+        assert refused.value.retryable
+
+
+async def test_a_run_that_ends_after_some_of_its_jobs_is_not_safe_to_retry(
+    grid_servers: Servers, grid_client: GridClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = grid_servers()
+    offer(server, "fragile", min=1, max=1, start_failures=1, pause=0.05, longest_pause=0.1)
+    await server.start()
+    await until_ready(grid_client, "fragile", 1)
+    monkeypatch.setenv("TEST_BREAK_WORKERS", "1")
+    async with node.Client(grid_client, "fragile", timeout=LONG) as pool:
+        with pytest.raises(node.PoolFailed, match="broken on purpose") as caught:
+            await pool.map([{"value": 1}, {"do": "die"}]).results()
+        assert not caught.value.retryable
+        assert caught.value.__notes__ == ["jobs of this run may have run"]
+
+
 class _Listener:
     def __init__(self) -> None:
         self.heard: list[str] = []

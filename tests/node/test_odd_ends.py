@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -52,6 +52,7 @@ async def test_jobs_that_end_in_odd_ways_fail_and_the_worker_goes_on(
         for how, error in (
             *odd,
             ("huge", "NotPlainData"),
+            ("deep", "NotPlainData.*nested deeper"),
             ("broken mapping", "NotPlainData.*RuntimeError: no items"),
         ):
             with pytest.raises(node.JobFailed, match=error):
@@ -94,6 +95,66 @@ async def test_an_error_of_what_hears_the_progress_is_the_callers(
         with pytest.raises(ZeroDivisionError, match="of the listener"):
             await asyncio.wait_for(pool.map([3, 3], on_job_progress=broken).results(), LONG)
         assert await pool.run(2) == 2
+
+
+@pytest.mark.parametrize(
+    ("raised", "error", "text"),
+    [
+        (StopIteration("no more"), RuntimeError, "StopIteration"),
+        (TimeoutError("of the listener"), TimeoutError, "of the listener"),
+    ],
+)
+async def test_an_odd_error_of_what_hears_the_progress_costs_no_worker(
+    grid_servers: Servers,
+    grid_client: GridClient,
+    raised: Exception,
+    error: type[Exception],
+    text: str,
+) -> None:
+    await started(grid_servers, "steps", min=1, max=1, concurrency=4)
+
+    def broken(*_: Any) -> None:
+        raise raised
+
+    async with node.Client(grid_client, "steps", timeout=LONG) as pool, pool.worker() as worker:
+        for timeout in (None, LONG):
+            with pytest.raises(error, match=text) as found:
+                await worker.run(3, timeout=timeout, on_progress=broken)
+            assert not isinstance(found.value, grid.GridError)
+        assert await worker.run(2, timeout=LONG) == 2
+
+
+async def test_errors_of_machines_that_are_none_end_their_jobs(
+    grid_servers: Servers, grid_client: GridClient
+) -> None:
+    await started(grid_servers, "stepper", min=1, max=1, error_limit=0)
+    async with node.Client(grid_client, "stepper", timeout=LONG) as pool, pool.worker() as worker:
+        for number, text in ((0, "StopIteration"), (-2, "RuntimeError: a text")):
+            with pytest.raises(node.JobFailed, match=text):
+                await worker.run(number, timeout=10.0)
+            assert await worker.run(4, timeout=LONG) == 2
+
+
+async def test_the_end_of_an_iterator_in_code_of_the_user_is_not_that_of_the_run(
+    grid_servers: Servers, grid_client: GridClient
+) -> None:
+    await started(grid_servers, "steps", concurrency=4)
+
+    def ends(*_: Any) -> Any:
+        raise StopAsyncIteration
+
+    def inputs() -> Iterator[int]:
+        yield 1
+        ends()
+
+    async with node.Client(grid_client, "steps", timeout=LONG) as pool:
+        for run in (
+            pool.map(inputs()),
+            pool.map([1, 2], on_progress=ends),
+            pool.map([1, 2], on_job_progress=ends),
+        ):
+            with pytest.raises(RuntimeError, match="StopAsyncIteration"):
+                await asyncio.wait_for(run.results(), LONG)
 
 
 async def test_inputs_whose_close_fails_end_the_run(

@@ -180,6 +180,20 @@ async def test_code_that_breaks_at_its_start_is_told_of_with_its_last_words(
         assert "\n" not in one.getMessage()
 
 
+async def test_a_search_path_may_have_entries_that_python_passes_over(
+    grid_servers: Servers,
+    grid_client: GridClient,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path, tmp_path])
+    server = grid_servers()
+    offer(server, "square", min=1, max=1, start_failures=1)
+    await server.start()
+    async with node.Client(grid_client, "square", timeout=LONG) as pool:
+        assert await pool.run(3) == 9
+
+
 async def _is_well(client: GridClient) -> bool:
     return (await status(client, "broken")).trouble == ""
 

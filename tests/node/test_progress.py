@@ -71,3 +71,19 @@ async def test_progress_is_yes_no_or_a_text(grid_client: GridClient) -> None:
     with pytest.raises(InvalidArgument, match="progress"):
         pool.map([], progress=3)  # type: ignore[arg-type]
     await pool.close()
+
+
+async def test_a_job_that_reports_all_the_time_does_not_fill_the_memory(
+    grid_servers: Servers, grid_client: GridClient
+) -> None:
+    server = grid_servers()
+    offer(server, "rough", min=1, max=1)
+    await server.start()
+    heard: list[str] = []
+    times = 100_000
+    async with node.Client(grid_client, "rough", timeout=LONG) as pool:
+        order = {"do": "report", "times": times}
+        grown, _ = await pool.run(order, on_progress=lambda _, text: heard.append(text))
+    assert grown < 20  # it was 60
+    assert heard[-1] == f"report {times - 1}"
+    assert heard == sorted(heard, key=lambda one: int(one.split()[1]))

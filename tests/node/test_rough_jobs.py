@@ -72,6 +72,22 @@ async def test_jobs_that_read_find_the_end_of_the_input(
         assert await asyncio.wait_for(pool.run({"do": "cat"}), LONG) == b""
 
 
+@pytest.mark.parametrize(
+    ("do", "number"), [("terminate", signal.SIGTERM), ("interrupt", signal.SIGINT)]
+)
+async def test_a_signal_ends_what_a_job_has_started_and_not_its_worker(
+    grid_servers: Servers, grid_client: GridClient, do: str, number: signal.Signals
+) -> None:
+    server = grid_servers()
+    offer(server, "rough", min=1, max=1)
+    await server.start()
+    async with node.Client(grid_client, "rough", timeout=LONG) as pool, pool.worker() as worker:
+        for _ in range(2):
+            pid, code, _ = await worker.run({"do": do}, timeout=LONG)
+            assert code == -number
+        assert await worker.run({"do": "nothing"}, timeout=LONG) == [pid, 1]
+
+
 @pytest.mark.parametrize("end", ["kill", "leave", "stop", "stop the peer"])
 async def test_what_a_job_has_started_ends_with_its_worker(
     grid_servers: Servers, grid_client: GridClient, end: str

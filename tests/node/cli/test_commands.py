@@ -252,3 +252,21 @@ def test_help_of_pools_and_workers_tells_of_each_verb_in_whole_lines() -> None:
     text = " ".join(run("worker", "logs", "--help", env={"COLUMNS": "80"}).stdout.split())
     assert "`logs` prints the last lines of its output" in text
     assert "`kill` ends its process" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("worker logs \udcff-x", "invalid name"),
+        ("worker kill \udcff-x", "invalid name"),
+        ("pool scale \udcff 3", "invalid name"),
+        ("pool drain \udcff", "invalid name"),
+        ("worker logs x --tail 4294967296", "'--tail'"),
+    ],
+)
+async def test_what_no_message_can_have_is_a_usage_error(
+    grid_etcd: Any, grid_namespace: str, words: str, text: str
+) -> None:
+    found = await command(grid_etcd, grid_namespace, words)
+    assert (found.returncode, len(found.stderr.splitlines())) == (2, 1)
+    assert text in found.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grid.wire_pb2 import EchoMsg
-from rpc.machine_pb2 import Packed, Scalar
+from rpc.machine_pb2 import Mutation, Packed, Scalar, ToSource
 from rpc.machines.errors import NotPlainData
 from rpc.machines.values import from_scalar, from_values, to_scalar, to_values
 
@@ -39,6 +40,28 @@ def test_messages_and_dataclasses_travel() -> None:
         "args": {"who": "kim", "echo": EchoMsg(msg="hello")},
         "pair": [1, 2],
     }
+
+
+def nested(depth: int, around: Callable[[Any], Any]) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = around(value)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("deepest", "around"),
+    [(45, lambda one: [one]), (30, lambda one: {"a": one}), (18, lambda one: {"a": [one]})],
+)
+def test_what_is_sent_is_no_deeper_than_a_receiver_reads(
+    deepest: int, around: Callable[[Any], Any]
+) -> None:
+    value = nested(deepest, around)
+    mutation = ToSource(mutation=Mutation(args=to_values({"x": value})))
+    found = ToSource.FromString(mutation.SerializeToString())
+    assert from_values(found.mutation.args) == {"x": value}
+    with pytest.raises(NotPlainData, match="nested deeper than 30 mappings or 45 lists"):
+        to_scalar(nested(deepest + 1, around))
 
 
 def looped() -> list[Any]:
