@@ -91,7 +91,7 @@ class Follower:
     def changed(self, change: Change) -> None:
         """See `MirrorOwner`."""
         caller = self._caller
-        caller.machine.apply(self._mirror.clock, change.restarted)
+        caller.machine.apply(self._mirror.shown, change.restarted)
         if caller.waits_for_snapshots:
             caller.synchronised()
 

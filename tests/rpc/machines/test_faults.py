@@ -110,3 +110,26 @@ async def test_refusals_are_for_good(grid_server: Peer, grid_client: GridClient)
         wrong = Machine({"A": {}, "X": {}}).schema
         with pytest.raises(ProtocolError, match="only there B, C, D; only here X"):
             await Client[Any](grid_client, "lights", states=wrong).start()
+
+
+async def test_what_a_shallow_mirror_shows_goes_on_over_streams(
+    grid_server: Peer, grid_client: GridClient
+) -> None:
+    machine: Machine[Any] = Machine(SCHEMA, id="lights")
+    spoiling: Any = SpoilingClient(grid_client)
+    async with (
+        Server(machine, grid_server),
+        Client[Any](spoiling, "lights", shallow=True) as client,
+    ):
+        remote = client.machine
+        await remote.add("B")
+        lasting = remote.state_ctx("B")
+        for _ in range(3):
+            await remote.add("A")
+            await remote.remove("A")
+        spoiling.cut_after_sending = 1
+        assert (await remote.add("A")).executed
+        assert client.connected
+        assert client.resyncs == 0
+        assert (remote.tick("A"), remote.tick("B"), remote.restarts) == (7, 1, 1)
+        assert not lasting.expired
