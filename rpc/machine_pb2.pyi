@@ -2,7 +2,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import Any as _Any, ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -23,20 +23,22 @@ class ClockMsg(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., indexes: _Optional[_Iterable[int]] = ..., increments: _Optional[_Iterable[int]] = ..., queue_tick: _Optional[int] = ..., check: _Optional[int] = ...) -> None: ...
 
 class Snapshot(_message.Message):
-    __slots__ = ("epoch", "sequence", "ticks", "queue_tick", "machine_tick", "check")
+    __slots__ = ("epoch", "sequence", "ticks", "queue_tick", "machine_tick", "check", "answers")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TICKS_FIELD_NUMBER: _ClassVar[int]
     QUEUE_TICK_FIELD_NUMBER: _ClassVar[int]
     MACHINE_TICK_FIELD_NUMBER: _ClassVar[int]
     CHECK_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     sequence: int
     ticks: _containers.RepeatedScalarFieldContainer[int]
     queue_tick: int
     machine_tick: int
     check: int
-    def __init__(self, epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., ticks: _Optional[_Iterable[int]] = ..., queue_tick: _Optional[int] = ..., machine_tick: _Optional[int] = ..., check: _Optional[int] = ...) -> None: ...
+    answers: int
+    def __init__(self, epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., ticks: _Optional[_Iterable[int]] = ..., queue_tick: _Optional[int] = ..., machine_tick: _Optional[int] = ..., check: _Optional[int] = ..., answers: _Optional[int] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("version", "mirror", "names_hash", "schema_hash", "want_schema", "allowed", "skipped", "shallow", "mutations", "interval", "token")
@@ -86,7 +88,7 @@ class Welcome(_message.Message):
     fault: Fault
     tags: _containers.RepeatedScalarFieldContainer[str]
     calls: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, version: _Optional[int] = ..., machine: _Optional[str] = ..., names_hash: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., schema_hash: _Optional[int] = ..., schema: _Optional[bytes] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping[str, _Any]]] = ..., fault: _Optional[_Union[Fault, _Mapping[str, _Any]]] = ..., tags: _Optional[_Iterable[str]] = ..., calls: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, version: _Optional[int] = ..., machine: _Optional[str] = ..., names_hash: _Optional[int] = ..., names: _Optional[_Iterable[str]] = ..., schema_hash: _Optional[int] = ..., schema: _Optional[bytes] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ..., tags: _Optional[_Iterable[str]] = ..., calls: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ToSource(_message.Message):
     __slots__ = ("mutation", "resync", "subscribe", "unsubscribe", "call", "value", "payload", "interval", "log", "receipt")
@@ -110,7 +112,7 @@ class ToSource(_message.Message):
     interval: Interval
     log: str
     receipt: Receipt
-    def __init__(self, mutation: _Optional[_Union[Mutation, _Mapping[str, _Any]]] = ..., resync: _Optional[_Union[Resync, _Mapping[str, _Any]]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping[str, _Any]]] = ..., unsubscribe: _Optional[int] = ..., call: _Optional[_Union[Call, _Mapping[str, _Any]]] = ..., value: _Optional[_Union[Value, _Mapping[str, _Any]]] = ..., payload: _Optional[_Union[Payload, _Mapping[str, _Any]]] = ..., interval: _Optional[_Union[Interval, _Mapping[str, _Any]]] = ..., log: _Optional[str] = ..., receipt: _Optional[_Union[Receipt, _Mapping[str, _Any]]] = ...) -> None: ...
+    def __init__(self, mutation: _Optional[_Union[Mutation, _Mapping]] = ..., resync: _Optional[_Union[Resync, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., unsubscribe: _Optional[int] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., payload: _Optional[_Union[Payload, _Mapping]] = ..., interval: _Optional[_Union[Interval, _Mapping]] = ..., log: _Optional[str] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ...) -> None: ...
 
 class ToMirror(_message.Message):
     __slots__ = ("clock", "outcome", "snapshot", "welcome", "matched", "value", "call", "payload", "fault", "step", "farewell", "receipt", "refused")
@@ -140,7 +142,7 @@ class ToMirror(_message.Message):
     farewell: Fault
     receipt: Receipt
     refused: Receipt
-    def __init__(self, clock: _Optional[_Union[ClockMsg, _Mapping[str, _Any]]] = ..., outcome: _Optional[_Union[Outcome, _Mapping[str, _Any]]] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping[str, _Any]]] = ..., welcome: _Optional[_Union[Welcome, _Mapping[str, _Any]]] = ..., matched: _Optional[int] = ..., value: _Optional[_Union[Value, _Mapping[str, _Any]]] = ..., call: _Optional[_Union[Call, _Mapping[str, _Any]]] = ..., payload: _Optional[_Union[Payload, _Mapping[str, _Any]]] = ..., fault: _Optional[_Union[Fault, _Mapping[str, _Any]]] = ..., step: _Optional[_Union[Step, _Mapping[str, _Any]]] = ..., farewell: _Optional[_Union[Fault, _Mapping[str, _Any]]] = ..., receipt: _Optional[_Union[Receipt, _Mapping[str, _Any]]] = ..., refused: _Optional[_Union[Receipt, _Mapping[str, _Any]]] = ...) -> None: ...
+    def __init__(self, clock: _Optional[_Union[ClockMsg, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., matched: _Optional[int] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., call: _Optional[_Union[Call, _Mapping]] = ..., payload: _Optional[_Union[Payload, _Mapping]] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ..., step: _Optional[_Union[Step, _Mapping]] = ..., farewell: _Optional[_Union[Fault, _Mapping]] = ..., receipt: _Optional[_Union[Receipt, _Mapping]] = ..., refused: _Optional[_Union[Receipt, _Mapping]] = ...) -> None: ...
 
 class Mutation(_message.Message):
     __slots__ = ("id", "kind", "indexes", "args", "origin", "error", "done", "welcome")
@@ -168,7 +170,7 @@ class Mutation(_message.Message):
     error: Fault
     done: int
     welcome: int
-    def __init__(self, id: _Optional[int] = ..., kind: _Optional[_Union[Mutation.Kind, str]] = ..., indexes: _Optional[_Iterable[int]] = ..., args: _Optional[_Union[Values, _Mapping[str, _Any]]] = ..., origin: _Optional[_Union[Origin, _Mapping[str, _Any]]] = ..., error: _Optional[_Union[Fault, _Mapping[str, _Any]]] = ..., done: _Optional[int] = ..., welcome: _Optional[int] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., kind: _Optional[_Union[Mutation.Kind, str]] = ..., indexes: _Optional[_Iterable[int]] = ..., args: _Optional[_Union[Values, _Mapping]] = ..., origin: _Optional[_Union[Origin, _Mapping]] = ..., error: _Optional[_Union[Fault, _Mapping]] = ..., done: _Optional[int] = ..., welcome: _Optional[int] = ...) -> None: ...
 
 class Origin(_message.Message):
     __slots__ = ("machine", "transition", "time")
@@ -202,15 +204,17 @@ class Outcome(_message.Message):
     queue_tick: int
     clock: ClockMsg
     fault: Fault
-    def __init__(self, id: _Optional[int] = ..., result: _Optional[_Union[Outcome.Result, str]] = ..., queue_tick: _Optional[int] = ..., clock: _Optional[_Union[ClockMsg, _Mapping[str, _Any]]] = ..., fault: _Optional[_Union[Fault, _Mapping[str, _Any]]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., result: _Optional[_Union[Outcome.Result, str]] = ..., queue_tick: _Optional[int] = ..., clock: _Optional[_Union[ClockMsg, _Mapping]] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ...) -> None: ...
 
 class Resync(_message.Message):
-    __slots__ = ("reason", "sequence")
+    __slots__ = ("reason", "sequence", "number")
     REASON_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
     reason: str
     sequence: int
-    def __init__(self, reason: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+    number: int
+    def __init__(self, reason: _Optional[str] = ..., sequence: _Optional[int] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Subscribe(_message.Message):
     __slots__ = ("token", "index", "args", "welcome")
@@ -222,7 +226,7 @@ class Subscribe(_message.Message):
     index: int
     args: Values
     welcome: int
-    def __init__(self, token: _Optional[int] = ..., index: _Optional[int] = ..., args: _Optional[_Union[Values, _Mapping[str, _Any]]] = ..., welcome: _Optional[int] = ...) -> None: ...
+    def __init__(self, token: _Optional[int] = ..., index: _Optional[int] = ..., args: _Optional[_Union[Values, _Mapping]] = ..., welcome: _Optional[int] = ...) -> None: ...
 
 class Call(_message.Message):
     __slots__ = ("id", "name", "args")
@@ -232,7 +236,7 @@ class Call(_message.Message):
     id: int
     name: str
     args: Values
-    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., args: _Optional[_Union[Values, _Mapping[str, _Any]]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., name: _Optional[str] = ..., args: _Optional[_Union[Values, _Mapping]] = ...) -> None: ...
 
 class Value(_message.Message):
     __slots__ = ("id", "value", "fault")
@@ -242,7 +246,7 @@ class Value(_message.Message):
     id: int
     value: Scalar
     fault: Fault
-    def __init__(self, id: _Optional[int] = ..., value: _Optional[_Union[Scalar, _Mapping[str, _Any]]] = ..., fault: _Optional[_Union[Fault, _Mapping[str, _Any]]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., value: _Optional[_Union[Scalar, _Mapping]] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ...) -> None: ...
 
 class Interval(_message.Message):
     __slots__ = ("microseconds",)
@@ -293,7 +297,7 @@ class Receipt(_message.Message):
     FAULT_FIELD_NUMBER: _ClassVar[int]
     id: int
     fault: Fault
-    def __init__(self, id: _Optional[int] = ..., fault: _Optional[_Union[Fault, _Mapping[str, _Any]]] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ...) -> None: ...
 
 class Step(_message.Message):
     __slots__ = ("kind", "called", "accepted", "auto", "clock")
@@ -307,7 +311,7 @@ class Step(_message.Message):
     accepted: bool
     auto: bool
     clock: ClockMsg
-    def __init__(self, kind: _Optional[_Union[Mutation.Kind, str]] = ..., called: _Optional[_Iterable[int]] = ..., accepted: bool = ..., auto: bool = ..., clock: _Optional[_Union[ClockMsg, _Mapping[str, _Any]]] = ...) -> None: ...
+    def __init__(self, kind: _Optional[_Union[Mutation.Kind, str]] = ..., called: _Optional[_Iterable[int]] = ..., accepted: bool = ..., auto: bool = ..., clock: _Optional[_Union[ClockMsg, _Mapping]] = ...) -> None: ...
 
 class Scalar(_message.Message):
     __slots__ = ("nothing", "flag", "integer", "real", "text", "data", "list", "values", "message", "large")
@@ -331,13 +335,13 @@ class Scalar(_message.Message):
     values: Values
     message: Packed
     large: str
-    def __init__(self, nothing: bool = ..., flag: bool = ..., integer: _Optional[int] = ..., real: _Optional[float] = ..., text: _Optional[str] = ..., data: _Optional[bytes] = ..., list: _Optional[_Union[List, _Mapping[str, _Any]]] = ..., values: _Optional[_Union[Values, _Mapping[str, _Any]]] = ..., message: _Optional[_Union[Packed, _Mapping[str, _Any]]] = ..., large: _Optional[str] = ...) -> None: ...
+    def __init__(self, nothing: bool = ..., flag: bool = ..., integer: _Optional[int] = ..., real: _Optional[float] = ..., text: _Optional[str] = ..., data: _Optional[bytes] = ..., list: _Optional[_Union[List, _Mapping]] = ..., values: _Optional[_Union[Values, _Mapping]] = ..., message: _Optional[_Union[Packed, _Mapping]] = ..., large: _Optional[str] = ...) -> None: ...
 
 class List(_message.Message):
     __slots__ = ("items",)
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[Scalar]
-    def __init__(self, items: _Optional[_Iterable[_Union[Scalar, _Mapping[str, _Any]]]] = ...) -> None: ...
+    def __init__(self, items: _Optional[_Iterable[_Union[Scalar, _Mapping]]] = ...) -> None: ...
 
 class Values(_message.Message):
     __slots__ = ("fields",)
@@ -347,7 +351,7 @@ class Values(_message.Message):
         VALUE_FIELD_NUMBER: _ClassVar[int]
         key: str
         value: Scalar
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Scalar, _Mapping[str, _Any]]] = ...) -> None: ...
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Scalar, _Mapping]] = ...) -> None: ...
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     fields: _containers.MessageMap[str, Scalar]
     def __init__(self, fields: _Optional[_Mapping[str, Scalar]] = ...) -> None: ...

@@ -14,7 +14,7 @@ from machine import Machine
 from rpc.machines.client import Client
 from rpc.machines.errors import AccessDenied, ProtocolError, SourceGone, SourceRestarted
 from rpc.machines.server import Server
-from tests.rpc.machines.kit import SCHEMA, SpoilingClient
+from tests.rpc.machines.kit import SCHEMA, Spoiled, SpoilingClient
 
 
 @pytest.mark.parametrize("kind", ["drop", "double", "swap", "damage", "all"])
@@ -133,3 +133,53 @@ async def test_what_a_shallow_mirror_shows_goes_on_over_streams(
         assert client.resyncs == 0
         assert (remote.tick("A"), remote.tick("B"), remote.restarts) == (7, 1, 1)
         assert not lasting.expired
+
+
+class _Crossing(Spoiled):
+    """A stream on which an update is on its way when the mirror asks for a snapshot."""
+
+    def __init__(self, stream: Any, spoiler: Any) -> None:
+        super().__init__(stream, spoiler)
+        self.on_its_way, self.asked, self.taken = (asyncio.Event() for _ in range(3))
+
+    async def send(self, message: Any) -> None:
+        """See `grid.Stream`."""
+        if message.HasField("resync"):
+            self.asked.set()
+            await self.taken.wait()
+        await super().send(message)
+
+    async def receive(self) -> Any:
+        """See `grid.Stream`."""
+        if self.asked.is_set():
+            self.taken.set()
+        message = await super().receive()
+        if message is not None and message.HasField("clock"):
+            self.on_its_way.set()
+            await self.asked.wait()
+        return message
+
+
+async def test_an_update_that_was_on_its_way_ends_no_sync(
+    grid_server: Peer, grid_client: GridClient
+) -> None:
+    machine: Machine[Any] = Machine(SCHEMA, id="lights")
+    streams: list[_Crossing] = []
+
+    class Crossing(SpoilingClient):
+        async def stream(self, name: str, first: Any, *, timeout: float | None = None) -> Any:
+            """See `grid.Client`."""
+            inner = await grid_client.stream(name, first, timeout=timeout)
+            streams.append(_Crossing(inner, self))
+            return streams[-1]
+
+    crossing: Any = Crossing(grid_client)
+    async with (
+        Server(machine, grid_server, interval=60.0),
+        Client[Any](crossing, "lights") as client,
+    ):
+        machine.add("A")  # the first change after a pause is told at once
+        await streams[0].on_its_way.wait()
+        machine.add("B")
+        assert await client.machine.sync() == machine.time()
+        assert client.machine.is_("A", "B")
