@@ -62,8 +62,8 @@ class PsrpcPipe:
         acknowledged = self._acks[request] = asyncio.get_running_loop().create_future()
         frame = self._frame(request, message=StreamMessage(raw_message=payload))
         try:
-            await self._publish(frame)
             async with asyncio.timeout(self._timeout):
+                await self._publish(frame)
                 await acknowledged
         except TimeoutError as error:
             if isinstance(error, GridError):
@@ -107,11 +107,14 @@ class PsrpcPipe:
         acknowledging = [task for task in self._tasks if task is not own]
         if acknowledging:  # or a `send` that has arrived would fail with the reason of the close
             await asyncio.wait(acknowledging, timeout=self._timeout)
-        with contextlib.suppress(GridError):
-            try:
-                await self._publish_close(text, code)
-            except MessageTooLarge as large:  # the other side waits for the end, whatever it was
-                await self._publish_close(str(large), code)
+        with contextlib.suppress(GridError, TimeoutError):  # a broker that hangs takes nothing
+            async with asyncio.timeout(self._timeout):
+                try:
+                    await self._publish_close(text, code)
+                except (
+                    MessageTooLarge
+                ) as large:  # the other side waits for the end, whatever it was
+                    await self._publish_close(str(large), code)
 
     async def _publish_close(self, text: str, code: str) -> None:
         await self._publish(self._frame(new_id("REQ_"), close=StreamClose(error=text, code=code)))
