@@ -105,6 +105,12 @@ class PsrpcPipe:
             code, text = error.code, error.text
         own = asyncio.current_task()
         acknowledging = [task for task in self._tasks if task is not own]
+        # Its caller may be cancelled meanwhile, and the other side would wait for ever.
+        await asyncio.shield(self._keep(self._tell_end(text, code, acknowledging)))
+
+    async def _tell_end(
+        self, text: str, code: str, acknowledging: list[asyncio.Task[object]]
+    ) -> None:
         if acknowledging:  # or a `send` that has arrived would fail with the reason of the close
             await asyncio.wait(acknowledging, timeout=self._timeout)
         with contextlib.suppress(GridError, TimeoutError):  # a broker that hangs takes nothing
@@ -177,10 +183,11 @@ class PsrpcPipe:
             **body,  # type: ignore[arg-type]
         )
 
-    def _keep(self, work: Awaitable[object]) -> None:
+    def _keep(self, work: Awaitable[object]) -> asyncio.Task[object]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
