@@ -131,6 +131,6 @@ async def test_a_server_that_comes_back_finds_all_that_is_subscribed_meanwhile(
         await bus.close()
 
 
-async def _subscribers(server: Broker, *channels: str) -> dict[bytes, int]:
+async def _subscribers(server: Broker, *channels: str) -> dict[bytes | str, int]:
     async with Redis.from_url(server.url) as client:
         return dict(await client.pubsub_numsub(*channels))
