@@ -161,6 +161,8 @@ class Caller(MutationCalls):
         for token in self._subscriptions:
             self._send_subscription(connection, token)
         for number, (message, states) in calls:
+            if self._pending.get(number) is None:
+                continue  # it was given up while one before it was sent
             if self._address(number, message.mutation, states):
                 self._pending.sent(number, self._mirror.epoch)
                 try:

@@ -12,7 +12,13 @@ from grid.server.server import Server as Peer
 from grid.testing import wait_until
 from machine import Machine
 from rpc.machines.client import Client
-from rpc.machines.errors import AccessDenied, ProtocolError, SourceGone, SourceRestarted
+from rpc.machines.errors import (
+    AccessDenied,
+    NotConnected,
+    ProtocolError,
+    SourceGone,
+    SourceRestarted,
+)
 from rpc.machines.server import Server
 from tests.rpc.machines.kit import SCHEMA, Spoiled, SpoilingClient
 
@@ -183,3 +189,49 @@ async def test_an_update_that_was_on_its_way_ends_no_sync(
         machine.add("B")
         assert await client.machine.sync() == machine.time()
         assert client.machine.is_("A", "B")
+
+
+class _Held(Spoiled):
+    """A stream on which the first mutation is held up until it may go."""
+
+    async def send(self, message: Any) -> None:
+        """See `grid.Stream`."""
+        spoiler: Any = self._spoiler
+        if message.HasField("mutation"):
+            spoiler.sending.set()
+            await spoiler.may_go.wait()
+        await super().send(message)
+
+
+async def test_a_call_that_was_given_up_unsent_is_not_sent_later(
+    grid_server: Peer, grid_client: GridClient
+) -> None:
+    machine: Machine[Any] = Machine(SCHEMA, id="lights")
+
+    class Holding(SpoilingClient):
+        sending, may_go, may_open = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        opened = 0
+
+        async def stream(self, name: str, first: Any, *, timeout: float | None = None) -> Any:
+            """See `grid.Client`."""
+            self.opened += 1
+            if self.opened > 1:
+                await self.may_open.wait()
+            return _Held(await grid_client.stream(name, first, timeout=timeout), self)
+
+    holding: Any = Holding(grid_client)
+    async with Server(machine, grid_server) as server, Client[Any](holding, "lights") as client:
+        for mirror in server.mirrors:
+            mirror.cut()
+        await client.mach.when("Disconnected")
+        first = asyncio.ensure_future(client.machine.add("A", timeout=20.0))
+        second = asyncio.ensure_future(client.machine.add("B", timeout=1.0))
+        await asyncio.sleep(0)
+        holding.may_open.set()
+        await holding.sending.wait()
+        with pytest.raises(NotConnected, match="nothing was sent"):
+            await second
+        holding.may_go.set()
+        assert (await first).executed
+        await client.machine.sync()
+        assert machine.not_("B")
