@@ -23,20 +23,22 @@ class ClockMsg(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., indexes: _Optional[_Iterable[int]] = ..., increments: _Optional[_Iterable[int]] = ..., queue_tick: _Optional[int] = ..., check: _Optional[int] = ...) -> None: ...
 
 class Snapshot(_message.Message):
-    __slots__ = ("epoch", "sequence", "ticks", "queue_tick", "machine_tick", "check")
+    __slots__ = ("epoch", "sequence", "ticks", "queue_tick", "machine_tick", "check", "answers")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TICKS_FIELD_NUMBER: _ClassVar[int]
     QUEUE_TICK_FIELD_NUMBER: _ClassVar[int]
     MACHINE_TICK_FIELD_NUMBER: _ClassVar[int]
     CHECK_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     sequence: int
     ticks: _containers.RepeatedScalarFieldContainer[int]
     queue_tick: int
     machine_tick: int
     check: int
-    def __init__(self, epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., ticks: _Optional[_Iterable[int]] = ..., queue_tick: _Optional[int] = ..., machine_tick: _Optional[int] = ..., check: _Optional[int] = ...) -> None: ...
+    answers: int
+    def __init__(self, epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., ticks: _Optional[_Iterable[int]] = ..., queue_tick: _Optional[int] = ..., machine_tick: _Optional[int] = ..., check: _Optional[int] = ..., answers: _Optional[int] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("version", "mirror", "names_hash", "schema_hash", "want_schema", "allowed", "skipped", "shallow", "mutations", "interval", "token")
@@ -207,12 +209,14 @@ class Outcome(_message.Message):
     def __init__(self, id: _Optional[int] = ..., result: _Optional[_Union[Outcome.Result, str]] = ..., queue_tick: _Optional[int] = ..., clock: _Optional[_Union[ClockMsg, _Mapping[str, _Any]]] = ..., fault: _Optional[_Union[Fault, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Resync(_message.Message):
-    __slots__ = ("reason", "sequence")
+    __slots__ = ("reason", "sequence", "number")
     REASON_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
     reason: str
     sequence: int
-    def __init__(self, reason: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+    number: int
+    def __init__(self, reason: _Optional[str] = ..., sequence: _Optional[int] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Subscribe(_message.Message):
     __slots__ = ("token", "index", "args", "welcome")

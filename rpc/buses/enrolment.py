@@ -96,6 +96,15 @@ class Enrolment:
             self._note(topic)
             raise
 
+    def correct(self, topic: str, methods: Iterable[str]) -> None:
+        """Let shards know a topic with these methods only, or not at all, when there is time."""
+        left = tuple(methods)
+        if left:
+            self._topics[topic] = left
+        else:
+            self._topics.pop(topic, None)
+        self._note(topic)
+
     async def remove(self, topic: str) -> None:
         """Take a topic back; a shard that is not reached now is told later."""
         if self._topics.pop(topic, None) is not None:

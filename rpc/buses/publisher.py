@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from grid.deadline import now
-from grid.errors import GridError, MailboxClosed
+from grid.errors import GridError, MailboxClosed, MessageTooLarge
 from grid.mailbox.mailbox import Mailbox
 from grid.mailbox.request import Request
 from grid.stream import Stream
@@ -27,6 +27,7 @@ __all__ = ["Publisher"]
 
 _log = logging.getLogger("rpc.services")
 
+_SMALL = 64 * 1024  # bytes that every process of subscribers takes
 _HELD = 10_000  # messages that wait for one process
 _PATIENCE = 2.0  # seconds that a full one is waited for
 _KEPT = 5.0  # seconds after its start for which messages are kept for those that find it late
@@ -51,9 +52,15 @@ class Publisher:
         self._kept_until = now() + _KEPT
 
     async def publish(self, channel: str, data: bytes) -> int:
-        """Send to all subscribers' processes, and to one of the queue; the number of these."""
+        """Send to all subscribers' processes, and to one of the queue; the number of these.
+
+        Raises:
+            MessageTooLarge: none of them takes so large a message; nothing was sent.
+        """
         feeds = tuple(self._channels.get(channel, ()))
         group = self._queues.get(channel, ())
+        if len(data) > _SMALL:
+            _check_size(Publication(channel=channel, data=data, queue=True), (*feeds, *group))
         self._keep(channel, data, queue=not group)
         if not feeds and not group:
             return 0
@@ -171,6 +178,12 @@ class Publisher:
                 self._queues.pop(channel, None)
 
 
+def _check_size(message: Publication, feeds: Iterable[_Feed]) -> None:
+    limit = max((feed.largest for feed in feeds), default=0)
+    if 0 < limit < (size := message.ByteSize()):
+        raise MessageTooLarge(size, limit)
+
+
 class _Feed:
     """The stream to one process of subscribers, and what waits for it."""
 
@@ -184,6 +197,14 @@ class _Feed:
         self._written = asyncio.Event()
         self._cut = False
         self._over = False
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest message that it takes; 0 if it is over."""
+        try:
+            return self._stream.largest
+        except GridError:
+            return 0
 
     def put(self, message: Publication) -> bool:
         """Queue a message; False if it is over or full."""
@@ -232,7 +253,11 @@ class _Feed:
         try:
             while not self._cut:
                 while self._waiting and not self._cut:
-                    await self._stream.send(self._waiting[0])
+                    try:
+                        await self._stream.send(self._waiting[0])
+                    except MessageTooLarge:  # for this process: it has to know that it missed one
+                        self._cut = True
+                        break
                     self._waiting.popleft()
                     self._written.set()
                 self._work.clear()

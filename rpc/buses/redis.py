@@ -14,9 +14,12 @@ import contextlib
 import hashlib
 import logging
 import secrets
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from grid.errors import InvalidArgument, MessageTooLarge
@@ -64,7 +67,7 @@ class RedisBus:
     ) -> None:
         self._limit = check_count("max_message_bytes", max_message_bytes)
         self._owns = isinstance(redis, str)
-        self._redis: Any = Redis.from_url(redis) if isinstance(redis, str) else redis
+        self._redis: Any = _client(redis) if isinstance(redis, str) else redis
         self._name = without_password(redis) if isinstance(redis, str) else repr(redis)
         if self._redis.connection_pool.connection_kwargs.get("decode_responses"):
             raise InvalidArgument("redis", self._name, "a client without decode_responses")
@@ -72,6 +75,7 @@ class RedisBus:
         self._flows = Flows(self._unsubscribe)
         self._queues = Flows(self._unsubscribe)
         self._pubsub: Any = None
+        self._commanding = asyncio.Lock()  # held by who gives a command to the pubsub
         self._reader: asyncio.Task[None] | None = None
         self._subscribed: Openings[str, None] = Openings("Redis bus")
         self._confirmed: dict[str, asyncio.Future[None]] = {}
@@ -152,17 +156,29 @@ class RedisBus:
             self._pubsub = self._redis.pubsub()
         confirmed = self._confirmed[name] = asyncio.get_running_loop().create_future()
         try:
-            await self._pubsub.subscribe(name)
-            if self._reader is None:
-                self._reader = asyncio.create_task(self._read(), name="Redis bus")
             async with asyncio.timeout(_SUBSCRIBED):
+                await self._command(self._pubsub.subscribe, name)
+                if self._reader is None:
+                    self._reader = asyncio.create_task(self._read(), name="Redis bus")
                 await confirmed
-        except (RedisError, OSError) as error:  # a TimeoutError is an OSError
+        except BrokerUnavailable:
+            raise
+        except Exception as error:  # also others of the library, when a connection breaks under it
             reason = str(error) or "a subscription was not confirmed"
             raise BrokerUnavailable(self._name, reason) from error
         finally:
             if self._confirmed.get(name) is confirmed:
                 del self._confirmed[name]
+
+    async def _command(self, give: Callable[[str], Awaitable[None]], name: str) -> None:
+        # A pubsub connects by itself. Two who make it do so at once have a connection each, and one
+        # of them waits at the wrong one: so one gives the first command, and after that the
+        # reader alone connects it again, and subscribes it to all channels.
+        async with self._commanding:
+            connection = self._pubsub.connection
+            if self._reader is not None and not (connection and connection.is_connected):
+                raise BrokerUnavailable(self._name, "the connection was lost, and is made again")
+            await give(name)
 
     async def _unsubscribe(self, name: str) -> None:
         if name not in self._queues and (worker := self._workers.pop(name, None)) is not None:
@@ -173,8 +189,8 @@ class RedisBus:
         await self._subscribed.drop(name)
         if self._pubsub is None or name in self._flows or name in self._queues:
             return  # it was subscribed again meanwhile
-        with contextlib.suppress(RedisError, OSError):
-            await self._pubsub.unsubscribe(name)
+        with contextlib.suppress(RedisError, OSError, BrokerUnavailable):
+            await self._command(self._pubsub.unsubscribe, name)
 
     async def _read(self) -> None:
         rest = _FIRST_REST
@@ -184,18 +200,23 @@ class RedisBus:
                 message = await self._pubsub.get_message(timeout=None)
                 if message is not None:
                     rest = _FIRST_REST
-                    self._take(message)
+                    unwanted = self._take(message)
+                    if unwanted is not None:
+                        await self._command(self._pubsub.unsubscribe, unwanted)
             except Exception as error:  # noqa: BLE001 - without a reader all subscriptions would stop
                 _log.warning("Redis bus: %r; trying again", error)
                 await asyncio.sleep(rest)
                 rest = min(2 * rest, _LONGEST_REST)
 
-    def _take(self, message: dict[str, Any]) -> None:
-        name = message["channel"].decode()
+    def _take(self, message: dict[str, Any]) -> str | None:
+        # The channel, if nobody wants it: its subscriber left while the server was away.
+        name: str = message["channel"].decode()
         if message["type"] == "subscribe":
             confirmed = self._confirmed.get(name)
             if confirmed is not None and not confirmed.done():
                 confirmed.set_result(None)
+            if name not in self._flows and name not in self._queues:
+                return name
         elif message["type"] == "message":
             frame = message["data"]
             self._flows.put_all(name, _unmarked(frame))
@@ -205,6 +226,7 @@ class RedisBus:
                     line.put_nowait(frame)
                 except asyncio.QueueFull:
                     _log.warning("%s: a message is left to other processes", name)
+        return None
 
     async def _take_turns(self, name: str) -> None:
         # In the order of arrival, so that a channel's order stays; channels do not wait for others.
@@ -225,6 +247,11 @@ class RedisBus:
     def _lock(self, frame: bytes) -> asyncio.Future[Any]:
         digest = base64.b64encode(hashlib.sha256(frame).digest()).decode()
         return self._commands.execute("SET", digest, secrets.randbits(63), "EX", _LOCK, "NX")
+
+
+def _client(url: str) -> Redis:
+    # Its own tries would hold up calls beyond their time, and the reader when the server is back.
+    return Redis.from_url(url, retry=Retry(NoBackoff(), 0))
 
 
 def _unmarked(frame: bytes) -> bytes:

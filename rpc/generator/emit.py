@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Iterable, Iterator
 
 from rpc.generator.model import File, Message, Method, Service
-from rpc.generator.names import constant_name, snake, type_name
+from rpc.generator.names import snake, type_name
 from rpc.generator.text import called, docstring, indented, parameters
 
 __all__ = ["emit"]
@@ -41,6 +42,7 @@ def _header(file: File) -> str:
         "from __future__ import annotations",
         "",
         *(["import abc"] if any(not method.subscription for method in methods) else []),
+        *(["import importlib"] if any(map(_odd, modules)) else []),
         *(
             ["from collections.abc import Mapping"]
             if any(not method.subscription for method in methods)
@@ -50,14 +52,24 @@ def _header(file: File) -> str:
         "",
         "import rpc.services as _services",
         "",
-        *(_import(module, alias) for module, alias in sorted(modules.items())),
+        *(_import(module, alias) for module, alias in sorted(modules.items(), key=_statements)),
     ]
     exported = [name for service in file.services for name in _exported(service)]
     lines += ["", "__all__ = [", *(f'    "{name}",' for name in sorted(exported, key=_order)), "]"]
     return "\n".join(lines)
 
 
+def _statements(module: tuple[str, str]) -> tuple[bool, str]:
+    return _odd(module[0]), module[0]  # statements first
+
+
+def _odd(module: str) -> bool:
+    return any(map(keyword.iskeyword, module.split(".")))
+
+
 def _import(module: str, alias: str) -> str:
+    if _odd(module):  # the statement cannot name it
+        return f'{alias} = importlib.import_module("{module}")'
     package, _, name = module.rpartition(".")
     return f"from {package} import {name} as {alias}" if package else f"import {name} as {alias}"
 
@@ -67,7 +79,7 @@ def _order(name: str) -> tuple[bool, str]:
 
 
 def _exported(service: Service) -> Iterator[str]:
-    yield constant_name(service.name)
+    yield service.constant
     yield from (_type(service, name) for name in service.topic_types())
     for suffix in ("Client", "Base", "Server"):
         yield f"{service.name}{suffix}"
@@ -92,22 +104,18 @@ def _specs(file: File, service: Service) -> Iterator[str]:
     names = []
     lines = []
     for method in service.methods:
-        name = _spec(service, method)
+        name = method.constant
         names.append(name)
         lines += [f"{name} = _services.MethodSpec(", *indented(_spec_arguments(method)), ")"]
     if lines:
         yield "\n".join(lines)
     lines = [
-        f"{constant_name(service.name)} = _services.ServiceSpec(",
+        f"{service.constant} = _services.ServiceSpec(",
         f'    "{service.full_name}",',
     ]
     lines += ["    (", *(f"        {name}," for name in names), "    ),"] if names else ["    (),"]
     descriptors = f"{file.alias}.DESCRIPTOR.services_by_name"
     yield "\n".join([*lines, f'    {descriptors}["{service.name}"],', ")"])
-
-
-def _spec(service: Service, method: Method) -> str:
-    return f"_{constant_name(service.name, method.name)}"
 
 
 def _spec_arguments(method: Method) -> Iterator[str]:
@@ -129,7 +137,10 @@ def _spec_arguments(method: Method) -> Iterator[str]:
 
 
 def _class(message: Message) -> str:
-    return f"{message.alias}.{message.path}"
+    made = message.alias
+    for name in message.path.split("."):
+        made = f'getattr({made}, "{name}")' if keyword.iskeyword(name) else f"{made}.{name}"
+    return made
 
 
 # -- the client ------------------------------------------------------------------------------
@@ -158,12 +169,12 @@ def _constructor(service: Service) -> Iterator[str]:
         "None",
     )
     yield '    """See `rpc.services.ServiceClient`."""'
-    yield f"    super().__init__({constant_name(service.name)}, bus, **options)"
+    yield f"    super().__init__({service.constant}, bus, **options)"
 
 
 def _client_method(service: Service, method: Method) -> Iterator[str]:
     topics = _topic_parameters(service, method)
-    reply, spec = _class(method.reply), _spec(service, method)
+    reply, spec = _class(method.reply), method.constant
     values = _topic_values(method)
     request = f"request: {_class(method.request)}"
     about = docstring(method.comment or _about(service, method))
@@ -313,7 +324,7 @@ def _server(service: Service) -> str:
         if method.subscription:
             lines += ["", *indented(_publish(service, method))]
         elif method.topics:
-            name, spec = snake(method.name), _spec(service, method)
+            name, spec = snake(method.name), method.constant
             topics = _topic_parameters(service, method)
             what = f"`{service.name}.{method.name}`"
             for verb in ("register", "deregister"):
@@ -322,7 +333,7 @@ def _server(service: Service) -> str:
                 lines += ["", *indented(made)]
     for group, methods in service.groups().items():
         topics = _topic_parameters(service, methods[0])
-        specs = f"({', '.join(_spec(service, method) for method in methods)},)"
+        specs = f"({', '.join(method.constant for method in methods)},)"
         what = f"all methods of the group `{group}`"
         for verb in ("register", "deregister"):
             name = f"all_{snake(group)}_topics"
@@ -343,7 +354,7 @@ def _server_constructor(service: Service) -> Iterator[str]:
         "None",
     )
     yield '    """See `rpc.services.ServiceServer`."""'
-    yield f"    super().__init__({constant_name(service.name)}, service, bus, **options)"
+    yield f"    super().__init__({service.constant}, service, bus, **options)"
 
 
 def _publish(service: Service, method: Method) -> Iterator[str]:
@@ -355,7 +366,7 @@ def _publish(service: Service, method: Method) -> Iterator[str]:
     )
     about = method.comment or f"Publish a message of `{service.name}.{method.name}` to {to}."
     yield f"    {indent_rest(docstring(about))}"
-    arguments = [_spec(service, method), _topic_values(method), "message"]
+    arguments = [method.constant, _topic_values(method), "message"]
     yield from called("    return await self._publish", arguments)
 
 

@@ -39,6 +39,7 @@ class Method:
         single_server: at most one server has a topic.
         subscription: servers publish, clients subscribe.
         stream: messages both ways.
+        constant: of its specification, unique in the file.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Method:
     single_server: bool
     subscription: bool
     stream: bool
+    constant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,14 @@ class Service:
         full_name: with the package.
         comment: of the .proto.
         methods: in their order.
+        constant: of its specification, unique in the file.
     """
 
     name: str
     full_name: str
     comment: str
     methods: tuple[Method, ...]
+    constant: str
 
     def groups(self) -> dict[str, tuple[Method, ...]]:
         """Methods by their topic group."""

@@ -18,10 +18,14 @@ def snake(name: str) -> str:
 
 
 def attribute_name(name: str, taken: frozenset[str] = frozenset()) -> str:
-    """The name of an attribute or a parameter; one that Python or the base class has gets a `_`."""
+    """The name of an attribute or a parameter; one that Python or the base class has gets a `_`.
+
+    One that begins with a `_`, as those that the base class has for itself do, has it at its end.
+    """
     made = snake(name)
-    if keyword.iskeyword(made) or made in taken:
-        made += "_"
+    public = made.lstrip("_")
+    if keyword.iskeyword(made) or made in taken or public != made:
+        made = (public or made) + "_"
     return made
 
 

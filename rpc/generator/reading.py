@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf.descriptor_pb2 import (
@@ -16,7 +17,13 @@ from google.protobuf.descriptor_pb2 import (
 from rpc import options_pb2
 from rpc.generator.errors import InvalidOptions
 from rpc.generator.model import File, Message, Method, Service
-from rpc.generator.names import attribute_name, module_aliases, module_name, snake
+from rpc.generator.names import (
+    attribute_name,
+    constant_name,
+    module_aliases,
+    module_name,
+    snake,
+)
 
 __all__ = ["read_file", "read_messages"]
 
@@ -68,6 +75,7 @@ def read_file(
         tuple(place.path): _comment(place.leading_comments or place.trailing_comments)
         for place in file.source_code_info.location
     }
+    taken: set[str] = set()
     services = []
     for index, service in enumerate(file.service):
         full_name = f"{file.package}.{service.name}" if file.package else service.name
@@ -80,9 +88,22 @@ def read_file(
         _check_names(file, service, methods)
         _check_groups(file, service, methods)
         comment = comments.get((_SERVICE, index), "")
-        services.append(Service(service.name, full_name, comment, methods))
+        methods = tuple(
+            replace(one, constant=_free(f"_{constant_name(service.name, one.name)}", taken))
+            for one in methods
+        )
+        constant = _free(constant_name(service.name), taken)
+        services.append(Service(service.name, full_name, comment, methods, constant))
     module = module_name(file.name)
     return File(file.name, module, module_aliases(modules)[module], tuple(services))
+
+
+def _free(name: str, taken: set[str]) -> str:
+    # `Foo.BarBaz` and `FooBar.Baz`, or the services `Foo` and `FOO`, would have the same one.
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
 
 
 def _method(

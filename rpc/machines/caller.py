@@ -15,7 +15,7 @@ from grid.deadline import check_timeout
 from grid.errors import GridError, MessageTooLarge
 from machine.errors import MachineDisposed, MachineError
 from machine.waits.wait import Wait
-from rpc.machine_pb2 import Call, Interval, Receipt, Resync, Subscribe, ToSource, Value
+from rpc.machine_pb2 import Call, Interval, Receipt, Subscribe, ToSource, Value
 from rpc.machines.connection import Connection
 from rpc.machines.errors import CallTimeout, NotConnected, SourceGone
 from rpc.machines.functions import FunctionCalls
@@ -46,7 +46,7 @@ class Caller(MutationCalls):
         super().__init__(name, mirror, timeout, on_waiting)
         self._subscriptions = Subscriptions(self._unsubscribe)
         self._functions = FunctionCalls(name)
-        self._snapshots = self.waits_for_snapshots = list[asyncio.Future[None]]()
+        self._snapshots: dict[asyncio.Future[None], int] = {}  # by number
         self._watchers: list[Callable[[], None]] = []
 
     def on_disconnected(self, tell: Callable[[], None]) -> Callable[[], None]:
@@ -60,15 +60,14 @@ class Caller(MutationCalls):
         """Return when the mirror has all that had changed at the source before this call."""
         connection = self._connected()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._snapshots.append(future)
-        resync = Resync(reason="asked for", sequence=self._mirror.sequence)
+        resync = connection.resync("asked for")
+        self._snapshots[future] = resync.number
         try:
             async with self._within(timeout, f"{self._name!r} did not send its clock"):
                 await connection.send(ToSource(resync=resync))
                 await future
         finally:
-            with contextlib.suppress(ValueError):
-                self._snapshots.remove(future)
+            self._snapshots.pop(future, None)
 
     def subscribe(self, state: str, args: Mapping[str, Any], what: str) -> Wait:
         """Return a wait that ends when a state begins at the source with these arguments."""
@@ -157,9 +156,15 @@ class Caller(MutationCalls):
                 waiting.fail(error)
             else:
                 self.machine.abandon(waiting, error)
+        if self._mirror.synchronised:  # by its welcome
+            self.synchronised(0)
+        else:
+            self._snapshots = dict.fromkeys(self._snapshots, 0)  # any clock of it will do
         for token in self._subscriptions:
             self._send_subscription(connection, token)
         for number, (message, states) in calls:
+            if self._pending.get(number) is None:
+                continue  # it was given up while one before it was sent
             if self._address(number, message.mutation, states):
                 self._pending.sent(number, self._mirror.epoch)
                 try:
@@ -186,10 +191,13 @@ class Caller(MutationCalls):
         """A function of the source has answered."""
         self._functions.answered(value)
 
-    def synchronised(self) -> None:
-        """The mirror has a clock of its source from now."""
-        for future in self._snapshots:
-            if not future.done():
+    def synchronised(self, answers: int) -> None:
+        """The mirror has the clock that was asked for with this number, or, if it is 0, any.
+
+        An update that was on its way is none: it was made before the source was asked.
+        """
+        for future, number in self._snapshots.items():
+            if (not answers or number <= answers) and not future.done():
                 future.set_result(None)
 
     def disconnected(self) -> None:

@@ -179,7 +179,7 @@ class Client(Generic[S]):
             self._hello.interval = microseconds(interval)
         self._connect_timeout = connect_timeout
         self._retry = retry
-        self._limit, self._mirror = payload_limit, Mirror()
+        self._limit, self._mirror = payload_limit, Mirror(shallow=shallow)
         self._caller = Caller(name, self._mirror, timeout, self._call_waits)
         self._follower = Follower(
             name,

@@ -20,6 +20,7 @@ from rpc.machine_pb2 import (
     Outcome,
     Receipt,
     Resync,
+    Snapshot,
     Step,
     ToMirror,
     ToSource,
@@ -76,6 +77,9 @@ class MirrorOwner(Protocol):
     def progress(self, progress: Progress) -> None:
         """A piece of a payload has come."""
 
+    def synchronised(self, answers: int) -> None:
+        """The mirror has the clock that was asked for with this number; 0: a source's own."""
+
     def heard(self) -> None:
         """A message has come."""
 
@@ -115,6 +119,7 @@ class Connection:
         )
         self._sending = asyncio.Lock()
         self._held_up = 0  # messages that wait for their turn
+        self._asked = 0  # snapshots
         self._loop = asyncio.get_running_loop()
         self._again: asyncio.TimerHandle | None = None
         self._work = Work("mirror", _failed)
@@ -172,6 +177,11 @@ class Connection:
         finally:
             self._held_up -= 1
 
+    def resync(self, reason: str) -> Resync:
+        """The message that asks for a snapshot; later ones have larger numbers."""
+        self._asked += 1
+        return Resync(reason=reason, sequence=self._mirror.sequence, number=self._asked)
+
     async def close(self) -> None:
         """End the stream; `run` returns."""
         await self._close()
@@ -218,7 +228,7 @@ class Connection:
 
     def _resynchronise(self, why: Resynchronise) -> None:
         _log.warning("the mirror asks for a snapshot: %s", why.reason)
-        self.start(self.send(ToSource(resync=Resync(reason=why.reason, sequence=why.sequence))))
+        self.start(self.send(ToSource(resync=self.resync(why.reason))))
         if self._again is not None:
             self._again.cancel()
         self._again = self._loop.call_later(_RESYNC_AGAIN, self._ask_again, why)
@@ -230,8 +240,11 @@ class Connection:
     def _take_clock(self, message: Any) -> None:
         self._decide(self._mirror.update(message))
 
-    def _take_snapshot(self, message: Any) -> None:
-        self._decide(self._mirror.snapshot(message))
+    def _take_snapshot(self, message: Snapshot) -> None:
+        decision = self._mirror.snapshot(message)
+        self._decide(decision)
+        if isinstance(decision, Change):
+            self._owner.synchronised(message.answers)
 
     def _take_welcome(self, message: Welcome) -> None:
         self.welcomes += 1

@@ -90,10 +90,11 @@ class Follower:
 
     def changed(self, change: Change) -> None:
         """See `MirrorOwner`."""
-        caller = self._caller
-        caller.machine.apply(self._mirror.clock, change.restarted)
-        if caller.waits_for_snapshots:
-            caller.synchronised()
+        self._caller.machine.apply(self._mirror.shown, change.restarted)
+
+    def synchronised(self, answers: int) -> None:
+        """See `MirrorOwner`."""
+        self._caller.synchronised(answers)
 
     def outcome(self, outcome: Outcome) -> None:
         """See `MirrorOwner`."""

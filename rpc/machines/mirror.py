@@ -21,6 +21,9 @@ So a mirror shows only clocks that its source has had, in the order in which it
 had them. Ticks never go back, but for a new epoch or a new machine tick: then the
 source was restarted or its state imported, and the change says so (`restarted`).
 
+The ticks of a shallow mirror are made for each stream, from 0 or 1 on. What such a
+mirror shows goes on over streams: a tick grows by one where the activity is another.
+
 The object is pure: messages go in, decisions come out; it knows no time, no
 network and no event loop.
 """
@@ -76,9 +79,13 @@ _NO_TICKS: array[int] = array("Q")
 class Mirror:
     """The receiving end of one machine's clock.
 
+    Args:
+        shallow: the source tells activity only.
+
     Attributes:
         names: the agreed names, in the order of the ticks.
         clock: the last clock of the source that is known.
+        shown: the clock that users see; another one only if the mirror is shallow.
         epoch: of the source; 0 before the first snapshot.
         sequence: of the last update that was applied.
         synchronised: False while a snapshot is awaited.
@@ -88,24 +95,27 @@ class Mirror:
 
     __slots__ = (
         "_applied",
+        "_shallow",
         "clock",
         "epoch",
         "ignored",
         "names",
         "resyncs",
         "sequence",
+        "shown",
         "synchronised",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, shallow: bool = False) -> None:
         self.names: tuple[str, ...] = ()
-        self.clock = Clock.of(())
+        self.clock = self.shown = Clock.of(())
         self.epoch = 0
         self.sequence = 0
         self.synchronised = False
         self.resyncs = 0
         self.ignored = 0
         self._applied: dict[int, int] = {}  # the checks of the last messages, by sequence
+        self._shallow = shallow
 
     def begin(self, names: Sequence[str], snapshot: Snapshot) -> Decision:
         """Take over the names and the snapshot that open a stream, or follow a new schema."""
@@ -114,7 +124,7 @@ class Mirror:
         self.sequence = 0
         self.synchronised = False
         self._applied.clear()
-        return self._take(snapshot, restarted)
+        return self._take(snapshot, restarted, opens=True)
 
     def update(self, message: ClockMsg) -> Decision:
         """Apply an update; ask for a snapshot if it cannot be the next one."""
@@ -131,7 +141,8 @@ class Mirror:
             clock = advance(self.clock, message, self.epoch)
         except ClockDamaged as error:
             return self._ask(str(error))
-        before, self.clock = self.clock.ticks, clock
+        before = self.clock.ticks
+        self._show(clock)
         self._note(message)
         return Change(before, clock.ticks)
 
@@ -144,7 +155,8 @@ class Mirror:
         """
         if sequence == self.sequence:
             return None
-        before, self.clock = self.clock.ticks, clock
+        before = self.clock.ticks
+        self._show(clock)
         self.sequence = sequence
         self._applied.clear()  # it has no check, and cannot be repeated
         return Change(before, clock.ticks)
@@ -155,7 +167,7 @@ class Mirror:
             return self._repeated(message)
         return self._take(message, False)
 
-    def _take(self, message: Snapshot, restarted: bool) -> Decision:
+    def _take(self, message: Snapshot, restarted: bool, *, opens: bool = False) -> Decision:
         try:
             clock = from_snapshot(message, self.names)
         except ClockDamaged as error:
@@ -165,13 +177,24 @@ class Mirror:
             or message.epoch != self.epoch
             or clock.machine_tick != self.clock.machine_tick
         )
-        if not restarted and _goes_back(self.clock, clock):
+        begins_again = opens and self._shallow
+        if not restarted and not begins_again and _goes_back(self.clock, clock):
             return self._ask("a snapshot with smaller ticks")
         before = _NO_TICKS if restarted else self.clock.ticks
-        self.clock, self.epoch = clock, message.epoch
+        self._show(clock, restarted=restarted)
+        self.epoch = message.epoch
         self.synchronised = True
         self._note(message)
         return Change(before, clock.ticks, restarted)
+
+    def _show(self, clock: Clock, *, restarted: bool = False) -> None:
+        self.clock = clock
+        if restarted or not self._shallow:
+            self.shown = clock
+        else:
+            pairs = zip(self.shown.ticks, clock.ticks, strict=True)
+            ticks = (old + ((old ^ tick) & 1) for old, tick in pairs)
+            self.shown = Clock.of(ticks, clock.queue_tick, clock.machine_tick)
 
     def _note(self, message: ClockMsg | Snapshot) -> None:
         self.sequence = message.sequence

@@ -172,7 +172,7 @@ class MutationCalls:
         assert response.clock is not None  # noqa: S101 - else it comes by messages
         self.last_heard = asyncio.get_running_loop().time()
         if self._mirror.take_over(response.clock, response.sequence) is not None:
-            self.machine.apply(response.clock, False)
+            self.machine.apply(self._mirror.shown, False)
         await asyncio.sleep(0)  # a caller that asks and asks again lets others run
         if response.fault is not None:
             raise raised(response.fault, self._name)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from google.protobuf.message import Message
 
 from machine.errors import MachineError
-from rpc.machine_pb2 import Hello, Mutation, ToMirror, ToSource
+from rpc.machine_pb2 import Hello, Mutation, Resync, ToMirror, ToSource
 from rpc.machines.access import Access
 from rpc.machines.calls import KeptOutcomes
 from rpc.machines.clock import Clock
@@ -191,7 +191,7 @@ class ServedMirror:
             case "mutation":
                 await self._mutate(message.mutation)
             case "resync":
-                await self._resynchronise(message.resync.reason)
+                await self._resynchronise(message.resync)
             case "subscribe":
                 self.waits.subscribe(
                     message.subscribe, self._updates.names_of(message.subscribe.welcome)
@@ -207,9 +207,9 @@ class ServedMirror:
                 if not self.side.take(message):
                     raise ProtocolError("a mirror sent a message of an unknown kind")
 
-    async def _resynchronise(self, reason: str) -> None:
-        _log.info("mirror %r asks for a snapshot: %s", self.id, reason)
-        await self._updates.resynchronise()
+    async def _resynchronise(self, asked: Resync) -> None:
+        _log.info("mirror %r asks for a snapshot: %s", self.id, asked.reason)
+        await self._updates.resynchronise(asked.number)
 
     def _take_now(self, message: Message) -> bool:
         """Carry a mutation out and answer it at once; False if `run` has to do it."""

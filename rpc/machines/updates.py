@@ -113,14 +113,16 @@ class Updates:
                 await self._stream.send(in_frame(message))
             return sent or message is not None
 
-    async def resynchronise(self) -> None:
-        """Send the whole clock."""
+    async def resynchronise(self, number: int) -> None:
+        """Send the whole clock, as the answer to the request of a number."""
         async with self._sending:
             await self._welcome_again()
             await self._send_fault()
             await self._send_steps()
             clock = self._source.clock(self._projection, self._feed.base)
-            await self._stream.send(ToMirror(snapshot=self._feed.snapshot(clock)))
+            snapshot = self._feed.snapshot(clock)
+            snapshot.answers = number
+            await self._stream.send(ToMirror(snapshot=snapshot))
 
     async def send_outcome(self, kept: KeptOutcome) -> None:
         """Send an outcome, after all that has changed before it."""

@@ -64,6 +64,7 @@ class DirectServing:
         self._numbers = itertools.count()
         self._intakes: dict[Registration, Intake] = {}
         self._opening: set[Registration] = set()
+        self._rejoining: set[Registration] = set()  # that lost their lease, and come back
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._topical = (
@@ -101,7 +102,7 @@ class DirectServing:
     async def register(self, registration: Registration) -> None:
         """See `Serving.register`."""
         topical = self._topical if self._by_shards(registration) else None
-        here = {*self._intakes, *self._opening}
+        here = {*self._intakes, *self._opening, *self._rejoining}
         if self._topical is not None:
             here.update(self._topical.registrations)
         for other in here:
@@ -127,6 +128,10 @@ class DirectServing:
             await self._topical.remove(registration)
             return
         intake = self._intakes.pop(registration, None)
+        if registration in self._rejoining:
+            self._rejoining.discard(registration)
+            if intake is None:
+                return  # it does not come back
         if intake is None:
             raise NotRegistered(
                 f"{', '.join(registration.methods)} is not registered for {registration.topic}"
@@ -204,16 +209,30 @@ class DirectServing:
     async def _again(self, registration: Registration, error: GridError) -> None:
         _log.warning("%s has to register again: %s", self._id, error)
         lost = self._intakes.pop(registration, None)
-        if lost is not None:
-            await lost.mailbox.close()
-        while not self._stopping:
-            await asyncio.sleep(_REJOIN_PAUSE)
-            try:
-                await self._open(registration)
-            except GridError as failed:
-                _log.debug("%s is not registered again yet: %s", self._id, failed)
-            else:
-                return
+        self._rejoining.add(registration)
+        try:
+            if lost is not None:
+                await lost.mailbox.close()
+            while not self._stopping:
+                await asyncio.sleep(_REJOIN_PAUSE)
+                if registration not in self._rejoining:
+                    return  # it was taken back
+                try:
+                    await self._open(registration)
+                except GridError as failed:
+                    _log.debug("%s is not registered again yet: %s", self._id, failed)
+                else:
+                    await self._dropped_meanwhile(registration)
+                    return
+        finally:
+            self._rejoining.discard(registration)
+
+    async def _dropped_meanwhile(self, registration: Registration) -> None:
+        if registration in self._rejoining:
+            return
+        intake = self._intakes.pop(registration, None)
+        if intake is not None:
+            await intake.drain(0.0)
 
     def _keep(self, work: Any) -> None:
         task = asyncio.create_task(work, name=f"service {self._id}")

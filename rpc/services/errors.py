@@ -294,7 +294,11 @@ def from_handler(error: BaseException) -> ServiceError:
     elif isinstance(error, TimeoutError):
         made = ServiceError(ErrorCode.DEADLINE_EXCEEDED, text_of(error))
     else:
-        made = _from_grpc(error) or ServiceError(ErrorCode.UNKNOWN, text_of(error))
+        try:
+            known = _from_grpc(error)
+        except Exception:  # noqa: BLE001 - a user's class that has `code` and `details` of its own
+            known = None
+        made = known or ServiceError(ErrorCode.UNKNOWN, text_of(error))
     made.__cause__ = error
     return made
 

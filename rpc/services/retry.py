@@ -81,6 +81,7 @@ def retry(
             try:
                 answer = await proceed(call)
             except Exception as error:
+                failure = error
                 following = _decided(error, call, attempt, decide)
                 if following is None or attempt == attempts or left < 1:
                     raise
@@ -96,10 +97,19 @@ def retry(
             else:
                 left = min(_MOST, left + budget)
                 return answer
-            await asyncio.sleep(wait)
+            call.timeout = await _rested(wait, until, failure)
             rest = min(2 * rest, longest_pause)
 
     return again
+
+
+async def _rested(pause: float, until: float, failure: Exception) -> float:
+    """Pause; the seconds that are left, or the failure if there are none."""
+    await asyncio.sleep(pause)
+    left = until - now()
+    if left <= 0:  # the loop was held up
+        raise failure
+    return left
 
 
 def _check(

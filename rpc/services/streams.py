@@ -225,6 +225,9 @@ class DirectPipe:
                     await self._stream.send(last)
             except TimeoutError:  # the other side does not read; its code is lost on it
                 await self._stream.close(error.text)
+            except asyncio.CancelledError:  # it would never end at the other side
+                await self._stream.close(error.text)
+                raise
             except GridError:
                 pass  # the other side has closed it, or is lost
         await self._stream.close()

@@ -89,6 +89,7 @@ class Topical:
         except BaseException:
             self.registrations.discard(registration)
             self._arrange(registration.topic)
+            enrolment.correct(path, self._methods(registration.topic))  # others go on
             raise
 
     async def _reopened(self, until: float) -> Enrolment:

@@ -59,6 +59,11 @@ class Broker:
             else:
                 return
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def stop(self) -> None:
         """Kill it."""
         if self._process is not None:

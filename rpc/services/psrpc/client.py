@@ -33,11 +33,11 @@ from rpc.services.errors import (
 )
 from rpc.services.observers import EventKind, tell_bids
 from rpc.services.psrpc import channels
-from rpc.services.psrpc.frames import decode, decode_update, encode
+from rpc.services.psrpc.frames import decode, encode
 from rpc.services.psrpc.ids import nanoseconds, new_id
 from rpc.services.psrpc.pending import Pending
 from rpc.services.psrpc.pipe import PsrpcPipe
-from rpc.services.psrpc.subscribing import subscribed_again
+from rpc.services.psrpc.subscribing import UpdateFrames, subscribed_again
 from rpc.services.selection import Bid, Selection, SelectionOptions
 from rpc.services.specification import MethodSpec, Routing, ServiceSpec
 from rpc.services.streams import Pipe
@@ -167,13 +167,13 @@ class PsrpcCalls:
         )
         queue = method.routing is Routing.QUEUE
         to = channels.requests(self._service, method.go_name, call.topic, queue=queue)
-        await self._publish(to, request)
+        await self._publish(to, request, call)
 
     async def _grant(
         self, call: Outgoing, method: MethodSpec[Any, Any], id_: str, server: str
     ) -> None:
         to = channels.grants(self._service, method.go_name, call.topic)
-        await self._publish(to, ClaimResponse(request_id=id_, server_id=server))
+        await self._publish(to, ClaimResponse(request_id=id_, server_id=server), call)
 
     # -- all servers -----------------------------------------------------------------
 
@@ -211,17 +211,18 @@ class PsrpcCalls:
             lambda: self._pipes.pop(stream_id, None),
         )
         self._pipes[stream_id] = pipe
+        told = False
         try:
             sent = nanoseconds()
-            await publish(
-                Stream(
-                    stream_id=stream_id,
-                    request_id=pending.id,
-                    sent_at=sent,
-                    expiry=sent + _nanoseconds_left(call),
-                    open=StreamOpen(node_id=self._client, metadata=_metadata(call)),
-                )
+            opening = Stream(
+                stream_id=stream_id,
+                request_id=pending.id,
+                sent_at=sent,
+                expiry=sent + _nanoseconds_left(call),
+                open=StreamOpen(node_id=self._client, metadata=_metadata(call)),
             )
+            await self._publish(to, opening, call)
+            told = True
             if call.watch is not None:
                 call.watch.tell(EventKind.SENT)
             member = ""
@@ -239,7 +240,10 @@ class PsrpcCalls:
                 if isinstance(event, Stream):
                     return pipe, member
         except BaseException:
-            await pipe.close(None)
+            if told:
+                await pipe.close(None)
+            else:  # no server has it
+                del self._pipes[stream_id]
             raise
         finally:
             del self._pending[pending.id]
@@ -253,7 +257,7 @@ class PsrpcCalls:
         queue = method.routing is not Routing.MULTI
         channel = channels.requests(self._service, method.go_name, topic, queue=queue)
         inner = await self._bus.subscribe(channel, queue=queue, size=size)
-        return _UpdateFrames(inner, method.reply.DESCRIPTOR.full_name)
+        return UpdateFrames(inner, method.reply.DESCRIPTOR.full_name)
 
     # -- inside --------------------------------------------------------------------------
 
@@ -261,11 +265,22 @@ class PsrpcCalls:
         pending = self._pending[id_] = Pending(id_)
         return pending
 
-    async def _publish(self, channel: Channel, message: Message) -> None:
+    async def _publish(
+        self, channel: Channel, message: Message, call: Outgoing | None = None
+    ) -> None:
+        # A broker that hangs takes nothing, for as long as its client lets it.
+        limit = asyncio.timeout(None if call is None else max(0.0, call.at - now()))
         try:
-            await self._bus.publish(channel, encode(message, channel.route))
+            async with limit:
+                await self._bus.publish(channel, encode(message, channel.route))
         except BusClosed as error:
             raise CallClosed(str(error)) from error
+        except TimeoutError as error:
+            if call is None or isinstance(error, GridError):
+                raise
+            raise CallTimedOut(
+                f"{call.what}: the bus did not take it within {round(call.timeout, 3):g} s"
+            ) from None
 
     async def _start(self, call: Outgoing) -> None:
         try:
@@ -318,27 +333,6 @@ class PsrpcCalls:
             pending = self._pending.get(message.request_id)
             if pending is not None:
                 pending.put(message)
-
-
-class _UpdateFrames:
-    """The messages in the frames of a subscription; others are skipped."""
-
-    def __init__(self, inner: Subscription, full_name: str) -> None:
-        self._inner = inner
-        self._full_name = full_name
-
-    def __aiter__(self) -> _UpdateFrames:
-        return self
-
-    async def __anext__(self) -> bytes:
-        while True:
-            data = decode_update(await anext(self._inner), self._full_name)
-            if data is not None:
-                return data
-
-    async def close(self) -> None:
-        """See `Subscription`."""
-        await self._inner.close()
 
 
 def _claim_of(chosen: str, claims: Mapping[str, ClaimRequest]) -> ClaimRequest:

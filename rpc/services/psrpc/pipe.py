@@ -62,8 +62,8 @@ class PsrpcPipe:
         acknowledged = self._acks[request] = asyncio.get_running_loop().create_future()
         frame = self._frame(request, message=StreamMessage(raw_message=payload))
         try:
-            await self._publish(frame)
             async with asyncio.timeout(self._timeout):
+                await self._publish(frame)
                 await acknowledged
         except TimeoutError as error:
             if isinstance(error, GridError):
@@ -105,13 +105,22 @@ class PsrpcPipe:
             code, text = error.code, error.text
         own = asyncio.current_task()
         acknowledging = [task for task in self._tasks if task is not own]
+        # Its caller may be cancelled meanwhile, and the other side would wait for ever.
+        await asyncio.shield(self._keep(self._tell_end(text, code, acknowledging)))
+
+    async def _tell_end(
+        self, text: str, code: str, acknowledging: list[asyncio.Task[object]]
+    ) -> None:
         if acknowledging:  # or a `send` that has arrived would fail with the reason of the close
             await asyncio.wait(acknowledging, timeout=self._timeout)
-        with contextlib.suppress(GridError):
-            try:
-                await self._publish_close(text, code)
-            except MessageTooLarge as large:  # the other side waits for the end, whatever it was
-                await self._publish_close(str(large), code)
+        with contextlib.suppress(GridError, TimeoutError):  # a broker that hangs takes nothing
+            async with asyncio.timeout(self._timeout):
+                try:
+                    await self._publish_close(text, code)
+                except (
+                    MessageTooLarge
+                ) as large:  # the other side waits for the end, whatever it was
+                    await self._publish_close(str(large), code)
 
     async def _publish_close(self, text: str, code: str) -> None:
         await self._publish(self._frame(new_id("REQ_"), close=StreamClose(error=text, code=code)))
@@ -174,10 +183,11 @@ class PsrpcPipe:
             **body,  # type: ignore[arg-type]
         )
 
-    def _keep(self, work: Awaitable[object]) -> None:
+    def _keep(self, work: Awaitable[object]) -> asyncio.Task[object]:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)

@@ -280,6 +280,8 @@ class _Served:
         self, request: str, client: str, score: float, watch: CallWatch | None, handling: bool
     ) -> bool:
         """Bid, and wait for the grant until the task is cancelled; True if it is ours."""
+        if request in self._grants:
+            return False  # a repetition of one that has bid
         granted = asyncio.get_running_loop().create_future()
         self._grants[request] = granted
         kind = EventKind.ABANDONED

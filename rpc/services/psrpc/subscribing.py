@@ -1,4 +1,4 @@
-"""Subscriptions that have lost messages, and are made again."""
+"""Subscriptions: those that have lost messages are made again, and updates are unpacked."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import logging
 
 from grid.errors import GridError
 from rpc.buses.bus import Bus, BusClosed, Channel, Subscription
+from rpc.services.psrpc.frames import decode_update
 
-__all__ = ["subscribed_again"]
+__all__ = ["UpdateFrames", "subscribed_again"]
 
 _log = logging.getLogger("rpc.services")
 
@@ -30,3 +31,24 @@ async def subscribed_again(
             _log.warning("%s is not subscribed again yet: %s", channel.name, error)
         await asyncio.sleep(rest)
         rest = min(2 * rest, _LONGEST_REST)
+
+
+class UpdateFrames:
+    """The messages in the frames of a subscription; others are skipped."""
+
+    def __init__(self, inner: Subscription, full_name: str) -> None:
+        self._inner = inner
+        self._full_name = full_name
+
+    def __aiter__(self) -> UpdateFrames:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while True:
+            data = decode_update(await anext(self._inner), self._full_name)
+            if data is not None:
+                return data
+
+    async def close(self) -> None:
+        """See `Subscription`."""
+        await self._inner.close()

@@ -213,3 +213,88 @@ def test_names() -> None:
     }
     go = {"X_y_Z": "XY_Z", "b_c": "BC", "SayHello": "SayHello", "_foo": "XFoo", "a1b": "A1B"}
     assert {name: go_name(name) for name in go} == go
+
+
+ODD_NAMES = """
+syntax = "proto3";
+package class.lambda;
+message None { message class { string text = 1; } }
+"""
+ODD = """
+syntax = "proto3";
+package odd;
+import "class/def.proto";
+message A { string text = 1; }
+service Foo {
+  rpc BarBaz(A) returns (A);
+  rpc _call(A) returns (A);
+  rpc __init__(A) returns (A);
+}
+service FooBar { rpc Baz(class.lambda.None) returns (class.lambda.None.class); }
+service FOO { rpc Other(A) returns (A); }
+"""
+ODD_PROGRAM = """
+import asyncio
+from rpc.services import LocalBus
+from odd_grid import (
+    FOO, FOO_, FooBase, FooClient, FooServer, FooBarBase, FooBarClient, FooBarServer,
+)
+from odd_pb2 import A
+import importlib
+
+messages = importlib.import_module("class.def_pb2")
+Nothing = getattr(messages, "None")
+Inner = getattr(Nothing, "class")
+
+
+class One(FooBase):
+    async def bar_baz(self, request, context):
+        return A(text=request.text + " bar_baz")
+
+    async def call_(self, request, context):
+        return A(text=request.text + " call")
+
+    async def init___(self, request, context):
+        return A(text=request.text + " init")
+
+
+class Two(FooBarBase):
+    async def baz(self, request, context):
+        return Inner(text="baz")
+
+
+async def main():
+    assert (FOO.name, FOO_.name) == ("odd.Foo", "odd.FOO")
+    bus = LocalBus()
+    async with (
+        FooServer(One(), bus), FooClient(bus) as one,
+        FooBarServer(Two(), bus), FooBarClient(bus) as two,
+    ):
+        print((await one.bar_baz(A(text="a"))).text)
+        print((await one.call_(A(text="b"))).text)
+        print((await one.init___(A(text="c"))).text)
+        print((await two.baz(Nothing())).text)
+    await bus.close()
+
+
+asyncio.run(main())
+"""
+
+
+def test_names_that_python_reserves_or_that_meet_in_it_are_kept_apart(tmp_path: Path) -> None:
+    (tmp_path / "class").mkdir()
+    (tmp_path / "class" / "def.proto").write_text(ODD_NAMES)
+    (tmp_path / "odd.proto").write_text(ODD)
+    (tmp_path / "program.py").write_text(ODD_PROGRAM)
+    done = protoc(tmp_path, "class/def.proto", "odd.proto")
+    assert done.returncode == 0, done.stderr
+    ran = subprocess.run(
+        [sys.executable, "program.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert ran.stdout.split("\n") == ["a bar_baz", "b call", "c init", "baz", ""], ran.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +15,7 @@ from rpc.services import (
     CallTimedOut,
     ClientCall,
     ClientInterceptor,
+    ClientProceed,
     LocalBus,
     NoServers,
     ServiceError,
@@ -174,3 +177,20 @@ async def test_the_opening_of_a_stream_is_tried_again() -> None:
             await stream.send(Hello(text="hi"))
             assert (await anext(stream)).text == "HI"
         assert len(tries) == 2
+
+
+async def test_no_attempt_begins_after_the_time_of_the_call() -> None:
+    began: list[float] = []
+    bus = LocalBus()
+    loop = asyncio.get_running_loop()
+
+    async def count(call: ClientCall, proceed: ClientProceed) -> Message:
+        began.append(call.timeout)
+        loop.call_soon(time.sleep, 0.3)  # the loop is held up in the pause
+        raise NoServers("as asked")
+
+    async with GreeterClient(bus, interceptors=[retry(timeout=0.1, pause=0.01), count]) as client:
+        with pytest.raises(NoServers, match="as asked"):
+            await client.greet(Hello(text="hello"), timeout=0.2)
+    assert len(began) == 1
+    await bus.close()

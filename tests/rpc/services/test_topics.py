@@ -297,3 +297,21 @@ def test_a_shard_knows_what_its_servers_told_last(
             if topic not in changed:
                 assert table.servers(topic) == before[topic]
     assert len(table) == sum(bool(there) for there in wanted.values())
+
+
+async def test_a_registration_that_is_given_up_takes_no_other_of_its_topic_along(
+    grid_servers: Callable[..., grid.Server],
+) -> None:
+    async with sharded(grid_servers, "a") as ((server,), client):
+        await server.register_in_room_topic(EU, ROOM)
+        assert (await client.in_room(EU, ROOM, Hello(text="hello"))).server == "a"
+        second = asyncio.ensure_future(server.register_each_in_room_topic(EU, ROOM))
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.wait([second])
+        # Shards are told in order, so they know by now.
+        await server.register_in_room_topic(EU, GreeterRoom("2"))
+        assert (await client.in_room(EU, GreeterRoom("2"), Hello(text="hello"))).server == "a"
+        assert (await client.in_room(EU, ROOM, Hello(text="hello"))).server == "a"
+        with pytest.raises(NoServers):
+            await client.each_in_room(EU, ROOM, Hello(text="hello"))

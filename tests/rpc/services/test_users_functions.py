@@ -7,7 +7,16 @@ from collections.abc import Sequence
 import pytest
 
 from grid.errors import InvalidArgument
-from rpc.services import Bid, CallContext, CallEvent, EventKind, SelectionOptions, ServiceError
+from rpc.services import (
+    Bid,
+    CallContext,
+    CallEvent,
+    EventKind,
+    LocalBus,
+    SelectionOptions,
+    ServiceError,
+)
+from tests.rpc.services.greeting_grid import GreeterClient, GreeterServer
 from tests.rpc.services.greeting_pb2 import Hello
 from tests.rpc.services.kit import Greeter, Hall
 
@@ -79,3 +88,36 @@ async def test_a_scorer_sees_the_context_of_a_stream(
         assert hello is not None
         assert hello.text == "HI"
     assert seen == ["TalkToTheBest"]
+
+
+class _Odd(Exception):
+    """Has the names of a gRPC error's methods, with other meanings."""
+
+    def code(self, language: str) -> str:
+        """Need an argument."""
+        return language
+
+    def details(self) -> str:
+        """Say nothing."""
+        return ""
+
+
+async def test_an_error_with_methods_of_its_own_reaches_its_caller_and_ends_nothing() -> None:
+    class Odd(Greeter):
+        async def greet(self, request: Hello, context: CallContext) -> Hello:
+            """Fail in a way of its own."""
+            if request.text == "odd":
+                raise _Odd("its text")
+            return await self._answer(request, context)
+
+    bus = LocalBus()
+    async with (
+        GreeterServer(Odd("a"), bus, concurrency=1),
+        GreeterClient(bus, timeout=SOON) as client,
+    ):
+        for _ in range(2):
+            with pytest.raises(ServiceError, match="its text") as caught:
+                await client.greet(Hello(text="odd"))
+            assert caught.value.code == "unknown"
+            assert (await client.greet(Hello(text="fine"))).text == "FINE"
+    await bus.close()

@@ -70,3 +70,19 @@ async def test_a_stream_that_is_opened_twice_is_served_once() -> None:
     await streams.close()
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
+
+
+async def test_a_close_that_is_cancelled_is_told_all_the_same() -> None:
+    sent, room = Sent(), asyncio.Event()
+
+    async def publish(frame: Stream) -> None:
+        await room.wait()
+        await sent(frame)
+
+    pipe = PsrpcPipe("s", publish, SOON, lambda: None)
+    closing = asyncio.ensure_future(pipe.close(None))
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing])
+    room.set()
+    await wait_until(lambda: sent.of("close"), "the other side to be told")
