@@ -16,6 +16,7 @@ from machine.core.machine import Machine, schema_of
 from machine.errors import InvalidArgument, MachineError, did_you_mean, near_names
 from machine.schema.schema import EXCEPTION, Schema, as_schema
 from machine.schema.states import States
+from machine.texts import error_text
 
 __all__ = ["CommandError", "Loaded", "load"]
 
@@ -196,7 +197,7 @@ def _told(error: Exception) -> str:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     place = "" if trace is None else f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})"
-    return f"{type(error).__name__}: {error}{place}"
+    return f"{error_text(error)}{place}"
 
 
 def _attribute(module: ModuleType, name: str, source: str) -> object:

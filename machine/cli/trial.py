@@ -15,6 +15,7 @@ from typing import Any
 from machine.cli.load import CommandError, Loaded
 from machine.core.machine import Machine
 from machine.errors import MachineError
+from machine.texts import error_text, text_of
 
 __all__ = ["described", "trial"]
 
@@ -79,4 +80,4 @@ def _made(loaded: Loaded, loop: asyncio.AbstractEventLoop) -> Machine[Any]:
 
 def described(error: BaseException) -> str:
     """Return the class of an error and its text."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return error_text(error) if text_of(error) else type(error).__name__

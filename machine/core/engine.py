@@ -41,6 +41,7 @@ from machine.core.transition import Transition
 from machine.errors import InvalidHandler
 from machine.rules.kinds import Kind
 from machine.rules.resolution import Move
+from machine.texts import repr_of
 
 __all__ = ["Engine"]
 
@@ -296,7 +297,7 @@ class Engine(Failures):
         if answer is not False:
             if hasattr(answer, "close"):
                 answer.close()  # a coroutine that will not be awaited
-            text = f"{call.name} returned {answer!r}; it may return True, False or None"
+            text = f"{call.name} returned {repr_of(answer)}; it may return True, False or None"
             if answer is None:
                 text = f"{call.name} returned None and is declared '-> bool'"
             hint = "Return True or False; bool(...) makes one of any value."

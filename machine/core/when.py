@@ -36,6 +36,7 @@ from machine.core.view import Names, View
 from machine.errors import InvalidArgument, MachineDisposed
 from machine.rules.resolution import Relations
 from machine.schema.schema import EXCEPTION
+from machine.texts import repr_of
 from machine.times import next_active
 from machine.waits.contexts import StateContext
 from machine.waits.eager import Starting
@@ -149,7 +150,9 @@ class When(View):
         wanted = values_of(args)
         if self._m_disposing:
             return self._m_closed()
-        what = f"{name} with {', '.join(f'{k}={v!r}' for k, v in wanted.items()) or 'any args'}"
+        what = (
+            f"{name} with {', '.join(f'{k}={repr_of(v)}' for k, v in wanted.items()) or 'any args'}"
+        )
         self._m_note("ops", f"[whenArgs:new] {what}")
         return self._m_waits().until_args(what, self._m_relations.index[name], wanted)
 
@@ -166,7 +169,7 @@ class When(View):
         def holds(ticks: Sequence[int]) -> bool:
             return bool(query(dict(zip(self._m_relations.names, ticks, strict=True))))
 
-        return self._m_until(f"the query {query!r}", (), holds)
+        return self._m_until(f"the query {repr_of(query)}", (), holds)
 
     def when_queue(self, result: Result | int) -> Wait:
         """A queued mutation has run, with any result; done at once for others."""
