@@ -295,8 +295,8 @@ class Engine(Failures):
     def _m_refuses(self, tx: Transition, call: Call, answer: Any) -> bool:
         """True if a negotiation handler said no; other answers than yes and no are errors."""
         if answer is not False:
-            if hasattr(answer, "close"):
-                answer.close()  # a coroutine that will not be awaited
+            if asyncio.iscoroutine(answer):
+                answer.close()  # it will not be awaited
             text = f"{call.name} returned {repr_of(answer)}; it may return True, False or None"
             if answer is None:
                 text = f"{call.name} returned None and is declared '-> bool'"

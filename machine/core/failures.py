@@ -156,7 +156,8 @@ class Failures(Queue):
 
     def _m_take_back(self, tx: Transition, move: Move, finals: Sequence[Call]) -> None:
         """Take back the states whose final handlers did not complete, one tick each."""
-        position = next(call.position for call in finals if call.name == tx.handler)
+        # 0 for an interrupt before the first of them was called.
+        position = next((call.position for call in finals if call.name == tx.handler), 0)
         if self._m_open_waits is not None:
             self._m_open_waits.reached(move.enters, position - len(move.exits), tx.mutation)
         before = move.before.order
@@ -210,8 +211,8 @@ class Failures(Queue):
     def _m_overran(self, tx: Transition, call: Call, took: float, answer: object) -> None:
         """Cancel the transition of a handler that returned too late."""
         options = self._m_options
-        if hasattr(answer, "close"):
-            answer.close()
+        if asyncio.iscoroutine(answer):
+            answer.close()  # it will not be awaited
         error = HandlerTimeout(
             call.name, options.handler_timeout, machine=self.id, source=tx.mutation.source
         )

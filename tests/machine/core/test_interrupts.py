@@ -170,3 +170,21 @@ def test_on_change_may_be_set_at_any_time() -> None:
     machine.on_change = lambda machine, before, after: seen.append(after)
     machine.add("A")
     assert [time.is1("A") for time in seen] == [True]
+
+
+def test_an_interrupt_before_the_first_final_handler_takes_all_back() -> None:
+    armed = False
+
+    def clock() -> float:
+        if armed and machine.is_("A"):
+            raise Interrupt
+        return 0.0
+
+    machine = make(handlers={"AState": lambda: None}, options=Options(clock=clock))
+    machine.add("B")
+    armed = True
+    with pytest.raises(Interrupt):
+        machine.add("A")
+    armed = False
+    assert machine.string_all() == "(B:1) [A:2 C:0 Exception:0]"
+    assert machine.add("A").executed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from machine import InvalidHandler, Machine, Result
+from machine import InvalidHandler, Machine, Options, Result
 from machine.history import MemoryHistory
 from machine.recording import Recorder, replay
 from machine.story import StoryTracer
@@ -74,3 +74,25 @@ def test_histories_and_recordings_keep_transitions_with_odd_values(tmp_path: Pat
         machine.add_err(Mute())
     assert len(history) == 4
     assert replay(path).transitions == 4
+
+
+def test_what_a_handler_returns_is_not_closed(tmp_path: Path) -> None:
+    now = 0.0
+    file = (tmp_path / "kept").open("w")
+
+    def slow() -> object:
+        nonlocal now
+        now += 5.0
+        return file
+
+    with file:
+        machine: AnyMachine = Machine(
+            "A; B",
+            handlers={"AState": slow, "BEnter": lambda: file},
+            options=Options(clock=lambda: now),
+        )
+        assert machine.add("A").canceled
+        assert len(machine.timeouts) == 1
+        assert machine.add("B").canceled
+        assert isinstance(machine.err, InvalidHandler)
+        assert not file.closed
