@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias
 
 from machine.core import bindings
+from machine.core.dry_runs import DryRuns
 from machine.core.mutation import DropReason, Mutation, Source
 from machine.core.notes import annotate
 from machine.core.plans import Call
-from machine.core.queue import Queue
 from machine.core.transition import Event, Transition, source_of
 from machine.core.when import check_callable
 from machine.errors import EvalTimeout, HandlerTimeout, InvalidArgument, MachineError, describe_kind
@@ -33,7 +33,7 @@ class Stopped(Exception):
     """A handler said no, or failed; the transition ends."""
 
 
-class Failures(Queue):
+class Failures(DryRuns):
     """Errors of a machine, and functions that run between transitions."""
 
     __slots__ = ()

@@ -48,8 +48,10 @@ __all__ = ["When", "check_callable", "setup_lock"]
 
 _log = logging.getLogger("machine")
 # Over the making of attributes that are made when they are first needed, and over changes
-# of bindings; of any machine, as it is held for moments only.
-setup_lock: threading.Lock = threading.Lock()
+# of bindings; of any machine, as it is held for moments only. It may be taken again by its
+# thread, as signal handlers and finalizers run there at any moment. No user's function is
+# called under it.
+setup_lock = threading.RLock()
 
 
 class When(View):
@@ -267,6 +269,7 @@ class When(View):
 
     def _m_context(self, state: int) -> StateContext:
         """Return the context of a state's current tick; of the machine itself for -1."""
+        made = None
         with setup_lock:
             if self._m_contexts is None:
                 self._m_contexts = {}
@@ -275,9 +278,10 @@ class When(View):
             if context is None:
                 name = self._m_relations.names[state] if state >= 0 else self.id
                 tick = self._m_ticks[state] if state >= 0 else 0
-                context = contexts[state] = StateContext(self, name, tick)
-                if self._m_tracers:
-                    self._m_note("ops", f"[ctx:new] {name}")
+                made = StateContext(self, name, tick)
+                context = contexts.setdefault(state, made)
+        if context is made and self._m_tracers:
+            self._m_note("ops", f"[ctx:new] {context.state}")
         self._m_unobserved = False
         if self._m_thread != threading.get_ident():
             self._m_expire_old()  # the state may have ticked before the context was in the table
