@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from machine.core import bindings, work
-from machine.core.engine import Engine
+from machine.core.ending import Ending
 from machine.core.handlers import Binding
 from machine.core.snapshot import Snapshot
 from machine.core.starting import beginning
 from machine.core.tracer import Tracer
 from machine.core.view import zeros
-from machine.core.when import check_callable, setup_lock
 from machine.errors import (
     ImportMismatch,
     InvalidArgument,
@@ -29,12 +26,10 @@ from machine.schema.schema import EXCEPTION, Schema, as_schema
 
 __all__ = ["Lifecycle"]
 
-_log = logging.getLogger("machine")
 _RESTORED = "MachineRestored"
-_START = "Start"
 
 
-class Lifecycle(Engine):
+class Lifecycle(Ending):
     """Bindings, imports, changes of the schema, and the end."""
 
     __slots__ = ()
@@ -306,93 +301,6 @@ class Lifecycle(Engine):
                 "tags must be an iterable of strings, not one string", argument="tags"
             )
         self._m_tags = tuple(dict.fromkeys(str(tag) for tag in tags))
-
-    # -- the end -------------------------------------------------------------------------
-
-    def on_dispose(self, function: Callable[[], object]) -> None:
-        """Call a function when the machine has ended; at once if it has."""
-        check_callable(function, "function")
-        with setup_lock:
-            if not self._m_disposed:
-                if self._m_on_dispose is None:
-                    self._m_on_dispose = []
-                self._m_on_dispose.append(function)
-                return
-        function()
-
-    def dispose(self) -> None:
-        """End the machine when its queue is empty; safe in handlers and any thread.
-
-        A state `Start` is removed first, if there is one. From now on mutations
-        are canceled; those that are queued still run. Then submachines are disposed,
-        tracers called, handlers dropped, contexts and their tasks ended, open
-        waits ended with `MachineDisposed`, and the `on_dispose` functions
-        called. `when_disposed` is done after that; while no transition runs it
-        is done when this returns.
-        """
-        if self._m_disposing:
-            return
-        if _START in self._m_config.active:
-            self._m_mutate(Kind.REMOVE, {}, (_START,), None)
-        self._m_disposing = True
-        self._m_unobserved = False
-        self._m_dispose_if_due()
-
-    async def join(self) -> None:
-        """Return when no task of a state runs any more, of this machine and its submachines.
-
-        After `dispose`, or the end of a state, cancelled tasks take a while to
-        clean up; wait for them before you close resources that they use. The task
-        that calls this does not count, nor do tasks of other event loops.
-        """
-        loop, me = asyncio.get_running_loop(), asyncio.current_task()
-        while True:
-            tasks = [t for t in self._m_tasks or () if t is not me and t.get_loop() is loop]
-            if not tasks:
-                break
-            await asyncio.wait(tasks)
-        for child in list((self._m_children or {}).values()):
-            await child.join()
-
-    def dispose_now(self) -> None:
-        """End the machine at once and cancel the queue, also while a transition runs."""
-        self._m_disposing = True
-        self._m_unobserved = False
-        self._m_drop_queue()
-        self._m_finish_dispose()
-
-    def _m_finish_dispose(self) -> None:
-        if self._m_disposed:
-            return
-        while self._m_queue:
-            self._m_next(None)
-        self._m_disposed = True
-        for child in list((self._m_children or {}).values()):
-            child.dispose()
-        for tracer in self._m_tracers:
-            tracer.machine_disposed(self)
-        self._m_bindings, self._m_bound = (), None
-        for context in list((self._m_contexts or {}).values()):
-            context._expire()
-        self._m_contexts = None
-        self._m_config = self._m_relations.empty
-        self._m_active = self._m_config.active
-        if self._m_open_waits is not None:
-            self._m_open_waits.close(MachineDisposed(self.id))
-        self._m_call_on_dispose()
-        with setup_lock:
-            gone, self._m_gone = self._m_gone or (), None
-        for wait in gone:
-            wait._resolve()
-
-    def _m_call_on_dispose(self) -> None:
-        with setup_lock:
-            functions, self._m_on_dispose = self._m_on_dispose or [], None
-        for function in functions:
-            try:
-                function()
-            except Exception:  # noqa: BLE001 - a user's function must not break the machine
-                _log.exception("[%s] an on_dispose function raised", self.id)
 
 
 def _reordered(schema: Schema, names: Iterable[str]) -> Schema:

@@ -310,8 +310,7 @@ class Queue(Base):
         if self._m_open_waits is not None:
             self._m_open_waits.queue_ended(self._m_queue_tick)
         if self._m_disposed:  # by `dispose_now`, while the transition ran
-            self._m_config = self._m_relations.empty
-            self._m_active = self._m_config.active
+            self._m_close()
         elif self._m_disposing:
             self._m_finish_dispose()
 
