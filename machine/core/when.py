@@ -40,6 +40,7 @@ from machine.texts import repr_of
 from machine.times import next_active
 from machine.waits.contexts import StateContext
 from machine.waits.eager import Starting
+from machine.waits.end_waits import EndWaits
 from machine.waits.open_waits import Condition, OpenWaits
 from machine.waits.result import Result
 from machine.waits.wait import Wait
@@ -83,7 +84,7 @@ class When(View):
         self._m_unobserved = True
         self._m_open_waits: OpenWaits | None = None
         self._m_contexts: dict[int, StateContext] | None = None
-        self._m_gone: tuple[Wait, ...] | None = ()
+        self._m_gone: Iterable[Wait] | None = ()
         self._m_tracers: tuple[GuardedTracer, ...] = ()
         self._m_thread = 0
         self._m_disposing = False
@@ -218,9 +219,9 @@ class When(View):
         """The machine has been disposed."""
         with setup_lock:
             if self._m_gone is not None:
-                wait = Wait("the end of the machine")
-                self._m_gone = (*self._m_gone, wait)
-                return wait
+                if not isinstance(self._m_gone, EndWaits):
+                    self._m_gone = EndWaits()
+                return self._m_gone.enter()
         return self._m_done()
 
     def state_ctx(self, state: str) -> StateContext:

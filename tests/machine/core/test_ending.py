@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -71,3 +73,20 @@ async def test_work_that_begins_after_dispose_now_is_cancelled() -> None:
     await asyncio.wait_for(lamp.join(), 5)
     assert lamp.active == ()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_waits_for_the_end_are_forgotten_and_awaited_ones_are_not() -> None:
+    machine: AnyMachine = Machine("A")
+    forgotten = [weakref.ref(machine.when_disposed()) for _ in range(3)]
+    kept = machine.when_disposed()
+
+    async def wait() -> None:
+        await machine.when_disposed()
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    gc.collect()
+    assert [one() for one in forgotten] == [None, None, None]
+    machine.dispose()
+    await asyncio.wait_for(task, 5)
+    assert kept.done
