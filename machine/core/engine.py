@@ -309,6 +309,7 @@ class Engine(Failures):
         """Serve an observer that was attached during an unobserved mutation."""
         if self._m_open_waits is not None:
             self._m_open_waits.changed(before, self._m_ticks)
+            self._m_tell_ended()
         self._m_expire_old()
         self._m_dispose_if_due()
 

@@ -130,9 +130,7 @@ class Lifecycle(Ending):
         try:
             self._m_import(snapshot)
         finally:
-            self._m_busy.release()
-        if self._m_open_waits is not None:
-            self._m_open_waits.fail()
+            self._m_let_go()
         self._m_note(
             "changes", f"[import] {self._m_relations.schema.fingerprint()[:8]} {sum(self._m_ticks)}"
         )
@@ -211,8 +209,7 @@ class Lifecycle(Ending):
         try:
             states = work.start_work(self)
         finally:
-            self._m_busy.release()
-        self._m_drain()
+            self._m_let_go()
         return states
 
     # -- the schema ----------------------------------------------------------------------
@@ -241,7 +238,7 @@ class Lifecycle(Ending):
             old = self._m_relations.schema
             self._m_use(relations)
         finally:
-            self._m_busy.release()
+            self._m_let_go()
         for tracer in self._m_tracers:
             tracer.schema_changed(self, old)
 

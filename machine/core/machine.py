@@ -323,8 +323,10 @@ class Machine(Lifecycle, Pictures, Generic[S]):
                     self._m_ticks = ticks
                 self._m_config = final = move.final
                 self._m_active = final.active
-        finally:
-            self._m_busy.release()
+        except BaseException:
+            self._m_let_go()
+            raise
+        self._m_busy.release()
         if move is None:
             return self._m_mutate(kind, {}, states, None)
         if not self._m_unobserved:

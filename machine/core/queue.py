@@ -223,6 +223,8 @@ class Queue(Base):
                 self._m_transition = None
                 self._m_thread = 0
                 self._m_busy.release()
+                if self._m_open_waits is not None:  # since the look above
+                    self._m_tell_ended()
         if self._m_queue:
             self._m_drain()
         if self._m_disposing:
@@ -292,9 +294,21 @@ class Queue(Base):
             self._m_after_drain()
         finally:
             self._m_busy.release()
+        self._m_tell_ended()
+
+    def _m_tell_ended(self) -> None:
+        """End waits for the queue that were made while this thread held the lock."""
         waits = self._m_open_waits
         if waits is not None and not self._m_busy.locked():
-            waits.queue_ended(self._m_queue_tick)  # those made after `_m_after_drain` had looked
+            waits.queue_ended(self._m_queue_tick)
+
+    def _m_let_go(self) -> None:
+        """Release the lock outside of a drain, and serve those that came while it was held."""
+        self._m_busy.release()
+        try:
+            self._m_drain()
+        finally:
+            self._m_tell_ended()
 
     def _m_dispose_if_due(self) -> None:
         """End the machine, if `dispose` was called while another thread held the lock."""
