@@ -167,9 +167,9 @@ class Lifecycle(Ending):
         if set(snapshot.names) != set(self._m_relations.names):
             snapshot = self.migrate_snapshot(snapshot)
             self._m_check_states_of(snapshot)
-        before = self._m_ticks
         if snapshot.names != self._m_relations.names:
             self._m_use(relations_of(_reordered(self._m_relations.schema, snapshot.names)))
+        before = self._m_ticks  # in the order of the snapshot
         ticks = array("Q", snapshot.ticks)
         self._m_ticks = ticks
         active = tuple(at for at, tick in enumerate(ticks) if tick % 2)
@@ -180,7 +180,7 @@ class Lifecycle(Ending):
         for context in (self._m_contexts or {}).values():
             context._expire()
         self._m_contexts = None
-        if self._m_open_waits is not None and len(before) == len(ticks):
+        if self._m_open_waits is not None:
             self._m_open_waits.changed(before, ticks)
         self._m_settle_unobserved()
 
@@ -222,6 +222,7 @@ class Lifecycle(Ending):
 
         Raises:
             SchemaError: the schema is wrong, or has not all the states of the old one.
+            InvalidHandler: a handler that is bound is wrong for it.
             InvalidArgument: a transition runs.
             MachineDisposed: it has been disposed.
         """
@@ -254,6 +255,7 @@ class Lifecycle(Ending):
     def _m_use(self, relations: Relations) -> None:
         """Change to another schema or order; the lock is held."""
         old = self._m_relations
+        read = bindings.read_again(self, relations)  # first, as a handler may be wrong there
         moved = {at: relations.index[name] for at, name in enumerate(old.names)}
         ticks = zeros(len(relations.names))
         for at, tick in enumerate(self._m_ticks):
@@ -266,7 +268,7 @@ class Lifecycle(Ending):
             self._m_contexts = {moved.get(at, at): one for at, one in self._m_contexts.items()}
         if self._m_open_waits is not None:
             self._m_open_waits.reindex(moved)
-        bindings.read_again(self)
+        bindings.set_bindings(self, read)
 
     def _m_check_idle(self, what: str) -> None:
         """Take the lock.
