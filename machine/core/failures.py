@@ -143,6 +143,9 @@ class Failures(DryRuns):
             with contextlib.suppress(TimeoutError):
                 result.wait(seconds)
         ran = turn.end()
+        if ran:
+            result.wait()  # its turn came at the last moment, and it runs still
+            turn.check()
         if not ran:
             self._m_note("ops", f"[eval:timeout] {source}")
             self._m_remember_late(EvalTimeout(source, seconds, machine=self.id))
@@ -243,22 +246,26 @@ class _Turn:
     def __init__(self, function: Callable[[], object]) -> None:
         self._function = function
         self._lock = threading.Lock()  # held for good by the first of `take` and `end`
-        self._ran = False
         self._error: BaseException | None = None
 
     def take(self) -> None:
         if self._lock.acquire(False):
-            self._ran = True
             try:
                 self._function()
             except Exception as error:  # noqa: BLE001 - raised at the caller
                 self._error = error
+            except BaseException as error:
+                self._error = error
+                raise  # of the thread that works the queue off, whose interrupt it may be
 
     def end(self) -> bool:
-        self._lock.acquire(False)
+        """Give up unless its turn has come; True if it has."""
+        return not self._lock.acquire(False)
+
+    def check(self) -> None:
+        """Raise the error of the function."""
         if self._error is not None:
             raise self._error
-        return self._ran
 
 
 def _nested(machine: str, source: str) -> InvalidArgument:
