@@ -291,9 +291,9 @@ class Machine(Lifecycle, Pictures, Generic[S]):
         self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
     ) -> Result:
         """Remove these states if all are active, else add them."""
-        if self.is_(*states):
-            return self.remove(*states, args=args, source=source)
-        return self.add(*states, args=args, source=source)
+        states = states if self._m_disposing else self._m_names(states)  # iterators are used up
+        toggled = self.remove if self.is_(*states) else self.add
+        return toggled(*states, args=args, source=source)
 
     def _m_quick(
         self, kind: Kind, memo: dict[tuple[str, ...], Move], states: tuple[Any, ...]

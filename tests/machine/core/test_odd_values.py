@@ -96,3 +96,11 @@ def test_what_a_handler_returns_is_not_closed(tmp_path: Path) -> None:
         assert machine.add("B").canceled
         assert isinstance(machine.err, InvalidHandler)
         assert not file.closed
+
+
+def test_an_iterator_of_states_is_toggled() -> None:
+    machine: AnyMachine = Machine("A; B; C")
+    machine.toggle((name for name in ("A", "B")), "C")
+    assert machine.active == ("A", "B", "C")
+    machine.toggle(iter(["A", "C"]))
+    assert machine.active == ("B",)
