@@ -101,6 +101,6 @@ def test_what_a_handler_returns_is_not_closed(tmp_path: Path) -> None:
 def test_an_iterator_of_states_is_toggled() -> None:
     machine: AnyMachine = Machine("A; B; C")
     machine.toggle((name for name in ("A", "B")), "C")
-    assert machine.active == ("A", "B", "C")
+    assert machine.string() == "(A:1 B:1 C:1)"
     machine.toggle(iter(["A", "C"]))
-    assert machine.active == ("B",)
+    assert machine.string() == "(B:1)"
