@@ -107,7 +107,7 @@ def _guessed(text: str) -> str:
 def _from_toml(text: str, *, place: str) -> Schema:
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise CommandError(f"{place} cannot be read: {error}") from error
     return Schema.from_dict(data, place=place)
 
@@ -139,7 +139,7 @@ def _module(name: str) -> ModuleType:
         raise CommandError(f"importing {name} failed: {error}") from error
     except (CommandError, MachineError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CommandError(f"importing {name} failed: {_told(error)}") from error
 
 
@@ -191,7 +191,7 @@ def _file_module(path: Path) -> ModuleType:
     return module
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     """An error with the place where it was raised."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
