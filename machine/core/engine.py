@@ -143,13 +143,14 @@ class Engine(Failures):
         if tx._ticks_after is None:
             tx._ticks_after = after
         try:
-            if self._m_on_change is not None and not mutation.check:
-                self._m_tell_change(tx)
-            changed = before is not after
-            if tx.accepted and changed and self._m_config.autos and not mutation.auto:
-                self._m_queue_autos(tx)
-            tx.completed = True
-            if self._m_tracers:
+            try:
+                if self._m_on_change is not None and not mutation.check:
+                    self._m_tell_change(tx)
+            finally:  # also after an interrupt
+                changed = before is not after
+                if tx.accepted and changed and self._m_config.autos and not mutation.auto:
+                    self._m_queue_autos(tx)
+                tx.completed = True
                 for tracer in self._m_tracers:
                     tracer.transition_end(tx)
         finally:

@@ -171,6 +171,8 @@ class Machine(Lifecycle, Pictures, Generic[S]):
         parent._m_children[next(_numbers)] = self
         for tracer in parent._m_tracers:
             tracer.submachine(parent, self)
+        if parent._m_disposed:  # it has not seen this one
+            self.dispose()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """State, without behaviour: bound handlers stay behind, attributes of a subclass do not."""
@@ -185,10 +187,8 @@ class Machine(Lifecycle, Pictures, Generic[S]):
     @property
     def children(self) -> tuple[Machine[Any], ...]:
         """The submachines that are alive and not disposed."""
-        if self._m_children is None:
-            return ()
-        alive = [child for child in self._m_children.values() if not child._m_disposed]
-        return tuple(typing.cast("Machine[Any]", child) for child in alive)
+        known = list((self._m_children or {}).values())  # a copy, as other threads make some
+        return tuple(child for child in known if not child._m_disposed)
 
     @property
     def options(self) -> Options:

@@ -121,7 +121,8 @@ class Wait(Generic[T]):
                 if self._event is None:
                     self._event = made
             # The thread that ends it sets `_done` before it looks for the event.
-            if not self._done and not self._event.wait(timeout):
+            longest = None if timeout is None else min(timeout, threading.TIMEOUT_MAX)
+            if not self._done and not self._event.wait(longest):
                 raise WaitTimeout(self.what, timeout or 0.0)
         return self._outcome()
 

@@ -90,3 +90,9 @@ async def test_waits_for_the_end_are_forgotten_and_awaited_ones_are_not() -> Non
     machine.dispose()
     await asyncio.wait_for(task, 5)
     assert kept.done
+
+
+def test_a_submachine_of_a_machine_that_has_ended_ends_at_once() -> None:
+    house: AnyMachine = Machine("A")
+    house.dispose()
+    assert Machine("A", parent=house).disposed
