@@ -66,7 +66,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("", "cli", "testing", "__main__"),
     ),
     "machine": (
-        ("errors", "times", "lists", "plain", "compatibility"),
+        ("errors", "texts", "times", "lists", "plain", "compatibility"),
         ("schema",),
         ("rules", "waits"),
         ("core",),

@@ -13,6 +13,7 @@ active, and then has `Fetch3Done`; when all have, `FetchDone` begins. Removing
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -133,8 +134,10 @@ class _Workers:
         async def work(machine: AnyMachine, ctx: StateContext) -> None:
             try:
                 await self._work(number + 1, ctx)
-            except Exception:
-                if not ctx.expired:
+            except BaseException:
+                task = asyncio.current_task()
+                # Unless this very task is cancelled: what it awaited may have been.
+                if not ctx.expired and task is not None and not task.cancelling():
                     self._begin_next(machine)
                 raise
             if not ctx.expired:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from machine.core.tracer import Tracer
 from machine.errors import InvalidArgument
 from machine.schema.schema import EXCEPTION
+from machine.texts import error_text
 
 if TYPE_CHECKING:
     from machine.core.handlers import Handler
@@ -246,7 +247,7 @@ class MachineLogger(Tracer):
     def _error(self, tx: Transition) -> None:
         values = tx.mutation.values
         error = values.get("error")
-        text = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else ""
+        text = error_text(error) if isinstance(error, BaseException) else ""
         cause = tx.mutation.cause
         if cause is not None and values.get("called") == cause.called:
             broken = f"{' '.join(cause.called)} ({text}) by {values.get('handler')}"

@@ -11,9 +11,12 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
+from machine.texts import error_text
+
 __all__ = ["NotPlain", "plain", "plain_args"]
 
 _DEEPEST = 32
+_LONGEST = 13_600  # bits of an integer: Python refuses to write those above 4,300 digits
 
 
 class NotPlain(TypeError):
@@ -31,6 +34,8 @@ def plain(value: object, depth: int = 0) -> Any:
     """
     if isinstance(value, Enum):
         return plain(value.value, depth)
+    if isinstance(value, int) and value.bit_length() > _LONGEST:
+        raise NotPlain("the integer is too long for a text")
     if value is None or isinstance(value, str | bool | int):
         return value
     if depth > _DEEPEST:
@@ -57,7 +62,7 @@ def _plain_mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
 
 def _plain_text(value: object) -> str:
     if isinstance(value, BaseException):
-        return f"{type(value).__name__}: {value}"
+        return error_text(value)
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, UUID | PurePath):

@@ -20,6 +20,7 @@ from typing import Any, TypeAlias, TypeVar
 from machine.core.machine import Machine
 from machine.errors import MachineDisposed, WaitTimeout
 from machine.helpers.driven import refuse_blocking
+from machine.texts import error_text
 from machine.waits.result import Result
 from machine.waits.wait import Wait
 
@@ -62,7 +63,7 @@ def describe(machine: AnyMachine) -> str:
     error = machine.err
     if error is not None:
         now = "error" if machine.is_err else "last error, which it has got over"
-        lines.append(f"  {now}: {type(error).__name__}: {error}")
+        lines.append(f"  {now}: {error_text(error)}")
         lines += [f"    {note}" for note in getattr(error, "__notes__", ())]
     return "\n".join(lines)
 

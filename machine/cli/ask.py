@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from machine.cli.load import CommandError, Loaded
-from machine.cli.trial import trial
+from machine.cli.trial import asking, trial
 from machine.core.machine import Machine
 from machine.waits.result import Result
 
@@ -25,7 +25,9 @@ def possible(loaded: Loaded, active: Sequence[str] | None, *, as_json: bool = Fa
     """Print the states that could be added now; return the exit code."""
     with trial(loaded) as machine:
         _activate(machine, active)
-        _print_names(machine.possible(), as_json)
+        with asking():
+            found = machine.possible()
+        _print_names(found, as_json)
     return 0
 
 
@@ -45,7 +47,8 @@ def why(
         raise CommandError(f"{mutation!r} is no mutation; ask like +{loaded.schema.names[0]}")
     with trial(loaded) as machine:
         _activate(machine, active)
-        result = (machine.can_add if sign == "+" else machine.can_remove)(*names)
+        with asking():
+            result = (machine.can_add if sign == "+" else machine.can_remove)(*names)
         yes = result.executed
         if as_json:
             row: dict[str, Any] = {"mutation": mutation, "accepted": yes}
@@ -58,7 +61,9 @@ def why(
 
 
 def _activate(machine: Machine[Any], active: Sequence[str] | None) -> None:
-    if active is not None and machine.set(*active).canceled:
+    with asking():
+        canceled = active is not None and machine.set(*active).canceled
+    if active is not None and canceled:
         raise CommandError(f"{', '.join(active)} cannot be active together")
 
 

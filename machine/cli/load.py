@@ -16,6 +16,7 @@ from machine.core.machine import Machine, schema_of
 from machine.errors import InvalidArgument, MachineError, did_you_mean, near_names
 from machine.schema.schema import EXCEPTION, Schema, as_schema
 from machine.schema.states import States
+from machine.texts import error_text
 
 __all__ = ["CommandError", "Loaded", "load"]
 
@@ -106,7 +107,7 @@ def _guessed(text: str) -> str:
 def _from_toml(text: str, *, place: str) -> Schema:
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise CommandError(f"{place} cannot be read: {error}") from error
     return Schema.from_dict(data, place=place)
 
@@ -138,7 +139,7 @@ def _module(name: str) -> ModuleType:
         raise CommandError(f"importing {name} failed: {error}") from error
     except (CommandError, MachineError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CommandError(f"importing {name} failed: {_told(error)}") from error
 
 
@@ -190,13 +191,13 @@ def _file_module(path: Path) -> ModuleType:
     return module
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     """An error with the place where it was raised."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     place = "" if trace is None else f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})"
-    return f"{type(error).__name__}: {error}{place}"
+    return f"{error_text(error)}{place}"
 
 
 def _attribute(module: ModuleType, name: str, source: str) -> object:

@@ -229,7 +229,7 @@ def _draw(options: argparse.Namespace) -> int:
         relations=None if options.relations is None else _names([options.relations]),
         title=options.title,
     )
-    data = picture.encode() if isinstance(picture, str) else picture
+    data = picture.encode(errors="replace") if isinstance(picture, str) else picture
     if not output or output == "-":
         if isinstance(picture, str):
             sys.stdout.write(picture)

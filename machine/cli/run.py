@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from machine.cli.load import CommandError, Loaded
-from machine.cli.trial import described, trial
+from machine.cli.trial import asking, described, trial
 from machine.core.machine import Machine
 from machine.core.tracer import Tracer
 from machine.core.transition import Transition
@@ -156,9 +156,13 @@ class _Prompt:
             print(f"> {line}")
         try:
             if line[0] in "+-=?!":
-                self.tell(line, result=self.mutate(line[0], line[1:].strip()))
+                with asking():
+                    result = self.mutate(line[0], line[1:].strip())
+                self.tell(line, result=result)
             elif line in triggers_of(self.machine):
-                self.tell(line, result=self.ended(triggers_of(self.machine)[line]()))
+                with asking():
+                    result = self.ended(triggers_of(self.machine)[line]())
+                self.tell(line, result=result)
             else:
                 word, *rest = line.replace(",", " ").split()
                 if word not in self.words:
@@ -205,7 +209,8 @@ class _Prompt:
         return " ".join(found) or "nothing"
 
     def possible(self, words: list[str]) -> str:
-        found = self.machine.possible()
+        with asking():
+            found = self.machine.possible()
         self.listener.taken()  # its dry runs are not to be shown
         return " ".join(found) or "nothing"
 

@@ -15,8 +15,9 @@ from typing import Any
 from machine.cli.load import CommandError, Loaded
 from machine.core.machine import Machine
 from machine.errors import MachineError
+from machine.texts import error_text, text_of
 
-__all__ = ["described", "trial"]
+__all__ = ["asking", "described", "trial"]
 
 
 @contextlib.contextmanager
@@ -31,8 +32,23 @@ def trial(loaded: Loaded) -> Iterator[Machine[Any]]:
         try:
             yield machine
         finally:
-            with contextlib.suppress(MachineError):
+            with contextlib.suppress(Exception):  # of its handlers, with catch=False
                 machine.dispose()
+
+
+@contextlib.contextmanager
+def asking() -> Iterator[None]:
+    """Ask a machine whose handlers may raise, with catch=False.
+
+    Raises:
+        CommandError: one has raised.
+    """
+    try:
+        yield
+    except (CommandError, MachineError):
+        raise
+    except Exception as error:
+        raise CommandError(f"a handler raised {described(error)}") from error
 
 
 @contextlib.contextmanager
@@ -67,11 +83,14 @@ def _loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 def _made(loaded: Loaded, loop: asyncio.AbstractEventLoop) -> Machine[Any]:
     async def make() -> Machine[Any]:
-        return loaded.make()
+        try:
+            return loaded.make()
+        except (SystemExit, KeyboardInterrupt) as error:  # they would end the loop's thread
+            raise CommandError(f"the machine cannot be made: {described(error)}") from error
 
     try:
         return asyncio.run_coroutine_threadsafe(make(), loop).result()
-    except MachineError:
+    except (CommandError, MachineError):
         raise
     except Exception as error:
         raise CommandError(f"the machine cannot be made: {described(error)}") from error
@@ -79,4 +98,4 @@ def _made(loaded: Loaded, loop: asyncio.AbstractEventLoop) -> Machine[Any]:
 
 def described(error: BaseException) -> str:
     """Return the class of an error and its text."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return error_text(error) if text_of(error) else type(error).__name__

@@ -7,7 +7,7 @@ of the outcome, auto states included, and an addition.
 Private names of the classes of a machine begin with `_m_`, so that those of a user's
 subclass are free: a subclass with a `_queue` or a `_reject` of its own works.
 
-The two methods that raise NotImplementedError are hooks: the queue, which is below
+The methods that raise NotImplementedError are hooks: the queue, which is below
 the engine and the lifecycle, calls them to carry out a mutation and to end the machine.
 """
 
@@ -109,6 +109,10 @@ class Base(When):
 
     def _m_finish_dispose(self) -> None:
         """End the machine, whose lock is held. The lifecycle does it."""
+        raise NotImplementedError
+
+    def _m_close(self) -> None:
+        """End the contexts and states of a machine that has ended. The lifecycle does it."""
         raise NotImplementedError
 
     def _m_is_draining(self) -> bool:

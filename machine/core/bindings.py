@@ -16,6 +16,7 @@ from machine.core.subclasses import check_attributes
 from machine.core.tracer import GuardedTracer, Tracer
 from machine.core.when import When, setup_lock
 from machine.errors import InvalidArgument, InvalidHandler, describe_kind
+from machine.rules.resolution import Relations
 
 __all__ = [
     "bind",
@@ -41,7 +42,7 @@ def bind(machine: Base, handlers: object, id: str | None, prefix: str) -> Bindin
     name = id if id is not None else f"handlers-{next(_numbers)}"
     if any(one.id == name for one in bound):
         raise InvalidArgument(f"a binding with the id {name!r} exists already", machine=machine.id)
-    group, owner = _read(machine, handlers, prefix)
+    group, owner = _read(machine.id, machine._m_relations, handlers, prefix)
     if not group.handlers:
         raise InvalidHandler(
             f"{type(handlers).__name__} has no handlers",
@@ -149,17 +150,20 @@ def _method_of(method: Any, cls: type, machine: str) -> Callable[[Any, Any, Any]
     return call
 
 
-def read_again(machine: Base) -> None:
-    """Read all handlers again, after the schema has changed."""
+def read_again(machine: Base, relations: Relations) -> tuple[Binding, ...]:
+    """Read all handlers again, for another schema.
+
+    Raises:
+        InvalidHandler: one is wrong there.
+    """
     bindings = []
     for old in machine._m_bindings:
         if old.owner is None:
-            found = placed_again(machine._m_relations, old.handlers, machine.id)
-            group = HandlerGroup(found)
+            group = HandlerGroup(placed_again(relations, old.handlers, machine.id))
         else:
-            group, _ = _read(machine, old.owner, old.prefix)
+            group, _ = _read(machine.id, relations, old.owner, old.prefix)
         bindings.append(old.with_group(group))
-    set_bindings(machine, tuple(bindings))
+    return tuple(bindings)
 
 
 def set_bindings(machine: Base, bindings: tuple[Binding, ...]) -> None:
@@ -175,32 +179,35 @@ def set_bindings(machine: Base, bindings: tuple[Binding, ...]) -> None:
 
 def listeners(machine: Base, handlers: object) -> Iterable[object]:
     """Return the groups of handlers in the argument of a constructor: one, or several."""
-    if isinstance(handlers, list | tuple) and not _has_methods(machine, handlers):
+    if isinstance(handlers, list | tuple) and not _has_methods(
+        machine.id, machine._m_relations, handlers
+    ):
         return handlers
     return (handlers,)
 
 
-def _has_methods(machine: Base, handlers: object) -> bool:
+def _has_methods(machine: str, relations: Relations, handlers: object) -> bool:
     """True for a collection of a user's class with handlers, which is a listener itself."""
     cls = type(handlers)
     if cls in (dict, list, tuple):
         return False
-    return bool(group_of_class(machine._m_relations, cls, "", machine.id).handlers)
+    return bool(group_of_class(relations, cls, "", machine).handlers)
 
 
-def _read(machine: Base, handlers: object, prefix: str) -> tuple[HandlerGroup, object]:
+def _read(
+    machine: str, relations: Relations, handlers: object, prefix: str
+) -> tuple[HandlerGroup, object]:
     """Return the handlers of an object or a mapping, and the object; None for a mapping."""
-    relations = machine._m_relations
-    if isinstance(handlers, Mapping) and not _has_methods(machine, handlers):
+    if isinstance(handlers, Mapping) and not _has_methods(machine, relations, handlers):
         functions = {k.removeprefix(prefix): f for k, f in handlers.items() if k.startswith(prefix)}
-        return HandlerGroup(from_functions(relations, functions, machine.id)), None
+        return HandlerGroup(from_functions(relations, functions, machine)), None
     if isinstance(handlers, type):
         raise InvalidHandler(
             f"handlers are an instance or a mapping, not {describe_kind(handlers)}",
-            machine=machine.id,
+            machine=machine,
         )
-    of_class = group_of_class(relations, type(handlers), prefix, machine.id)
-    group, _ = with_attributes(relations, of_class, handlers, prefix, machine.id)
+    of_class = group_of_class(relations, type(handlers), prefix, machine)
+    group, _ = with_attributes(relations, of_class, handlers, prefix, machine)
     return group, handlers
 
 

@@ -41,6 +41,7 @@ from machine.core.transition import Transition
 from machine.errors import InvalidHandler
 from machine.rules.kinds import Kind
 from machine.rules.resolution import Move
+from machine.texts import repr_of
 
 __all__ = ["Engine"]
 
@@ -142,13 +143,14 @@ class Engine(Failures):
         if tx._ticks_after is None:
             tx._ticks_after = after
         try:
-            if self._m_on_change is not None and not mutation.check:
-                self._m_tell_change(tx)
-            changed = before is not after
-            if tx.accepted and changed and self._m_config.autos and not mutation.auto:
-                self._m_queue_autos(tx)
-            tx.completed = True
-            if self._m_tracers:
+            try:
+                if self._m_on_change is not None and not mutation.check:
+                    self._m_tell_change(tx)
+            finally:  # also after an interrupt
+                changed = before is not after
+                if tx.accepted and changed and self._m_config.autos and not mutation.auto:
+                    self._m_queue_autos(tx)
+                tx.completed = True
                 for tracer in self._m_tracers:
                     tracer.transition_end(tx)
         finally:
@@ -294,9 +296,9 @@ class Engine(Failures):
     def _m_refuses(self, tx: Transition, call: Call, answer: Any) -> bool:
         """True if a negotiation handler said no; other answers than yes and no are errors."""
         if answer is not False:
-            if hasattr(answer, "close"):
-                answer.close()  # a coroutine that will not be awaited
-            text = f"{call.name} returned {answer!r}; it may return True, False or None"
+            if asyncio.iscoroutine(answer):
+                answer.close()  # it will not be awaited
+            text = f"{call.name} returned {repr_of(answer)}; it may return True, False or None"
             if answer is None:
                 text = f"{call.name} returned None and is declared '-> bool'"
             hint = "Return True or False; bool(...) makes one of any value."
@@ -308,6 +310,7 @@ class Engine(Failures):
         """Serve an observer that was attached during an unobserved mutation."""
         if self._m_open_waits is not None:
             self._m_open_waits.changed(before, self._m_ticks)
+            self._m_tell_ended()
         self._m_expire_old()
         self._m_dispose_if_due()
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias
 
 from machine.core import bindings
+from machine.core.dry_runs import DryRuns
 from machine.core.mutation import DropReason, Mutation, Source
 from machine.core.notes import annotate
 from machine.core.plans import Call
-from machine.core.queue import Queue
 from machine.core.transition import Event, Transition, source_of
 from machine.core.when import check_callable
 from machine.errors import EvalTimeout, HandlerTimeout, InvalidArgument, MachineError, describe_kind
@@ -33,7 +33,7 @@ class Stopped(Exception):
     """A handler said no, or failed; the transition ends."""
 
 
-class Failures(Queue):
+class Failures(DryRuns):
     """Errors of a machine, and functions that run between transitions."""
 
     __slots__ = ()
@@ -143,6 +143,9 @@ class Failures(Queue):
             with contextlib.suppress(TimeoutError):
                 result.wait(seconds)
         ran = turn.end()
+        if ran:
+            result.wait()  # its turn came at the last moment, and it runs still
+            turn.check()
         if not ran:
             self._m_note("ops", f"[eval:timeout] {source}")
             self._m_remember_late(EvalTimeout(source, seconds, machine=self.id))
@@ -156,7 +159,8 @@ class Failures(Queue):
 
     def _m_take_back(self, tx: Transition, move: Move, finals: Sequence[Call]) -> None:
         """Take back the states whose final handlers did not complete, one tick each."""
-        position = next(call.position for call in finals if call.name == tx.handler)
+        # 0 for an interrupt before the first of them was called.
+        position = next((call.position for call in finals if call.name == tx.handler), 0)
         if self._m_open_waits is not None:
             self._m_open_waits.reached(move.enters, position - len(move.exits), tx.mutation)
         before = move.before.order
@@ -210,8 +214,8 @@ class Failures(Queue):
     def _m_overran(self, tx: Transition, call: Call, took: float, answer: object) -> None:
         """Cancel the transition of a handler that returned too late."""
         options = self._m_options
-        if hasattr(answer, "close"):
-            answer.close()
+        if asyncio.iscoroutine(answer):
+            answer.close()  # it will not be awaited
         error = HandlerTimeout(
             call.name, options.handler_timeout, machine=self.id, source=tx.mutation.source
         )
@@ -242,22 +246,26 @@ class _Turn:
     def __init__(self, function: Callable[[], object]) -> None:
         self._function = function
         self._lock = threading.Lock()  # held for good by the first of `take` and `end`
-        self._ran = False
         self._error: BaseException | None = None
 
     def take(self) -> None:
         if self._lock.acquire(False):
-            self._ran = True
             try:
                 self._function()
             except Exception as error:  # noqa: BLE001 - raised at the caller
                 self._error = error
+            except BaseException as error:
+                self._error = error
+                raise  # of the thread that works the queue off, whose interrupt it may be
 
     def end(self) -> bool:
-        self._lock.acquire(False)
+        """Give up unless its turn has come; True if it has."""
+        return not self._lock.acquire(False)
+
+    def check(self) -> None:
+        """Raise the error of the function."""
         if self._error is not None:
             raise self._error
-        return self._ran
 
 
 def _nested(machine: str, source: str) -> InvalidArgument:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from machine.core import bindings, work
-from machine.core.engine import Engine
+from machine.core.ending import Ending
 from machine.core.handlers import Binding
 from machine.core.snapshot import Snapshot
 from machine.core.starting import beginning
 from machine.core.tracer import Tracer
 from machine.core.view import zeros
-from machine.core.when import check_callable, setup_lock
 from machine.errors import (
     ImportMismatch,
     InvalidArgument,
@@ -29,12 +26,10 @@ from machine.schema.schema import EXCEPTION, Schema, as_schema
 
 __all__ = ["Lifecycle"]
 
-_log = logging.getLogger("machine")
 _RESTORED = "MachineRestored"
-_START = "Start"
 
 
-class Lifecycle(Engine):
+class Lifecycle(Ending):
     """Bindings, imports, changes of the schema, and the end."""
 
     __slots__ = ()
@@ -135,9 +130,7 @@ class Lifecycle(Engine):
         try:
             self._m_import(snapshot)
         finally:
-            self._m_busy.release()
-        if self._m_open_waits is not None:
-            self._m_open_waits.fail()
+            self._m_let_go()
         self._m_note(
             "changes", f"[import] {self._m_relations.schema.fingerprint()[:8]} {sum(self._m_ticks)}"
         )
@@ -174,9 +167,9 @@ class Lifecycle(Engine):
         if set(snapshot.names) != set(self._m_relations.names):
             snapshot = self.migrate_snapshot(snapshot)
             self._m_check_states_of(snapshot)
-        before = self._m_ticks
         if snapshot.names != self._m_relations.names:
             self._m_use(relations_of(_reordered(self._m_relations.schema, snapshot.names)))
+        before = self._m_ticks  # in the order of the snapshot
         ticks = array("Q", snapshot.ticks)
         self._m_ticks = ticks
         active = tuple(at for at, tick in enumerate(ticks) if tick % 2)
@@ -187,7 +180,7 @@ class Lifecycle(Engine):
         for context in (self._m_contexts or {}).values():
             context._expire()
         self._m_contexts = None
-        if self._m_open_waits is not None and len(before) == len(ticks):
+        if self._m_open_waits is not None:
             self._m_open_waits.changed(before, ticks)
         self._m_settle_unobserved()
 
@@ -216,8 +209,7 @@ class Lifecycle(Engine):
         try:
             states = work.start_work(self)
         finally:
-            self._m_busy.release()
-        self._m_drain()
+            self._m_let_go()
         return states
 
     # -- the schema ----------------------------------------------------------------------
@@ -230,6 +222,7 @@ class Lifecycle(Engine):
 
         Raises:
             SchemaError: the schema is wrong, or has not all the states of the old one.
+            InvalidHandler: a handler that is bound is wrong for it.
             InvalidArgument: a transition runs.
             MachineDisposed: it has been disposed.
         """
@@ -246,7 +239,7 @@ class Lifecycle(Engine):
             old = self._m_relations.schema
             self._m_use(relations)
         finally:
-            self._m_busy.release()
+            self._m_let_go()
         for tracer in self._m_tracers:
             tracer.schema_changed(self, old)
 
@@ -262,6 +255,7 @@ class Lifecycle(Engine):
     def _m_use(self, relations: Relations) -> None:
         """Change to another schema or order; the lock is held."""
         old = self._m_relations
+        read = bindings.read_again(self, relations)  # first, as a handler may be wrong there
         moved = {at: relations.index[name] for at, name in enumerate(old.names)}
         ticks = zeros(len(relations.names))
         for at, tick in enumerate(self._m_ticks):
@@ -274,7 +268,7 @@ class Lifecycle(Engine):
             self._m_contexts = {moved.get(at, at): one for at, one in self._m_contexts.items()}
         if self._m_open_waits is not None:
             self._m_open_waits.reindex(moved)
-        bindings.read_again(self)
+        bindings.set_bindings(self, read)
 
     def _m_check_idle(self, what: str) -> None:
         """Take the lock.
@@ -306,93 +300,6 @@ class Lifecycle(Engine):
                 "tags must be an iterable of strings, not one string", argument="tags"
             )
         self._m_tags = tuple(dict.fromkeys(str(tag) for tag in tags))
-
-    # -- the end -------------------------------------------------------------------------
-
-    def on_dispose(self, function: Callable[[], object]) -> None:
-        """Call a function when the machine has ended; at once if it has."""
-        check_callable(function, "function")
-        with setup_lock:
-            if not self._m_disposed:
-                if self._m_on_dispose is None:
-                    self._m_on_dispose = []
-                self._m_on_dispose.append(function)
-                return
-        function()
-
-    def dispose(self) -> None:
-        """End the machine when its queue is empty; safe in handlers and any thread.
-
-        A state `Start` is removed first, if there is one. From now on mutations
-        are canceled; those that are queued still run. Then submachines are disposed,
-        tracers called, handlers dropped, contexts and their tasks ended, open
-        waits ended with `MachineDisposed`, and the `on_dispose` functions
-        called. `when_disposed` is done after that; while no transition runs it
-        is done when this returns.
-        """
-        if self._m_disposing:
-            return
-        if _START in self._m_config.active:
-            self._m_mutate(Kind.REMOVE, {}, (_START,), None)
-        self._m_disposing = True
-        self._m_unobserved = False
-        self._m_dispose_if_due()
-
-    async def join(self) -> None:
-        """Return when no task of a state runs any more, of this machine and its submachines.
-
-        After `dispose`, or the end of a state, cancelled tasks take a while to
-        clean up; wait for them before you close resources that they use. The task
-        that calls this does not count, nor do tasks of other event loops.
-        """
-        loop, me = asyncio.get_running_loop(), asyncio.current_task()
-        while True:
-            tasks = [t for t in self._m_tasks or () if t is not me and t.get_loop() is loop]
-            if not tasks:
-                break
-            await asyncio.wait(tasks)
-        for child in list((self._m_children or {}).values()):
-            await child.join()
-
-    def dispose_now(self) -> None:
-        """End the machine at once and cancel the queue, also while a transition runs."""
-        self._m_disposing = True
-        self._m_unobserved = False
-        self._m_drop_queue()
-        self._m_finish_dispose()
-
-    def _m_finish_dispose(self) -> None:
-        if self._m_disposed:
-            return
-        while self._m_queue:
-            self._m_next(None)
-        self._m_disposed = True
-        for child in list((self._m_children or {}).values()):
-            child.dispose()
-        for tracer in self._m_tracers:
-            tracer.machine_disposed(self)
-        self._m_bindings, self._m_bound = (), None
-        for context in list((self._m_contexts or {}).values()):
-            context._expire()
-        self._m_contexts = None
-        self._m_config = self._m_relations.empty
-        self._m_active = self._m_config.active
-        if self._m_open_waits is not None:
-            self._m_open_waits.close(MachineDisposed(self.id))
-        self._m_call_on_dispose()
-        with setup_lock:
-            gone, self._m_gone = self._m_gone or (), None
-        for wait in gone:
-            wait._resolve()
-
-    def _m_call_on_dispose(self) -> None:
-        with setup_lock:
-            functions, self._m_on_dispose = self._m_on_dispose or [], None
-        for function in functions:
-            try:
-                function()
-            except Exception:  # noqa: BLE001 - a user's function must not break the machine
-                _log.exception("[%s] an on_dispose function raised", self.id)
 
 
 def _reordered(schema: Schema, names: Iterable[str]) -> Schema:

@@ -171,6 +171,8 @@ class Machine(Lifecycle, Pictures, Generic[S]):
         parent._m_children[next(_numbers)] = self
         for tracer in parent._m_tracers:
             tracer.submachine(parent, self)
+        if parent._m_disposed:  # it has not seen this one
+            self.dispose()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """State, without behaviour: bound handlers stay behind, attributes of a subclass do not."""
@@ -185,10 +187,8 @@ class Machine(Lifecycle, Pictures, Generic[S]):
     @property
     def children(self) -> tuple[Machine[Any], ...]:
         """The submachines that are alive and not disposed."""
-        if self._m_children is None:
-            return ()
-        alive = [child for child in self._m_children.values() if not child._m_disposed]
-        return tuple(typing.cast("Machine[Any]", child) for child in alive)
+        known = list((self._m_children or {}).values())  # a copy, as other threads make some
+        return tuple(child for child in known if not child._m_disposed)
 
     @property
     def options(self) -> Options:
@@ -291,9 +291,9 @@ class Machine(Lifecycle, Pictures, Generic[S]):
         self, *states: Names, args: Mapping[str, Any] | None = None, source: From = None
     ) -> Result:
         """Remove these states if all are active, else add them."""
-        if self.is_(*states):
-            return self.remove(*states, args=args, source=source)
-        return self.add(*states, args=args, source=source)
+        states = states if self._m_disposing else self._m_names(states)  # iterators are used up
+        toggled = self.remove if self.is_(*states) else self.add
+        return toggled(*states, args=args, source=source)
 
     def _m_quick(
         self, kind: Kind, memo: dict[tuple[str, ...], Move], states: tuple[Any, ...]
@@ -323,8 +323,10 @@ class Machine(Lifecycle, Pictures, Generic[S]):
                     self._m_ticks = ticks
                 self._m_config = final = move.final
                 self._m_active = final.active
-        finally:
-            self._m_busy.release()
+        except BaseException:
+            self._m_let_go()
+            raise
+        self._m_busy.release()
         if move is None:
             return self._m_mutate(kind, {}, states, None)
         if not self._m_unobserved:

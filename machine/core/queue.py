@@ -30,7 +30,6 @@ from machine.core.transition import Event, Transition, source_of
 from machine.errors import MutationLoop
 from machine.rules.kinds import Kind
 from machine.rules.resolution import Move
-from machine.schema.arguments import needs_args
 from machine.schema.schema import EXCEPTION
 from machine.waits.eager import begin_all
 from machine.waits.result import CANCELED, EXECUTED, Result
@@ -40,7 +39,9 @@ __all__ = ["Queue", "loop_of"]
 
 _new = object.__new__
 _this_thread = threading.get_ident
-_queueing = threading.Lock()  # over changes of queues, of any machine
+# Over changes of queues, of any machine. It may be taken again by its thread, as signal
+# handlers and finalizers run there at any moment, and may mutate machines.
+_queueing = threading.RLock()
 
 
 class Queue(Base):
@@ -105,12 +106,13 @@ class Queue(Base):
             self._m_drain()
             return same.final
         self._m_trace_cause(mutation)
+        result = _queued(mutation)
         with _queueing:
             if self._m_queue is None:
                 self._m_queue = deque()
+            # No call between the tick and the place in the queue, where a signal could come.
             self._m_pending += 1
-            mutation.queue_tick = self._m_queue_tick + self._m_pending
-            result = _queued(mutation, mutation.queue_tick)
+            mutation.queue_tick = result.tick = self._m_queue_tick + self._m_pending
             self._m_queue.append(mutation)
         for tracer in self._m_tracers:
             tracer.mutation_queued(self, mutation)
@@ -148,7 +150,7 @@ class Queue(Base):
     def _m_prepend(self, mutation: Mutation) -> Result:
         """Put a mutation before all others, and run it if no thread drains."""
         self._m_trace_cause(mutation)
-        result = _queued(mutation, 2)
+        result = _queued(mutation)
         with _queueing:
             if self._m_queue is None:
                 self._m_queue = deque()
@@ -221,6 +223,8 @@ class Queue(Base):
                 self._m_transition = None
                 self._m_thread = 0
                 self._m_busy.release()
+                if self._m_open_waits is not None:  # since the look above
+                    self._m_tell_ended()
         if self._m_queue:
             self._m_drain()
         if self._m_disposing:
@@ -290,9 +294,21 @@ class Queue(Base):
             self._m_after_drain()
         finally:
             self._m_busy.release()
+        self._m_tell_ended()
+
+    def _m_tell_ended(self) -> None:
+        """End waits for the queue that were made while this thread held the lock."""
         waits = self._m_open_waits
         if waits is not None and not self._m_busy.locked():
-            waits.queue_ended(self._m_queue_tick)  # those made after `_m_after_drain` had looked
+            waits.queue_ended(self._m_queue_tick)
+
+    def _m_let_go(self) -> None:
+        """Release the lock outside of a drain, and serve those that came while it was held."""
+        self._m_busy.release()
+        try:
+            self._m_drain()
+        finally:
+            self._m_tell_ended()
 
     def _m_dispose_if_due(self) -> None:
         """End the machine, if `dispose` was called while another thread held the lock."""
@@ -308,8 +324,7 @@ class Queue(Base):
         if self._m_open_waits is not None:
             self._m_open_waits.queue_ended(self._m_queue_tick)
         if self._m_disposed:  # by `dispose_now`, while the transition ran
-            self._m_config = self._m_relations.empty
-            self._m_active = self._m_config.active
+            self._m_close()
         elif self._m_disposing:
             self._m_finish_dispose()
 
@@ -334,9 +349,10 @@ class Queue(Base):
     def _m_put_first(self, mutation: Mutation, tx: Transition) -> None:
         """Put a mutation of the machine itself before all others; the lock is held."""
         mutation.source = tx.mutation.source
-        if self._m_queue is None:
-            self._m_queue = deque()
-        self._m_queue.appendleft(mutation)
+        with _queueing:
+            if self._m_queue is None:
+                self._m_queue = deque()
+            self._m_queue.appendleft(mutation)
         for tracer in self._m_tracers:
             tracer.mutation_queued(self, mutation)
 
@@ -347,38 +363,9 @@ class Queue(Base):
         self._m_check_args(mutation)
         return mutation
 
-    # -- dry runs ------------------------------------------------------------------------
 
-    def _m_ask(
-        self, kind: Kind, states: tuple[Any, ...], args: Any, source: Event | Source | None
-    ) -> Result:
-        if self._m_disposing or (self._m_backoff_until and self._m_backing_off()):
-            return REFUSED[DropReason.DISPOSED if self._m_disposing else DropReason.BACKOFF]
-        bindings.read_attributes(self)
-        mutation = self._m_mutation(kind, states, args, source)
-        mutation.check = True
-        return self._m_prepend(mutation)
-
-    def possible(self) -> tuple[str, ...]:
-        """The states that could be added now, each alone: dry runs as by `can_add`.
-
-        Of states whose arguments are needed relations alone are asked. Not for handlers.
-        """
-        return tuple(name for name in self.names if self._m_may_begin(name))
-
-    def _m_may_begin(self, name: str) -> bool:
-        state = self.schema[name]
-        if name == EXCEPTION or (self.is_(name) and not state.multi):
-            return False
-        # First, as a dry run of a Multi state does not ask whether its Require is met.
-        called = self._m_indexes((name,))
-        if not self._m_relations.move(self._m_config, Kind.ADD, called).accepted:
-            return False
-        return needs_args(state.args) or self._m_ask(Kind.ADD, (name,), None, None).executed
-
-
-def _queued(mutation: Mutation, tick: int) -> Result:
-    result = mutation.result = Result(tick, Wait(f"{mutation} to run"))
+def _queued(mutation: Mutation) -> Result:
+    result = mutation.result = Result(2, Wait(f"{mutation} to run"))
     return result
 
 

@@ -8,6 +8,7 @@ from machine.core.mutation import DropReason
 from machine.core.transition import Transition
 from machine.rules.resolution import Move, Relations
 from machine.rules.steps import StepKind, steps_of
+from machine.texts import error_text
 from machine.waits.result import Rejected
 
 __all__ = ["REFUSED", "by_relations", "by_transition"]
@@ -38,7 +39,7 @@ def by_transition(tx: Transition | None) -> Rejected:
         return by_relations(relations, move)
     handler, error = tx.handler, tx.error
     if error is not None:
-        text = f"{handler} raised {type(error).__name__}: {error}"
+        text = f"{handler} raised {error_text(error)}"
     elif tx.committed:
         text = f"{handler} failed, and its state was taken back"
     else:

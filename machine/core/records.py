@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from machine.core.mutation import NO_ARGS, Source
 from machine.core.transition import StateChange
 from machine.rules.kinds import Kind
+from machine.texts import error_text
 
 if TYPE_CHECKING:
     from machine.core.transition import Transition
 
-__all__ = ["TransitionRecord", "error_text", "record_of"]
+__all__ = ["TransitionRecord", "record_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +72,3 @@ def record_of(tx: Transition, args: Mapping[str, Any] = NO_ARGS) -> TransitionRe
         error="" if tx.error is None else error_text(tx.error),
         changes=tx.changes,
     )
-
-
-def error_text(error: BaseException) -> str:
-    """The class and the text of an error."""
-    return f"{type(error).__name__}: {error}"

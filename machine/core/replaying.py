@@ -59,7 +59,7 @@ def put_state(
         machine._m_import(snapshot)
         machine._m_config = machine._m_relations.configuration(machine._m_indexes(active))
     finally:
-        machine._m_busy.release()
+        machine._m_let_go()
 
 
 def queue_mutation(machine: Machine[Any], mutation: Mutation) -> Result:

@@ -83,11 +83,17 @@ class Snapshot:
             names, ticks = tuple(data["names"]), tuple(data["ticks"])
             rest = int(data.get("queue_tick", 1)), int(data.get("machine_tick", 0))
             snapshot = cls(str(data["id"]), names, ticks, *rest)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InvalidArgument(f"this is not a snapshot of a machine: {error!r}") from None
-        good = all(isinstance(tick, int) and tick >= 0 for tick in ticks)
-        if not good or len(names) != len(ticks) or len(set(names)) != len(names):
+        if min(rest) < 0 or not _fit(data["names"], names, ticks):
             raise InvalidArgument(
                 "this is not a snapshot: it needs a tick of 0 or more for each state"
             )
         return snapshot
+
+
+def _fit(given: object, names: tuple[object, ...], ticks: tuple[object, ...]) -> bool:
+    """Return True if these are names of states, once each, and a tick for each of them."""
+    named = not isinstance(given, str) and all(isinstance(name, str) for name in names)
+    counted = all(type(tick) is int and 0 <= tick < 2**64 for tick in ticks)
+    return named and counted and len(set(names)) == len(names) == len(ticks)

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from machine.core.call_sites import CallSite
 from machine.core.mutation import Source
-from machine.core.records import TransitionRecord, error_text
+from machine.core.records import TransitionRecord
 from machine.core.tracer import Tracer
 from machine.core.view import View
 from machine.rules.kinds import Kind
 from machine.rules.resolution import Move, Relations
 from machine.rules.steps import Step, steps_of
 from machine.schema.schema import EXCEPTION
+from machine.texts import error_text
 
 if TYPE_CHECKING:
     from machine.core.view import View

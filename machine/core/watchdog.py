@@ -10,6 +10,7 @@ not wait for ever.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -56,7 +57,10 @@ def wake() -> None:
     _work.set()
     if not _started:
         _started = True
-        threading.Thread(target=_look, name="machine-watchdog", daemon=True).start()
+        try:
+            threading.Thread(target=_look, name="machine-watchdog", daemon=True).start()
+        except RuntimeError:  # the program ends, or may have no more threads now
+            _started, asleep = False, True
 
 
 def _look() -> None:
@@ -80,7 +84,12 @@ def _inspect_busy(reported: dict[int, float]) -> bool:
     # A function of its own: variables of the thread's loop would keep the last machine alive.
     machines = tuple(busy.copy().values())
     for machine in machines:
-        inspect(machine, reported)
+        # A clock, an observer or a filter of the log may raise; other machines are looked at then.
+        try:
+            inspect(machine, reported)
+        except Exception:  # noqa: BLE001 - of a user
+            with contextlib.suppress(Exception):
+                _log.exception("[%s] its handler cannot be watched", machine.id)
     return bool(machines)
 
 

@@ -36,9 +36,11 @@ from machine.core.view import Names, View
 from machine.errors import InvalidArgument, MachineDisposed
 from machine.rules.resolution import Relations
 from machine.schema.schema import EXCEPTION
+from machine.texts import repr_of
 from machine.times import next_active
 from machine.waits.contexts import StateContext
 from machine.waits.eager import Starting
+from machine.waits.end_waits import EndWaits
 from machine.waits.open_waits import Condition, OpenWaits
 from machine.waits.result import Result
 from machine.waits.wait import Wait
@@ -47,8 +49,10 @@ __all__ = ["When", "check_callable", "setup_lock"]
 
 _log = logging.getLogger("machine")
 # Over the making of attributes that are made when they are first needed, and over changes
-# of bindings; of any machine, as it is held for moments only.
-setup_lock: threading.Lock = threading.Lock()
+# of bindings; of any machine, as it is held for moments only. It may be taken again by its
+# thread, as signal handlers and finalizers run there at any moment. No user's function is
+# called under it.
+setup_lock = threading.RLock()
 
 
 class When(View):
@@ -80,7 +84,7 @@ class When(View):
         self._m_unobserved = True
         self._m_open_waits: OpenWaits | None = None
         self._m_contexts: dict[int, StateContext] | None = None
-        self._m_gone: tuple[Wait, ...] | None = ()
+        self._m_gone: Iterable[Wait] | None = ()
         self._m_tracers: tuple[GuardedTracer, ...] = ()
         self._m_thread = 0
         self._m_disposing = False
@@ -149,7 +153,9 @@ class When(View):
         wanted = values_of(args)
         if self._m_disposing:
             return self._m_closed()
-        what = f"{name} with {', '.join(f'{k}={v!r}' for k, v in wanted.items()) or 'any args'}"
+        what = (
+            f"{name} with {', '.join(f'{k}={repr_of(v)}' for k, v in wanted.items()) or 'any args'}"
+        )
         self._m_note("ops", f"[whenArgs:new] {what}")
         return self._m_waits().until_args(what, self._m_relations.index[name], wanted)
 
@@ -166,7 +172,7 @@ class When(View):
         def holds(ticks: Sequence[int]) -> bool:
             return bool(query(dict(zip(self._m_relations.names, ticks, strict=True))))
 
-        return self._m_until(f"the query {query!r}", (), holds)
+        return self._m_until(f"the query {repr_of(query)}", (), holds)
 
     def when_queue(self, result: Result | int) -> Wait:
         """A queued mutation has run, with any result; done at once for others."""
@@ -213,9 +219,9 @@ class When(View):
         """The machine has been disposed."""
         with setup_lock:
             if self._m_gone is not None:
-                wait = Wait("the end of the machine")
-                self._m_gone = (*self._m_gone, wait)
-                return wait
+                if not isinstance(self._m_gone, EndWaits):
+                    self._m_gone = EndWaits()
+                return self._m_gone.enter()
         return self._m_done()
 
     def state_ctx(self, state: str) -> StateContext:
@@ -264,6 +270,7 @@ class When(View):
 
     def _m_context(self, state: int) -> StateContext:
         """Return the context of a state's current tick; of the machine itself for -1."""
+        made = None
         with setup_lock:
             if self._m_contexts is None:
                 self._m_contexts = {}
@@ -272,9 +279,10 @@ class When(View):
             if context is None:
                 name = self._m_relations.names[state] if state >= 0 else self.id
                 tick = self._m_ticks[state] if state >= 0 else 0
-                context = contexts[state] = StateContext(self, name, tick)
-                if self._m_tracers:
-                    self._m_note("ops", f"[ctx:new] {name}")
+                made = StateContext(self, name, tick)
+                context = contexts.setdefault(state, made)
+        if context is made and self._m_tracers:
+            self._m_note("ops", f"[ctx:new] {context.state}")
         self._m_unobserved = False
         if self._m_thread != threading.get_ident():
             self._m_expire_old()  # the state may have ticked before the context was in the table

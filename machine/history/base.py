@@ -146,12 +146,13 @@ class History(HistoryQueries, Tracer):
 
     def schema_changed(self, machine: Machine[Any], old: Schema) -> None:
         """Count from here on with the new states."""
-        self._begin(machine, machine.current_ticks)
+        if self._is_of(machine):
+            self._begin(machine, machine.current_ticks)
 
     def transition_end(self, tx: Transition) -> None:
         """Record it, if it is one of those that are wanted."""
         machine = tx.machine
-        if tx.mutation.check:
+        if tx.mutation.check or not self._is_of(machine):
             return
         if tx.ticks_before is not self._ticks and tx.ticks_before != self._ticks:
             self._begin(machine, tx.ticks_before)  # it was imported since
@@ -168,7 +169,12 @@ class History(HistoryQueries, Tracer):
 
     def machine_disposed(self, machine: Machine[Any]) -> None:
         """Remember its last state."""
-        self._touch(machine.schema, machine.export(), self._now())
+        if self._is_of(machine):
+            self._touch(machine.schema, machine.export(), self._now())
+
+    def _is_of(self, machine: Machine[Any]) -> bool:
+        """Return True for the machine it began with; it stays bound to others, which it refused."""
+        return self._machine is not None and self._machine() is machine
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

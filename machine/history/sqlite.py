@@ -203,6 +203,8 @@ class SqliteHistory(History):
         except (sqlite3.Error, MachineError):
             _log.exception("%d records for %s are not written yet", len(records), self.path)
             return False
+        except Exception:  # noqa: BLE001 - a value that no file can hold, now or later
+            _log.exception("%d records for %s are left out", len(records), self.path)
         return True
 
     def _write(

@@ -19,6 +19,7 @@ from machine.errors import InvalidArgument
 from machine.plain import NotPlain, plain
 from machine.rules.kinds import Kind
 from machine.schema.schema import Schema
+from machine.texts import repr_of, text_of
 
 if TYPE_CHECKING:
     from machine.core.machine import Machine
@@ -150,7 +151,7 @@ def outcome_of(tx: Transition, number: int) -> dict[str, Any]:
     line["ticks"] = {change.name: change.tick for change in record.changes}
     if tx.error is not None:
         line["error"] = type(tx.error).__name__
-        line["text"] = str(tx.error)
+        line["text"] = text_of(tx.error)
     return line
 
 
@@ -212,7 +213,7 @@ def _packed(value: object, depth: int = 0) -> Any:
         return _packed(value.value, depth + 1)
     if isinstance(value, BaseException):
         kind = type(value)
-        return {"$error": f"{kind.__module__}:{kind.__qualname__}", "$text": str(value)}
+        return {"$error": f"{kind.__module__}:{kind.__qualname__}", "$text": text_of(value)}
     if type(value) is tuple:
         return {"$tuple": [_packed(one, depth + 1) for one in value]}
     if isinstance(value, list | tuple):
@@ -224,7 +225,7 @@ def _packed(value: object, depth: int = 0) -> Any:
     try:
         return plain(value)
     except NotPlain:
-        return {"$repr": repr(value)}
+        return {"$repr": repr_of(value)}
 
 
 def _unpacked(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
@@ -48,6 +49,7 @@ class Recorder(Tracer):
         self._file: TextIO | None = file
         self._lock = threading.Lock()
         self._machine = ""
+        self._of: weakref.ref[Machine[Any]] | None = None
         self._ticks: list[int] = []
         self._transitions = 0
         self._events = 0
@@ -68,6 +70,7 @@ class Recorder(Tracer):
                 f"this is the recorder of {self._machine!r}", hint="Make one for each machine."
             )
         self._machine = machine.id
+        self._of = weakref.ref(machine)
         self._ticks = list(machine.current_ticks)
         options = machine.options
         self._write(
@@ -84,12 +87,16 @@ class Recorder(Tracer):
 
     def schema_changed(self, machine: Machine[Any], old: Schema) -> None:
         """Write the new schema."""
+        if not self._is_of(machine):
+            return
         with self._lock:
             self._ticks = list(machine.current_ticks)
             self._write({"schema": machine.schema.to_dict()})
 
     def mutation_queued(self, machine: Machine[Any], mutation: Mutation) -> None:
         """Write it, if it is from outside."""
+        if not self._is_of(machine):
+            return
         with self._lock:
             if is_nested(machine, mutation):
                 self._events += 1
@@ -103,13 +110,15 @@ class Recorder(Tracer):
         self, machine: Machine[Any], mutation: Mutation, reason: DropReason
     ) -> None:
         """Count a mutation of a handler that was queued already."""
-        if is_nested_duplicate(machine, reason):
+        if self._is_of(machine) and is_nested_duplicate(machine, reason):
             with self._lock:
                 self._events += 1
 
     def transition_init(self, tx: Transition) -> None:
         """Write its mutation, if it is from outside and did not wait."""
         mutation = tx.mutation
+        if not self._is_of(tx.machine):
+            return
         with self._lock:
             ticks = list(tx.ticks_before)
             if ticks != self._ticks:  # it was imported
@@ -126,8 +135,8 @@ class Recorder(Tracer):
 
     def transition_end(self, tx: Transition) -> None:
         """Write its outcome."""
-        if not self._transitions:
-            return  # this was bound in the midst of it
+        if not self._transitions or not self._is_of(tx.machine):
+            return  # this was bound in the midst of it, or refused
         mutation = tx.mutation
         with self._lock:
             self._ticks = list(tx.ticks_after)
@@ -145,7 +154,12 @@ class Recorder(Tracer):
 
     def machine_disposed(self, machine: Machine[Any]) -> None:
         """The recording is complete."""
-        self.close()
+        if self._is_of(machine):
+            self.close()
+
+    def _is_of(self, machine: Machine[Any]) -> bool:
+        """Return True for the machine it began with; it stays bound to others, which it refused."""
+        return self._of is not None and self._of() is machine
 
     # -- writing -------------------------------------------------------------------------
 

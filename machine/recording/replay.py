@@ -48,6 +48,7 @@ from machine.recording.format import (
 )
 from machine.rules.kinds import Kind
 from machine.schema.schema import EXCEPTION, Schema
+from machine.texts import error_text
 
 if TYPE_CHECKING:
     from machine.core.machine import Machine
@@ -222,7 +223,7 @@ class _Player(Tracer):
                 put_state(self._machine, self._names, one["state"], one["active"])
         except Exception as error:  # noqa: BLE001 - it is the outcome
             if self._catches(error):
-                self._differs(line, f"{one} to be taken", f"{type(error).__name__}: {error}")
+                self._differs(line, f"{one} to be taken", error_text(error))
 
     def _catches(self, error: Exception) -> bool:
         """True if an error came from the mutation, and not from a handler (with catch=False)."""

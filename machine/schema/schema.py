@@ -239,7 +239,7 @@ class Schema(Pictures, Mapping[str, State]):
         place = place or "JSON"
         try:
             data = json.loads(text, object_pairs_hook=parts.no_duplicates)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             problem = Problem("syntax", text=f"cannot be read: {error}")
             raise SchemaError(problem, place=place) from error
         return _from_data(cls, data, types, place)

@@ -184,7 +184,8 @@ def yaml_load(text: str, place: str) -> object:
     yaml = _yaml()
     try:
         return cast("Callable[[str], object]", yaml["safe_load"])(text)
-    except cast("type[Exception]", yaml["YAMLError"]) as error:
+    # The others are of dates that there are not, and of lists in lists without an end.
+    except (cast("type[Exception]", yaml["YAMLError"]), ValueError, RecursionError) as error:
         raise SchemaError(
             Problem("syntax", text=f"cannot be read: {error}"), place=place
         ) from error

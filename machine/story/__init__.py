@@ -30,11 +30,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from machine.core.call_sites import CallSite, caller_site, raise_site, runner_name
 from machine.core.notes import annotate
-from machine.core.records import error_text, record_of
+from machine.core.records import record_of
 from machine.core.story import Story, StoryEntry, StorySource, title_of
 from machine.core.view import View
 from machine.errors import InvalidArgument
 from machine.schema.schema import EXCEPTION
+from machine.texts import error_text
 
 if TYPE_CHECKING:
     from machine.core.handlers import Handler
@@ -121,7 +122,7 @@ class StoryTracer(StorySource):
         error = machine.err
         if error is None:
             return Story(machine.id, EXCEPTION, f"{machine.id!r} has had no error")
-        title = f"The last error of {machine.id!r}: {type(error).__name__}: {error}"
+        title = f"The last error of {machine.id!r}: {error_text(error)}"
         with self._lock:
             text, entry = self._errors.get(machine.id, ("", None))
         if entry is None or text != error_text(error):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import weakref
 from collections import deque
@@ -14,6 +15,7 @@ from machine.errors import MissingExtra
 from machine.logs import ArgsMapper
 from machine.schema.schema import EXCEPTION
 from machine.schema.state import flatten
+from machine.texts import error_text
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, TracerProvider
@@ -227,8 +229,9 @@ class OtelTracer(Tracer):
         span.end()
 
     def _failed(self, span: Span, error: BaseException) -> None:
-        span.record_exception(error)
-        span.set_status(self._api.StatusCode.ERROR, f"{type(error).__name__}: {error}")
+        with contextlib.suppress(Exception):  # an error whose text raises has no event of its own
+            span.record_exception(error)
+        span.set_status(self._api.StatusCode.ERROR, error_text(error))
 
     # -- states --------------------------------------------------------------------------
 

@@ -20,7 +20,8 @@ __all__ = ["ContextHost", "StateContext", "set_attempt"]
 
 T = TypeVar("T")
 _attempt: ContextVar[tuple[object, int]] = ContextVar("machine_attempt", default=(None, 1))
-_making = threading.Lock()  # over the wait of a context, which is made when it is first needed
+# Over the wait of a context, which is made when it is first needed; a signal handler may come.
+_making = threading.RLock()
 _EAGER = getattr(asyncio, "eager_task_factory", None)  # since Python 3.12
 
 
@@ -84,9 +85,11 @@ class StateContext:
     @property
     def expiry(self) -> Wait:
         """A wait that is done when this expires."""
-        with _making:
-            if self._wait is None:
-                self._wait = Wait(f"the end of {self.state}:{self.tick}")
+        if self._wait is None:
+            made = Wait(f"the end of {self.state}:{self.tick}")
+            with _making:
+                if self._wait is None:
+                    self._wait = made
         if (
             self.expired
         ):  # `_m_expire` sets it before it looks for the wait: one of both sees the other

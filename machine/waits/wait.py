@@ -23,7 +23,8 @@ else:
 __all__ = ["Wait"]
 
 _Future: TypeAlias = "asyncio.Future[None]"
-_EVENTS = threading.Lock()  # over the event of a wait, which is made when it is first needed
+# Over the event of a wait, which is made when it is first needed; a signal handler may come.
+_EVENTS = threading.RLock()
 
 
 class Wait(Generic[T]):
@@ -115,11 +116,13 @@ class Wait(Generic[T]):
             MachineDisposed, CancelledError: as awaiting it does.
         """
         if not self._done:
+            made = threading.Event()
             with _EVENTS:
                 if self._event is None:
-                    self._event = threading.Event()
+                    self._event = made
             # The thread that ends it sets `_done` before it looks for the event.
-            if not self._done and not self._event.wait(timeout):
+            longest = None if timeout is None else min(timeout, threading.TIMEOUT_MAX)
+            if not self._done and not self._event.wait(longest):
                 raise WaitTimeout(self.what, timeout or 0.0)
         return self._outcome()
 

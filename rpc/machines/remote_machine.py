@@ -172,8 +172,9 @@ class RemoteMachine(When, Generic[S]):
         timeout: float | None = None,
     ) -> Result:
         """Remove these states if all are active here, else add them; as `add`."""
-        act = self.remove if self.is_(*states) else self.add
-        return await act(*states, args=args, source=source, timeout=timeout)
+        names = states if self.disposed else self.check_states(*states)  # iterators are used up
+        act = self.remove if self.is_(*names) else self.add
+        return await act(*names, args=args, source=source, timeout=timeout)
 
     async def add_err(
         self,

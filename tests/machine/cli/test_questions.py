@@ -78,3 +78,37 @@ def test_questions_that_cannot_be_asked(folder: Path, capsys: pytest.CaptureFixt
     ]:
         assert main(words) == 2
         assert text in capsys.readouterr().err
+
+
+STRICT = """
+from machine import Machine, Options
+
+class Strict(Machine, schema="A; B; Start^"):
+    def __init__(self):
+        super().__init__(options=Options(catch=False))
+
+    def AEnter(self): raise OSError("cable")
+    def BState(self): raise OSError("cable")
+    def StartEnd(self): raise OSError("cable")
+
+class Ends(Machine, schema="A"):
+    def __init__(self):
+        super().__init__()
+        raise SystemExit(0)
+"""
+
+
+def test_handlers_that_raise_are_errors_and_no_tracebacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "strict.py").write_text(STRICT)
+    (tmp_path / "lines").write_text("+A\n+B\npossible\nactive\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["why", "strict.py:Strict", "+A"]) == 2
+    assert main(["possible", "strict.py:Strict"]) == 2
+    assert main(["possible", "strict.py:Strict", "--active", "B"]) == 2
+    assert capsys.readouterr().err.count("error: a handler raised OSError: cable") == 3
+    assert main(["run", "strict.py:Strict", "--script", "lines"]) == 1
+    assert capsys.readouterr().out.count("a handler raised OSError: cable") == 3
+    assert main(["initial", "strict.py:Ends"]) == 2
+    assert "cannot be made: SystemExit: 0" in capsys.readouterr().err

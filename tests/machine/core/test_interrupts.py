@@ -170,3 +170,47 @@ def test_on_change_may_be_set_at_any_time() -> None:
     machine.on_change = lambda machine, before, after: seen.append(after)
     machine.add("A")
     assert [time.is1("A") for time in seen] == [True]
+
+
+def test_an_interrupt_before_the_first_final_handler_takes_all_back() -> None:
+    armed = False
+
+    def clock() -> float:
+        if armed and machine.is_("A"):
+            raise Interrupt
+        return 0.0
+
+    machine = make(handlers={"AState": lambda: None}, options=Options(clock=clock))
+    machine.add("B")
+    armed = True
+    with pytest.raises(Interrupt):
+        machine.add("A")
+    armed = False
+    assert machine.string_all() == "(B:1) [A:2 C:0 Exception:0]"
+    assert machine.add("A").executed
+
+
+def test_an_interrupt_in_on_change_keeps_auto_states_and_observers() -> None:
+    ended: list[tuple[str, ...]] = []
+
+    class Watching(Tracer):
+        def transition_end(self, tx: Transition) -> None:
+            ended.append(tx.called)
+
+    def interrupt(*_: object) -> None:
+        machine.on_change = None
+        raise Interrupt
+
+    machine = make("A; B* ?A", tracers=[Watching()])
+    machine.on_change = interrupt
+    with pytest.raises(Interrupt):
+        machine.add("A")
+    assert machine.active == ("A", "B")
+    assert ended == [("A",), ("B",)]
+
+
+def test_a_thread_may_wait_without_an_end() -> None:
+    machine = make()
+    wait = machine.when("A")
+    threading.Timer(0.05, machine.add, ["A"]).start()
+    wait.wait(float("inf"))

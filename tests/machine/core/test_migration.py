@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from machine import ImportMismatch, InvalidArgument, Machine, Snapshot
+from machine import ImportMismatch, InvalidArgument, InvalidHandler, Machine, Snapshot
 from machine.history import SqliteHistory
 
 
@@ -75,3 +75,56 @@ def test_a_history_restores_into_a_new_schema(tmp_path: Path) -> None:
         assert door.is_("Closed")
         door.add("Opened")
         assert history.latest()[0].called == ("Opened",)
+
+
+def test_waits_are_looked_at_when_a_snapshot_has_another_order() -> None:
+    machine: Machine[Any] = Machine("A; B", id="m")
+    machine.add("A")
+    wait, gone = machine.when("B"), machine.when_not("A")
+    machine.import_(Snapshot("m", ("B", "A", "Exception"), (1, 0, 0)))
+    assert machine.active == ("B",)
+    assert wait.done
+    assert gone.done
+
+
+class _Odd:
+    """Handlers, and a value that passes for one once there is a state X."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.XState = 5
+
+    def AState(self) -> None:
+        self.calls.append("A")
+
+
+def test_a_schema_for_which_handlers_are_wrong_changes_nothing() -> None:
+    odd = _Odd()
+    machine: Machine[Any] = Machine("A; B", handlers=odd)
+    with pytest.raises(InvalidHandler):
+        machine.set_schema("B; X; A")
+    assert machine.names == ("A", "B", "Exception")
+    machine.add("B")
+    assert odd.calls == []
+    machine.add("A")
+    assert odd.calls == ["A"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"names": [["A"], "Exception"]},
+        {"names": [1, "Exception"]},
+        {"names": "AB"},
+        {"ticks": [2**64, 0]},
+        {"ticks": [True, 0]},
+        {"queue_tick": float("inf")},
+        {"queue_tick": -5},
+        {"machine_tick": -1},
+    ],
+    ids=str,
+)
+def test_plain_data_that_is_no_snapshot_is_refused(changes: dict[str, Any]) -> None:
+    data = {"id": "m", "names": ["A", "Exception"], "ticks": [1, 0], **changes}
+    with pytest.raises(InvalidArgument, match="not a snapshot"):
+        Snapshot.from_dict(data)

@@ -1,6 +1,8 @@
 """Handlers that hang: what is told while they do, and that nobody else hangs with them."""
 
 import logging
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -87,3 +89,41 @@ def test_an_eval_that_has_no_turn_in_time_never_runs(stuck: Stuck) -> None:
     assert stuck.eval("test", lambda: ran.append("now"))
     assert ran == ["now"]
     assert "eval 'test'" in str(stuck.timeouts[0])
+
+
+def test_a_clock_that_raises_stops_no_watch_over_others(
+    stuck: Stuck, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = threading.Event()
+
+    def clock() -> float:
+        if threading.current_thread().name == "machine-watchdog":
+            asked.set()
+            raise StopIteration
+        return 0.0
+
+    odd = Stuck(Options(clock=clock))
+    with caplog.at_level(logging.WARNING, "machine"):
+        threads = [hang(odd)]
+        assert asked.wait(5)
+        threads.append(hang(stuck))
+        wait_until_blocking(stuck, lambda: "it is here" in caplog.text, timeout=5)
+    for machine, thread in zip((odd, stuck), threads, strict=True):
+        machine.release.set()
+        thread.join()
+
+
+AT_EXIT = """
+import atexit
+from machine import Machine
+
+machine = Machine("A", handlers={"AState": lambda: None})
+atexit.register(lambda: print(machine.add("A"), machine))
+"""
+
+
+def test_a_program_that_ends_may_call_handlers_without_a_watchdog() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", AT_EXIT], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert (ended.stdout, ended.stderr) == ("executed (A:1)\n", "")

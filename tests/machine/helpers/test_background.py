@@ -10,6 +10,7 @@ import pytest
 from machine import (
     InvalidArgument,
     Machine,
+    StateContext,
     helpers,
 )
 from machine.helpers import Pool, StateLoop
@@ -248,3 +249,19 @@ def test_wrong_fans() -> None:
     fan = helpers.fan_out("", "Fetch", 1)
     with pytest.raises(InvalidArgument, match="limit"):
         fan.bind(make(fan.schema), lambda n, ctx: asyncio.sleep(0), limit=0)
+
+
+async def test_workers_whose_own_awaits_are_cancelled_hold_up_no_others() -> None:
+    fan = helpers.fan_out("Start", "Fetch", 3)
+    machine, began = make(fan.schema), list[int]()
+
+    async def work(number: int, ctx: StateContext) -> None:
+        began.append(number)
+        if number == 1:
+            raise asyncio.CancelledError
+
+    fan.bind(machine, work, limit=1)
+    machine.add("Fetch")
+    await asyncio.wait_for(machine.when(fan.dones[2]), 5)
+    assert began == [1, 2, 3]
+    assert machine.is_(fan.workers[0])

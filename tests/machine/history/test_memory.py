@@ -360,9 +360,15 @@ def test_a_schema_that_grows(make: Make) -> None:
 
 def test_a_history_is_of_one_machine(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     history = make()
-    machine_of(history)
-    Machine("A", id="other").bind_tracer(history)
+    machine_of(history).add("A")
+    other: Machine[Any] = Machine("A; X", id="other")
+    other.bind_tracer(history)
     assert "this is the history of 'm'" in caplog.text
+    other.add("X")
+    other.set_schema("A; X; Y")
+    other.dispose()
+    assert [one.called for one in history.find()] == [("A",)]
+    assert history.restore().active == ("A",)
     with pytest.raises(InvalidArgument, match="max_records"):
         make(max_records=0)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from machine import InvalidArgument, Machine, WaitTimeout
+from machine import InvalidArgument, Machine, Snapshot, WaitTimeout
 from machine.core.records import TransitionRecord
 from machine.errors import HistoryError
 from machine.history import MemoryHistory, SqliteHistory
@@ -254,3 +254,17 @@ def test_a_forked_process_writes_too(tmp_path: Path) -> None:
     with SqliteHistory(path) as history:
         found = [one.args["by"] for one in history.find(called="A")]
         assert sorted(found) == ["before", "child", "parent"]
+
+
+def test_what_no_file_can_hold_is_left_out_and_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with SqliteHistory(tmp_path / "h.db") as history:
+        machine = machine_of(history)
+        machine.import_(Snapshot("m", machine.names, (2**63, 0, 0, 0)))
+        machine.add("A")
+        history.flush(5)
+        assert "are left out" in caplog.text
+        machine.import_(Snapshot("m", machine.names, (2, 0, 0, 0)))
+        machine.add("B")
+        assert called(history) == [("B",)]

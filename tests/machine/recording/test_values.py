@@ -106,3 +106,17 @@ def test_names_of_arguments(tmp_path: Path, word: str) -> None:
     machine.bind({"AState": lambda args: seen.append(dict(args))})
     assert replay(path, machine).ok
     assert seen == [{word: "x", "n": 1}]
+
+
+def test_a_recorder_leaves_out_a_machine_that_it_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    recorder = Recorder(path)
+    mine: Machine[Any] = Machine("A", tracers=[recorder])
+    other: Machine[Any] = Machine("A", tracers=[recorder], id=mine.id)
+    other.add("A")
+    other.dispose()
+    mine.add("A")
+    mine.remove("A")
+    mine.add("A")
+    recorder.close()
+    assert replay(path).transitions == 3
