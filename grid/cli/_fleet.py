@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from grid.cli._exits import Code
-from grid.cli._output import say
+from grid.cli._output import discard, put, say
 
 __all__ = ["Described", "Fleet", "Restarts", "describe"]
 
@@ -80,8 +80,7 @@ async def describe(arguments: list[str]) -> Described | None:
             await process.wait()
     if process.returncode != 0:
         return None
-    # The app may print while it is imported.
-    return Described(**json.loads(output.splitlines()[-1]))
+    return Described(**json.loads(output))
 
 
 class Fleet:
@@ -181,13 +180,18 @@ class Fleet:
         return {**kept, **own, "PYTHONUNBUFFERED": "1"}
 
     async def _relay(self, source: asyncio.StreamReader, target: TextIO, prefix: str) -> None:
+        # It reads on whatever happens: a peer whose pipe is full would stand still.
+        reads = True
         async for line in _lines(source):
             try:
-                target.write(f"{prefix}{line}\n")
-                target.flush()
+                if reads:
+                    put(f"{prefix}{line}\n", target)
             except BrokenPipeError:
+                reads = False
                 self._on_closed("the reader of the output has gone")
-                return
+            except OSError as error:
+                discard(target)
+                say(f"warning: what peers print is lost from now on: {error.strerror}")
 
     async def wait_serving(self, timeout: float, how_to_end: str) -> None:
         """Say so when all running peers serve.

@@ -85,6 +85,8 @@ def import_module(name: str) -> ModuleType:
     if name.endswith(".py") or "/" in name:
         dotted = name.removesuffix(".py").strip("./").replace("/", ".")
         raise BadInput(f"{name!r} is a file; name the module: {dotted}")
+    if not all(name.split(".")):
+        raise BadInput(f"{name!r} is not the name of a module, for example shop.app")
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -40,7 +40,13 @@ def message_of(name: str, text: str, *, plain: bool) -> Message:
     if not plain and default_codec.plain_type(name) is None:
         return build_message(message_type(name), text)
     value = _read(text)
-    envelope = Plain(type=name, json=json.dumps(value, ensure_ascii=False).encode())
+    try:
+        data = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except RecursionError:
+        raise BadInput("the JSON is nested too deeply") from None
+    except ValueError as error:  # half of a surrogate pair, or a number that JSON has not
+        raise BadInput(f"not a {name}: {error}") from None
+    envelope = Plain(type=name, json=data)
     try:
         default_codec.decode(Plain.DESCRIPTOR.full_name, envelope.SerializeToString())
     except UndecodableMessage as error:

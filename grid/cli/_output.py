@@ -25,10 +25,12 @@ __all__ = [
     "Column",
     "Format",
     "compact",
+    "discard",
     "plain",
     "print_json",
     "print_row",
     "print_rows",
+    "put",
     "say",
     "say_error",
     "styled",
@@ -125,23 +127,29 @@ def write(text: str) -> None:
         BrokenPipeError: the reader has gone.
     """
     try:
-        try:
-            sys.stdout.write(text)
-        except UnicodeEncodeError:
-            encoding = sys.stdout.encoding
-            sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        sys.stdout.flush()
+        put(text, sys.stdout)
     except BrokenPipeError:
         raise
     except OSError as error:
         # What is left in the buffer would fail once more when the interpreter ends.
-        _discard_stdout()
+        discard(sys.stdout)
         raise CannotPrint(error, text) from None
 
 
-def _discard_stdout() -> None:
+def put(text: str, target: TextIO) -> None:
+    """Write a text at once; characters that the target's encoding lacks become escapes."""
+    try:
+        target.write(text)
+    except UnicodeEncodeError:
+        encoding = target.encoding
+        target.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    target.flush()
+
+
+def discard(target: TextIO) -> None:
+    """Let what is written to a target from now on, and what its buffer holds, go nowhere."""
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
+    os.dup2(null, target.fileno())
     os.close(null)
 
 

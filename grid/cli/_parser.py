@@ -63,6 +63,17 @@ class Parameter:
         """True for an option that takes no value."""
         return bool(self.flags) and not self.metavar
 
+    def value_of(self, text: str) -> Any:
+        """The value of a typed text; raises `BadInput`."""
+        # Bytes that are no text are in the words as surrogates, which no message can carry.
+        # A path may have them.
+        if self.convert is str and not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                raise BadInput(f"{self.shown} must be text in UTF-8, not {text!r}") from None
+        return self.convert(text)
+
     @property
     def shown(self) -> str:
         """Name in errors: the long flag, or the word for the value."""
@@ -165,7 +176,7 @@ class _Line:
         return ""
 
     def _give(self, one: Parameter, text: str) -> None:
-        value = one.convert(text)
+        value = one.value_of(text)
         if one.many:
             self.values.setdefault(one.name, []).append(value)
         else:
@@ -198,7 +209,7 @@ def _from_environment(one: Parameter) -> Any:
             return text.lower() in _YES
         raise BadInput(f"{one.variable} must be one of 1, true, yes, on or 0, false, no, off")
     try:
-        return [one.convert(part) for part in text.split()] if one.many else one.convert(text)
+        return [one.value_of(part) for part in text.split()] if one.many else one.value_of(text)
     except BadInput as error:
         raise BadInput(f"{error} (in the variable {one.variable})") from None
 

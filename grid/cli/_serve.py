@@ -9,12 +9,12 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 from grid.cli._load import TARGET_HELP, load_server
 from grid.cli._logs import LogFormat, LogLevel, set_up_logs
 from grid.cli._options import Connection, argument, option
-from grid.cli._output import print_json
+from grid.cli._output import compact, discard, put
 from grid.cli._parser import Parameter
 from grid.cli._values import choice, seconds, whole_number
 from grid.process import discard_closed_output
@@ -142,6 +142,7 @@ def serve(
     $ grid serve shop.app:server
     $ grid serve shop.app --etcd etcd:2379 --listen 0.0.0.0:7777 --advertise auto
     """
+    answers = _stdout_of_its_own() if describe else None
     discard_closed_output()  # an app may print, and its peer serves on without readers
     if owned:
         threading.Thread(target=_end_with_owner, name="owner", daemon=True).start()
@@ -168,13 +169,20 @@ def serve(
     changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     server.configure(**changes)
     server.config.check()
-    if describe:
+    if answers is not None:
         # Without its token: health is asked for without one, and output may be kept.
         tls = server.config.tls and replace(server.config.tls, token=None).plain()
-        print_json({"namespace": server.config.namespace, "tls": tls}, on_one_line=True)
+        put(compact({"namespace": server.config.namespace, "tls": tls}), answers)
         return
     set_up_logs(log_level, log_format)
     server.run()
+
+
+def _stdout_of_its_own() -> TextIO:
+    """Standard output, where what an app prints does not come, be it at the very end."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    discard(sys.stdout)
+    return answers
 
 
 def _hand_on(connection: Connection) -> None:

@@ -8,7 +8,8 @@ holds a pipe from this process: when this process ends in whatever way, the guar
 ends etcd and removes its temporary folder. The guard also holds the lock of the data
 folder, so that no second etcd is started on it. Guard and etcd are a session of their
 own, so that Ctrl-C in a terminal reaches the peers first and they can still give
-their names back. Readiness is asked on etcd's metrics port, which speaks plain
+their names back. A forked child lets go of its copy of the pipe, and of all else: etcd is
+its parent's. Readiness is asked on etcd's metrics port, which speaks plain
 HTTP also when clients need TLS or a password.
 """
 
@@ -25,6 +26,7 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +35,7 @@ from typing import Self
 from grid.embedded._binary import find_etcd
 from grid.embedded._folder import explain, lock_folder
 from grid.errors import AddressInUse, EmbeddedEtcdFailed
+from grid.forks import in_children
 from grid.numbers import check_seconds
 
 __all__ = ["Etcd", "find_etcd"]
@@ -113,7 +116,7 @@ class Etcd:
     def start(self) -> None:
         """Start etcd and return when it answers; nothing if it runs already.
 
-        After `kill` it starts again with the same port and data.
+        After `kill` it starts again with the same port and data, also if starts in between fail.
 
         Raises:
             AddressInUse: the port asked for is taken.
@@ -124,10 +127,15 @@ class Etcd:
             return
         self._let_go()
         self._give_up.clear()
+        has_data = self._ports is not None
         try:
             self._start()
         except BaseException:
-            self.stop()
+            if has_data:
+                self._signal_guard()
+                self._let_go()
+            else:
+                self.stop()
             raise
 
     def _start(self) -> None:
@@ -224,6 +232,7 @@ class Etcd:
         # The guard keeps the lock until it has ended etcd. It must be held before the log is
         # opened, which would empty the log of an etcd that still runs.
         held = lock_folder(directory)
+        _started.add(self)
         try:
             with (directory / "etcd.log").open("wb") as log:
                 self._guard = subprocess.Popen(
@@ -300,6 +309,31 @@ class Etcd:
         for pipe in (guard.stdin, guard.stdout):
             if pipe is not None:
                 pipe.close()
+
+    def _forget(self) -> None:
+        """Leave etcd and its folder to the parent of this forked child."""
+        guard, self._guard, self._pid = self._guard, None, None
+        self._given_dir = self._dir  # a given folder is not removed
+        if guard is None:
+            return
+        guard.poll()  # or its end, of which only the parent is told, would be missed in a warning
+        null = os.open(os.devnull, os.O_RDWR)
+        for pipe in (guard.stdin, guard.stdout):
+            if pipe is not None and not pipe.closed:
+                # Closing the object might wait for a thread of the parent that reads it.
+                os.dup2(null, pipe.fileno(), inheritable=False)
+        os.close(null)
+
+
+_started: weakref.WeakSet[Etcd] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for one in tuple(_started):
+        one._forget()
+
+
+in_children(_forget_all)
 
 
 def _free_ports(clients: int | None) -> tuple[int, int, int]:

@@ -87,7 +87,11 @@ class Running:
     """A command that runs in the background, and what it has printed so far."""
 
     def __init__(
-        self, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path = ROOT
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        cwd: Path = ROOT,
+        stdout: int | IO[bytes] = subprocess.PIPE,
     ) -> None:
         self.out: list[str] = []
         self.err: list[str] = []
@@ -96,14 +100,16 @@ class Running:
             env=_environment(env),
             cwd=cwd,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
         pipes = ((self.process.stdout, self.out), (self.process.stderr, self.err))
         self._readers = [
-            threading.Thread(target=_collect, args=pipe, daemon=True) for pipe in pipes
+            threading.Thread(target=_collect, args=(pipe, lines), daemon=True)
+            for pipe, lines in pipes
+            if pipe is not None
         ]
         for reader in self._readers:
             reader.start()
@@ -146,8 +152,8 @@ class Running:
         for reader in self._readers:
             reader.join(60)
         for pipe in (self.process.stdout, self.process.stderr):
-            assert pipe is not None
-            pipe.close()
+            if pipe is not None:
+                pipe.close()
         return code
 
 

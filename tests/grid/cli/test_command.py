@@ -93,6 +93,12 @@ def test_help_names_the_commands_and_the_options_of_all() -> None:
         (("peers", "-o"), "--output needs a value"),
         (("broadcast", "a"), "--type is missing"),
         (("request", "a", "EchoMsg", "[" * 50_000), "the JSON is nested too deeply"),
+        (("request", "a", "Bid", '{"by": "\\ud800"}', "--plain"), "not a Bid: 'utf-8' codec"),
+        (("request", "a", "Bid", '{"n": NaN}', "--plain"), "not a Bid: Out of range float"),
+        (("request", "a", "Bid\udcff"), "TYPE must be text in UTF-8, not 'Bid\\udcff'"),
+        (("start", "a", "--data", "\udcff"), "--data must be text in UTF-8, not '\\udcff'"),
+        (("peers", "--etcd-user", "\udcff"), "--etcd-user must be text in UTF-8"),
+        (("serve", ".app"), "'.app' is not the name of a module"),
     ],
 )
 def test_what_is_typed_wrong_is_said_in_one_line(typed: Sequence[str], text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -47,6 +48,25 @@ async def test_data_outlives_a_crash_and_a_restart() -> None:
         await asyncio.to_thread(etcd.restart)
         assert etcd.endpoint == endpoint
         assert len((await client.get_prefix("")).items) == 2
+
+
+async def test_data_and_port_outlive_a_restart_that_fails() -> None:
+    async with Etcd() as etcd, connect(etcd.endpoint) as client:
+        endpoint = etcd.endpoint
+        await client.put("a", b"1")
+        await asyncio.to_thread(etcd.kill)
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", int(endpoint.rpartition(":")[2])))
+            taken.listen()
+            with pytest.raises(AddressInUse):
+                await asyncio.to_thread(etcd.start)
+        await asyncio.to_thread(etcd.start)
+        assert etcd.endpoint == endpoint
+        assert [one.value for one in (await client.get_prefix("")).items] == [b"1"]
+        folder = etcd.data_dir
+    assert folder is not None
+    assert not folder.exists()
 
 
 async def test_a_given_folder_is_kept(tmp_path: Path) -> None:
@@ -152,6 +172,39 @@ async def test_it_ends_with_its_owner() -> None:
     await wait_until(lambda: not alive(int(pid)), "etcd to end")
     await wait_until(lambda: not Path(folder).exists(), "its folder to go")
     assert time.monotonic() - began < 5
+
+
+_FORKED = """
+import os, signal, sys
+from grid.embedded import Etcd
+with Etcd() as etcd:
+    child = os.fork()
+    if child == 0:
+        sys.exit(0)  # leaves the block
+    os.waitpid(child, 0)
+    assert etcd.running and etcd.data_dir.is_dir()
+    child = os.fork()
+    if child == 0:
+        assert etcd.endpoint
+        signal.pause()
+    print(etcd.pid, etcd.data_dir, child, flush=True)
+    signal.pause()
+"""
+
+
+def test_it_is_its_owners_and_not_that_of_a_forked_child() -> None:
+    command = [sys.executable, "-c", _FORKED]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        pid, folder, child = owner.stdout.readline().split()
+        try:
+            owner.kill()
+            owner.wait()
+            asyncio.run(wait_until(lambda: not alive(int(pid)), "etcd to end"))
+            asyncio.run(wait_until(lambda: not Path(folder).exists(), "its folder to go"))
+            assert alive(int(child))
+        finally:
+            os.kill(int(child), signal.SIGKILL)
 
 
 # -- one folder -----------------------------------------------------------------
