@@ -294,7 +294,9 @@ class Queue(Base):
             self._m_after_drain()
         finally:
             self._m_busy.release()
-        self._m_tell_ended()
+        waits = self._m_open_waits  # `_m_tell_ended`, without its frame on each mutation
+        if waits is not None and not self._m_busy.locked():
+            waits.queue_ended(self._m_queue_tick)
 
     def _m_tell_ended(self) -> None:
         """End waits for the queue that were made while this thread held the lock."""
