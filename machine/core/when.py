@@ -25,6 +25,7 @@ import logging
 import threading
 from asyncio import AbstractEventLoop, Task
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from machine.core import final
@@ -52,7 +53,7 @@ _log = logging.getLogger("machine")
 # of bindings; of any machine, as it is held for moments only. It may be taken again by its
 # thread, as signal handlers and finalizers run there at any moment. No user's function is
 # called under it.
-setup_lock = threading.RLock()
+setup_lock: AbstractContextManager[bool] = threading.RLock()
 
 
 class When(View):

@@ -55,6 +55,7 @@ async def test_a_callback_that_raises_ends_no_watch(
     assert f"the loss of {first} could not be handed on" in caplog.text
     assert f"no place for {first}" in caplog.text
     await directory.close()
+    await etcd.delete(second)
 
 
 async def test_a_callback_that_raises_fails_no_read(
