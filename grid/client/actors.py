@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeVar, cast
@@ -22,6 +22,7 @@ from grid.errors import (
     InvalidArgument,
     NotDelivered,
     NotPlaced,
+    OutcomeUnknown,
     PeerFull,
     RequestFailed,
     UnknownActor,
@@ -206,11 +207,15 @@ class ActorCalls(Messaging):
                 await self._peers.while_there(candidate, starting)
             except NotDelivered as error:
                 refusals[candidate.peer] = error
+            except AlreadyRegistered as error:
+                if again or error.peer not in _left(refusals):
+                    raise
+                text = f"{error.peer!r}, which left meanwhile, may have started it: {error}"
+                raise OutcomeUnknown(text) from error
             else:
                 return candidate.peer
-            left = any(isinstance(one, UnregisteredMailbox) for one in refusals.values())
-            if left and not candidates:
-                # Where peers left, others may have come; or the same, if they had only lost etcd.
+            if not candidates and _left(refusals):
+                # Others may have come since; or the same, if it had only lost etcd.
                 there, _ = await self._placement(start, where, deadline)
                 candidates = [one for one in there if (one.peer, one.epoch) not in asked]
         if len(refusals) == 1:
@@ -341,3 +346,8 @@ class ActorCalls(Messaging):
             self._ring = Ring(found)  # its points cost a hash each: kept while the peers stay
         owners = [found[owner] for owner in self._ring.owners(where.key)]
         return owners, lacking(peers, where.annotations)
+
+
+def _left(refusals: Mapping[str, GridError]) -> set[str]:
+    """The peers that have left while they were asked."""
+    return {peer for peer, error in refusals.items() if isinstance(error, UnregisteredMailbox)}

@@ -133,16 +133,20 @@ class Directory:
             doing.close()
             raise departed
         task = asyncio.create_task(doing, name=f"at {owner.peer}")
-        departure = asyncio.get_running_loop().create_future()
         departures = self._departures.setdefault(owner.key, [])
-        departures.append(departure)
         try:
-            await asyncio.wait([task, departure], return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            raise self._departed(owner) or _unregistered(owner)
+            while departed is None:
+                departure = asyncio.get_running_loop().create_future()
+                departures.append(departure)
+                try:
+                    await asyncio.wait([task, departure], return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    departures.remove(departure)
+                if task.done():
+                    return task.result()
+                departed = self._departed(owner)
+            raise departed
         finally:
-            departures.remove(departure)
             if not departures:
                 self._departures.pop(owner.key, None)
             if not task.done():
@@ -151,8 +155,10 @@ class Directory:
 
     def _departed(self, owner: Registration) -> GridError | None:
         found = self.find(owner.key)
-        if found is None or found.epoch != owner.epoch:
+        if found is None:
             return _unregistered(owner)
+        # One that is there under another epoch had lost its lease, and has come back: what is
+        # done there may have reached it as it is now.
         if owner.types and not found.types:
             return PeerNotServing(owner.peer, "draining")
         return None

@@ -12,6 +12,7 @@ import pytest
 
 import grid
 from grid.embedded import Etcd
+from grid.errors import OutcomeUnknown
 from grid.etcd import EtcdClient, EtcdConfig
 from grid.registry.registration import encode_registration
 from grid.testing import wait_until
@@ -119,8 +120,12 @@ async def silent_peer(
         yield registered, connected
 
 
+@pytest.mark.parametrize("begun", [False, True], ids=["nothing begun", "begun"])
 async def test_a_peer_that_came_since_takes_the_start_of_one_that_left(
-    grid_client: grid.Client, grid_servers: Callable[..., grid.Server], grid_namespace: str
+    grid_client: grid.Client,
+    grid_servers: Callable[..., grid.Server],
+    grid_namespace: str,
+    begun: bool,
 ) -> None:
     server = grid_servers()
 
@@ -128,13 +133,21 @@ async def test_a_peer_that_came_since_takes_the_start_of_one_that_left(
     async def holds(ctx: grid.ActorContext) -> None:
         await ctx.stopping.wait()
 
-    etcd = grid_client._etcd
+    etcd, key = grid_client._etcd, f"{grid_namespace}.actor.hold"
     async with silent_peer(etcd, grid_namespace, "silent") as (registered, connected):
         starting = asyncio.create_task(grid_client.start_actor("hold", timeout=30))
         await asyncio.wait_for(connected.wait(), 20)
         await server.start()
+        if begun:  # the peer had the name, and nobody heard of it
+            await etcd.put(key, encode_registration(key, "127.0.0.1:1", "silent", session=0))
         await registered.leave()
-        assert await starting == server.name
+        if begun:
+            with pytest.raises(OutcomeUnknown, match=r"'silent', which left .* may have started"):
+                await starting
+        else:
+            assert await starting == server.name
+    if begun:
+        await etcd.delete(key)
 
 
 @pytest.mark.parametrize("local", [False, True], ids=["other processes", "one process"])

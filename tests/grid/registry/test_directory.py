@@ -1,12 +1,14 @@
 """A directory goes on whatever those do that it tells of its changes."""
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import AsyncIterator
 
 import pytest
 
 from grid.embedded import Etcd
+from grid.errors import UnregisteredMailbox
 from grid.etcd import EtcdClient, EtcdConfig
 from grid.registry.directory import Directory
 from grid.registry.names import Kind
@@ -71,4 +73,17 @@ async def test_a_callback_that_raises_fails_no_read(
         assert await directory.read(key) is None  # or the watch was faster
     assert careless.told.is_set()
     assert f"no place for {key}" in caplog.text
+    await directory.close()
+
+
+async def test_an_owner_that_has_come_back_is_there(etcd: EtcdClient, grid_namespace: str) -> None:
+    directory = Directory(etcd, grid_namespace, Kind.PEER)
+    key = f"{grid_namespace}.peer.p"
+    await put(etcd, key)
+    (now_there,) = await directory.all()
+    before = dataclasses.replace(now_there, epoch=now_there.epoch - 1)
+    assert await directory.while_there(before, asyncio.sleep(0, "done")) == "done"
+    await etcd.delete(key)
+    with pytest.raises(UnregisteredMailbox):
+        await directory.while_there(before, asyncio.sleep(60))
     await directory.close()
