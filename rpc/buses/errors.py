@@ -6,7 +6,7 @@ import re
 
 from grid.errors import GridError, Retryable
 
-__all__ = ["BrokerUnavailable", "BusClosed", "Overflow", "without_password"]
+__all__ = ["BrokerClientClosed", "BrokerUnavailable", "BusClosed", "Overflow", "without_password"]
 
 _USER = re.compile(r"(?<=//)[^/\s]*@")
 
@@ -36,6 +36,29 @@ class BusClosed(Retryable):
 
     def __init__(self, bus: str) -> None:
         super().__init__(f"the {bus} was closed", bus=bus)
+
+
+class BrokerClientClosed(BusClosed):
+    """The client of the broker that the bus was given is closed: by its owner, or by itself.
+
+    The bus cannot connect it again, so its subscriptions are at their end. Nothing was sent. Make
+    a bus with a new client; or give it the URL of the broker, and it connects again by itself.
+
+    Attributes:
+        broker: the client.
+        reason: of the end, as the client tells it.
+    """
+
+    broker: str
+    reason: str
+
+    def __init__(self, broker: str, reason: str) -> None:
+        Retryable.__init__(
+            self,
+            f"{broker} is closed: {reason}; make a bus with a new client, or with the broker's URL",
+            broker=broker,
+            reason=reason,
+        )
 
 
 class Overflow(GridError):

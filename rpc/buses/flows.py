@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 
+from grid.errors import GridError
 from rpc.buses.bus import Inflow
 
 __all__ = ["Flows"]
@@ -45,6 +46,12 @@ class Flows:
             if flows[turn].put(data):
                 return 1
         return 0
+
+    def fail(self, error: GridError) -> None:
+        """End all subscriptions with an error, after what is unread."""
+        for flows in self._flows.values():
+            for flow in flows:
+                flow.fail(error)
 
     async def close(self) -> None:
         """End all subscriptions."""

@@ -53,6 +53,10 @@ class Openings(Generic[K, T]):
             raise BusClosed(self._bus)
         return task.result()
 
+    def forget(self, key: K) -> None:
+        """Forget a part that is open, and was lost; the next call opens it again."""
+        self._tasks.pop(key, None)
+
     async def drop(self, key: K) -> None:
         """Forget a part that no call waits for; its opening is cancelled."""
         task = self._tasks.pop(key, None)
