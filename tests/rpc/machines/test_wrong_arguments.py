@@ -13,7 +13,7 @@ from grid.errors import InvalidArgument, InvalidName
 from machine import Machine
 from rpc.machines.access import Access
 from rpc.machines.client import Client
-from rpc.machines.errors import SourceGone
+from rpc.machines.errors import NotPlainData, SourceGone
 from rpc.machines.server import Server
 from tests.rpc.machines.kit import SCHEMA
 
@@ -53,6 +53,30 @@ async def test_arguments_of_the_wrong_kind(
 ) -> None:
     with pytest.raises(InvalidArgument, match=text):
         make(Machine(SCHEMA, id="lights"), grid_server, grid_client)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        (lambda client: client.machine.log(HALF), InvalidArgument),
+        (lambda client: client.get(HALF), InvalidArgument),
+        (lambda client: client.get(5), InvalidArgument),
+        (lambda client: client.get("x", **{HALF: 1}), NotPlainData),
+        (lambda client: client.machine.add("A", args={HALF: 1}), NotPlainData),
+        (lambda client: client.machine.add("A", args={"deep": {HALF: 1}}), NotPlainData),
+    ],
+)
+async def test_texts_that_cannot_be_sent(
+    grid_server: grid.Server,
+    grid_client: grid.Client,
+    call: Callable[[Any], Any],
+    kind: type[Exception],
+) -> None:
+    machine = Machine(SCHEMA, id="lights")
+    async with Server(machine, grid_server), Client[Any](grid_client, "lights") as client:
+        with pytest.raises(kind, match="UTF-8 can"):
+            await call(client)
+        assert (await client.machine.add("A")).executed
 
 
 @pytest.mark.parametrize("name", ["", "a b", 5])
