@@ -32,6 +32,8 @@ AnyBlocking: Any = rpc.sync.Client
         (lambda m, _, client: AnyServer(m, client), "host must be a grid.Server"),
         (lambda m, peer, _: AnyServer(m, peer, access="all"), "access must be"),
         (lambda m, peer, _: AnyServer(m, peer, access={"": "all"}), "access of a token must be"),
+        (lambda m, peer, _: AnyServer(m, peer, access={5: Access()}), "token of an access must be"),
+        (lambda m, peer, _: AnyServer(m, peer, access={HALF: Access()}), "token of an access"),
         (lambda m, peer, _: AnyServer(m, peer, getters=5), "getters must be functions"),
         (lambda m, peer, _: AnyServer(m, peer, getters={"x": 5}), "getters must be functions"),
         (lambda m, peer, _: AnyServer(m, peer, on_payload=3), "on_payload must be a function"),
