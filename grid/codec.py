@@ -106,7 +106,7 @@ class Codec:
 
         Raises:
             UnsupportedMessage: it is no such class, or has a field that JSON cannot carry.
-            InvalidArgument: a name is not a string.
+            InvalidArgument: a name is no printable text.
             ValueError: one of the names already means another class.
         """
         if is_plain(message):
@@ -130,9 +130,8 @@ class Codec:
         except TypeError as error:
             raise UnsupportedMessage(message.__name__, str(error)) from error
         names = (name, *_listed(accept))
+        _check_names(names)
         for one in names:
-            if not isinstance(one, str) or not one.isprintable() or not one:
-                raise InvalidArgument("the name of a message type", one, "printable text")
             known = self._plain_types.get(one)
             if known is not None and not _is_again(known, message):
                 raise ValueError(
@@ -146,9 +145,7 @@ class Codec:
     def _register_protobuf(self, message: Any, name: str | None, accept: Iterable[str]) -> None:
         full_name = _full_name(message)
         given = [name or full_name, full_name, *_listed(accept)]
-        for one in given:
-            if not isinstance(one, str):
-                raise InvalidArgument("name of a message type", one, "a string")
+        _check_names(given)
         names = tuple(dict.fromkeys(given))
         for one in names:
             known = self._types.get(one)
@@ -271,6 +268,13 @@ def _listed(names: Iterable[str]) -> Iterable[str]:
     if isinstance(names, str | bytes) or not isinstance(names, Iterable):
         raise InvalidArgument("accept", names, "a list of strings")
     return names
+
+
+def _check_names(names: Iterable[object]) -> None:
+    for one in names:
+        # What UTF-8 cannot encode would end the sessions that it is to be sent over.
+        if not isinstance(one, str) or not one.isprintable() or not one:
+            raise InvalidArgument("the name of a message type", one, "printable text")
 
 
 def _likeness(name: str, request: str) -> tuple[bool, bool]:

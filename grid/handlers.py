@@ -329,7 +329,7 @@ def declaration_of(
 def _hints(function: Callable[..., Any], what: str) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function)
-    except (NameError, TypeError, AttributeError) as error:
+    except (NameError, TypeError, AttributeError, SyntaxError) as error:
         raise InvalidArgument(
             what, f"an annotation that cannot be read ({error})", "types known in its module"
         ) from error

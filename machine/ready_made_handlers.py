@@ -97,17 +97,30 @@ class DisposedHandlers:
         while functions and not ctx.expired:
             answer = self._dispose_one(machine, functions.pop(), is_async=True)
             if answer is not None:
-                with machine.catching():
-                    await answer
+                await self._awaited(machine, answer)
         if not ctx.expired:
             machine.add("Disposed")
+
+    async def _awaited(self, machine: AnyMachine, answer: Awaitable[object]) -> None:
+        try:
+            with machine.catching():
+                await answer
+        except asyncio.CancelledError:  # its own, as of a task that it has cancelled; or ours
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            _log.warning("a function registered for disposal of %r was cancelled", machine.id)
 
     def _dispose_one(
         self, machine: AnyMachine, function: Disposal, *, is_async: bool = False
     ) -> Awaitable[object] | None:
         """Call a function; returns its answer if that has to be awaited."""
         with machine.catching():
-            answer = function()
+            try:
+                answer = function()
+            except asyncio.CancelledError:
+                _log.warning("%r, registered for disposal, was cancelled", function)
+                return None
             if not inspect.isawaitable(answer):
                 return None
             if is_async:
@@ -130,7 +143,7 @@ def _dispose_rest(functions: list[Disposal]) -> None:
                 _log.warning("%r is async, and no event loop runs: not called", function)
             elif inspect.isawaitable(answer):
                 _keep(asyncio.ensure_future(answer))
-        except Exception:  # noqa: BLE001 - the machine that could report it has ended
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - no machine can report it
             _log.exception("%r, registered for disposal, raised", function)
 
 

@@ -22,6 +22,7 @@ __all__ = ["Completer", "Parameter", "complete", "parse"]
 # From the values that are known so far and the typed text to the words to offer.
 Completer = Callable[[Mapping[str, Any], str], Iterable[str]]
 
+_SECRETS = ("password", "token")  # ends of the flags whose values are not shown
 _YES = frozenset({"1", "true", "yes", "on"})
 _NO = frozenset({"0", "false", "no", "off", ""})
 
@@ -71,7 +72,9 @@ class Parameter:
             try:
                 text.encode()
             except UnicodeEncodeError:
-                raise BadInput(f"{self.shown} must be text in UTF-8, not {text!r}") from None
+                is_secret = any(flag.endswith(_SECRETS) for flag in self.flags)
+                told = "" if is_secret else f", not {text!r}"
+                raise BadInput(f"{self.shown} must be text in UTF-8{told}") from None
         return self.convert(text)
 
     @property

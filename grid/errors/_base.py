@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any
 
 __all__ = ["GridError", "Retryable", "text_of"]
+
+# Marks of this process on the way of one error, which no copy has.
+_MARKS = frozenset({"_answer", "_of_request", "_too_late", "_tried"})
 
 
 class GridError(Exception):
@@ -22,7 +25,7 @@ class GridError(Exception):
         self.__dict__.update(attributes)
 
     def attributes(self) -> dict[str, Any]:
-        """The arguments that make this error again: `type(e)(**e.attributes())`."""
+        """The arguments that make this error again, and attributes that others have put on it."""
         hidden = ("_", "retryable")
         return {k: v for k, v in vars(self).items() if not k.startswith(hidden)}
 
@@ -31,14 +34,19 @@ class GridError(Exception):
 
         Each `raise` of one object adds to its traceback, which keeps all that is in its frames.
         """
-        other = _rebuild(type(self), self.attributes())
+        other = _again(type(self), self.args, self._state())
         other.__cause__ = self.__cause__
-        for note in getattr(self, "__notes__", ()):
-            other.add_note(note)
         return other
 
-    def __reduce__(self) -> tuple[Callable[..., GridError], tuple[type[Self], dict[str, Any]]]:
-        return _rebuild, (type(self), self.attributes())
+    def __reduce__(self) -> tuple[Callable[..., GridError], tuple[Any, ...]]:
+        return _again, (type(self), self.args, self._state())
+
+    def _state(self) -> dict[str, Any]:
+        """All that stands on the error: also a `retryable` of its own, and notes."""
+        state = {name: value for name, value in vars(self).items() if name not in _MARKS}
+        if "__notes__" in state:
+            state["__notes__"] = list(state["__notes__"])
+        return state
 
 
 class Retryable(GridError):
@@ -52,10 +60,12 @@ class Retryable(GridError):
     retryable = True
 
 
-def _rebuild(cls: type[GridError], attributes: Mapping[str, Any]) -> GridError:
-    if cls is GridError:
-        attributes = {"message": "", **attributes}
-    return cls(**attributes)
+def _again(cls: type[GridError], args: tuple[Any, ...], state: Mapping[str, Any]) -> GridError:
+    # Not by `__init__`, whose parameters are those of a class that users may have derived.
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 def text_of(error: BaseException) -> str:

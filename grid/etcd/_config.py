@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from grid.errors import InvalidAddress
+from grid.errors import InvalidAddress, InvalidArgument
 from grid.numbers import check_seconds
 
 __all__ = ["EtcdConfig"]
@@ -36,7 +36,7 @@ class EtcdConfig:
         InvalidAddress: an endpoint is not an address, or there is none.
         ValueError: only one of a pair (cert and key, user and password) is
             given, or a certificate is given without TLS.
-        InvalidArgument: `timeout` is not above 0.
+        InvalidArgument: `timeout` is not above 0, or `user` or `password` is no text.
     """
 
     endpoints: tuple[str, ...]
@@ -70,6 +70,10 @@ class EtcdConfig:
             raise ValueError("etcd: cert and key go together")
         if (self.user is None) != (self.password is None):
             raise ValueError("etcd: user and password go together")
+        for name in ("user", "password"):
+            if getattr(self, name) is not None and not _is_text(getattr(self, name)):
+                expected = "a text that UTF-8 can encode"
+                raise InvalidArgument(f"{name} of etcd", "another value (not shown)", expected)
         if self.cert is not None and not self.tls:
             raise ValueError("etcd: a client certificate needs TLS: use https:// or give ca")
         check_seconds("timeout of etcd", self.timeout, zero=False, endless=True)
@@ -87,6 +91,10 @@ class EtcdConfig:
             options: the other fields.
         """
         return cls(tuple(one.strip() for one in text.split(",") if one.strip()), **options)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value == value.encode("utf-8", "ignore").decode()
 
 
 def _path(value: str | Path | None) -> Path | None:

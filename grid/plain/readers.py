@@ -11,6 +11,7 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
+import math
 import types
 import typing
 import uuid
@@ -113,7 +114,7 @@ class _DataclassReader:
         cls = self._class
         try:
             hints = typing.get_type_hints(cls, include_extras=True)
-        except (NameError, TypeError, AttributeError) as error:
+        except (NameError, TypeError, AttributeError, SyntaxError) as error:
             raise NotReadable(f"an annotation of {cls.__name__} cannot be read: {error}") from error
         for one in dataclasses.fields(cls):
             try:
@@ -158,7 +159,13 @@ def _typed(name: str, *kinds: type) -> Reader:
 def _float(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{_shown(value)} is no number")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if math.isinf(number):  # as 1e999 is read
+        raise ValueError(f"{_shown(value)} is too large a number")
+    return number
 
 
 def _converted(make: Callable[[Any], Any], kind: Any, *, of: type = object) -> Reader:

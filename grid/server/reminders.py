@@ -183,4 +183,4 @@ class ReminderSender:
 
 
 def _pause(failures: int) -> float:
-    return min(_FIRST_PAUSE * 2.0 ** (failures - 1), _LONGEST_PAUSE)
+    return min(_FIRST_PAUSE * 2.0 ** min(failures - 1, 64), _LONGEST_PAUSE)

@@ -80,7 +80,7 @@ def encode_body(error: GridError, limit: int | None = None) -> bytes:
         kept = {
             name: _cut(value, limit) if isinstance(value, str) else value
             for name, value in error.attributes().items()
-            if cls is type(error) or name in _parameters(cls)
+            if name in _parameters(cls)
         }
         return json.dumps([cls.__name__, kept]).encode()
     except Exception:  # noqa: BLE001 - attributes are anything; the text still tells it

@@ -9,7 +9,7 @@ from typing import Any
 from machine.errors import UnknownState
 from machine.history.records import MachineRecord, Moment, Record, moment
 from machine.plain import plain_args
-from machine.rules.kinds import Kind
+from machine.rules.kinds import Kind, kind_of
 from machine.schema.state import flatten
 
 __all__ = ["HistoryQueries", "Names"]
@@ -84,13 +84,13 @@ class HistoryQueries:
 
         Raises:
             UnknownState: a state is not tracked.
-            InvalidArgument: a datetime has no time zone.
+            InvalidArgument: a datetime has no time zone, or there is no such kind or time.
         """
         on, off, there, gone = (flatten(one) for one in (activated, deactivated, active, inactive))
         for name in (*on, *off, *there, *gone):
             self._check(name)
         names = flatten(called)
-        wanted = None if kind is None else Kind(kind)
+        wanted = None if kind is None else kind_of(kind)
 
         def fits(one: Record) -> bool:
             return (

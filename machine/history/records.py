@@ -122,7 +122,7 @@ def moment(given: Moment) -> float:
     """A time of day in seconds since 1970.
 
     Raises:
-        InvalidArgument: a datetime has no time zone.
+        InvalidArgument: a datetime has no time zone, or it is not a number.
     """
     if isinstance(given, datetime):
         if given.tzinfo is None:
@@ -131,6 +131,8 @@ def moment(given: Moment) -> float:
                 hint="Use datetime.now(timezone.utc), or seconds since 1970.",
             )
         return given.timestamp()
+    if given != given:
+        raise InvalidArgument("nan is no time of day")
     return float(given)
 
 

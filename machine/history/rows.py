@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,9 +14,19 @@ from machine.core.transition import StateChange
 from machine.history.records import Record
 from machine.rules.kinds import Kind
 
-__all__ = ["SEEN", "TABLES", "VERSION", "data_of", "record_of_row", "time_of"]
+__all__ = [
+    "SEEN",
+    "TABLES",
+    "VERSION",
+    "column_of",
+    "data_of",
+    "record_of_row",
+    "time_of",
+    "transaction",
+]
 
 VERSION = 1
+_FAR = 2**62  # microseconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TABLES = """
 CREATE TABLE IF NOT EXISTS machines (
@@ -77,3 +90,21 @@ def record_of_row(machine: str, number: int, micros_: int, text: str) -> Record:
 def time_of(micros_: int) -> datetime:
     """The time of a column, which has microseconds since 1970."""
     return _EPOCH + timedelta(microseconds=micros_)
+
+
+def column_of(moment: float) -> int:
+    """The column of a time in seconds since 1970, also of one beyond all records."""
+    return round(max(-_FAR, min(moment * 1e6, _FAR)))
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """One transaction: all of the block, or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise

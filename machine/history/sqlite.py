@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import logging
+import math
 import os
 import sqlite3
 import threading
@@ -20,7 +20,16 @@ from machine.core.snapshot import Snapshot
 from machine.errors import HistoryError, InvalidArgument, MachineError, WaitTimeout
 from machine.history.base import History
 from machine.history.records import MachineRecord, Record, micros
-from machine.history.rows import SEEN, TABLES, VERSION, data_of, record_of_row, time_of
+from machine.history.rows import (
+    SEEN,
+    TABLES,
+    VERSION,
+    column_of,
+    data_of,
+    record_of_row,
+    time_of,
+    transaction,
+)
 from machine.schema.schema import Schema
 
 __all__ = ["SqliteHistory"]
@@ -31,6 +40,7 @@ _histories: weakref.WeakSet[SqliteHistory] = weakref.WeakSet()
 _forking: list[SqliteHistory] = []  # the histories whose locks a fork holds
 _MAX_TRIES = 5  # to write, of a history that is closed
 _PAUSE_AT_END = 0.1  # seconds between these
+_LONGEST_INTERVAL = 86_400.0  # seconds
 
 
 class SqliteHistory(History):
@@ -44,12 +54,11 @@ class SqliteHistory(History):
         path: of the file; it is made if it is missing. `:memory:` for none.
         id: the machine's id; known without it once the history is bound, or if
             the file is about one machine only.
-        interval: seconds between two batches.
-        options: those of `History`.
+        interval: seconds between two batches, a day at most.
         options: those of `History`.
 
     Raises:
-        InvalidArgument: the file is of another version, or is no database.
+        InvalidArgument: the file is of another version, or is no database; or `interval` is not so.
         HistoryError: it cannot be opened.
     """
 
@@ -62,6 +71,9 @@ class SqliteHistory(History):
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        if not isinstance(interval, int | float) or not 0 <= interval <= _LONGEST_INTERVAL:
+            text = f"interval must be seconds from 0 to {_LONGEST_INTERVAL:g}, not {interval!r}"
+            raise InvalidArgument(text, argument="interval")
         self.path: str = os.fspath(path)
         self.interval = interval
         self.machine_id = id
@@ -198,7 +210,7 @@ class SqliteHistory(History):
 
     def _try(self, records: list[Record], seen: tuple[Schema, Snapshot, datetime] | None) -> bool:
         try:
-            with self._access, _transaction(self._database()) as connection:
+            with self._access, transaction(self._database()) as connection:
                 self._write(connection, records, seen)
         except (sqlite3.Error, MachineError):
             _log.exception("%d records for %s are not written yet", len(records), self.path)
@@ -345,8 +357,8 @@ class SqliteHistory(History):
         where, values = "machine = ?", [machine]
         if state:
             where, values = f"{where} AND state = ?", [machine, state]
-        low = -(2**62) if start is None else round(start * 1e6)
-        high = 2**62 if end is None else round(end * 1e6)
+        low = column_of(-math.inf if start is None else start)
+        high = column_of(math.inf if end is None else end)
         table = "changes" if state else "records"
         order = "DESC" if newest else "ASC"
         bound: int | None = None
@@ -363,18 +375,6 @@ class SqliteHistory(History):
             if len(found) < 500:
                 return
             bound = found[-1][0]
-
-
-@contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield connection
-        connection.execute("COMMIT")
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _before_fork() -> None:

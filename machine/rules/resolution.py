@@ -30,8 +30,9 @@ The rules stand here once. Observers that want to know which relation did what
 have the same resolution done again with a list that it explains itself into
 (see `machine.rules.steps`).
 
-The memo is bounded: when there are too many moves it is dropped, and grows
-again. Machines that hold an old configuration go on with it.
+The memo is bounded: when there are too many moves or configurations, such as
+those that mirrors see, it is dropped, and grows again. Machines that hold an
+old configuration go on with it.
 
 Threads share the memo without a lock. Two threads that miss at the same time
 work out equal moves, and the later one stays; configurations, of which
@@ -53,6 +54,7 @@ from machine.schema.state import State
 __all__ = ["Configuration", "Effect", "Move", "Relations", "relations_of"]
 
 _MAX_MOVES = 50_000
+_MAX_CONFIGURATIONS = 50_000
 _HEALTH = ({"Healthcheck"}, {"Heartbeat"})
 
 Called: TypeAlias = tuple[int, ...]
@@ -199,6 +201,8 @@ class Relations:
         """The configuration of these active states."""
         found = self._configurations.get(order)
         if found is None:
+            if len(self._configurations) >= _MAX_CONFIGURATIONS:
+                self._forget()
             names = tuple(self.names[at] for at in order)
             made = Configuration(order, names, self._candidates(order))
             found = self._configurations.setdefault(order, made)
@@ -226,10 +230,13 @@ class Relations:
     def _make_room(self) -> None:
         self._moves += 1
         if self._moves > _MAX_MOVES:
-            self._moves = 0
-            for configuration in self._configurations.copy().values():
-                configuration.forget()
-            self._configurations = {(): self.empty}
+            self._forget()
+
+    def _forget(self) -> None:
+        self._moves = 0
+        for configuration in self._configurations.copy().values():
+            configuration.forget()
+        self._configurations = {(): self.empty}
 
     # -- one move -----------------------------------------------------------------------
 

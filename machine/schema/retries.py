@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from machine.errors import InvalidArgument
@@ -72,10 +73,10 @@ def as_timeout(value: object) -> float | None:
 
 def _positive(value: object, name: str) -> float:
     # Not a comparison with <= alone: NaN compares with nothing.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _ENDLESS:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LARGEST:
         raise InvalidArgument(f"{name} must be a number above 0, not {value!r}", argument=name)
     return value
 
 
 _FIELDS = {"attempts", "pause", "longest"}
-_ENDLESS = float("inf")
+_LARGEST = sys.float_info.max  # a larger int is a number that no clock can count with

@@ -182,6 +182,7 @@ class PoolPolicy(Decisions):
         patient: bool = False,
     ) -> list[Instruction]:
         """A client asks for workers, or names those that it has after a reconnect."""
+        found = self._end_claim(key)  # of before, if it comes again
         claim = self.claims[key] = Claim(key, max(1, want), elastic, patient=patient)
         for name in held:
             worker = self.workers.get(name)
@@ -191,8 +192,8 @@ class PoolPolicy(Decisions):
                     worker.claim = key
         limit = self.settings.per_client
         if limit and not (elastic or patient or claim.held) and self._kept_by(key[0]) >= limit:
-            return [*self._end_claim(key), Refuse(key, "client-limit", str(limit))]
-        return self._decide(at)
+            return [*found, *self._end_claim(key), Refuse(key, "client-limit", str(limit))]
+        return found + self._decide(at)
 
     def _kept_by(self, client: str) -> int:
         """Workers that a client has for itself, until it releases them."""

@@ -15,7 +15,7 @@ from typing import Protocol
 from google.protobuf.message import Message
 
 from grid.aio import Opening
-from grid.errors import GridError, RequestFailed
+from grid.errors import GridError, RequestFailed, StreamClosed
 from grid.stream import Stream
 from rpc.buses.bus import DEFAULT_SIZE, BusClosed, Inflow, Overflow
 from rpc.buses.members import Member, MemberTable
@@ -79,6 +79,7 @@ class Follower:
             if flow in flows:
                 flows.remove(flow)
             if not flows and there.pop(channel, None) is not None:
+                self._turns.pop(channel, None)
                 for feed in self._feeds.values():
                     feed.remove(channel, queue=queue)
 
@@ -251,6 +252,8 @@ class _Feed:
                     if isinstance(item, Publication):
                         self._deliver(item)
                     elif isinstance(item, Attached):
+                        if not 0 < item.interests <= len(asked):
+                            raise StreamClosed("its publisher takes what it was not sent")
                         self._taken = max(self._taken, asked[item.interests - 1])
                         self._attached.set()
             finally:

@@ -24,6 +24,8 @@ def arguments(pairs: Iterable[str]) -> dict[str, Any] | None:
             raise InvalidArgument(f"an argument is KEY=VALUE, not {pair!r}")
         try:
             given[key] = json.loads(text)
+        except RecursionError:
+            raise InvalidArgument(f"the value of {key!r} is nested too deeply") from None
         except ValueError:
             given[key] = text
     return given or None

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from grid.errors import GridError
-from machine.draw import draw
+from machine.draw import FORMATS, draw
 from machine.errors import InvalidArgument, MachineError
 from machine.waits.result import Result
 from rpc.cli.arguments import arguments
@@ -104,7 +104,7 @@ class Interpreter:
             "not": self._wait,
             "show": lambda *_: str(machine),
             "inspect": lambda _, names: machine.inspect(*names).rstrip("\n"),
-            "draw": lambda _, rest: draw(machine.schema, *rest[:1], active=machine.active),
+            "draw": self._draw,
             "get": self._get,
             "sync": lambda *_: str(machine.sync() and machine),
             "help": lambda *_: HELP,
@@ -128,6 +128,13 @@ class Interpreter:
             wait.cancel()
             return "the wait was ended"
         return str(self._machine)
+
+    def _draw(self, _: str, rest: list[str]) -> str:
+        machine = self._machine
+        picture = draw(machine.schema, *rest[:1], active=machine.active)
+        if isinstance(picture, bytes):
+            raise InvalidArgument(f"a {rest[0]} is no text", hint=f"Draw {', '.join(FORMATS)}.")
+        return picture
 
     def _get(self, _: str, rest: list[str]) -> str:
         if not rest:

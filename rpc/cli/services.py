@@ -101,12 +101,14 @@ def call(
     try:
         return _run(_call(new_client(etcd, namespace, timeout), order, timeout))
     except KeyboardInterrupt:
-        return 0  # the usual end of a subscription
+        if order.follows:  # its usual end
+            return 0
+        raise
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Order:
-    """The command line of `grid call`."""
+    """The command line of `grid call`; it `follows` once it is known to be a subscription."""
 
     service: str
     method: str
@@ -114,6 +116,7 @@ class _Order:
     topic: tuple[str, ...]
     metadata: tuple[str, ...]
     output: Format
+    follows: bool = False
 
 
 async def _call(grid_client: GridClient, order: _Order, timeout: float) -> int:
@@ -154,6 +157,8 @@ def _method(found: DynamicService, order: _Order) -> MethodSpec[Any, Any]:
 def _check_json(text: str) -> None:
     try:
         json.loads(text)
+    except RecursionError:
+        raise InvalidArgument("REQUEST", f"{text[:40]}...", "JSON that is less nested") from None
     except ValueError as error:
         raise InvalidArgument("REQUEST", text, f"JSON ({error})") from None
 
@@ -195,6 +200,7 @@ async def _perform(
         return json_format.MessageToDict(message, descriptor_pool=found.pool)
 
     if method.subscription:
+        order.follows = True
         async with caller._subscribe(method, order.topic, 1000) as updates:
             async for update in updates:
                 _print(show(update), order.output, of_several=True)

@@ -92,8 +92,8 @@ def rule_of(given: Access | Mapping[str, Access] | AccessRule | None, machine: V
     the visitor. So does a function that raises; after `NotConnected` it comes again.
 
     Raises:
-        InvalidArgument: an access names a state that the machine does not have. What a function
-            returns is checked when it does.
+        InvalidArgument: a token is no text, or an access names a state that the machine does not
+            have. What a function returns is checked when it does.
     """
     if given is None:
         return lambda _: Access.all()
@@ -101,10 +101,7 @@ def rule_of(given: Access | Mapping[str, Access] | AccessRule | None, machine: V
         given.check(machine)
         return lambda _: given
     if isinstance(given, Mapping):
-        for access in given.values():
-            if not isinstance(access, Access):
-                raise InvalidSetting("access of a token", access, "an rpc.Access")
-            access.check(machine)
+        _check_tokens(given, machine)
         return lambda visitor: _by_token(given, visitor.token)
 
     if not callable(given):
@@ -146,6 +143,16 @@ def check_states(
                 machine=machine,
                 state=name,
             )
+
+
+def _check_tokens(given: Mapping[str, Access], machine: View) -> None:
+    for token, access in given.items():
+        if not isinstance(token, str) or token != token.encode("utf-8", "ignore").decode():
+            expected = "a text that UTF-8 can encode"
+            raise InvalidSetting("token of an access", "another value (not shown)", expected)
+        if not isinstance(access, Access):
+            raise InvalidSetting("access of a token", access, "an rpc.Access")
+        access.check(machine)
 
 
 def _by_token(known: Mapping[str, Access], token: str) -> Access | None:

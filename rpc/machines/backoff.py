@@ -81,5 +81,6 @@ class Backoff:
         self._attempts += 1
         if self._attempts == 1:
             return 0.0
-        longest = min(policy.first_pause * 2.0 ** (self._attempts - 2), policy.longest_pause)
+        doublings = min(self._attempts - 2, 64)  # an endless series would leave the floats
+        longest = min(policy.first_pause * 2.0**doublings, policy.longest_pause)
         return longest * (0.5 + 0.5 * self._jitter())

@@ -13,6 +13,7 @@ from typing import Any
 
 from grid.deadline import check_timeout
 from grid.errors import GridError, MessageTooLarge
+from grid.texts import check_text
 from machine.errors import MachineDisposed, MachineError
 from machine.waits.wait import Wait
 from rpc.machine_pb2 import Call, Interval, Receipt, Subscribe, ToSource, Value
@@ -115,6 +116,7 @@ class Caller(MutationCalls):
 
     async def log(self, text: str) -> None:
         """Write a line into the log of the source."""
+        check_text("text of a log", text)
         await self._connected().send(ToSource(log=text))
 
     async def set_interval(self, interval: float) -> None:

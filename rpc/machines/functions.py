@@ -9,6 +9,7 @@ from typing import Any
 
 from grid.aio import USER_ERRORS, being_cancelled
 from grid.errors import MessageTooLarge
+from grid.texts import check_text
 from machine.errors import MachineError
 from rpc.machine_pb2 import Call, Value
 from rpc.machines.errors import AccessDenied, ProtocolError, UnknownCall
@@ -116,9 +117,10 @@ class FunctionCalls:
         """Send a call and wait for its answer.
 
         Raises:
-            NotPlainData: nothing was sent.
+            InvalidArgument, NotPlainData: nothing was sent.
             UnknownCall, AccessDenied, RemoteError: what the other side answered.
         """
+        check_text("name of a function", name)
         self._last += 1
         call = Call(id=self._last, name=name, args=to_values(args))
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

@@ -110,7 +110,7 @@ class PayloadExchange:
         if self._on_progress is not None:
             try:
                 self._on_progress(progress)
-            except Exception:  # noqa: BLE001 - an observer does not end the stream
+            except USER_ERRORS:  # an observer does not end the stream
                 _log.exception("the function for progress raised")
         return whole, None
 

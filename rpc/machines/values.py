@@ -119,7 +119,13 @@ def _fill_values(
     for key, one in given.items():
         if not isinstance(key, str):
             raise NotPlainData(f"the key {key!r} of {where or 'args'} is not a text")
-        _fill(values.fields[key], one, codec, f"{where}.{key}" if where else key, depth)
+        try:
+            field = values.fields[key]
+        except UnicodeEncodeError:
+            raise NotPlainData(
+                f"the key {key!r} of {where or 'args'} is a text that UTF-8 cannot encode"
+            ) from None
+        _fill(field, one, codec, f"{where}.{key}" if where else key, depth)
 
 
 def _fill_integer(scalar: Scalar, value: int, where: str) -> None:

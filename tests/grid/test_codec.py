@@ -10,6 +10,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from grid.codec import Codec
 from grid.errors import (
+    InvalidArgument,
     MessageTooLarge,
     UndecodableMessage,
     UnknownMessageType,
@@ -104,6 +105,15 @@ def test_only_message_classes_are_registered() -> None:
     for wrong in (EchoMsg(), str, "grid.EchoMsg"):
         with pytest.raises(UnsupportedMessage):
             Codec().register(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["half \ud800", "a\0b", "two\nlines", 5])
+def test_only_printable_names_are_registered(name: object) -> None:
+    codec = Codec()
+    for given in ({"name": name}, {"accept": [name]}):
+        with pytest.raises(InvalidArgument, match="printable text"):
+            codec.register(StringValue, **given)
+    assert codec.encode(StringValue(), limit=10)[0] == "google.protobuf.StringValue"
 
 
 def test_a_message_over_the_limit_is_refused() -> None:

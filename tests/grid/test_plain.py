@@ -23,6 +23,7 @@ from grid.errors import (
     UnexpectedReply,
     UnsupportedMessage,
 )
+from grid.plain import adapter_of
 from grid.wire_pb2 import EchoMsg, Plain
 
 pydantic = pytest.importorskip("pydantic")
@@ -40,6 +41,11 @@ Sku = NewType("Sku", str)
 class Line:
     sku: Sku
     amount: int = 1
+
+
+@dataclass
+class Amount:
+    value: float | int
 
 
 @dataclass
@@ -129,6 +135,8 @@ def test_the_envelope_can_be_read_without_the_class(codec: Codec) -> None:
         ('{"id": 1, "kind": "fax"}', "kind: 'fax' is none of 'web', 'shop'"),
         ('{"id": 1, "photo": "?"}', r"photo: '\?' is no bytes"),
         ('{"id": 1, "total": NaN}', "NaN is no JSON"),
+        ('{"id": 1, "total": 1e999}', "total: inf is too large a number"),
+        ('{"id": 1, "total": ' + "9" * 400 + "}", r"total: 9+\.\.\. is too large a number"),
         ('{"id": 1, "by_day": {"x": ["a", 1]}}', "by_day: 'x' is no int"),
         ('{"id": 1, "by_day": {"1": ["a"]}}', "no list of 2"),
         ("nonsense", "Expecting value"),
@@ -140,6 +148,12 @@ def test_what_is_no_order_is_refused_with_the_field(codec: Codec, text: str, rea
     with pytest.raises(UndecodableMessage, match=reason) as raised:
         codec.decode("grid.Plain", envelope.SerializeToString())
     assert len(str(raised.value)) < 600
+
+
+def test_a_number_that_is_no_float_may_be_the_other_type_of_a_field() -> None:
+    adapter = adapter_of(Amount)
+    for value in (10**400, 1.5):
+        assert adapter.decode(adapter.encode(Amount(value))) == Amount(value)
 
 
 def test_checks_of_models_refuse_too(codec: Codec) -> None:

@@ -89,6 +89,37 @@ async def test_one_that_fails_does_not_stop_the_others() -> None:
     assert isinstance(app.err, ValueError)
 
 
+@pytest.mark.parametrize("state", ["Disposing", ""])
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_one_that_is_cancelled_does_not_stop_the_others(state: str, is_async: bool) -> None:
+    app = App()
+    called: asyncio.Queue[str] = asyncio.Queue()
+
+    def cancelled() -> None:
+        called.put_nowait("cancelled")
+        raise asyncio.CancelledError
+
+    async def awaits_what_it_cancelled() -> None:
+        task = asyncio.create_task(asyncio.sleep(60))
+        task.cancel()
+        called.put_nowait("cancelled")
+        await task
+
+    for function in (
+        lambda: called.put_nowait("first"),
+        awaits_what_it_cancelled if is_async else cancelled,
+        lambda: called.put_nowait("last"),
+    ):
+        app.add("RegisterDisposal", args={"dispose": function})
+    if state:
+        app.add(state)
+    else:
+        app.dispose()
+    await asyncio.wait_for(app.when_disposed(), 5)
+    names = [await asyncio.wait_for(called.get(), 5) for _ in range(3)]
+    assert sorted(names) == ["cancelled", "first", "last"]
+
+
 def test_only_functions_are_registered() -> None:
     app = App()
     assert app.add("RegisterDisposal").canceled

@@ -109,6 +109,11 @@ def test_what_is_typed_wrong_is_said_in_one_line(typed: Sequence[str], text: str
     assert (done.returncode, done.stdout) == (2, "")
 
 
+def test_a_password_that_is_no_text_is_not_shown() -> None:
+    done = command("peers", "--etcd-password", "secret\udcff")
+    assert (done.returncode, done.stderr) == (2, "error: --etcd-password must be text in UTF-8\n")
+
+
 def test_options_of_the_connection_stand_before_the_command_or_after_it() -> None:
     env = {"GRID_ETCD": "127.0.0.1:2"}
     after = command("peers", *CONNECTION, env=env)

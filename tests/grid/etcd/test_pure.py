@@ -89,6 +89,14 @@ def test_a_timeout_is_above_zero(timeout: Any) -> None:
         EtcdConfig.parse("a:1", timeout=timeout)
 
 
+@pytest.mark.parametrize("name", ["user", "password"])
+@pytest.mark.parametrize("wrong", [5, b"secret", "secret \ud800"])
+def test_users_and_passwords_are_texts(name: str, wrong: Any) -> None:
+    with pytest.raises(InvalidArgument, match=f"{name} of etcd must be a text") as caught:
+        EtcdConfig.parse("a:1", **{"user": "u", "password": "p", name: wrong})
+    assert "secret" not in str(caught.value)
+
+
 def test_the_password_is_not_shown() -> None:
     word = "secret"
     assert word not in repr(EtcdConfig.parse("a:1", user="u", password=word))

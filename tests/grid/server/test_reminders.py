@@ -295,3 +295,19 @@ async def test_the_log_says_whether_a_reminder_was_sent_when_etcd_cannot_note_it
     assert [one.getMessage() for one in caplog.records if one.name == "grid.reminders"] == [
         next(one for one in caplog.messages if one.startswith(f"the reminder {said}"))
     ]
+
+
+async def test_a_reminder_that_failed_for_days_is_still_tried_again(
+    alarms: Alarms, grid_client: grid.Client
+) -> None:
+    await alarms.add()
+    await grid_client.start_actor("alarm")
+    ctx = alarms.contexts["alarm"]
+    reminder = await ctx.remind("ring", StringValue(value="wake up"), after=3600)
+    async with DeafEtcd(grid_client.etcd.config) as etcd:
+        sender = ReminderSender(etcd)
+        sender._failures["the reminder"] = 5000  # at a minute each
+        await sender._slots.acquire()
+        lost = replace(reminder, actor="nobody", type="nothing")
+        await sender._send(ctx, "the reminder", lost, 1)
+    assert sender._failures == {"the reminder": 5001}

@@ -56,6 +56,16 @@ def unknown_type() -> type:
     return UnknownType
 
 
+def no_expression() -> type:
+    class NoExpression:
+        async def plain(self, message: Any) -> None: ...
+
+        plain.__annotations__["message"] = "no type"
+        one = grid.handler(cast("Any", plain))
+
+    return NoExpression
+
+
 def no_parameter() -> type:
     class NoParameter:
         @grid.handler  # type: ignore[arg-type]
@@ -140,6 +150,7 @@ BAD: dict[str, tuple[Callable[[], Callable[..., Any]], str]] = {
     "unannotated": (unannotated, "annotation of 'message' of handler Unannotated.one"),
     "no message": (no_message, "must be a protobuf message"),
     "unknown type": (unknown_type, "Nowhere"),
+    "no expression": (no_expression, "no type"),
     "no parameter": (no_parameter, "a function of a message"),
     "unknown parameter": (unknown_parameter, "annotation of 'database'"),
     "returns text": (returns_text, "return annotation of handler ReturnsText.one"),

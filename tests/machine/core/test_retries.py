@@ -226,7 +226,7 @@ def _fields(snapshot: Any) -> Any:
     return {name: getattr(snapshot, name) for name in snapshot.__dataclass_fields__}
 
 
-@pytest.mark.parametrize("timeout", [0, -1, True, "5", float("nan"), float("inf")])
+@pytest.mark.parametrize("timeout", [0, -1, True, "5", float("nan"), float("inf"), 10**400])
 def test_a_timeout_is_a_number_above_0(timeout: Any) -> None:
     with pytest.raises(InvalidArgument, match="timeout must be a number above 0"):
         state(timeout=timeout)
@@ -245,6 +245,7 @@ def test_a_retry_is_a_number_above_0_or_retries(retry: Any) -> None:
         {"attempts": 1.5},
         {"attempts": 2, "pause": 0},
         {"attempts": 2, "longest": -1},
+        {"attempts": 2, "pause": 10**400},
     ],
 )
 def test_retries_are_numbers_above_0(fields: Any) -> None:

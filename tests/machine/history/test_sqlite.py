@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sqlite3
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import textwrap
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +52,27 @@ def test_records_are_the_same_in_memory_and_in_a_file(tmp_path: Path, clock: Clo
     assert isinstance(first, TransitionRecord)
     assert (first.transition, first.args, first.diff) == ("m#1", {"n": 1}, {"B": 1})
     assert [(one.index, one.name, one.tick) for one in second.changes] == [(1, "B", 2)]
+
+
+def test_a_query_may_have_times_beyond_all_records(tmp_path: Path, clock: Clock) -> None:
+    with SqliteHistory(tmp_path / "h.db", clock=clock) as history:
+        memory = MemoryHistory(clock=clock)
+        Machine("A; B", id="m", tracers=[memory, history]).add("B")
+        for one in (memory, history):
+            for far in (math.inf, 1e300):
+                assert len(one.find(start=-far, end=far)) == 1
+                assert one.find(start=far) == one.find(end=-far) == []
+            assert one.activated_recently("B", math.inf)
+            for wrong in ({"start": math.nan}, {"kind": "ad"}):
+                with pytest.raises(InvalidArgument):
+                    one.find(**wrong)
+
+
+@pytest.mark.parametrize("interval", [math.inf, math.nan, 1e10, -1, "1"])
+def test_an_interval_that_no_thread_can_wait_for_is_refused(tmp_path: Path, interval: Any) -> None:
+    with pytest.raises(InvalidArgument, match="interval must be seconds"):
+        SqliteHistory(tmp_path / "h.db", interval=interval)
+    assert not list(tmp_path.iterdir())
 
 
 def test_records_of_an_earlier_version_are_read(tmp_path: Path) -> None:

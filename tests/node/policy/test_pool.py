@@ -388,3 +388,12 @@ def test_a_worker_of_a_large_run_is_recalled_for_a_client_without_one() -> None:
     assert not [one for one in policy.tick(2.0) if isinstance(one, Recall)]
     found = policy.released(("kim", 1), recall.worker, 3.0)
     assert Grant(("ada", 1), recall.worker, "a") in found
+
+
+def test_a_claim_that_comes_twice_keeps_no_worker_that_it_does_not_name() -> None:
+    policy = pool_of("w1", "w2", max=2)
+    key = ("kim", 1)
+    assert Grant(key, "w1", "a") in policy.claimed(key, 1, False, (), 0.0)
+    policy.claimed(key, 1, False, (), 1.0)
+    policy.released(key, "", 2.0)
+    assert all(one.free for one in policy.workers.values())

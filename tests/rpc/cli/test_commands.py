@@ -76,6 +76,7 @@ def test_each_failure_has_its_exit_code(there: Env) -> None:
     assert code("crossing", "add", "Blue")[0] == 2
     assert code("crossing", "paint", "Red")[0] == 2
     assert code("crossing", "add")[0] == 2
+    assert code("crossing", "add", "Red", "--arg", "by=" + "[" * 50_000)[0] == 2
     assert code("nothing-here")[0] == 3
     assert code("crossing", "when", "Broken", "--timeout", "0.5")[0] == 4
     denied = code("crossing", "add", "Broken")
@@ -112,6 +113,7 @@ def test_lines_of_a_pipe_use_a_machine(there: Env) -> None:
         "show",
         "get asked_by",
         "draw dot",
+        "draw png",
         "# a comment",
         "add Broken",
         "paint Red",
@@ -130,6 +132,7 @@ def test_lines_of_a_pipe_use_a_machine(there: Env) -> None:
     assert "executed" not in "".join(out[5:])
     assert "may not mutate Broken" in done.stderr
     assert "there is no 'paint'" in done.stderr
+    assert "a png is no text" in done.stderr
     assert grid("machine", "crossing", "repl", env=there, stdin="show\n").returncode == 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -12,16 +13,21 @@ import pytest_asyncio
 
 import grid
 from grid.errors import InvalidArgument
+from grid.testing import wait_until
 from rpc.cli import call, services
 from rpc.cli.options import Format
-from tests.grid.cli.cli_kit import data
+from tests.grid.cli.cli_kit import Running, data
 from tests.grid.cli.cli_kit import grid as grid_command
 from tests.rpc.services.greeting_grid import GreeterServer
+from tests.rpc.services.greeting_pb2 import Hello
 from tests.rpc.services.kit import Greeter
 
 
 class There:
     """A namespace with two servers, and the command's functions on it."""
+
+    greeters: tuple[Greeter, Greeter]
+    server: GreeterServer
 
     def __init__(self, peer: grid.Server, capsys: pytest.CaptureFixture[str]) -> None:
         self.etcd = str(peer.config.etcd.endpoints[0])
@@ -52,7 +58,9 @@ async def there(
         GreeterServer(greeters[1], peer, server_id="b"),
     ):
         await server.register_regional_topic("eu")
-        yield There(peer, capsys)
+        there = There(peer, capsys)
+        there.greeters, there.server = greeters, server
+        yield there
         for greeter in greeters:
             greeter.release.set()
 
@@ -86,6 +94,7 @@ async def test_each_failure_has_its_exit_code(there: There) -> None:
     for words, options, said in (
         (("Greeter", "Shout"), {}, "Greet, Pick"),
         (("Greeter", "Greet", "{"), {}, r"REQUEST must be JSON \(Expecting .*column 2.*\), not {"),
+        (("Greeter", "Greet", "[" * 100_000), {}, "REQUEST must be JSON that is less nested"),
         (("Greeter", "Greet", "[]"), {}, r"REQUEST must be an object .*Hello \(text, .*, not \[\]"),
         (("Greeter", "Greet", "null"), {}, "REQUEST must be an object .*, not null"),
         (("Greeter", "Greet", '{"no": 1}'), {}, 'REQUEST must be the JSON of a .*Hello .*"no"'),
@@ -105,3 +114,21 @@ async def test_the_commands_are_found_by_their_entry_points(there: There) -> Non
         grid_command, "call", "Greeter", "Greet", '{"text": "hi"}', env=env
     )
     assert data(done)["text"] == "HI"
+
+
+async def test_ctrl_c_is_the_usual_end_of_a_subscription_alone(there: There) -> None:
+    env = {"GRID_ETCD": there.etcd, "GRID_NAMESPACE": there.namespace}
+    with Running("call", "Greeter", "Greet", '{"text": "wait:"}', env=env) as calling:
+        await calling.until(lambda: any(one.calls for one in there.greeters), "the call has come")
+        calling.signal(signal.SIGINT)
+        assert await asyncio.to_thread(calling.ended) == 130
+
+    with Running("call", "Greeter", "News", env=env) as following:
+
+        async def printed() -> bool:
+            await there.server.publish_news(Hello(text="news"))
+            return bool(following.out)
+
+        await wait_until(printed, "news are printed", timeout=30)
+        following.signal(signal.SIGINT)
+        assert await asyncio.to_thread(following.ended) == 0

@@ -141,6 +141,11 @@ def test_the_first_connection_has_a_limit_of_its_own() -> None:
     assert later.pause(10.0) is None
 
 
+def test_a_series_without_an_end_goes_on_with_the_longest_pause() -> None:
+    backoff = Backoff(RetryPolicy(0.1, 3.0, timeout=None), 0.0, lambda: 1.0)
+    assert [backoff.pause(float(at)) for at in range(2000)][-1] == 3.0
+
+
 async def test_a_name_without_an_owner_is_told_at_once_if_asked(grid_client: GridClient) -> None:
     client = Client[Any](grid_client, "nobody", retry=RetryPolicy(first_timeout=0.0))
     with pytest.raises(UnknownMailbox):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from machine import Machine
 from rpc.machine_pb2 import Payload as Piece
 from rpc.machines.client import Client
 from rpc.machines.errors import NotPlainData, PayloadTooLarge, ProtocolError
-from rpc.machines.payloads import PIECE, Assembler, Payload, pieces_of
+from rpc.machines.payloads import PIECE, Assembler, Payload, Progress, pieces_of
 from rpc.machines.server import Server
 from tests.rpc.machines.kit import SCHEMA
 
@@ -90,3 +91,24 @@ async def test_payloads_that_cannot_be_sent_are_refused_where_they_are_given(
             with pytest.raises(kind, match=text):
                 await send(payload)
         await client.send_payload(Payload("photo", b"x"))
+
+
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError, SystemExit])
+async def test_an_observer_of_progress_that_raises_ends_nothing(
+    grid_server: grid.Server, grid_client: grid.Client, error: type[BaseException]
+) -> None:
+    got: list[str] = []
+
+    def progress(_: Progress) -> None:
+        raise error("in the observer")
+
+    machine = Machine(SCHEMA, id="lights")
+    async with (
+        Server(machine, grid_server) as server,
+        Client[Any](
+            grid_client, "lights", on_payload=lambda one: got.append(one.name), on_progress=progress
+        ) as client,
+    ):
+        await server.send_payload(Payload("photo", b"x"))
+        assert got == ["photo"]
+        assert (await client.machine.add("A")).executed

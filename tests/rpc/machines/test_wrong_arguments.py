@@ -13,7 +13,7 @@ from grid.errors import InvalidArgument, InvalidName
 from machine import Machine
 from rpc.machines.access import Access
 from rpc.machines.client import Client
-from rpc.machines.errors import SourceGone
+from rpc.machines.errors import NotPlainData, SourceGone
 from rpc.machines.server import Server
 from tests.rpc.machines.kit import SCHEMA
 
@@ -32,6 +32,8 @@ AnyBlocking: Any = rpc.sync.Client
         (lambda m, _, client: AnyServer(m, client), "host must be a grid.Server"),
         (lambda m, peer, _: AnyServer(m, peer, access="all"), "access must be"),
         (lambda m, peer, _: AnyServer(m, peer, access={"": "all"}), "access of a token must be"),
+        (lambda m, peer, _: AnyServer(m, peer, access={5: Access()}), "token of an access must be"),
+        (lambda m, peer, _: AnyServer(m, peer, access={HALF: Access()}), "token of an access"),
         (lambda m, peer, _: AnyServer(m, peer, getters=5), "getters must be functions"),
         (lambda m, peer, _: AnyServer(m, peer, getters={"x": 5}), "getters must be functions"),
         (lambda m, peer, _: AnyServer(m, peer, on_payload=3), "on_payload must be a function"),
@@ -53,6 +55,30 @@ async def test_arguments_of_the_wrong_kind(
 ) -> None:
     with pytest.raises(InvalidArgument, match=text):
         make(Machine(SCHEMA, id="lights"), grid_server, grid_client)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        (lambda client: client.machine.log(HALF), InvalidArgument),
+        (lambda client: client.get(HALF), InvalidArgument),
+        (lambda client: client.get(5), InvalidArgument),
+        (lambda client: client.get("x", **{HALF: 1}), NotPlainData),
+        (lambda client: client.machine.add("A", args={HALF: 1}), NotPlainData),
+        (lambda client: client.machine.add("A", args={"deep": {HALF: 1}}), NotPlainData),
+    ],
+)
+async def test_texts_that_cannot_be_sent(
+    grid_server: grid.Server,
+    grid_client: grid.Client,
+    call: Callable[[Any], Any],
+    kind: type[Exception],
+) -> None:
+    machine = Machine(SCHEMA, id="lights")
+    async with Server(machine, grid_server), Client[Any](grid_client, "lights") as client:
+        with pytest.raises(kind, match="UTF-8 can"):
+            await call(client)
+        assert (await client.machine.add("A")).executed
 
 
 @pytest.mark.parametrize("name", ["", "a b", 5])
