@@ -68,6 +68,13 @@ def _again(cls: type[GridError], args: tuple[Any, ...], state: Mapping[str, Any]
     return error
 
 
+def _rebuild(cls: type[GridError], attributes: Mapping[str, Any]) -> GridError:
+    """Make the error of a pickle of version 0.1."""
+    if cls is GridError:
+        attributes = {"message": "", **attributes}
+    return cls(**attributes)
+
+
 def text_of(error: BaseException) -> str:
     """The text of an error; the name of its class if it has no text, or cannot make one."""
     try:

@@ -45,3 +45,12 @@ def test_an_error_that_was_given_an_attribute_arrives_as_itself() -> None:
     error.request_id = 5
     back = decode_failure(encode_failure(error))
     assert (type(back), back.attributes()) == (errors.ReceiverBusy, {"name": "m", "size": 4})
+
+
+def test_a_pickle_of_version_0_1_is_read() -> None:
+    before = (
+        b"\x80\x02cgrid.errors._base\n_rebuild\nq\x00cgrid.errors._delivery\nReceiverBusy\nq\x01}q\x02"
+        b"(X\x04\x00\x00\x00nameq\x03X\x01\x00\x00\x00mq\x04X\x04\x00\x00\x00sizeq\x05K\x04u\x86q\x06Rq\x07."
+    )
+    error = pickle.loads(before)  # noqa: S301
+    assert (type(error), error.attributes()) == (errors.ReceiverBusy, {"name": "m", "size": 4})
