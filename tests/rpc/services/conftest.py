@@ -75,7 +75,8 @@ async def _on_a_bus(make: Callable[[], Any]) -> AsyncIterator[Hall]:
 
 @asynccontextmanager
 async def _on_the_grid(grid_servers: Callable[..., grid.Server]) -> AsyncIterator[Hall]:
-    peers = [grid_servers() for _ in range(2)]
+    # No test of a hall lets a lease end, and large messages keep the event loop from running.
+    peers = [grid_servers(lease=20.0) for _ in range(2)]
     for peer in peers:
         await peer.start()
     turns = iter(range(1000))
