@@ -107,17 +107,21 @@ async def silent_peer(
 ) -> AsyncIterator[tuple[Registered, asyncio.Event]]:
     """A peer that answers nothing; its registration, and the event of a first connection."""
     connected = asyncio.Event()
+    writers: list[asyncio.StreamWriter] = []
 
-    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def listen(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         connected.set()
-        await reader.read()
-        writer.close()
 
     server = await asyncio.start_server(listen, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     registered = Registered(etcd, namespace, name, f"127.0.0.1:{port}")
     async with server, registered:
         yield registered, connected
+    for writer in writers:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 @pytest.mark.parametrize("begun", [False, True], ids=["nothing begun", "begun"])
