@@ -184,7 +184,8 @@ async def rows(etcd: str, rounds: int, progress: Progress, *, beside_go: bool) -
     if beside_go:
         try:
             progress(f"rpc: {original.MODULE}")
-            found += _beside_go(rounds, timed[True], await original.run(rounds))
+            theirs = await original.run(rounds)
+            found += _beside_go(rounds, ours["calls"], timed[True], theirs)
         except original.CannotRun as error:
             progress(f"rpc: its rows are left out: {error}")
     return [*found, await _lag(etcd)]
@@ -337,23 +338,23 @@ def _frames_row(times: int, socket: bool, ours: Counted) -> Row:
 
 def _beside_go(
     times: int,
+    calls: int,
     pairs: list[tuple[Counted, Counted]],
     theirs: dict[tuple[str, int], original.OriginalRun],
 ) -> list[Row]:
-    ours = pairs[0][0]
     seconds = median([1e6 * one["seconds"] for one, _ in pairs])
     found = []
     for name in ("aRPC", "gRPC"):
         other = theirs[name, times]
         for figure, unit, value, yardstick in (
-            ("calls and notifications", "calls", ours["calls"], other.calls),
-            ("bytes, a round", "bytes", ours["frames"], other.bytes / times),
-            ("time, a round", "us", seconds, 1e6 * other.seconds),
+            ("calls and notifications", "calls", calls, other.calls),
+            (f"bytes, a round, {WAYS[True]}", "bytes", pairs[0][0]["frames"], other.bytes / times),
+            (f"time, a round, {WAYS[True]}", "us", seconds, 1e6 * other.seconds),
         ):
             row = Row(
                 subject="rpc",
                 case=_case(times),
-                figure=f"{figure}, {WAYS[True]}",
+                figure=figure,
                 unit=unit,
                 ours=value,
                 yardstick=yardstick,
