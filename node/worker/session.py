@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, TypeVar
 
 from grid.errors import GridError
 from node.pool_pb2 import Done, Failure, FromWorker, Job, Progress, ToWorker
@@ -16,6 +16,8 @@ from node.worker.life import WorkerLife
 from node.worker.runners import Runner
 
 __all__ = ["Session", "SessionJob"]
+
+T = TypeVar("T")
 
 _log = logging.getLogger("node.worker")
 
@@ -183,14 +185,17 @@ class Session:
             self._post_reports()
 
     def _post_reports(self) -> None:
+        self._post_all("progress", _drained(self._reports))
+
+    def _post_all(self, field: str, items: Iterable[Progress] | Iterable[Done]) -> None:
+        """Post items in this field of as few messages as their size allows."""
         message, size = FromWorker(), 0
-        while self._reports:
-            report = self._reports.popleft()
-            bytes_ = report.ByteSize()
+        for item in items:
+            bytes_ = item.ByteSize()
             if size and size + bytes_ > self._batch:
                 self._post(message)
                 message, size = FromWorker(), 0
-            message.progress.append(report)
+            getattr(message, field).append(item)
             size += bytes_
         if size:
             self._post(message)
@@ -206,26 +211,19 @@ class Session:
     def _flush(self) -> None:
         self._scheduled = False
         self._post_reports()  # of jobs that are done: the client forgets these
-        message, size = FromWorker(), 0
-        while self._outbox:
-            job, done = self._outbox.popleft()
-            del self._jobs[job]
-            self.cancelled.discard(job)
-            if done is None:
-                continue
-            self._server.counted(done)
-            bytes_ = done.ByteSize()
-            if size and size + bytes_ > self._batch:
-                self._post(message)
-                message, size = FromWorker(), 0
-            message.done.append(done)
-            size += bytes_
-        if size:
-            self._post(message)
+        self._post_all("done", self._finished())
         if not self._jobs:
             self._life.end()
             self._empty.set()
             self.check()
+
+    def _finished(self) -> Iterator[Done]:
+        for job, done in _drained(self._outbox):
+            del self._jobs[job]
+            self.cancelled.discard(job)
+            if done is not None:
+                self._server.counted(done)
+                yield done
 
 
 class SessionJob:
@@ -258,3 +256,9 @@ class SessionJob:
             failure = Failure(type="MessageTooLarge", text=text)
             done = Done(id=done.id, failure=failure, seconds=done.seconds)
         self._session.finish(self.message.id, done)
+
+
+def _drained(items: deque[T]) -> Iterator[T]:
+    # Threads may add to it meanwhile.
+    while items:
+        yield items.popleft()

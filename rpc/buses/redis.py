@@ -209,7 +209,7 @@ class RedisBus:
                 rest = min(2 * rest, _LONGEST_REST)
 
     def _take(self, message: dict[str, Any]) -> str | None:
-        # The channel, if nobody wants it: its subscriber left while the server was away.
+        # The channel, if it has no subscription now: its subscriber left while the server was away.
         name: str = message["channel"].decode()
         if message["type"] == "subscribe":
             confirmed = self._confirmed.get(name)

@@ -142,7 +142,7 @@ async def test_a_peer_that_came_since_takes_the_start_of_one_that_left(
         starting = asyncio.create_task(grid_client.start_actor("hold", timeout=30))
         await asyncio.wait_for(connected.wait(), 20)
         await server.start()
-        if begun:  # the peer had the name, and nobody heard of it
+        if begun:  # the peer took the name, and its answer was lost
             await etcd.put(key, encode_registration(key, "127.0.0.1:1", "silent", session=0))
         await registered.leave()
         if begun:
