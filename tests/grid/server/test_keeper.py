@@ -18,12 +18,6 @@ from grid.testing import MemoryRegistry, wait_until
 Servers = Callable[..., grid.Server]
 
 
-@pytest.fixture
-def lease() -> float:
-    """Seconds that no busy machine takes away: no lease is lost here."""
-    return 60.0
-
-
 async def worker(ctx: grid.ActorContext) -> None:
     await ctx.stopping.wait()
 

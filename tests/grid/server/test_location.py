@@ -15,6 +15,9 @@ from grid.etcd import EtcdConfig
 from grid.server import location
 from grid.testing import wait_until
 from grid.transport.addresses import advertised_address
+from tests.grid.server.lease_kit import lease
+
+__all__ = ["lease"]
 
 Servers = Callable[..., grid.Server]
 

@@ -10,7 +10,9 @@ import grid
 from grid.embedded import Etcd
 from grid.errors import LeaseLost
 from grid.testing import wait_until
-from tests.grid.server.lease_kit import define_holder, revoke
+from tests.grid.server.lease_kit import define_holder, lease, revoke
+
+__all__ = ["lease"]
 
 Servers = Callable[..., grid.Server]
 

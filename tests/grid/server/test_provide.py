@@ -15,12 +15,6 @@ from grid.wire_pb2 import EchoMsg
 Servers = Callable[..., grid.Server]
 
 
-@pytest.fixture
-def lease() -> float:
-    """Seconds that no busy machine takes away: no lease is lost here."""
-    return 60.0
-
-
 class Database:
     """A resource that notes what happens to it."""
 

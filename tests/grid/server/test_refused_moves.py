@@ -23,12 +23,6 @@ from grid.wire_pb2 import EchoMsg
 Servers = Callable[..., grid.Server]
 
 
-@pytest.fixture
-def lease() -> float:
-    """Seconds that no busy machine takes away: no lease is lost here."""
-    return 60.0
-
-
 class Count:
     """Counts in its memory; asked to hold, it answers once it is let go on."""
 

@@ -28,12 +28,6 @@ from grid.testing import wait_until
 Servers = Callable[..., grid.Server]
 
 
-@pytest.fixture
-def lease() -> float:
-    """Seconds that no busy machine takes away: no lease is lost here."""
-    return 60.0
-
-
 class Alarms:
     """Servers with a type of actors that ask to be reminded, and what came."""
 

@@ -11,12 +11,6 @@ from grid.testing import wait_until
 from grid.wire_pb2 import EchoMsg
 
 
-@pytest.fixture
-def lease() -> float:
-    """Seconds that no busy machine takes away: no lease is lost here."""
-    return 60.0
-
-
 class Told:
     """Fails when it is told to."""
 

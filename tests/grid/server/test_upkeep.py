@@ -15,7 +15,9 @@ from grid.etcd import EtcdClient, EtcdConfig
 from grid.registry.names import address_lock_key
 from grid.testing import wait_until
 from grid.wire_pb2 import EchoMsg
-from tests.grid.server.lease_kit import define_holder
+from tests.grid.server.lease_kit import define_holder, lease
+
+__all__ = ["lease"]
 
 Servers = Callable[..., grid.Server]
 

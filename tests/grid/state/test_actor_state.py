@@ -24,12 +24,6 @@ from grid.testing import wait_until
 Servers = Callable[..., grid.Server]
 
 
-@pytest.fixture
-def lease() -> float:
-    """Seconds that no busy machine takes away: no lease is lost here."""
-    return 60.0
-
-
 @dataclass
 class Balance:
     amount: int = 0

@@ -31,7 +31,7 @@ class Peer:
     """A server on an event loop in a thread of its own, as another process would have it."""
 
     def __init__(self, namespace: str, etcd: str) -> None:
-        self.server = grid.Server(namespace, etcd=etcd, lease=2.0, drain_timeout=2.0)
+        self.server = grid.Server(namespace, etcd=etcd, lease=60.0, drain_timeout=2.0)
 
         @self.server.actor("echo", mailbox=256)
         async def echo(ctx: grid.ActorContext) -> None:

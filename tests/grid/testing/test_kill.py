@@ -57,6 +57,7 @@ class Account:
             self.ends.append(str(error))
 
 
+@pytest.mark.parametrize("lease", [2.0])
 async def test_a_killed_server_is_gone_without_a_word(
     grid_servers: Servers,
     grid_client: grid.Client,

@@ -229,7 +229,7 @@ async def test_a_killed_peers_file_harms_nobody(
 
 _FORKING_PEER = """
 import ctypes, os, sys, grid
-server = grid.Server(sys.argv[1], etcd=sys.argv[2], lease=2)
+server = grid.Server(sys.argv[1], etcd=sys.argv[2], lease=60)
 libc = ctypes.CDLL(None)
 held = []
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 import grid
 from grid.errors import AlreadyRegistered, GridError, InvalidArgument
 from grid.registry.names import Kind
@@ -137,8 +135,3 @@ async def test_other_objects_are_refused(
     await grid_client.start_actor("lights")
     await wait_until(lambda: bool(refused), "it was refused")
     assert "an object that an installed package exposes" in str(refused[0])
-
-
-@pytest.fixture
-def lease() -> float:
-    return 60.0

@@ -10,10 +10,12 @@ import pytest
 import grid
 from grid.testing import wait_until
 from rpc.services import AlreadyServed, NoServers
-from tests.grid.server.lease_kit import revoke
+from tests.grid.server.lease_kit import lease, revoke
 from tests.rpc.services.greeting_grid import GreeterClient, GreeterRegion, GreeterServer
 from tests.rpc.services.greeting_pb2 import Hello
 from tests.rpc.services.kit import Greeter
+
+__all__ = ["lease"]
 
 SOON = 20.0
 HELLO = Hello(text="hello")
