@@ -81,6 +81,8 @@ class GrpcWire:
         """Carry frames both ways until the end; returns why. Cancelling it ends it at once."""
         reader = asyncio.create_task(self._read(link), name="session reader")
         writer = asyncio.create_task(self._write(link), name="session writer")
+        for task in (reader, writer):
+            task.add_done_callback(_retrieve)
         try:
             done, _ = await asyncio.wait(
                 (reader, writer, link.given_up), return_when=asyncio.FIRST_COMPLETED
@@ -145,9 +147,6 @@ class GrpcWire:
         reader.cancel()
         writer.cancel()
         await asyncio.wait((reader, writer))
-        for task in (reader, writer):
-            if not task.cancelled():
-                task.exception()  # of a call that has ended
 
     async def _relief(self) -> None:
         self._relieved = asyncio.get_running_loop().create_future()
@@ -182,6 +181,13 @@ class GrpcWire:
             _log.error("a session ends by a defect", exc_info=error)
             return repr(error)
         return text or self.status.name
+
+
+def _retrieve(task: asyncio.Task[str]) -> None:
+    # The error of a call that this side has ended: `_outcome` looks at every other one, and
+    # `_stop` may be cancelled before it could.
+    if not task.cancelled():
+        task.exception()
 
 
 def _is_pending(waiting: asyncio.Future[None] | None) -> bool:

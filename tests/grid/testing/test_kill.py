@@ -10,6 +10,7 @@ from google.protobuf.wrappers_pb2 import Int64Value, StringValue
 import grid
 from grid.embedded import Etcd
 from grid.errors import (
+    DeadlineExceeded,
     GridError,
     InvalidArgument,
     NotDelivered,
@@ -87,7 +88,7 @@ async def test_a_killed_server_is_gone_without_a_word(
     assert ends == ["store: the peer was killed"]
     # Its names are still there, until its lease is over.
     assert "killed" in [one.name for one in await grid_client.query("peer")]
-    with pytest.raises(NotDelivered):
+    with pytest.raises((NotDelivered, DeadlineExceeded)):  # refused, or still connecting
         await grid_client.request("kim", Int64Value(value=1), timeout=0.3)
     if isinstance(grid_etcd, MemoryRegistry):
         assert grid_etcd.expire() == 1

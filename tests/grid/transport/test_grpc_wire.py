@@ -1,8 +1,9 @@
-"""A session over gRPC that the other side ends while there is something to write."""
+"""A session over gRPC that ends while there is something to write, and one that is cancelled."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,6 +13,7 @@ import grpc.aio
 import pytest
 
 from grid.grpc_calls import StreamStatus
+from grid.testing import wait_until
 from grid.transport._grpc_wire import GrpcWire
 from grid.transport.service import SERVICE
 
@@ -78,3 +80,29 @@ async def test_a_write_after_the_end_gets_the_reason_of_the_end(
         wire.wake()
         assert (await carried, wire.status) == expected
     await server.stop(0)
+
+
+async def test_a_session_that_is_cancelled_twice_logs_nothing_of_its_end() -> None:
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    began, cancelled, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def read() -> bytes:
+        await ended.wait()
+        raise ConnectionRefusedError
+
+    async def write(frame: bytes) -> None:
+        began.set()
+
+    carried = asyncio.create_task(GrpcWire(read, write, cancel=cancelled.set).carry(_BusyLink()))
+    await began.wait()
+    carried.cancel()  # the deadline of its dialling
+    await cancelled.wait()
+    carried.cancel()  # the end of its client
+    with pytest.raises(asyncio.CancelledError):
+        await carried
+    ended.set()
+    own = {asyncio.current_task()}
+    await wait_until(lambda: asyncio.all_tasks() <= own, "the tasks of the session to end")
+    gc.collect()
+    assert not told
