@@ -81,7 +81,7 @@ async def test_a_caller_has_its_deadline_whatever_the_owner_does(
     client: grid.Client, grid_server: grid.Server, fail: Callable[[], object]
 ) -> None:
     async with grid_server.open_mailbox("m") as mailbox:
-        asking = client.send("m", EchoMsg(), timeout=0.3)
+        asking = client.send("m", EchoMsg(), timeout=1.5)
         owner = Owner(await anext(mailbox), fail)
         with pytest.raises(DeadlineExceeded):
             await asyncio.wait_for(asking, 10)
@@ -107,9 +107,9 @@ async def test_an_owner_may_answer_another_request_that_is_overdue(
 ) -> None:
     async with grid_server.open_mailbox("m") as mailbox:
         # Of one client and one moment: their deadlines pass together.
-        first = client.send("m", EchoMsg(msg="first"), timeout=0.5)
-        second = client.send("m", EchoMsg(msg="second"), timeout=0.5)
-        later = client.send("m", EchoMsg(msg="later"), timeout=0.7)
+        first = client.send("m", EchoMsg(msg="first"), timeout=1.5)
+        second = client.send("m", EchoMsg(msg="second"), timeout=1.5)
+        later = client.send("m", EchoMsg(msg="later"), timeout=1.7)
         taken = await take(mailbox, 3)
         owners = [
             Owner(taken["first"], lambda: _answer(taken["second"])),

@@ -154,5 +154,5 @@ async def test_with_endless_retries_a_name_is_waited_for(
         await owner.start()
         assert await asking == EchoMsg(msg="hi")
         with pytest.raises(UnregisteredMailbox):
-            await client.request("n", EchoMsg(), timeout=0.5)
+            await client.request("n", EchoMsg(), timeout=1.0)
         await owner.stop()

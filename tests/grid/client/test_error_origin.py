@@ -195,5 +195,5 @@ async def test_a_go_peers_silence_is_the_callers_deadline(
 
     go_peer.outcome = outcome
     with pytest.raises(errors.DeadlineExceeded):
-        await go_client.request("go", EchoMsg(), timeout=0.3)
+        await go_client.request("go", EchoMsg(), timeout=1.5)
     assert go_peer.calls == 1

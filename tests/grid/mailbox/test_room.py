@@ -54,7 +54,7 @@ async def test_requests_that_timed_out_take_no_room(
 ) -> None:
     async with grid_server.open_mailbox("m", size=4) as mailbox:
         for _ in range(3):  # it fills up again and again
-            asking = [client.send("m", EchoMsg(), timeout=0.2) for _ in range(4)]
+            asking = [client.send("m", EchoMsg(), timeout=1.0) for _ in range(4)]
             await wait_until(lambda: len(mailbox) == 4, "a full mailbox")
             ends = await asyncio.gather(*asking, return_exceptions=True)
             assert {type(end) for end in ends} == {DeadlineExceeded}

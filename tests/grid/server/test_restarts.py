@@ -109,7 +109,7 @@ async def test_an_actor_that_fails_too_often_ends_and_frees_its_names(
     assert len(runs) == 4
     assert len(set(runs)) == 1
     with pytest.raises(UnregisteredMailbox):
-        await grid_client.request("broken", EchoMsg(), timeout=0.5)
+        await grid_client.request("broken", EchoMsg(), timeout=1.0)
 
 
 async def test_a_stop_while_it_waits_for_its_restart_ends_it(

@@ -45,7 +45,7 @@ async def test_an_actor_whose_name_is_deleted_ends(
     assert [one.name for one in await grid_client.query("actor")] == ["other"]
     await grid_client.start_actor("hold", name="actor")
     with pytest.raises(UnknownMailbox):
-        await grid_client.request("outside", EchoMsg(), timeout=0.5)
+        await grid_client.request("outside", EchoMsg(), timeout=1.0)
     for name in ("actor", "other"):  # or the peer would wait for them when it stops
         await grid_client.stop_actor(name, grace=0)
 

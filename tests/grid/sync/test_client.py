@@ -120,7 +120,7 @@ def test_it_does_what_the_async_client_does(client: Client, peer: Peer) -> None:
         client.stop_actor("e")
         assert isinstance(next(events), grid.EntityLost)
     with pytest.raises(UnregisteredMailbox):
-        client.request("e", EchoMsg(), timeout=0.5)
+        client.request("e", EchoMsg(), timeout=1.0)
 
 
 def test_a_blocking_actor_has_the_peers_client(client: Client) -> None:

@@ -228,7 +228,7 @@ async def test_an_opening_that_nobody_accepts_ends_in_time(
     async with grid_server.open_mailbox("m") as mailbox:
         reading = asyncio.create_task(mailbox.receive())
         with pytest.raises(DeadlineExceeded):
-            await client.stream("m", EchoMsg(), timeout=0.3)
+            await client.stream("m", EchoMsg(), timeout=1.5)
         request = await reading
         assert request is not None
         await wait_until(lambda: request.cancelled, "the owner sees it")
@@ -238,10 +238,10 @@ async def test_an_opening_that_nobody_accepts_ends_in_time(
 
 async def test_a_stream_outlives_the_time_to_open_it(client: grid.Client, serve: Serve) -> None:
     await serve("m", echo)
-    async with client.stream("m", EchoMsg(), timeout=0.2) as stream:
+    async with client.stream("m", EchoMsg(), timeout=1.0) as stream:
         clock = asyncio.get_running_loop().time
         begun = clock()
-        await wait_until(lambda: clock() - begun > 0.4, "that time to pass")
+        await wait_until(lambda: clock() - begun > 1.2, "that time to pass")
         await stream.send(message(7))
         assert await stream.receive() == message(7)
 

@@ -88,7 +88,7 @@ async def test_services_are_listed_and_called(there: There) -> None:
 async def test_each_failure_has_its_exit_code(there: There) -> None:
     failed = await there(call, "Greeter", "Greet", '{"text": "fail:not_found"}')
     assert failed == (1, "", "error: not_found: as asked\n")
-    assert (await there(call, "Greeter", "Greet", '{"text": "wait:"}', timeout=0.3))[0] == 4
+    assert (await there(call, "Greeter", "Greet", '{"text": "wait:"}', timeout=2.0))[0] == 4
     assert (await there(call, "Nothing", "Greet"))[0] == 3
     assert (await there(call, "Greeter", "Regional", topic=["us"]))[0] == 3
     for words, options, said in (

@@ -34,7 +34,7 @@ async def the_hall(
 ) -> AsyncIterator[Hall]:
     """A hall on each bus; on the grid all messages go over gRPC."""
     _skip_what_others_show(request)
-    quick = SelectionOptions(accept_first=True, affinity_timeout=0.4)
+    quick = SelectionOptions(accept_first=True, affinity_timeout=2.0)
     monkeypatch.setattr("rpc.services.psrpc.client._FIRST", quick)
     if request.param == "grid":
         monkeypatch.setattr("grid.client.router.local_dispatcher", lambda _: None)
@@ -48,7 +48,7 @@ async def the_hall(
         making = _on_a_bus(lambda: bus)
     async with making as made:
         made.knows_members = request.param in ("local", "grid")
-        made.multi_timeout = 20.0 if made.knows_members else 0.6
+        made.multi_timeout = 20.0 if made.knows_members else 1.5
         yield made
 
 

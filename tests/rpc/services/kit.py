@@ -117,7 +117,7 @@ class Hall:
 
     async def client(self, **options: Any) -> GreeterClient:
         """A client."""
-        quick = SelectionOptions(affinity_timeout=0.4, short_circuit=0.2)
+        quick = SelectionOptions(affinity_timeout=2.0, short_circuit=0.2)
         client = GreeterClient(self._client_bus(), **{"selection": quick, **options})
         return await self._stack.enter_async_context(client)
 

@@ -23,7 +23,7 @@ async def test_a_client_that_does_not_read_does_not_hold_up_the_servers_end(
     monkeypatch.setattr("rpc.services.streams._LAST_ITEM", 0.2, raising=False)
     server = await the_hall.serve("a")
     client = await the_hall.client()
-    async with client.talk(timeout=0.5) as stream:
+    async with client.talk(timeout=1.5) as stream:
 
         async def flood() -> None:
             while True:
@@ -34,7 +34,7 @@ async def test_a_client_that_does_not_read_does_not_hold_up_the_servers_end(
                 pass
 
         with contextlib.suppress(ServiceError, TimeoutError):
-            await asyncio.wait_for(flood(), 1.0)
+            await asyncio.wait_for(flood(), 3.0)
         async with asyncio.timeout(SOON):
             await server.kill()
             with pytest.raises(ServiceError):

@@ -49,7 +49,7 @@ async def test_an_error_of_choose_reaches_the_caller(the_hall: Hall, error: Exce
 
     events: list[CallEvent] = []
     await the_hall.serve("a")
-    options = SelectionOptions(affinity_timeout=0.3, choose=choose)
+    options = SelectionOptions(affinity_timeout=1.5, choose=choose)
     client = await the_hall.client(selection=options, observers=[events.append])
     with pytest.raises(type(error), match="my own") as caught:
         await client.pick(Hello(text="hi"), timeout=SOON)
@@ -64,7 +64,7 @@ async def test_an_error_of_choose_reaches_the_caller(the_hall: Hall, error: Exce
 
 async def test_choose_returns_a_server_that_has_bid(the_hall: Hall) -> None:
     await the_hall.serve("a")
-    options = SelectionOptions(affinity_timeout=0.3, choose=lambda _: "zoe")
+    options = SelectionOptions(affinity_timeout=1.5, choose=lambda _: "zoe")
     client = await the_hall.client(selection=options)
     with pytest.raises(InvalidArgument, match="what `choose` returned"):
         await client.pick(Hello(text="hi"), timeout=SOON)
