@@ -66,8 +66,8 @@ async def test_64_mib_there_and_back_while_small_ones_go_on(
     # Building and copying 64 MiB stops the loop now and then, and a busy machine does it for
     # longer; chunks do not.
     assert len(waits) > 30
-    assert waits[len(waits) // 2] < 0.05
-    assert waits[-1] < max(1.0, took / 2)
+    assert waits[len(waits) // 2] < max(0.05, took / 50)
+    assert waits[-1] < max(1.0, 0.8 * took)
 
 
 async def test_several_at_once_arrive_whole(server: grid.Server, grid_client: grid.Client) -> None:

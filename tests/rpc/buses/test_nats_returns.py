@@ -58,6 +58,19 @@ async def arrives(bus: Bus, channel: Channel, flow: Subscription) -> bytes:
         got.cancel()
 
 
+async def subscribed(bus: Bus, channel: Channel) -> Subscription:
+    """A subscription, once the bus is connected: what arrived may have come before its loss."""
+    made: list[Subscription] = []
+
+    async def there() -> bool:
+        with contextlib.suppress(BrokerUnavailable):
+            made.append(await bus.subscribe(channel))
+        return bool(made)
+
+    await wait_until(there, f"a subscription to {channel.name}", timeout=SOON)
+    return made[0]
+
+
 async def is_lost(bus: NatsBus) -> None:
     """Return when the bus tells that its connection is lost."""
 
@@ -80,11 +93,13 @@ async def test_a_bus_comes_back_after_an_error_of_the_server(
         news = await bus.subscribe(NEWS)
         jobs = await bus.subscribe(JOBS, queue=True)
         for _ in range(2):
+            before = way.accepted
             way.end(error, close=close)
+            await wait_until(lambda: way.accepted > before, "a new connection", timeout=SOON)  # noqa: B023
             assert await arrives(other, NEWS, news) == b"again"
             assert await arrives(other, JOBS, jobs) == b"again"
             assert await arrives(bus, NEWS, news) == b"again"
-        later = await bus.subscribe(Channel("later"))
+        later = await subscribed(bus, Channel("later"))
         assert await arrives(bus, Channel("later"), later) == b"again"
 
 
