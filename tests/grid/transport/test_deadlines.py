@@ -51,7 +51,7 @@ class AgainstATable(RuleBasedStateMachine):
         assert self.deadlines.next() <= earliest
 
 
-AgainstATable.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+AgainstATable.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 TestAgainstATable = AgainstATable.TestCase
 
 

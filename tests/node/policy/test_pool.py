@@ -251,7 +251,7 @@ class World(RuleBasedStateMachine):
                 self.a_worker_gets_ready(peer)
 
 
-World.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+World.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
 TestWorld = World.TestCase
 
 

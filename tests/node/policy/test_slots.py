@@ -259,7 +259,7 @@ events = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(events)
 def test_there_are_never_too_many_and_in_the_end_enough(course: list[tuple[str, int]]) -> None:
     agent = Agent()

@@ -71,7 +71,7 @@ def started(source: Source) -> Mirror:
     return mirror
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.integers(0, 1 << 30),
     st.lists(st.sampled_from(["tick", "deliver", "lose", "double", "swap", "damage"]), max_size=60),

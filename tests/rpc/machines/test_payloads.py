@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import grid
@@ -20,7 +20,6 @@ from rpc.machines.server import Server
 from tests.rpc.machines.kit import SCHEMA
 
 
-@settings(deadline=None)  # megabytes, on a machine that may be busy
 @given(st.lists(st.integers(0, 3 * PIECE), min_size=1, max_size=4), st.randoms())
 def test_payloads_arrive_whole_however_their_pieces_mix(sizes: list[int], random: object) -> None:
     sent = [Payload(f"p{at}", bytes([at]) * size, {"at": str(at)}) for at, size in enumerate(sizes)]
