@@ -91,6 +91,8 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 def lease() -> float:
     """Seconds of the servers' leases; tests of what ends with a lease parametrize it.
 
+    A module of such tests imports the short one of `tests.grid.server.lease_kit`.
+
     Long enough that no busy machine takes one away: large messages, thousands of small ones
     and the other tests keep an event loop from running for seconds.
     """

@@ -58,6 +58,13 @@ async def arrives(bus: Bus, channel: Channel, flow: Subscription) -> bytes:
         got.cancel()
 
 
+async def end_connection(way: NatsWay, error: str, *, close: bool = False) -> None:
+    """End the bus's connection with an error of the server; returns when there is another."""
+    before = way.accepted
+    way.end(error, close=close)
+    await wait_until(lambda: way.accepted > before, "a new connection", timeout=SOON)
+
+
 async def subscribed(bus: Bus, channel: Channel) -> Subscription:
     """A subscription, once the bus is connected: what arrived may have come before its loss."""
     made: list[Subscription] = []
@@ -93,9 +100,7 @@ async def test_a_bus_comes_back_after_an_error_of_the_server(
         news = await bus.subscribe(NEWS)
         jobs = await bus.subscribe(JOBS, queue=True)
         for _ in range(2):
-            before = way.accepted
-            way.end(error, close=close)
-            await wait_until(lambda: way.accepted > before, "a new connection", timeout=SOON)  # noqa: B023
+            await end_connection(way, error, close=close)
             assert await arrives(other, NEWS, news) == b"again"
             assert await arrives(other, JOBS, jobs) == b"again"
             assert await arrives(bus, NEWS, news) == b"again"
@@ -107,8 +112,7 @@ async def test_a_call_waits_for_the_new_connection(nats_server: Broker) -> None:
     async with buses(nats_server) as (way, bus, other):
         news = await bus.subscribe(NEWS)
         await other.publish(Channel("first"), b"connects")
-        way.end(SLOW)
-        await wait_until(lambda: way.accepted == 2, "a new connection", timeout=SOON)
+        await end_connection(way, SLOW)
         # All subscriptions are there before the first message goes out on the new connection.
         await bus.publish(NEWS, b"1")
         async with asyncio.timeout(SOON):
