@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from bench.processes import free_port
 from grid.embedded import guard
+from grid.embedded.ports import free_ports
 
 __all__ = ["broker", "find_binary", "running"]
 
@@ -33,7 +33,7 @@ async def broker(kind: str) -> AsyncIterator[int | None]:
     if binary is None:
         yield None
         return
-    port = free_port()
+    (port,) = free_ports(1)
     words = ["-a", "127.0.0.1", "-p", str(port)]
     if kind == "redis":
         words = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -18,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-__all__ = ["Child", "CpuMeter", "cpu_seconds", "descendants", "free_port", "quietest"]
+__all__ = ["Child", "CpuMeter", "cpu_seconds", "descendants", "quietest"]
 
 _PATIENCE = 60.0
 _STAT = Path("/proc/stat")
@@ -189,11 +188,3 @@ async def quietest(measure: Callable[[], Awaitable[T]]) -> T:
             break
     assert best is not None
     return best
-
-
-def free_port() -> int:
-    """A TCP port without a listener."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

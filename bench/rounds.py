@@ -22,9 +22,10 @@ from google.protobuf.wrappers_pb2 import BoolValue, Int32Value
 
 from bench import original
 from bench.model import Progress, Row, median, percentile
-from bench.processes import Child, free_port
+from bench.processes import Child
 from bench.talk import Orders, say
 from grid import Client, Server
+from grid.embedded.ports import free_ports
 from machine import Event, Machine, Tracer, Transition
 from rpc import Client as MachineClient
 from rpc import Server as MachineServer
@@ -195,10 +196,10 @@ async def _timed(etcd: str, rounds: int, *, socket: bool) -> list[tuple[Counted,
     """The counts of this and of plain gRPC, in turns and without a relay."""
     found = []
     for turn in range(_TURNS):
-        ports = (free_port(),) * 2
+        ours_at, theirs_at = free_ports(2)
         times = max(1, rounds // _TURNS)
-        ours = await _machine(etcd, times, ports, socket=socket, turn=turn)
-        found.append((ours, await _grpc(times, (free_port(),) * 2)))
+        ours = await _machine(etcd, times, (ours_at, ours_at), socket=socket, turn=turn)
+        found.append((ours, await _grpc(times, (theirs_at, theirs_at))))
     return found
 
 
@@ -208,7 +209,7 @@ async def through_relay(run: Callable[[tuple[int, int]], Awaitable[Counted]]) ->
     Args:
         run: gets the ports at which to listen and to dial.
     """
-    listens, passes = free_port(), free_port()
+    listens, passes = free_ports(2)
     async with Child("relay.serve", port=passes, target=listens) as relay:
         counted = await run((listens, passes))
         counted["bytes"] = (await relay.ask("count"))["bytes"]

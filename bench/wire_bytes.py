@@ -11,7 +11,8 @@ from typing import Any
 
 from bench.calls import BARE, load
 from bench.model import Progress, Row, Size, callers_case, median
-from bench.processes import Child, free_port
+from bench.processes import Child
+from grid.embedded.ports import free_ports
 
 __all__ = ["measure"]
 
@@ -23,8 +24,7 @@ _Bytes = dict[tuple[str, int], list[float]]
 async def measure(etcd: str, size: Size, progress: Progress) -> list[Row]:
     """The rows of this part."""
     found: _Bytes = {}
-    ports = [free_port() for _ in range(4)]
-    listens, relays, bare_listens, bare_relays = ports
+    listens, relays, bare_listens, bare_relays = free_ports(4)
     given: dict[str, Any] = {"namespace": "bytes", "etcd": etcd}
     addresses: dict[str, Any] = {
         "listen": f"127.0.0.1:{listens}",

@@ -11,7 +11,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from grid.embedded.ports import free_ports
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -58,7 +59,7 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.background: list[subprocess.Popen[bytes]] = []
-        port = _free_port()
+        port = free_ports(1)[0]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("GRID_")}
         self.environment = {
             **kept,
@@ -206,9 +207,3 @@ def test_promises_name_tests_that_exist() -> None:
     sources = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     assert named
     assert not {name for name in named if f"def {name}(" not in sources}
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

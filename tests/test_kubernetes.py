@@ -10,7 +10,6 @@ import asyncio
 import copy
 import re
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from grid.embedded import Etcd
+from grid.embedded.ports import free_ports
 from grid.server import lifecycle
 from grid.server.foreground import PATIENCE
 from grid.testing import wait_until
@@ -147,7 +147,7 @@ async def test_a_peer_does_what_the_manifest_says(
 ) -> None:
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "app.py").write_text(_APP)
-    port = _free_port()
+    port = free_ports(1)[0]
     environment = image_variables() | variables(peer)
     environment |= {
         "PYTHONPATH": str(tmp_path),
@@ -183,9 +183,3 @@ def _health(port: int, service: str) -> str:
         except grpc.RpcError:
             return ""
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from bench.peers import PAYLOAD
-from bench.processes import free_port
 from bench.running import closed_loop
 from bench.talk import Orders, drive_on_order, say, until_closed
+from grid.embedded.ports import free_ports
 
 __all__ = ["drive", "serve"]
 
@@ -19,7 +19,7 @@ _UID = "echo"
 async def serve(_: dict[str, Any], orders: Orders) -> None:
     """A role: the pool and its actor."""
     xoscar: Any = importlib.import_module("xoscar")
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     pool = await xoscar.create_actor_pool(address, n_process=0)
     echo = type("Echo", (xoscar.Actor,), {"echo": _echo})
     await xoscar.create_actor(echo, address=address, uid=_UID)

@@ -34,6 +34,7 @@ from typing import Self
 
 from grid.embedded._binary import find_etcd
 from grid.embedded._folder import explain, lock_folder
+from grid.embedded.ports import free_ports
 from grid.errors import AddressInUse, EmbeddedEtcdFailed
 from grid.forks import in_children
 from grid.numbers import check_seconds
@@ -340,15 +341,8 @@ def _free_ports(clients: int | None) -> tuple[int, int, int]:
     """Ports that are free now: the given one for clients, or any, and two more."""
     if clients:
         _check_free(clients)
-    held = [socket.socket() for _ in range(3)]
-    try:
-        for one in held:
-            one.bind((_HOST, 0))
-        free = [one.getsockname()[1] for one in held if one.getsockname()[1] != clients]
-        return clients or free[2], free[0], free[1]
-    finally:
-        for one in held:
-            one.close()
+    free = [port for port in free_ports(3) if port != clients]
+    return clients or free[2], free[0], free[1]
 
 
 def _check_free(port: int) -> None:

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import os
 import re
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import grid
+from grid.embedded.ports import free_ports
 from grid.testing import wait_until
 from tests.compose.stack import ROOT, Stack, compose_command, docker, run
 
@@ -62,7 +62,7 @@ class Shop:
     def __init__(self, folder: Path, base: str) -> None:
         self.stack = Stack("shop", GRID_IMAGE=base, GRID_LEASE="8")
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_ports(1)[0]
         (folder / "docker-compose.yml").write_text((ROOT / "docker-compose.yml").read_text())
         shop = folder / "shop"
         shop.mkdir()
@@ -92,12 +92,6 @@ class Shop:
         env = {**self.stack.env, "SHOP_ETCD_PORT": str(self.port)}
         script = f"cd {self.folder}\n{text.replace('docker compose', command)}"
         run("bash", "-euo", "pipefail", "-c", script, timeout=600, env=env)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 import grid
 import grid.mailbox.dispatcher
 from grid.embedded import Etcd
+from grid.embedded.ports import free_ports
 from grid.errors import (
     AlreadyResponded,
     FactoryFailed,
@@ -51,9 +52,7 @@ def is_free(port: int) -> bool:
 async def test_an_address_nobody_can_dial_is_refused_before_the_port_is_taken(
     advertise: str,
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     with pytest.raises((InvalidAddress, InvalidName)):
         await grid.Server("t", listen=f"127.0.0.1:{port}", advertise=advertise).start()
     assert is_free(port)

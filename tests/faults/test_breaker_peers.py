@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import itertools
 import signal
-import socket
 import sys
 import time
 from asyncio.subprocess import Process
@@ -16,6 +15,7 @@ import pytest
 import grid
 from grid import BreakerPolicy, BreakerState, Retry
 from grid.embedded import Etcd
+from grid.embedded.ports import free_ports
 from grid.errors import (
     BreakerOpen,
     DeadlineExceeded,
@@ -56,17 +56,11 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-_HOST = "127.0.0.7"
-
-
 class Peer:
     """A peer in a process of its own, at an address that it comes back to."""
 
     def __init__(self, namespace: str, etcd: str, name: str, lease: float) -> None:
-        # Of this address no connection takes a port while the peer is down.
-        with socket.socket() as free:
-            free.bind((_HOST, 0))
-            self.address = f"{_HOST}:{free.getsockname()[1]}"
+        self.address = f"127.0.0.1:{free_ports(1)[0]}"
         self.name = name
         self._arguments = (namespace, etcd, self.address, name, str(lease))
         self._key = f"{namespace}.mailbox.{name}"

@@ -8,10 +8,10 @@ import pytest
 
 import grid
 from grid.embedded import Etcd
+from grid.embedded.ports import free_ports
 from grid.errors import ClientClosed, ServerNotRunning
 from grid.registry.registration import encode_registration
 from grid.testing import FaultProxy, wait_until
-from tests.grid.etcd.etcd_kit import free_ports
 
 Servers = Callable[..., grid.Server]
 

@@ -15,6 +15,7 @@ import pytest
 import grid
 from grid.deadline import Deadline
 from grid.embedded import Etcd
+from grid.embedded.ports import free_ports
 from grid.errors import (
     DeadlineExceeded,
     LeaseLost,
@@ -27,7 +28,6 @@ from grid.errors import (
 from grid.testing import FaultProxy, wait_until
 from grid.transport.transport import Destination, Outgoing
 from grid.wire_pb2 import EchoMsg
-from tests.grid.etcd.etcd_kit import free_ports
 
 LEASE = 2.0
 

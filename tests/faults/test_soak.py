@@ -17,10 +17,10 @@ import pytest
 
 import grid
 from grid.embedded import Etcd
+from grid.embedded.ports import free_ports
 from grid.errors import DeadlineExceeded, EtcdUnavailable, NotDelivered, OutcomeUnknown
 from grid.testing import FaultProxy
 from grid.wire_pb2 import EchoMsg
-from tests.grid.etcd.etcd_kit import free_ports
 
 SECONDS = float(os.environ.get("GRID_SOAK_SECONDS", "3"))
 CALLERS = 128

@@ -20,10 +20,10 @@ def emit(**line: object) -> None:
     print(json.dumps({**line, "at": time.time()}), flush=True)
 
 
-async def main(etcd: str, namespace: str, *, lease: float, lead: bool) -> None:
+async def main(etcd: str, namespace: str, *, lease: float, lead: bool, listen: str) -> None:
     """Serve until told to stop."""
     register(EchoMsg, name="github.com/lytics/grid/v3/EchoMsg")
-    server = Server(namespace, etcd=etcd, lease=lease, allow_leadership=lead)
+    server = Server(namespace, etcd=etcd, lease=lease, allow_leadership=lead, listen=listen)
 
     @server.actor("leader", mailbox=16)
     async def leader(ctx: ActorContext) -> None:
@@ -48,4 +48,5 @@ if __name__ == "__main__":
     arguments.add_argument("--namespace", required=True)
     arguments.add_argument("--lease", type=float, default=10.0)
     arguments.add_argument("--lead", action="store_true")
+    arguments.add_argument("--listen", default="127.0.0.1:0")
     asyncio.run(main(**vars(arguments.parse_args())))

@@ -20,6 +20,7 @@ from grid import (
     Kind,
     Server,
 )
+from grid.embedded.ports import free_ports
 from grid.etcd import EtcdClient, EtcdConfig
 from grid.registry.names import address_lock_key
 from grid.testing import wait_until
@@ -144,8 +145,9 @@ async def lock_lease(mixed: Grid, address: str) -> int:
 async def test_python_waits_for_the_address_of_a_crashed_go_peer(
     mixed: Grid, client: Client
 ) -> None:
-    async with mixed.go_peer() as program:
-        address = (await program.event("started"))["address"]
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    async with mixed.go_peer("-listen", address) as program:
+        await program.event("started")
         old = await lock_lease(mixed, address)
         began = time.time()
         await program.kill()
@@ -164,8 +166,9 @@ async def test_go_waits_for_the_address_of_a_crashed_python_peer(
 ) -> None:
     # A Go peer does not keep its lease alive while it waits, and fails if the old
     # one lasts longer; so the Python peer's is shorter here.
-    async with python_peer(mixed, "--lease=5") as crashing:
-        address = (await crashing.event("started"))["address"]
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    async with python_peer(mixed, "--lease=5", "--listen", address) as crashing:
+        await crashing.event("started")
         old = await lock_lease(mixed, address)
         began = time.time()
         await crashing.kill()
@@ -181,8 +184,9 @@ async def test_go_waits_for_the_address_of_a_crashed_python_peer(
 
 
 async def test_a_peer_that_stops_leaves_its_address_at_once(mixed: Grid, client: Client) -> None:
-    async with mixed.go_peer() as program:
-        address = (await program.event("started"))["address"]
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    async with mixed.go_peer("-listen", address) as program:
+        await program.event("started")
         await program.ask("stop")
         assert await program.ended() == 0
     assert await lock_lease(mixed, address) == 0

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["Broker", "broker", "find_broker", "free_port"]
+from grid.embedded.ports import free_ports
+
+__all__ = ["Broker", "broker", "find_broker"]
 
 # Packages of the group `dev` bring servers along, into the folder of the interpreter.
 _PATHS = ("/usr/sbin", "/usr/local/sbin", str(Path(sys.executable).parent))
@@ -25,7 +27,7 @@ class Broker:
 
     def __init__(self, kind: str, binary: str, folder: Path, options: Sequence[str] = ()) -> None:
         self.kind = kind
-        self.port = free_port()
+        self.port = free_ports(1)[0]
         self._binary = binary
         self._folder = folder
         self._options = options
@@ -70,13 +72,6 @@ class Broker:
             self._process.kill()
             self._process.wait(10)
             self._process = None
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def find_broker(kind: str) -> str | None:

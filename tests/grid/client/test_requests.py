@@ -1,7 +1,6 @@
 """Requests end in exactly one of a reply, a typed error, or the deadline."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 import grid
 from grid.deadline import Deadline
 from grid.embedded import Etcd
+from grid.embedded.ports import free_ports
 from grid.errors import (
     ClientClosed,
     DeadlineExceeded,
@@ -318,9 +318,7 @@ async def test_a_name_that_its_peer_does_not_have_is_told(
 async def test_a_dead_address_is_told_together_by_all_callers(
     grid_client: grid.Client, grid_namespace: str
 ) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     key = f"{grid_namespace}.mailbox.dead"
     await grid_client._etcd.put(key, encode_registration(key, address, "p"))
     began = asyncio.get_running_loop().time()

@@ -18,6 +18,7 @@ from grid import embedded
 from grid.embedded import Etcd, find_etcd
 from grid.embedded._binary import executable
 from grid.embedded._folder import explain
+from grid.embedded.ports import free_ports
 from grid.errors import AddressInUse, EmbeddedEtcdFailed
 from grid.testing import wait_until
 from tests.grid.etcd.etcd_kit import connect
@@ -86,9 +87,7 @@ def test_a_taken_port_is_named() -> None:
 
 
 def test_a_given_port_is_used() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     with Etcd(port=port) as etcd:
         assert etcd.endpoint == f"127.0.0.1:{port}"
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from grid.embedded import Etcd
+from grid.embedded.ports import free_ports
 from grid.etcd import EtcdClient, EtcdConfig, Watch, WatchBatch
 from grid.testing import wait_until
 
-__all__ = ["cluster", "connect", "etcd_and_client", "follow", "free_ports", "nothing_left"]
+__all__ = ["cluster", "connect", "etcd_and_client", "follow", "nothing_left"]
 
 
 @asynccontextmanager
@@ -39,18 +39,6 @@ async def etcd_and_client(**options: Any) -> AsyncIterator[tuple[Etcd, EtcdClien
     """A new etcd and a client of it."""
     async with Etcd() as etcd, connect(etcd.endpoint, **options) as client:
         yield etcd, client
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now."""
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in held]
-    finally:
-        for one in held:
-            one.close()
 
 
 @asynccontextmanager

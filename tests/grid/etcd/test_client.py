@@ -10,11 +10,12 @@ import time
 import pytest
 
 from grid.embedded import Etcd
+from grid.embedded.ports import free_ports
 from grid.errors import ClientClosed, EtcdError, EtcdUnavailable, LeaseLost
 from grid.etcd import EtcdClient, EtcdConfig, api_pb2
 from grid.etcd import _client as client_module
 from grid.testing import FaultProxy, wait_until
-from tests.grid.etcd.etcd_kit import cluster, connect, etcd_and_client, free_ports, nothing_left
+from tests.grid.etcd.etcd_kit import cluster, connect, etcd_and_client, nothing_left
 
 
 async def test_keys_are_written_read_and_deleted() -> None:

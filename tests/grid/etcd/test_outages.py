@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from grid.embedded import Etcd
+from grid.embedded.ports import free_ports
 from grid.errors import EtcdUnavailable
 from grid.etcd import EtcdClient, EtcdConfig, Snapshot, Watch, WatchBatch, _channel
 from grid.testing import FaultProxy, wait_until
-from tests.grid.etcd.etcd_kit import cluster, connect, etcd_and_client, flatten, follow, free_ports
+from tests.grid.etcd.etcd_kit import cluster, connect, etcd_and_client, flatten, follow
 
 
 async def live(watch: Watch) -> asyncio.Task[WatchBatch]:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from grid.embedded import Etcd
+from grid.embedded.ports import free_ports
 from grid.errors import EtcdUnavailable
 from grid.etcd import EtcdClient, EtcdConfig, Watch, WatchBatch, _channel, api_pb2
 from grid.testing import FaultProxy, wait_until
-from tests.grid.etcd.etcd_kit import cluster, connect, etcd_and_client, flatten, follow, free_ports
+from tests.grid.etcd.etcd_kit import cluster, connect, etcd_and_client, flatten, follow
 
 
 async def fill(client: EtcdClient, count: int, size: int = 100) -> int:

@@ -12,10 +12,10 @@ import pytest
 
 import grid
 from grid.embedded import Etcd
+from grid.embedded.ports import free_ports
 from grid.errors import OutcomeUnknown
 from grid.testing import wait_until
 from grid.wire_pb2 import EchoMsg
-from tests.grid.etcd.etcd_kit import free_ports
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
 

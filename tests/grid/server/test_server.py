@@ -10,6 +10,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import grid
+from grid.embedded.ports import free_ports
 from grid.errors import (
     AddressInUse,
     AddressLocked,
@@ -123,9 +124,7 @@ async def test_without_etcd_a_start_fails_and_leaves_nothing() -> None:
 async def test_an_address_is_held_by_one_process(
     grid_servers: Servers, grid_client: grid.Client
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     key = f"registry.uniq-lock.{address}"
     # As a crashed predecessor leaves it: the lock lives until its lease ends.
     old = await grid_client._etcd.open_lease(2)
@@ -161,9 +160,7 @@ async def test_a_port_whose_address_is_still_locked_is_not_chosen(
 async def test_an_address_that_stays_locked_is_told(
     grid_servers: Servers, grid_client: grid.Client
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     key = f"registry.uniq-lock.{address}"
     await grid_client._etcd.put(key, b"")
     began = asyncio.get_running_loop().time()
@@ -240,9 +237,9 @@ async def test_a_stopped_peer_leaves_no_key(
 
 
 async def test_a_peer_comes_back_on_its_address_at_once(grid_servers: Servers) -> None:
-    first = grid_servers()
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    first = grid_servers(listen=address)
     await first.start()
-    address = first.address
     await first.stop()
     await asyncio.wait_for(grid_servers(listen=address).start(), 10)
 

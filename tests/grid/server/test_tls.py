@@ -8,6 +8,7 @@ import pytest
 
 import grid
 from grid.embedded import Etcd
+from grid.embedded.ports import free_ports
 from grid.errors import (
     ClientNotTrusted,
     PeerNotTrusted,
@@ -16,7 +17,6 @@ from grid.errors import (
 )
 from grid.testing import FaultProxy, wait_until
 from tests.grid.echo_kit import go_over_the_wire
-from tests.grid.etcd.etcd_kit import free_ports
 from tests.grid.tls_kit import SOON, WIRES, Authority, Start, ask, refusal
 
 

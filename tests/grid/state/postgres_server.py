@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rpc.brokers import free_port
+from grid.embedded.ports import free_ports
 
 __all__ = ["PostgresServer", "postgres_server"]
 
@@ -28,7 +28,7 @@ class PostgresServer:
     """A server with its data in a folder, which can be stopped and started again on its port."""
 
     def __init__(self, binaries: Path, folder: Path, user: str | None) -> None:
-        self.port = free_port()
+        self.port = free_ports(1)[0]
         self._binaries = binaries
         self._folder = folder
         self._user = user  # None for the user of the tests; the server does not run as root

@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import AsyncIterator
 
 import pytest
 
 from grid.deadline import Deadline
+from grid.embedded.ports import free_ports
 from grid.errors import OutcomeUnknown, PeerUnreachable
 from grid.testing import wait_until
 from grid.transport.transport import Destination, Transport
@@ -86,8 +86,9 @@ async def test_a_session_that_stands_goes_on_when_a_name_moves(sessions: bool) -
 @WAYS
 async def test_a_peer_that_comes_back_is_dialled_at_once(sessions: bool) -> None:
     gate = Gatekeeper()
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     async with transport() as way:
-        async with serving(gate) as (address, _):
+        async with serving(gate, address):
             assert await ask(way, address, sessions) == b"x"
         for _ in range(5):  # gRPC's own back-off grows with each of these
             with pytest.raises((PeerUnreachable, OutcomeUnknown)):
@@ -103,9 +104,7 @@ async def test_a_name_is_resolved_anew_by_each_dial(
     sessions: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Both addresses listen, as where another container has taken the old one.
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     old, new = Gatekeeper(), Gatekeeper()
     async with transport() as way:
         async with serving(old, f"127.0.0.1:{port}"):

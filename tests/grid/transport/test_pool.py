@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 
 import pytest
 
+from grid.embedded.ports import free_ports
 from grid.errors import ClientClosed, DeadlineExceeded, OutcomeUnknown, PeerUnreachable
 from grid.testing import FaultProxy, wait_until
 from grid.transport.settings import SessionSettings
@@ -55,12 +55,6 @@ async def silent_addresses(
         for writer in connections:
             writer.transport.abort()
         await asyncio.sleep(0)  # the sockets are closed in the loop's next round
-
-
-def dead_address() -> str:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{taken.getsockname()[1]}"
 
 
 async def grown(way: Transport, address: str, sessions: int) -> int:
@@ -257,7 +251,7 @@ async def test_what_was_written_ends_as_unknown_and_the_rest_moves_on(proxy: Fau
 
 async def test_a_refused_address_is_unreachable_at_once_and_forgotten() -> None:
     async with transport() as way:
-        addresses = [dead_address() for _ in range(20)]
+        addresses = [f"127.0.0.1:{free_ports(1)[0]}" for _ in range(20)]
         for address in addresses:
             with pytest.raises(PeerUnreachable):
                 await asyncio.wait_for(ask(way, address), 3)

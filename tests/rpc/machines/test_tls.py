@@ -12,6 +12,7 @@ import pytest
 
 import grid
 from grid.embedded import Etcd
+from grid.embedded.ports import free_ports
 from grid.errors import TlsRequired
 from grid.server.server import Server as Peer
 from grid.testing import FaultProxy
@@ -19,7 +20,6 @@ from machine import Machine
 from rpc.machines.client import Client
 from rpc.machines.payloads import Payload
 from rpc.machines.server import Server
-from tests.grid.etcd.etcd_kit import free_ports
 from tests.grid.tls_kit import Authority
 from tests.rpc.machines.kit import SCHEMA
 
