@@ -120,12 +120,18 @@ async def test_a_server_that_does_not_answer_is_an_outcome(the_hall: Hall) -> No
     leaving = await the_hall.serve("a")
     await the_hall.serve("b")
     the_hall.greeters["b"].release.set()
+
+    async def both() -> bool:
+        return len(await client.all(Hello(), timeout=SOON)) == 2
+
+    await wait_until(both, "both to be found", timeout=SOON)
     outcomes = await client.all(Hello(text="wait:"), timeout=1)
     by_member = {one.member: one for one in outcomes}
     assert by_member["b"].result().server == "b"
     assert isinstance(by_member["a"].error, CallTimedOut)
+    before = the_hall.calls("All")["a"]
     waiting = asyncio.create_task(_all(client, Hello(text="wait:")))
-    await wait_until(lambda: the_hall.calls("All").get("a", 0) >= 2, "a to be asked", timeout=SOON)
+    await wait_until(lambda: the_hall.calls("All")["a"] > before, "a to be asked", timeout=SOON)
     await leaving.kill()
     async with asyncio.timeout(SOON):
         ended = await waiting
