@@ -166,7 +166,7 @@ def descendants(pid: int) -> list[int]:
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             # The name before it is in brackets and may hold anything.
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            parent = int(stat.read_bytes().rpartition(b")")[2].split()[1])
             children.setdefault(parent, []).append(int(stat.parent.name))
     found = list(children.get(pid, ()))
     for one in found:  # grows while it is walked

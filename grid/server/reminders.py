@@ -94,11 +94,16 @@ class ReminderSender:
             try:
                 async with self._etcd.watch(reminder_prefix(namespace)) as watch:
                     async for batch in watch:
+                        known = len(self._schedule)
                         if batch.snapshot:
                             self._schedule.clear()
                         for change in batch.changes:
                             self._take(change)
                         self._changed.set()
+                        if (known or batch.snapshot) and not len(self._schedule):
+                            # The last was forgotten while others were there that were sent
+                            # since, or the sender before ended before it came to it.
+                            await self._unmark(namespace)
             except EtcdError as error:
                 _log.warning("going on with the reminders that were known: %s", error)
             await asyncio.sleep(_REST)
@@ -146,8 +151,11 @@ class ReminderSender:
             self._changed.set()
             return
         if not len(self._schedule):
-            with contextlib.suppress(EtcdError):  # the mark alone does no harm
-                await remove_marker(self._etcd, ctx.namespace)
+            await self._unmark(ctx.namespace)
+
+    async def _unmark(self, namespace: str) -> None:
+        with contextlib.suppress(EtcdError):  # the mark alone does no harm
+            await remove_marker(self._etcd, namespace)
 
     async def _failed(
         self, ctx: ActorContext, key: str, reminder: Reminder, revision: int, error: GridError

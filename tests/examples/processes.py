@@ -78,6 +78,6 @@ def run(module: str, *arguments: str, tmp: Path, **environment: str) -> tuple[in
 
 def _command_line(process: Path) -> str:
     try:
-        return (process / "cmdline").read_text().replace("\0", " ")
+        return (process / "cmdline").read_text(errors="replace").replace("\0", " ")
     except OSError:
         return f"{process.name} (ended)"

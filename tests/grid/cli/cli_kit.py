@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -165,13 +166,11 @@ def _collect(pipe: IO[str], lines: list[str]) -> None:
 def children(pid: int) -> dict[int, str]:
     """All descendants of a process: pids and command lines."""
     found: dict[int, str] = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if parent == pid:
-                found |= {int(folder.name): line, **children(int(folder.name))}
+    for folder in Path("/proc").glob("[0-9]*"):
+        # The names and arguments of other programs may be any bytes.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if int((folder / "stat").read_bytes().rpartition(b")")[2].split()[1]) == pid:
+                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
+                found[int(folder.name)] = line.decode(errors="replace")
+                found |= children(int(folder.name))
     return found

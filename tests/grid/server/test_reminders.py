@@ -21,6 +21,7 @@ from grid.errors import (
     UnsupportedMessage,
 )
 from grid.etcd import EtcdClient, api_pb2
+from grid.registry.reminders import marker_key, reminder_key
 from grid.server.reminders import ReminderSender
 from grid.sync import BlockingContext
 from grid.testing import wait_until
@@ -85,6 +86,13 @@ async def nothing_waits(client: grid.Client) -> None:
         return not await client.reminders()
 
     await wait_until(empty, "no reminder waits", timeout=30)
+
+
+async def unmarked(client: grid.Client) -> None:
+    async def gone() -> bool:
+        return await client.etcd.get(marker_key(client.namespace)) is None
+
+    await wait_until(gone, "the mark to go", timeout=30)
 
 
 async def test_a_reminder_comes_once_when_it_is_due(
@@ -260,6 +268,28 @@ async def test_a_blocking_actor_is_reminded_too(
     assert "now" in came[0]
     assert "y" in came[0]
     await nothing_waits(grid_client)
+
+
+async def test_a_mark_without_reminders_goes(
+    alarms: Alarms, grid_client: grid.Client, grid_namespace: str
+) -> None:
+    await grid_client.etcd.put(marker_key(grid_namespace), b"")
+    await alarms.add()
+    await unmarked(grid_client)
+
+
+async def test_the_mark_goes_with_the_last_reminder_whoever_removes_it(
+    alarms: Alarms, grid_client: grid.Client, grid_namespace: str
+) -> None:
+    await alarms.add()
+    await grid_client.start_actor("alarm")
+    ctx = alarms.contexts["alarm"]
+    # As one that is forgotten while another is sent: the sender learns of it by its watch.
+    await ctx.remind("later", StringValue(value="later"), after=3600)
+    await ctx.remind("ring", StringValue(value="now"), after=0)
+    await alarms.rung()
+    await grid_client.etcd.delete(reminder_key(grid_namespace, "alarm", "later"))
+    await unmarked(grid_client)
 
 
 class DeafEtcd(EtcdClient):
