@@ -160,7 +160,7 @@ async def test_a_cancelled_start_leaves_neither_port_nor_name(
 ) -> None:
     listen = f"127.0.0.1:{free_ports(1)[0]}"
     turns, started = 0, 0
-    while started < 3 and turns < 40 * TURNS:
+    while started < 3:
         server = grid_servers(name="one", listen=listen)
         if not await cancelled_after(turns, server.start()):
             started += 1
@@ -168,9 +168,9 @@ async def test_a_cancelled_start_leaves_neither_port_nor_name(
             await server.stop()
         assert str(server.state) == "stopped"
         assert await keys(grid_client, "") == []
-        # gRPC serves nothing in the first turns, in which each one counts.
-        turns += 1 if turns < 7 else 7
-    assert started == 3
+        # gRPC serves nothing in the first turns, in which each one counts. A start has more of
+        # them the longer etcd takes.
+        turns += 1 if turns < 7 else 7 if turns < 40 * TURNS else turns
 
 
 @pytest.mark.parametrize("turns", range(7))
