@@ -16,7 +16,9 @@ from rpc.services import CallContext, SelectionOptions, ServiceError, ServiceStr
 from tests.rpc.services.greeting_grid import GreeterBase, GreeterClient, GreeterServer
 from tests.rpc.services.greeting_pb2 import Hello
 
-__all__ = ["Greeter", "Hall", "hall"]
+__all__ = ["SOON", "Greeter", "Hall", "hall"]
+
+SOON = 20.0  # seconds within which a busy machine has done all that a test waits for
 
 
 class Greeter(GreeterBase):
@@ -120,6 +122,12 @@ class Hall:
         quick = SelectionOptions(affinity_timeout=2.0, short_circuit=0.2)
         client = GreeterClient(self._client_bus(), **{"selection": quick, **options})
         return await self._stack.enter_async_context(client)
+
+    async def patient_client(self, **options: Any) -> GreeterClient:
+        """A client that waits for the bids of all, where it knows how many there are."""
+        if self.knows_members:
+            options["selection"] = SelectionOptions(affinity_timeout=SOON, short_circuit=SOON)
+        return await self.client(**options)
 
     def calls(self, method: str) -> dict[str, int]:
         """The number of calls of each server."""

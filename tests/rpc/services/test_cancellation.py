@@ -13,9 +13,7 @@ from rpc.services import CallTimedOut, LocalBus, MemberResult
 from rpc.services.asking import Asked
 from tests.rpc.services.greeting_grid import GREETER, GreeterClient
 from tests.rpc.services.greeting_pb2 import Hello
-from tests.rpc.services.kit import Hall, hall
-
-SOON = 20.0
+from tests.rpc.services.kit import SOON, Hall, hall
 
 
 async def test_a_handler_is_cancelled_at_its_callers_deadline(the_hall: Hall) -> None:

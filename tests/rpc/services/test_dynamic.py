@@ -12,9 +12,7 @@ from rpc.service_pb2 import Reply
 from rpc.services import AllUnreachable, LocalBus, MalformedResult
 from rpc.services.dynamic import fetch_service
 from tests.rpc.services.greeting_grid import GREETER, GreeterServer
-from tests.rpc.services.kit import Greeter
-
-SOON = 20.0
+from tests.rpc.services.kit import SOON, Greeter
 
 
 async def odd_server(bus: LocalBus, name: str) -> Mailbox:

@@ -11,8 +11,7 @@ from grid.mailbox.request import Request
 from rpc.services import LocalBus
 from rpc.services.intake import Intake
 from tests.rpc.services.greeting_pb2 import Hello
-
-SOON = 20.0
+from tests.rpc.services.kit import SOON
 
 
 async def test_a_caller_that_leaves_at_the_last_moment_harms_no_other() -> None:

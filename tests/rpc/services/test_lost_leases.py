@@ -13,11 +13,10 @@ from rpc.services import AlreadyServed, NoServers
 from tests.grid.server.lease_kit import lease, revoke
 from tests.rpc.services.greeting_grid import GreeterClient, GreeterRegion, GreeterServer
 from tests.rpc.services.greeting_pb2 import Hello
-from tests.rpc.services.kit import Greeter
+from tests.rpc.services.kit import SOON, Greeter
 
 __all__ = ["lease"]
 
-SOON = 20.0
 HELLO = Hello(text="hello")
 
 

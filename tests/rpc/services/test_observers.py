@@ -18,9 +18,7 @@ from rpc.services import (
     Tracing,
 )
 from tests.rpc.services.greeting_pb2 import Hello
-from tests.rpc.services.kit import Hall
-
-SOON = 20.0
+from tests.rpc.services.kit import SOON, Hall
 
 
 class Seen:
@@ -94,7 +92,7 @@ async def test_bids_are_granted_lost_or_abandoned(the_hall: Hall) -> None:
     at_server, at_client = Seen(), Seen()
     for name, affinity in (("a", 0.5), ("b", 0.75), ("c", -1.0)):
         await the_hall.serve(name, affinity, observers=[at_server])
-    client = await the_hall.client(observers=[at_client])
+    client = await the_hall.patient_client(observers=[at_client])
     assert (await client.pick(Hello(text="hi"))).server == "b"
     await at_server.until(EventKind.LOST)
     await at_server.until(EventKind.ENDED)

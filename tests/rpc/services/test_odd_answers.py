@@ -22,9 +22,8 @@ from rpc.services import (
 from tests.rpc.brokers import Broker
 from tests.rpc.services.greeting_grid import GreeterClient, GreeterServer
 from tests.rpc.services.greeting_pb2 import Hello
-from tests.rpc.services.kit import Greeter, Hall
+from tests.rpc.services.kit import SOON, Greeter, Hall
 
-SOON = 20.0
 HUGE = "x" * (2 * 1024 * 1024)  # NATS takes one MiB
 
 

@@ -12,9 +12,7 @@ import grid
 from rpc.services import CallContext, ServiceError, ServiceStream
 from tests.rpc.services.greeting_grid import GreeterClient, GreeterServer
 from tests.rpc.services.greeting_pb2 import Hello
-from tests.rpc.services.kit import Greeter, Hall
-
-SOON = 20.0
+from tests.rpc.services.kit import SOON, Greeter, Hall
 
 
 async def test_a_client_that_does_not_read_does_not_hold_up_the_servers_end(

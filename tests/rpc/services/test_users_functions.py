@@ -18,9 +18,8 @@ from rpc.services import (
 )
 from tests.rpc.services.greeting_grid import GreeterClient, GreeterServer
 from tests.rpc.services.greeting_pb2 import Hello
-from tests.rpc.services.kit import Greeter, Hall
+from tests.rpc.services.kit import SOON, Greeter, Hall
 
-SOON = 20.0
 ERRORS = (TimeoutError("my own"), LookupError("my own"))
 
 

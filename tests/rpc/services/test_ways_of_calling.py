@@ -23,9 +23,8 @@ from rpc.services import (
 )
 from tests.rpc.services.greeting_grid import GreeterClient, GreeterRegion, GreeterRoom
 from tests.rpc.services.greeting_pb2 import Hello, Outer
-from tests.rpc.services.kit import Hall
+from tests.rpc.services.kit import SOON, Hall
 
-SOON = 20.0
 EU, ROOM = GreeterRegion("eu"), GreeterRoom("1")
 
 
@@ -41,8 +40,7 @@ async def taken(updates: Updates[Hello], count: int) -> list[str]:
 async def test_the_server_with_the_highest_score_is_called(the_hall: Hall) -> None:
     for name, affinity in (("a", 0.5), ("b", 0.75), ("c", 0.25), ("d", -1.0)):
         await the_hall.serve(name, affinity)
-    patient = SelectionOptions(affinity_timeout=SOON, short_circuit=SOON)
-    client = await the_hall.client(**{"selection": patient} if the_hall.knows_members else {})
+    client = await the_hall.patient_client()
     began = asyncio.get_running_loop().time()
     assert [(await client.pick(Hello(text="hi"))).server for _ in range(3)] == ["b"] * 3
     if the_hall.knows_members:  # all have answered, so nothing is waited for
@@ -276,9 +274,9 @@ async def test_streams_go_to_the_best_server_and_end_with_it(the_hall: Hall) -> 
     with_none = await the_hall.client()
     with pytest.raises(NoServers):
         await with_none.talk(timeout=0.8)
+    best = await the_hall.serve("b", 0.75)  # first, so that the other is not found without it
     await the_hall.serve("a", 0.5)
-    best = await the_hall.serve("b", 0.75)
-    client = await the_hall.client()
+    client = await the_hall.patient_client()
     async with client.talk_to_the_best(timeout=SOON) as stream:
         await stream.send(Hello(text="hi"))
         assert (await anext(stream)).server == "b"
