@@ -16,6 +16,7 @@ CORE_TESTS := tests/faults tests/grid/client tests/grid/mailbox tests/grid/regis
 # Tests that face etcd; `make test-etcd` runs them on a current one.
 ETCD_TESTS := tests/grid/etcd tests/grid/embedded tests/grid/registry tests/faults/test_etcd_faults.py \
 	tests/faults/test_secured_etcd.py tests/grid/server/test_lost_leases.py tests/grid/server/test_leader.py
+DELAYED_TESTS := tests/faults tests/grid tests/interop tests/node tests/rpc
 CURRENT_ETCD := .etcd-current/etcd
 # Rooms that differ most between versions of Python, and their packages, whose lines they cover.
 FAST_TESTS := tests/grid/client tests/grid/mailbox tests/grid/registry tests/grid/server \
@@ -38,7 +39,7 @@ SERVICES := $(shell grep -rl --include='*.proto' 'rpc/options.proto"' protos/exa
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-ten test-all test-newest test-covered test-debug test-uvloop coverage pictures etcd-current test-etcd proto lint type fmt bench up down clean
+.PHONY: help install run test test-ten test-delayed test-all test-newest test-covered test-debug test-uvloop coverage pictures etcd-current test-etcd proto lint type fmt bench up down clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +62,10 @@ test-ten: install ## Run every test ten times, each time in another order; TESTS
 	@set -e; for turn in 1 2 3 4 5 6 7 8 9 10; do \
 	  echo "== turn $$turn"; $(BIN)/python -m pytest $(DIVIDED) $(TESTS); \
 	done
+
+# What delays show, they show to tests that talk to etcd and to each other.
+test-delayed: install ## Run tests while etcd answers late and event loops stand still; TESTS=... runs these
+	$(BIN)/python -m pytest -p tests.delays -n $(or $(WORKERS),8) $(or $(TESTS),$(DELAYED_TESTS))
 
 test-all: ## Run every test on each Python from 3.11 to 3.14 that is here; TESTS=... runs these
 	@set -e; for python in $$(.ci/pythons); do \
