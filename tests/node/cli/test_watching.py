@@ -125,5 +125,5 @@ async def test_ctrl_c_while_the_command_starts_is_its_usual_end(words: tuple[str
         maps = Path(f"/proc/{watch.process.pid}/maps")
         await watch.until(lambda: "cygrpc" in maps.read_text(), "its imports")
         watch.signal(signal.SIGINT)
-        assert watch.ended() == 0
+        assert watch.ended() == 0, "".join(watch.err)
         assert "Traceback" not in "".join(watch.err)
