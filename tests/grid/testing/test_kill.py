@@ -77,8 +77,12 @@ async def test_a_killed_server_is_gone_without_a_word(
     await killed.start()
     await grid_client.start_actor("account", name="kim")
     assert (await grid_client.request("kim", Int64Value(value=5), reply=Int64Value)).value == 5
-    (leader,) = [one for one in await grid_client.query("actor") if one.name == "leader"]
-    assert leader.peer == "killed"
+
+    async def leader() -> str:
+        return "".join(one.peer for one in await grid_client.query("actor") if one.name == "leader")
+
+    await wait_until(leader, "the leader is there")
+    assert await leader() == "killed"
     asking = asyncio.create_task(grid_client.request("kim", StringValue(), timeout=30))
     await wait_until(lambda: _unanswered(killed), "the request is there")
     await heir.start()
