@@ -160,7 +160,7 @@ async def test_each_request_ends_once_and_in_time_while_sessions_are_cut(
             )
     assert soak.wrong == []
     assert sum(soak.ends.values()) == asked
-    assert soak.ends["answered"] > asked / 10  # fewer, the slower the machine and the more cuts
+    assert soak.ends["answered"] > asked / 2
     assert soak.ends["OutcomeUnknown"] > 0
     assert soak.latest < LATEST + stall
     assert growth < GROWTH

@@ -251,7 +251,7 @@ async def test_what_was_written_ends_as_unknown_and_the_rest_moves_on(proxy: Fau
 
 async def test_a_refused_address_is_unreachable_at_once_and_forgotten() -> None:
     async with transport() as way:
-        addresses = [f"127.0.0.1:{free_ports(1)[0]}" for _ in range(20)]
+        addresses = [f"127.0.0.1:{port}" for port in free_ports(20)]
         for address in addresses:
             with pytest.raises(PeerUnreachable):
                 await asyncio.wait_for(ask(way, address), 3)
