@@ -1,4 +1,4 @@
-"""Checks of numbers that users give: seconds, counts and shares, by one rule.
+"""Checks of numbers that users give: seconds, counts, ports and shares, by one rule.
 
 Python takes True for 1 and NaN for a float. Neither is a number of anything, so both are refused
 where they are given, as are infinite, negative and too large ones.
@@ -10,11 +10,12 @@ from typing import Any
 
 from grid.errors import InvalidArgument
 
-__all__ = ["FOREVER", "check_count", "check_seconds", "check_share", "is_number"]
+__all__ = ["FOREVER", "check_count", "check_port", "check_seconds", "check_share", "is_number"]
 
 FOREVER = 1e9  # seconds; gRPC and event loops take no endless time
 
 _NUMBER = (int, float)
+_LAST_PORT = 65_535
 
 
 def is_number(value: Any) -> bool:
@@ -50,6 +51,14 @@ def check_count(argument: str, value: Any, least: int = 1) -> int:
     if value < least:
         raise InvalidArgument(argument, repr(value), f"{least} or more")
     return value
+
+
+def check_port(value: Any) -> int:
+    """The port itself, 0 for a free one; raises `InvalidArgument` unless it can be one."""
+    if check_count("port", value, 0) > _LAST_PORT:
+        raise InvalidArgument("port", repr(value), f"{_LAST_PORT} or less")
+    port: int = value
+    return port
 
 
 def check_share(argument: str, value: Any) -> float:

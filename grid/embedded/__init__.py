@@ -37,7 +37,7 @@ from grid.embedded._folder import explain, lock_folder
 from grid.embedded.ports import free_ports
 from grid.errors import AddressInUse, EmbeddedEtcdFailed
 from grid.forks import in_children
-from grid.numbers import check_seconds
+from grid.numbers import check_port, check_seconds
 
 __all__ = ["Etcd", "find_etcd"]
 
@@ -63,6 +63,9 @@ class Etcd:
             `--cert-file` among them clients must use TLS.
         name: the member's name.
         timeout: seconds that a start may take.
+
+    Raises:
+        InvalidArgument: the port or the timeout is out of its range.
     """
 
     def __init__(
@@ -76,7 +79,7 @@ class Etcd:
     ) -> None:
         self.name = name
         self._given_dir = None if data_dir is None else Path(data_dir)
-        self._given_port = port
+        self._given_port = None if port is None else check_port(port)
         self._args = tuple(args)
         self._timeout = check_seconds("timeout", timeout, zero=False)
         self._dir: Path | None = None

@@ -13,13 +13,15 @@ import socket
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from grid.numbers import check_count
+
 __all__ = ["free_ports"]
 
 _HOST = "127.0.0.1"
 _LOWEST = 10_000
 _CHOSEN_BY_THE_SYSTEM = 32_768  # and above, unless Linux says otherwise
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_FEW = 2_000
+_FEW = 2_000  # ports; among fewer, processes would often choose the same
 _ATTEMPTS = 100
 
 # Not the shared generator: a seed, as test runs set it, would give processes the same ports.
@@ -34,8 +36,13 @@ def free_ports(count: int) -> list[int]:
     are they some of those.
 
     Args:
-        count: how many.
+        count: the number of ports.
+
+    Raises:
+        InvalidArgument: the number is not a whole one, 1 or more.
+        OSError: the system has no more sockets or ports.
     """
+    check_count("count", count)
     with ExitStack() as held:
         return [_hold(held) for _ in range(count)]
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from grid.embedded import Etcd, find_etcd
 from grid.embedded._binary import executable
 from grid.embedded._folder import explain
 from grid.embedded.ports import free_ports
-from grid.errors import AddressInUse, EmbeddedEtcdFailed
+from grid.errors import AddressInUse, EmbeddedEtcdFailed, InvalidArgument
 from grid.testing import wait_until
 from tests.grid.etcd.etcd_kit import connect
 from tests.processes import alive
@@ -84,6 +85,12 @@ def test_a_taken_port_is_named() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(AddressInUse, match=str(port)):
             Etcd(port=port).start()
+
+
+@pytest.mark.parametrize("port", [-1, 65_536, 2379.0, "2379", True])
+def test_a_port_that_is_none_is_refused(port: Any) -> None:
+    with pytest.raises(InvalidArgument, match="port must be"):
+        Etcd(port=port)
 
 
 def test_a_given_port_is_used() -> None:

@@ -6,11 +6,13 @@ import random
 import socket
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from grid.embedded import Etcd, ports
 from grid.embedded.ports import free_ports
+from grid.errors import InvalidArgument
 
 
 def chosen_by_the_system(count: int) -> list[int]:
@@ -33,6 +35,12 @@ def test_each_is_free_and_no_other() -> None:
     assert len(set(chosen)) == 50
     for port in chosen:
         socket.create_server(("127.0.0.1", port)).close()
+
+
+@pytest.mark.parametrize("count", [-1, 0, 2.5, "2", True])
+def test_a_number_that_is_none_is_refused(count: Any) -> None:
+    with pytest.raises(InvalidArgument, match="count must be"):
+        free_ports(count)
 
 
 def test_a_seed_does_not_choose_them() -> None:
