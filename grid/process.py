@@ -1,4 +1,4 @@
-"""The process itself: standard streams that are closed, and signals that come early."""
+"""The process itself: closed standard streams, and signals that come early or are lost."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ __all__ = [
     "STOPS",
     "discard_closed_output",
     "early_stops",
+    "lost_interrupts_end",
     "open_standard_streams",
     "stoppable_as_first_process",
 ]
@@ -78,3 +79,27 @@ def early_stops() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def lost_interrupts_end(code: int) -> None:
+    """Let a Ctrl-C end the process also where Python would print it and go on.
+
+    That is in a callback of the garbage collector, as imports have one for each module.
+    It counts only while Python's own handler raises it: a server that handles the signal
+    is not ended by an actor that raises KeyboardInterrupt there.
+
+    Args:
+        code: the exit code of the process.
+    """
+    former = sys.unraisablehook
+
+    def hook(error: sys.UnraisableHookArgs) -> None:
+        interrupted = issubclass(error.exc_type, KeyboardInterrupt)
+        if not interrupted or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            former(error)
+            return
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+        os._exit(code)  # an exception would be lost as the first one was
+
+    sys.unraisablehook = hook

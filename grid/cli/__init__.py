@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 
-from grid.process import open_standard_streams, stoppable_as_first_process
+from grid.process import lost_interrupts_end, open_standard_streams, stoppable_as_first_process
 
 # Before anything imports grpc: the classic poller answers a lone caller in 40 % less time,
 # and grpc's own log says nothing that our errors do not say better.
@@ -37,10 +37,12 @@ _FOLLOW = frozenset({"--follow", "-f"})
 def main() -> None:
     """Run the command of this process's arguments, and exit."""
     stoppable_as_first_process()  # also during the imports; a server handles it later itself
+    interrupted = 0 if _watches(sys.argv[1:]) else 128 + signal.SIGINT
+    lost_interrupts_end(interrupted)
     try:
         sys.exit(_run(sys.argv[1:]))
     except KeyboardInterrupt:
-        sys.exit(0 if _watches(sys.argv[1:]) else 128 + signal.SIGINT)
+        sys.exit(interrupted)
 
 
 def _run(arguments: list[str]) -> int:
