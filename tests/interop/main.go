@@ -258,7 +258,7 @@ func runPeer(etcd *etcdv3.Client, cfg grid.ServerCfg, listen string, withLeader 
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	go func() {
-		if err := server.WaitUntilStarted(context.Background()); err == nil {
+		if waitUntilServing(etcd, cfg.Namespace, server) == nil {
 			emit(object{"event": "started", "name": server.Name(), "address": listener.Addr().String()})
 		}
 	}()
@@ -277,6 +277,22 @@ func runPeer(etcd *etcdv3.Client, cfg grid.ServerCfg, listen string, withLeader 
 	}
 	emit(object{"event": "served"})
 	running.Wait() // the answer to "stop" is perhaps still to be written
+}
+
+// waitUntilServing waits until others find the peer. WaitUntilStarted alone waits for its
+// name, which it has before it registers.
+func waitUntilServing(etcd *etcdv3.Client, namespace string, server *grid.Server) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if err := server.WaitUntilStarted(ctx); err != nil {
+		return err
+	}
+	client, err := grid.NewClient(etcd, grid.ClientCfg{Namespace: namespace})
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return client.WaitUntilServing(ctx, server.Name())
 }
 
 // echo serves a mailbox of the actor's name: it answers what it is sent, or as told.
