@@ -92,6 +92,27 @@ func check(err error) {
 	}
 }
 
+// subscribed waits until the broker has all subscriptions so far. A bus subscribes in the
+// background and in order, so they are there when a later one is.
+func subscribed(b bus.MessageBus) {
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	id := strconv.FormatInt(time.Now().UnixNano(), 36) + strconv.Itoa(os.Getpid())
+	channel := bus.Channel{Legacy: "subscribed|" + id, Server: "subscribed." + id}
+	later, err := bus.Subscribe[text](ctx, b, channel, 1)
+	check(err)
+	defer later.Close()
+	for {
+		check(b.Publish(ctx, channel, wrapperspb.String(id)))
+		select {
+		case <-later.Channel():
+			check(ctx.Err()) // which closes it, too
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
 func serve(b bus.MessageBus, id string, affinity float32, lines <-chan command) {
 	s := server.NewRPCServer(definition(id), b, psrpc.WithServerID(id))
 	answer := func(ctx context.Context, request text) (text, error) {
@@ -124,7 +145,7 @@ func serve(b bus.MessageBus, id string, affinity float32, lines <-chan command) 
 	check(server.RegisterHandler(s, "Owned", []string{id}, answer, nil))
 	check(server.RegisterStreamHandler(s, "Talk", nil, talk, nil))
 	check(server.RegisterStreamHandler(s, "TalkPick", nil, talk, func(context.Context) float32 { return affinity }))
-	time.Sleep(200 * time.Millisecond) // the bus subscribes in the background
+	subscribed(b)
 	say(map[string]any{"ready": id})
 	for line := range lines {
 		check(s.Publish(context.Background(), line.Do, line.Topic, wrapperspb.String(line.Text)))
@@ -136,7 +157,7 @@ func serve(b bus.MessageBus, id string, affinity float32, lines <-chan command) 
 func call(b bus.MessageBus, id string, lines <-chan command) {
 	c, err := client.NewRPCClientWithStreams(definition(id), b, psrpc.WithClientID(id))
 	check(err)
-	time.Sleep(200 * time.Millisecond)
+	subscribed(b)
 	say(map[string]any{"ready": id})
 	ctx := metadata.NewContextWithOutgoingMetadata(context.Background(), metadata.Metadata{"k": "v"})
 	for line := range lines {
@@ -152,7 +173,7 @@ func call(b bus.MessageBus, id string, lines <-chan command) {
 			}
 			updates, err := join(ctx, c, line.Do, line.Topic)
 			check(err)
-			time.Sleep(200 * time.Millisecond)
+			subscribed(b)
 			go func() {
 				for update := range updates.Channel() {
 					say(map[string]any{"update": update.Value, "of": line.Do})
