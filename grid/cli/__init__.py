@@ -40,16 +40,16 @@ def main() -> None:
     interrupted = 0 if _watches(sys.argv[1:]) else 128 + signal.SIGINT
     lost_interrupts_end(interrupted)
     try:
-        sys.exit(_run(sys.argv[1:]))
+        sys.exit(_run(sys.argv[1:], interrupted))
     except KeyboardInterrupt:
         sys.exit(interrupted)
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], interrupted: int) -> int:
     from grid.cli._exits import Code, exits
 
     open_standard_streams()
-    with exits(interrupted=Code.OK if _watches(arguments) else Code.INTERRUPTED):
+    with exits(interrupted=Code(interrupted)):
         if _COMPLETION in os.environ:
             from grid.cli._completion_scripts import answer
 
